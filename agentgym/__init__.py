@@ -1,0 +1,84 @@
+"""Measure and train the tool reliability of the agent you already have."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentgym.cases import Case, given
+    from agentgym.checks import must, rubric, weight
+    from agentgym.episode import Episode
+    from agentgym.errors import AgentGymError, InfraError, Outcome, UsageError
+    from agentgym.integrations import Agent, tool, wrap
+    from agentgym.policy.endpoint import PolicyEndpoint
+    from agentgym.run import CallQuery, Run
+    from agentgym.scenario import Scenario, scenario
+    from agentgym.trajectory import ModelCall, Step, ToolCall, Trajectory
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Agent": "integrations",
+    "AgentGymError": "errors",
+    "CallQuery": "run",
+    "Case": "cases",
+    "Episode": "episode",
+    "InfraError": "errors",
+    "ModelCall": "trajectory",
+    "Outcome": "errors",
+    "PolicyEndpoint": "policy.endpoint",
+    "Run": "run",
+    "Scenario": "scenario",
+    "Step": "trajectory",
+    "ToolCall": "trajectory",
+    "Trajectory": "trajectory",
+    "UsageError": "errors",
+    "given": "cases",
+    "must": "checks",
+    "rubric": "checks",
+    "scenario": "scenario",
+    "tool": "integrations",
+    "weight": "checks",
+    "wrap": "integrations",
+}
+
+__all__ = [
+    "Agent",
+    "AgentGymError",
+    "CallQuery",
+    "Case",
+    "Episode",
+    "InfraError",
+    "ModelCall",
+    "Outcome",
+    "PolicyEndpoint",
+    "Run",
+    "Scenario",
+    "Step",
+    "ToolCall",
+    "Trajectory",
+    "UsageError",
+    "given",
+    "must",
+    "rubric",
+    "scenario",
+    "tool",
+    "weight",
+    "wrap",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name at its first use."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'agentgym' has no attribute {name!r}")
+    # `agentgym.scenario` is a module, too: importing it would hide the function.
+    value = getattr(importlib.import_module(f"agentgym.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,416 @@
+"""Plays one episode: world, body, checks, reward, outcome."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from agentgym.cases import Case
+from agentgym.checks import CheckLog, CheckResult, CheckSpec
+from agentgym.episode import Episode
+from agentgym.errors import (
+    EpisodeStopped,
+    EpisodeTimeout,
+    InfraError,
+    Outcome,
+    UsageError,
+    classify,
+)
+from agentgym.recorder import Recorder
+from agentgym.reward import compute_reward
+from agentgym.scenario import Scenario
+from agentgym.tools import tool_table
+
+FIRST_BACKOFF_SECONDS = 0.5
+
+
+class World(Protocol):
+    """The fresh surroundings of one episode: the plugin's function-scoped fixtures."""
+
+    scenario: Scenario | None
+
+    def set_up(self) -> Callable[[], Any]:
+        """Makes the world and returns the scenario's body, ready to be called."""
+
+    async def set_up_async(self) -> Callable[[], Awaitable[Any]]:
+        """The same for an async scenario."""
+
+    def tear_down(self) -> None:
+        """Undoes `set_up`, also after it failed half-way."""
+
+    async def tear_down_async(self) -> None:
+        """Undoes `set_up_async`."""
+
+
+class Output(Protocol):
+    """Where an episode's printed text goes."""
+
+    def activate(self) -> AbstractContextManager[object]:
+        """Collects what is printed while active."""
+
+    def text(self) -> str:
+        """What was printed so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one episode may use up.
+
+    Attributes:
+        timeout: Seconds for one attempt; None for no limit.
+        max_tool_calls: Tool calls; the next one is the agent's failure.
+        infra_retries: New attempts after an infrastructure error.
+    """
+
+    timeout: float | None = 300.0
+    max_tool_calls: int | None = 50
+    infra_retries: int = 2
+
+
+class EpisodePlay:
+    """One episode: `run()` plays it, `abandon()` ends it from another thread.
+
+    Whichever finishes first makes the episode; the other's result is dropped.
+
+    Attributes:
+        control: An exception that steers the runner (a skip, an exit, a usage error)
+            and is no result of the agent; the caller raises it again.
+        first_failure: The first failed check's exception, kept for a debugger.
+        started: Monotonic time at which the current attempt began, or None.
+    """
+
+    def __init__(
+        self,
+        *,
+        scenario: str,
+        index: int,
+        case: Case,
+        specs: Sequence[CheckSpec],
+        make_world: Callable[[], World],
+        make_output: Callable[[], Output],
+        limits: Limits,
+        control: tuple[type[BaseException], ...] = (),
+        policy: str | None = None,
+        keep_exceptions: bool = False,
+    ) -> None:
+        self.id = uuid.uuid4().hex
+        self.scenario = scenario
+        self.index = index
+        self.case = case
+        self.limits = limits
+        self.control: BaseException | None = None
+        self.first_failure: BaseException | None = None
+        self.started: float | None = None
+        self._specs = specs
+        self._make_world = make_world
+        self._make_output = make_output
+        self._control_types = (*control, UsageError, KeyboardInterrupt)
+        self._policy = policy
+        self._keep_exceptions = keep_exceptions
+        self._attempts = 0
+        self._begun = time.time()
+        self._begun_monotonic = time.monotonic()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._episode: Episode | None = None
+        self._attempt: _Attempt | None = None
+
+    def run(self) -> Episode | None:
+        """Plays the episode in this thread.
+
+        Returns:
+            The episode, or None when it was abandoned or `control` says why not.
+        """
+        while True:
+            attempt = self._begin()
+            try:
+                self._play(attempt)
+            except BaseException as exc:  # noqa: BLE001 - the thread's last resort
+                attempt.fail(exc, harness=True)
+            if not self._retry(attempt):
+                return self._finish(attempt)
+            self._stop.wait(self._backoff())
+
+    async def run_async(self) -> Episode | None:
+        """Plays an async scenario's episode in the running event loop."""
+        import asyncio
+
+        while True:
+            attempt = self._begin()
+            try:
+                async with asyncio.timeout(self.limits.timeout):
+                    await self._play_async(attempt)
+            except TimeoutError:
+                attempt.fail(self._timed_out())
+            except asyncio.CancelledError as exc:
+                attempt.fail(EpisodeStopped(str(exc)))
+            except BaseException as exc:  # noqa: BLE001
+                attempt.fail(exc, harness=True)
+            if not self._retry(attempt):
+                return self._finish(attempt)
+            await asyncio.sleep(self._backoff())
+
+    def overdue(self, now: float) -> bool:
+        """Whether the current attempt has used up its time (monotonic `now`)."""
+        limit, started = self.limits.timeout, self.started
+        return limit is not None and started is not None and now - started > limit
+
+    def abandon(self, reason: BaseException | None = None) -> Episode | None:
+        """Ends the episode from outside; its thread stops at its next call.
+
+        Args:
+            reason: Why; by default that the time is used up.
+
+        Returns:
+            The episode as far as it went; None if it had finished already or if it
+            was stopped before it counts (a `reason` that is `EpisodeStopped`).
+        """
+        self._stop.set()
+        attempt = self._attempt
+        if attempt is None:
+            return None
+        if reason is None:
+            reason = self._timed_out()
+        attempt.recorder.stop(EpisodeStopped(str(reason)))
+        return self._finish(attempt, reason)
+
+    def _timed_out(self) -> BaseException:
+        limit = self.limits.timeout or 0.0
+        waiting = self._attempt and self._attempt.recorder.model_in_flight()
+        if waiting is not None and waiting > limit / 2:
+            return InfraError(f"the model gave no answer for {waiting:.0f} s")
+        return EpisodeTimeout(
+            f"the agent did not stop within {limit:g} s (--agentgym-timeout)"
+        )
+
+    def _begin(self) -> _Attempt:
+        self._attempts += 1
+        attempt = _Attempt(
+            Recorder(max_tool_calls=self.limits.max_tool_calls),
+            CheckLog(keep_exceptions=self._keep_exceptions),
+            self._make_output(),
+        )
+        self._attempt = attempt
+        self.started = time.monotonic()
+        return attempt
+
+    def _play(self, attempt: _Attempt) -> None:
+        world = self._make_world()
+        with attempt.active():
+            try:
+                body = world.set_up()
+            except BaseException as exc:  # noqa: BLE001
+                attempt.fail(exc, harness=True)
+            else:
+                attempt.scenario = world.scenario
+                try:
+                    body()
+                    attempt.finished = True
+                except BaseException as exc:  # noqa: BLE001
+                    attempt.fail(exc)
+            finally:
+                attempt.freeze()
+                try:
+                    world.tear_down()
+                except BaseException as exc:  # noqa: BLE001
+                    attempt.fail(exc, harness=True)
+
+    async def _play_async(self, attempt: _Attempt) -> None:
+        world = self._make_world()
+        with attempt.active():
+            try:
+                body = await world.set_up_async()
+            except Exception as exc:  # noqa: BLE001
+                attempt.fail(exc, harness=True)
+            else:
+                attempt.scenario = world.scenario
+                try:
+                    await body()
+                    attempt.finished = True
+                except Exception as exc:  # noqa: BLE001
+                    attempt.fail(exc)
+            finally:
+                attempt.freeze()
+                try:
+                    await world.tear_down_async()
+                except Exception as exc:  # noqa: BLE001
+                    attempt.fail(exc, harness=True)
+
+    def _retry(self, attempt: _Attempt) -> bool:
+        return (
+            attempt.outcome() is Outcome.infra_error
+            and self._attempts <= self.limits.infra_retries
+            and not self._stop.is_set()
+        )
+
+    def _backoff(self) -> float:
+        # Full jitter keeps the retries of many episodes from arriving together.
+        self.started = None
+        return random.uniform(0.5, 1) * FIRST_BACKOFF_SECONDS * 2**self._attempts  # noqa: S311
+
+    def _finish(
+        self, attempt: _Attempt, reason: BaseException | None = None
+    ) -> Episode | None:
+        with self._lock:
+            if self._episode is not None or self.control is not None:
+                return None
+            error = reason if reason is not None else attempt.error
+            if isinstance(error, EpisodeStopped):
+                return None
+            if isinstance(error, self._control_types):
+                self.control = error
+                return None
+            self.first_failure = error or attempt.log.first_exception
+            try:
+                self._episode = self._make_episode(attempt, reason)
+            except UsageError as exc:
+                self.control = exc
+                return None
+            return self._episode
+
+    def _make_episode(
+        self, attempt: _Attempt, reason: BaseException | None
+    ) -> Episode:
+        finished = attempt.finished and reason is None
+        results = attempt.log.results(self._specs)
+        outcome = attempt.outcome(reason)
+        reward = 0.0
+        if outcome in (Outcome.passed, Outcome.failed):
+            reward = compute_reward(results, finished=finished).value
+            reward = broadcast_reward(attempt.scenario, reward, attempt.recorder)
+        if outcome is Outcome.passed and not all(map(_good, results)):
+            outcome = Outcome.failed
+        trajectory = attempt.recorder.trajectory
+        error = reason if reason is not None else attempt.error
+        return Episode(
+            id=self.id,
+            scenario=self.scenario,
+            index=self.index,
+            case=self.case.to_json(),
+            outcome=outcome,
+            reward=reward,
+            checks=[_check_json(result) for result in results],
+            trajectory=trajectory,
+            tools=tool_table(
+                trajectory, attempt.log.expectations, passed=outcome is Outcome.passed
+            ),
+            start=self._begun,
+            duration=time.monotonic() - self._begun_monotonic,
+            attempts=self._attempts,
+            error=None if error is None else describe(error),
+            details=None if error is None or reason is not None else _details(error),
+            output=attempt.output.text(),
+            policy=self._policy,
+            tokens=trajectory.tokens,
+        )
+
+
+class _Attempt:
+    """What one try at an episode leaves behind."""
+
+    def __init__(self, recorder: Recorder, log: CheckLog, output: Output) -> None:
+        self.recorder = recorder
+        self.log = log
+        self.output = output
+        self.scenario: Scenario | None = None
+        self.finished = False
+        self.error: BaseException | None = None
+        self.harness_fault = False
+
+    def active(self) -> ExitStack:
+        stack = ExitStack()
+        stack.enter_context(self.output.activate())
+        stack.enter_context(self.recorder.activate())
+        stack.enter_context(self.log.activate())
+        return stack
+
+    def freeze(self) -> None:
+        """Ends recording: what a tear-down calls is not the agent's doing."""
+        if self.error is None and self.recorder.infra_failure is not None:
+            # The agent swallowed the model's error and answered all the same.
+            self.error = self.recorder.infra_failure
+
+    def fail(self, error: BaseException, *, harness: bool = False) -> None:
+        """Keeps the first error, and whether it came from fixtures or the plugin."""
+        if self.error is None:
+            self.error = error
+            self.harness_fault = harness
+
+    def outcome(self, reason: BaseException | None = None) -> Outcome:
+        error = reason if reason is not None else self.error
+        if error is None:
+            return Outcome.passed
+        outcome = classify(error, recorder=self.recorder)
+        if outcome is Outcome.failed and reason is None and self.harness_fault:
+            return Outcome.harness_error
+        return outcome
+
+
+def broadcast_reward(
+    scenario: Scenario | None, reward: float, recorder: Recorder
+) -> float:
+    """The episode's reward after the scenario's own `broadcast_rewards`.
+
+    Raises:
+        UsageError: The method gave something that is no list of rewards.
+    """
+    if (
+        scenario is None
+        or type(scenario).broadcast_rewards is Scenario.broadcast_rewards
+    ):
+        return reward
+    scenario.reward = reward
+    steps = recorder.trajectory.steps
+    rewards = scenario.broadcast_rewards(recorder.trajectory)
+    if (
+        not isinstance(rewards, list)
+        or len(rewards) != len(steps)
+        or not all(isinstance(r, int | float) and 0 <= r <= 1 for r in rewards)
+    ):
+        raise UsageError(
+            f"{type(scenario).__name__}.broadcast_rewards() returned {rewards!r}: "
+            f"give a list of {len(steps)} numbers in [0, 1], one for each step"
+        )
+    return sum(rewards) / len(rewards) if rewards else reward
+
+
+def describe(error: BaseException) -> str:
+    """One line that names the error."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
+
+
+def _details(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if "/agentgym/" not in f.filename] or list(frames)
+    lines = traceback.format_list(own[-6:])
+    return ("".join(lines) + describe(error))[:8000]
+
+
+def _good(result: CheckResult) -> bool:
+    return result.status == "passed" or (
+        result.status == "not_reached" and result.spec.conditional
+    )
+
+
+def _check_json(result: CheckResult) -> dict[str, Any]:
+    spec = result.spec
+    return {
+        "id": spec.id,
+        "text": spec.text,
+        "file": spec.file,
+        "line": spec.line,
+        "weight": spec.weight,
+        "must": spec.must,
+        "conditional": spec.conditional,
+        "status": result.status,
+        "share": result.share,
+        "message": result.message,
+    }

@@ -1,0 +1,203 @@
+"""What happened in an episode, in order; plain data with a JSON round trip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+MAX_TEXT = 20_000
+
+Message = dict[str, Any]
+"""A chat message in OpenAI's shape."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ToolCall:
+    """One tool call, as the model asked for it and as it was executed.
+
+    Attributes:
+        malformed: The raw argument text, when it is no JSON object.
+        error: What the tool raised, as `Type: text`.
+        executed: Whether a tool ran at all; a call to an unknown tool never does.
+        start: Seconds since the episode began.
+        duration: Seconds.
+    """
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+    malformed: str | None = None
+    result: Any = None
+    error: str | None = None
+    executed: bool = False
+    start: float = 0.0
+    duration: float = 0.0
+
+    def __str__(self) -> str:
+        if self.malformed is not None:
+            return f"{self.name}({shorten(self.malformed, 60)} <- malformed)"
+        given = ", ".join(
+            f"{key}={shorten(repr(value), 60)}" for key, value in self.arguments.items()
+        )
+        return f"{self.name}({given})"
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "arguments": jsonable(self.arguments),
+            "malformed": self.malformed,
+            "result": jsonable(self.result),
+            "error": self.error,
+            "executed": self.executed,
+            "start": round(self.start, 6),
+            "duration": round(self.duration, 6),
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class ModelCall:
+    """One answer of the model.
+
+    Attributes:
+        message: The assistant message.
+        error: Why there is none, as `Type: text`.
+        start: Seconds since the episode began.
+        duration: Seconds.
+    """
+
+    start: float = 0.0
+    duration: float = 0.0
+    model: str | None = None
+    message: Message = field(default_factory=dict)
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    finish_reason: str | None = None
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form; the message itself is in the trajectory's messages."""
+        return {
+            "start": round(self.start, 6),
+            "duration": round(self.duration, 6),
+            "model": self.model,
+            "message": jsonable(self.message),
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "finish_reason": self.finish_reason,
+            "error": self.error,
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class Step:
+    """A model call and the tool calls that it asked for."""
+
+    model: ModelCall | None = None
+    tool_calls: list[ToolCall] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class Trajectory:
+    """What happened in an episode: steps, and the conversation as messages."""
+
+    steps: list[Step] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """All tool calls, in order."""
+        return [call for step in self.steps for call in step.tool_calls]
+
+    @property
+    def reply(self) -> str:
+        """The last text of the assistant, or an empty one."""
+        return reply_of(self.messages)
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and completion tokens of all model calls that told them."""
+        return sum(
+            (step.model.prompt_tokens or 0) + (step.model.completion_tokens or 0)
+            for step in self.steps
+            if step.model is not None
+        )
+
+    @property
+    def errors(self) -> list[str]:
+        """What tools and model calls raised, in order."""
+        found = []
+        for step in self.steps:
+            if step.model is not None and step.model.error is not None:
+                found.append(step.model.error)
+            found += [call.error for call in step.tool_calls if call.error is not None]
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form; long texts are cut."""
+        return {
+            "steps": [
+                {
+                    "model": None if step.model is None else step.model.to_json(),
+                    "tool_calls": [call.to_json() for call in step.tool_calls],
+                }
+                for step in self.steps
+            ],
+            "messages": [jsonable(message) for message in self.messages],
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Trajectory:
+        """The trajectory that `to_json` described."""
+        return cls(
+            steps=[
+                Step(
+                    model=None if step["model"] is None else ModelCall(**step["model"]),
+                    tool_calls=[ToolCall(**call) for call in step["tool_calls"]],
+                )
+                for step in data["steps"]
+            ],
+            messages=list(data["messages"]),
+        )
+
+
+def reply_of(messages: list[Message]) -> str:
+    """The last assistant text in the messages, or an empty one."""
+    for message in reversed(messages):
+        if message.get("role") == "assistant":
+            return str(message.get("content") or "")
+    return ""
+
+
+def jsonable(value: Any) -> Any:
+    """The value with everything that JSON cannot hold as text, and long texts cut."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, float):
+        # NaN and infinity are no JSON.
+        return value if value - value == 0 else repr(value)
+    if isinstance(value, dict):
+        return {clean(str(key)): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    if isinstance(value, bytes | bytearray):
+        return clean(bytes(value).decode("utf-8", "replace"))
+    return clean(repr(value))
+
+
+def clean(text: str) -> str:
+    """The text, cut to `MAX_TEXT` characters and without lone surrogates."""
+    if len(text) > MAX_TEXT:
+        text = f"{text[:MAX_TEXT]} [... {len(text) - MAX_TEXT} characters cut]"
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    return text
+
+
+def shorten(text: str, length: int) -> str:
+    """The text on one line, with an ellipsis if it is longer than `length`."""
+    line = " ".join(text.split()) if "\n" in text else text
+    return line if len(line) <= length else line[: length - 3] + "..."

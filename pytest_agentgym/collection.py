@@ -1,0 +1,156 @@
+"""Turns scenario functions and classes into pytest items."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import pytest
+from _pytest.fixtures import FixtureDef
+from _pytest.scope import Scope
+
+import agentgym
+from agentgym.checks import CheckSpec, specs_of
+from agentgym.errors import UsageError
+from agentgym.scenario import ScenarioSettings, is_scenario_class, settings_of
+from pytest_agentgym.isolation import PROCESS_WIDE
+
+
+class ScenarioFailed(Exception):
+    """The scenario did not reach its threshold, or cannot be judged."""
+
+
+class ScenarioClass(pytest.Class):
+    """Collects the one item of a `Scenario` subclass: its `play` method."""
+
+
+class ScenarioItem(pytest.Function):
+    """One scenario and parameter set; its episodes run inside it.
+
+    Attributes:
+        settings: What the scenario says about how it is run.
+        specs: Its checks.
+    """
+
+    settings: ScenarioSettings
+    specs: tuple[CheckSpec, ...]
+
+    @classmethod
+    def from_function(
+        cls, function: pytest.Function, settings: ScenarioSettings
+    ) -> ScenarioItem:
+        """The scenario item for an item that pytest generated."""
+        item: ScenarioItem = cls.from_parent(
+            function.parent,
+            name=function.name,
+            callspec=getattr(function, "callspec", None),
+            fixtureinfo=function._fixtureinfo,
+            keywords=dict.fromkeys(
+                [function.callspec.id] if hasattr(function, "callspec") else [], True
+            ),
+            originalname=function.originalname,
+        )
+        item.settings = settings
+        specs = specs_of(item.function)
+        if specs is None:
+            path, line, _ = item.reportinfo()
+            raise pytest.Collector.CollectError(
+                f"{path}:{(line or 0) + 1}: the asserts of {item.originalname} are no "
+                "checks, because the import of agentgym cannot be seen in this file; "
+                "write `from agentgym import scenario` (or Scenario) in it"
+            )
+        item.specs = specs
+        return item
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether the scenario is an `async def`."""
+        return inspect.iscoroutinefunction(self.function)
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether it uses fixtures that change the whole process."""
+        return not PROCESS_WIDE.isdisjoint(self.fixturenames)
+
+    def definitions(self, name: str) -> Sequence[FixtureDef[Any]]:
+        """The fixture definitions visible under this name, the nearest one last."""
+        found = self._fixtureinfo.name2fixturedefs.get(name)
+        if found is None:
+            found = self.session._fixturemanager.getfixturedefs(name, self)
+        return found or ()
+
+    def missing_fixture(self, name: str) -> str:
+        """The sentence for a fixture that does not exist."""
+        return (
+            f"{self.nodeid}: there is no fixture {name!r}; write one in conftest.py "
+            "(pytest --fixtures lists those that exist)"
+        )
+
+    def adopt(self, name: str, value: Any) -> Any:
+        """Wraps what an `agent` fixture returned; passes other values on."""
+        if name != "agent":
+            return value
+        replaced = self.ihook.pytest_agentgym_agent_made(item=self, agent=value)
+        return agentgym.wrap(value if replaced is None else replaced)
+
+    def setup(self) -> None:
+        """Sets up the wider-scoped fixtures; the others are made per episode."""
+        for name in self.fixturenames:
+            definitions = self.definitions(name)
+            if definitions and definitions[-1]._scope is not Scope.Function:
+                self._request.getfixturevalue(name)
+
+    def runtest(self) -> None:
+        """Plays the episodes."""
+        from pytest_agentgym.episodes import play_scenario
+
+        play_scenario(self)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
+        """A failed scenario is explained in words, not by a traceback."""
+        if isinstance(excinfo.value, ScenarioFailed | UsageError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class, name: str, obj: object
+) -> Generator[None, Any, Any]:
+    """Replaces the items of scenario functions; other plugins have had their say."""
+    result = yield
+    if isinstance(collector, ScenarioClass):
+        if name != "play":
+            return []
+        settings = settings_of(collector.obj)
+    elif is_scenario_class(obj) and not inspect.isabstract(obj):
+        return ScenarioClass.from_parent(collector, name=name, obj=obj)
+    else:
+        settings = _settings(obj)
+    if settings is None:
+        return result
+    if not isinstance(result, list):
+        result = list(collector._genfunctions(name, obj))
+    return [
+        ScenarioItem.from_function(item, settings)
+        for item in result
+        if isinstance(item, pytest.Function)
+    ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Shows a user's mistake in one sentence instead of an import's traceback."""
+    report = yield
+    excinfo = getattr(getattr(report, "call", None), "excinfo", None)
+    if excinfo is not None and isinstance(excinfo.value, UsageError):
+        report.longrepr = str(excinfo.value)
+    return report
+
+
+def _settings(obj: object) -> ScenarioSettings | None:
+    return settings_of(obj) if inspect.isroutine(obj) else None
+

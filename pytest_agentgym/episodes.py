@@ -1,0 +1,198 @@
+"""N isolated episodes inside one pytest item."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from _pytest.outcomes import Exit, Skipped, XFailed
+
+from agentgym.cases import Case, make_cases
+from agentgym.episode import Episode
+from agentgym.errors import Outcome, UsageError
+from agentgym.play import EpisodePlay, Limits
+from agentgym.pool import EpisodePool, Finished, default_concurrency
+from agentgym.reliability import attrition_exceeded
+from agentgym.scenario import split_to_play
+from pytest_agentgym.capture import EpisodeOutput, split_output
+from pytest_agentgym.collection import ScenarioFailed, ScenarioItem
+from pytest_agentgym.isolation import FixtureWorld
+from pytest_agentgym.measure import RUN
+from pytest_agentgym.policy import POLICY
+from pytest_agentgym.reports import EpisodeReport
+
+_CONTROL = (Skipped, XFailed, Exit)
+
+
+def play_scenario(item: ScenarioItem) -> None:
+    """Plays the item's episodes and reports each as it finishes.
+
+    Raises:
+        ScenarioFailed: The reliability is below the threshold, or cannot be judged.
+        UsageError: The scenario or its fixtures are written wrongly.
+    """
+    run = item.config.stash[RUN]
+    count = run.episodes_of(item)
+    policy = None
+    if "policy" in item.fixturenames:
+        policy = item.config.stash[POLICY]
+        policy.endpoint()
+    plays = _Plays(item, _cases(item, count), policy.spec if policy else None)
+    debugging = item.config.getoption("usepdb") or item.config.getoption("trace")
+    capture = item.config.getoption("capture") != "no" and not item.one_at_a_time
+    tally = _Tally(item)
+    with split_output(capture and not debugging):
+        batches = plays.one_by_one(count) if debugging else plays.many(count)
+        for batch in batches:
+            run.check_stop()
+            tally.add(batch)
+            for play, _ in batch:
+                if play.control is not None:
+                    raise play.control
+                if debugging and play.first_failure is not None:
+                    raise play.first_failure
+    tally.judge()
+
+
+class _Plays:
+    """Makes the episodes of an item."""
+
+    def __init__(
+        self, item: ScenarioItem, cases: list[Case], policy: str | None
+    ) -> None:
+        options = item.config.stash[RUN].options
+        self.item = item
+        self.cases = cases
+        self.policy = policy
+        self.limits = Limits(
+            timeout=item.settings.timeout or options.timeout,
+            max_tool_calls=options.max_tool_calls,
+            infra_retries=options.infra_retries,
+        )
+        self.concurrency = options.concurrency or default_concurrency()
+
+    def many(self, count: int) -> Iterator[list[Finished]]:
+        """Plays them concurrently."""
+        return iter(
+            EpisodePool(
+                self.make,
+                count,
+                concurrency=1 if self.item.one_at_a_time else self.concurrency,
+                asynchronous=self.item.asynchronous,
+            )
+        )
+
+    def one_by_one(self, count: int) -> Iterator[list[Finished]]:
+        """Plays them in this thread, where a debugger can ask questions."""
+        import asyncio
+
+        self.limits = Limits(timeout=None, max_tool_calls=None, infra_retries=0)
+        for index in range(count):
+            play = self.make(index, keep_exceptions=True)
+            if self.item.asynchronous:
+                yield [(play, asyncio.run(play.run_async()))]
+            else:
+                yield [(play, play.run())]
+
+    def make(self, index: int, keep_exceptions: bool = False) -> EpisodePlay:
+        """The episode at this index."""
+        item, case = self.item, self.cases[index % len(self.cases)]
+        item.ihook.pytest_agentgym_episode_started(item=item, index=index, case=case)
+        return EpisodePlay(
+            scenario=item.nodeid,
+            index=index,
+            case=case,
+            specs=item.specs,
+            make_world=lambda: FixtureWorld(item, index, case),
+            make_output=EpisodeOutput,
+            limits=self.limits,
+            control=_CONTROL,
+            policy=self.policy,
+            keep_exceptions=keep_exceptions,
+        )
+
+
+class _Tally:
+    """Counts the item's outcomes, sends the episodes on, judges the item."""
+
+    def __init__(self, item: ScenarioItem) -> None:
+        self.item = item
+        self.run = item.config.stash[RUN]
+        self.outcomes: Counter[Outcome] = Counter()
+        self.failed_checks: Counter[str] = Counter()
+        self.first_error: dict[Outcome, str] = {}
+
+    def add(self, batch: list[Finished]) -> None:
+        """Reports the episodes of one batch."""
+        episodes = [episode for _, episode in batch if episode is not None]
+        if not episodes:
+            return
+        for episode in episodes:
+            self.item.ihook.pytest_agentgym_reward_computed(
+                item=self.item, episode=episode
+            )
+            self._count(episode)
+        report = EpisodeReport.of(self.item, episodes, self.run.planned)
+        self.item.ihook.pytest_runtest_logreport(report=report)
+
+    def _count(self, episode: Episode) -> None:
+        self.outcomes[episode.outcome] += 1
+        if episode.error:
+            self.first_error.setdefault(episode.outcome, episode.error)
+        if episode.outcome is not Outcome.failed:
+            return
+        for check in episode.checks:
+            if check["status"] in ("failed", "errored"):
+                name = Path(check["file"]).name
+                self.failed_checks[f"{name}:{check['line']}: {check['text']}"] += 1
+
+    def judge(self) -> None:
+        """Passes or fails the item on its own threshold."""
+        passed = self.outcomes[Outcome.passed]
+        counted = passed + self.outcomes[Outcome.failed]
+        total = sum(self.outcomes.values())
+        threshold = self.run.threshold_of(self.item)
+        if counted:
+            self.item.user_properties.append(
+                ("agentgym_reliability", round(passed / counted, 4))
+            )
+        self.item.user_properties.append(("agentgym_episodes", total))
+        if attrition_exceeded(counted, total):
+            lost = [
+                f"{self.outcomes[outcome]} {outcome}: {error}"
+                for outcome, error in self.first_error.items()
+                if outcome is not Outcome.failed
+            ]
+            raise ScenarioFailed(
+                f"cannot judge: {total - counted} of {total} episodes do not count\n"
+                + "\n".join(lost)
+            )
+        if passed / counted < threshold:
+            raise ScenarioFailed(
+                f"reliability {passed / counted:.1%} ({passed} of {counted} episodes "
+                f"passed) is below {threshold:.1%}" + self._reasons()
+            )
+
+    def _reasons(self) -> str:
+        lines = [f"{n:>5} x {text}" for text, n in self.failed_checks.most_common(5)]
+        error = self.first_error.get(Outcome.failed)
+        if error is not None:
+            lines.append(f"  first error: {error}")
+        return "".join("\n" + line[:300] for line in lines)
+
+
+def _cases(item: ScenarioItem, count: int) -> list[Case]:
+    options = item.config.stash[RUN].options
+    try:
+        split = split_to_play(item.settings, options.split)
+    except UsageError as exc:
+        pytest.skip(f"{item.originalname}: {exc}")
+    return make_cases(
+        item.settings.cases,
+        count=count,
+        seed=options.seed,
+        scenario=item.name,
+        split=split,
+    )

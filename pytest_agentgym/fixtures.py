@@ -1,0 +1,69 @@
+"""The fixtures that scenarios may ask for: case, policy, agent, environment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from agentgym.errors import UsageError
+from pytest_agentgym.isolation import EpisodeRequest
+
+if TYPE_CHECKING:
+    from agentgym.cases import Case
+    from agentgym.policy.endpoint import PolicyEndpoint
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest) -> Case:
+    """The case of this episode: index, seed, split, value, rng."""
+    return _episode(request, "case").case
+
+
+@pytest.fixture
+def environment(request: pytest.FixtureRequest) -> Any:
+    """What the `Scenario` class's `create_environment()` made for this episode."""
+    return _episode(request, "environment")._world.environment()
+
+
+@pytest.fixture
+def policy(request: pytest.FixtureRequest) -> PolicyEndpoint:
+    """Where the agent reaches its model: `base_url`, `api_key`, `model`."""
+    from pytest_agentgym.policy import POLICY
+
+    return request.config.stash[POLICY].endpoint()
+
+
+@pytest.fixture
+def instructions() -> str:
+    """System prompt of the shipped agent; override it in conftest.py."""
+    return "You are a helpful assistant."
+
+
+@pytest.fixture
+def agent(request: pytest.FixtureRequest) -> Any:
+    """The shipped agent: LangChain's `create_agent` on the policy and your `tools`.
+
+    Override it in conftest.py with a fixture that returns your own agent.
+    """
+    from pytest_agentgym.shipped_agent import create_langchain_agent
+
+    try:
+        tools = request.getfixturevalue("tools")
+    except (pytest.FixtureLookupError, UsageError):
+        raise UsageError(
+            "there is no `agent` fixture: write one in conftest.py that returns your "
+            "agent, or a `tools` fixture for the shipped LangChain agent"
+        ) from None
+    return create_langchain_agent(
+        request.getfixturevalue("policy"), tools, request.getfixturevalue("instructions")
+    )
+
+
+def _episode(request: Any, name: str) -> EpisodeRequest:
+    if not isinstance(request, EpisodeRequest):
+        raise UsageError(
+            f"the fixture {name!r} belongs to one episode: only scenarios and "
+            "function-scoped fixtures can use it, with pytest --agentgym"
+        )
+    return request

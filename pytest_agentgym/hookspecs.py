@@ -1,0 +1,45 @@
+"""Hooks that other plugins and conftest files may implement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from agentgym.cases import Case
+    from agentgym.episode import Episode
+    from agentgym.report.summary import RunSummary
+    from pytest_agentgym.collection import ScenarioItem
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_agentgym_agent_made(item: ScenarioItem, agent: Any) -> Any:
+    """An `agent` fixture returned `agent`; return another object to replace it.
+
+    Called in the thread of each episode, before the agent is wrapped.
+    """
+
+
+@pytest.hookspec
+def pytest_agentgym_episode_started(item: ScenarioItem, index: int, case: Case) -> None:
+    """Episode `index` of the scenario is about to be played on `case`."""
+
+
+@pytest.hookspec
+def pytest_agentgym_reward_computed(item: ScenarioItem, episode: Episode) -> None:
+    """The episode's checks were judged and `episode.reward` follows from them.
+
+    Called in the process that played the episode, before it is reported; what is
+    changed on `episode` here is what the run stores.
+    """
+
+
+@pytest.hookspec
+def pytest_agentgym_episode_finished(episode: Episode) -> None:
+    """An episode is in the run: called once per episode, in the main process."""
+
+
+@pytest.hookspec
+def pytest_agentgym_report_section(summary: RunSummary) -> list[str] | None:
+    """Lines to add to the terminal report, before the verdict."""

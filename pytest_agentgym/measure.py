@@ -1,0 +1,137 @@
+"""The run: what all processes know, and what the main process collects and writes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentgym.errors import UsageError
+from pytest_agentgym.collection import ScenarioItem
+from pytest_agentgym.options import Options, read_options
+from pytest_agentgym.policy import POLICY, RunPolicy
+
+STOP_FILE = "stop"
+
+
+class Run:
+    """What every process of a run knows.
+
+    Attributes:
+        options: The checked options.
+        folder: Temporary folder that the processes of the run share.
+        planned: Episodes of all selected scenarios.
+    """
+
+    def __init__(self, config: pytest.Config, folder: Path, main_pid: int) -> None:
+        self.options: Options = read_options(config)
+        self.folder = folder
+        self.planned = 0
+        config.stash[POLICY] = RunPolicy(
+            self.options.policy, folder, main_pid, _speaker(config)
+        )
+
+    def episodes_of(self, item: ScenarioItem) -> int:
+        """How many episodes the scenario gets."""
+        return self.options.episodes or item.settings.episodes
+
+    def threshold_of(self, item: ScenarioItem) -> float:
+        """The reliability that the scenario must reach."""
+        own = item.settings.threshold
+        return self.options.threshold if own is None else own
+
+    def check_stop(self) -> None:
+        """Stops this worker when the main process was interrupted.
+
+        xdist waits for its workers at the end of a run; a long item would hold it up.
+        """
+        if (self.folder / STOP_FILE).exists():
+            pytest.exit("the run was interrupted")
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Counts what is going to be played."""
+        self.planned = sum(
+            self.episodes_of(item)
+            for item in session.items
+            if isinstance(item, ScenarioItem)
+        )
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Marks the reports of scenarios, and which ones were written wrongly."""
+        report = yield
+        if isinstance(item, ScenarioItem):
+            wrong = call.excinfo is not None and isinstance(
+                call.excinfo.value, UsageError
+            )
+            report.agentgym = {  # type: ignore[attr-defined]
+                "threshold": self.threshold_of(item),
+                "usage_error": str(call.excinfo.value) if wrong else None,
+            }
+        return report
+
+
+RUN = pytest.StashKey[Run]()
+
+
+class SharedFolder:
+    """Main process: the run's temporary folder, and telling the workers of it."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="agentgym-"))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Hands the folder to an xdist worker."""
+        node.workerinput["agentgym"] = {"folder": str(self.path), "pid": os.getpid()}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        """Stops the workers' episodes."""
+        (self.path / STOP_FILE).touch()
+
+    def pytest_unconfigure(self) -> None:
+        """Stops the policy server, if one was started, and removes the folder."""
+        from agentgym.policy.process import stop_shared
+
+        stop_shared(self.path)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def start(config: pytest.Config) -> None:
+    """Registers what this process needs: workers only play, the main one reports."""
+    from pytest_agentgym import soft_assert
+
+    worker = getattr(config, "workerinput", {}).get("agentgym")
+    if worker is None:
+        read_options(config)
+        shared = SharedFolder()
+        config.pluginmanager.register(shared, "agentgym-folder")
+        run = Run(config, shared.path, os.getpid())
+    else:
+        run = Run(config, Path(worker["folder"]), worker["pid"])
+    config.stash[RUN] = run
+    config.pluginmanager.register(run, "agentgym-run")
+    soft_assert.install(config)
+    config.add_cleanup(soft_assert.uninstall)
+    if worker is None:
+        from pytest_agentgym.terminal import Reporter
+
+        config.pluginmanager.register(Reporter(config), "agentgym-reporter")
+
+
+def _speaker(config: pytest.Config) -> Any:
+    def say(line: str) -> None:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(line)
+
+    return say

@@ -1,0 +1,129 @@
+"""The command-line options and their checked values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from agentgym.cases import Split
+
+DEFAULT_THRESHOLD = 0.95
+DEFAULT_TIMEOUT = 300.0
+DEFAULT_TOOL_CALLS = 50
+DEFAULT_INFRA_RETRIES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Checked values of the `--agentgym-*` options."""
+
+    episodes: int | None
+    concurrency: int | None
+    timeout: float
+    max_tool_calls: int
+    infra_retries: int
+    seed: int
+    split: Split | None
+    threshold: float
+    policy: str
+    json_path: str | None
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Registers the options."""
+    group = parser.getgroup("agentgym", "measure the tool reliability of an agent")
+
+    def option(name: str, metavar: str | None, help: str, **kw: Any) -> None:  # noqa: A002
+        kw.setdefault("default", None)
+        group.addoption(f"--agentgym{name}", metavar=metavar, help=help, **kw)
+
+    group.addoption(
+        "--agentgym",
+        action="store_true",
+        default=False,
+        help="run scenarios and report the agent's tool reliability",
+    )
+    option("-episodes", "N", "episodes per scenario (default: the scenario's own, 32)")
+    option(
+        "-concurrency",
+        "N",
+        "episodes in flight per process (default: 8 per core, at most 32)",
+    )
+    option("-timeout", "SECONDS", f"limit for one episode (default: {DEFAULT_TIMEOUT:g})")
+    option(
+        "-max-tool-calls",
+        "N",
+        f"tool calls that one episode may make (default: {DEFAULT_TOOL_CALLS})",
+    )
+    option(
+        "-infra-retries",
+        "N",
+        "new attempts after a failure of the model server or network "
+        f"(default: {DEFAULT_INFRA_RETRIES})",
+    )
+    option("-seed", "N", "the same seed gives the same cases (default: 0)")
+    option(
+        "-split",
+        "SPLIT",
+        "cases to play: held_out, train (default: held_out where cases are generated, "
+        "all where they are listed)",
+    )
+    option(
+        "-threshold",
+        "SHARE",
+        f"reliability that passes, in [0, 1] (default: {DEFAULT_THRESHOLD})",
+    )
+    option(
+        "-policy",
+        "POLICY",
+        "model behind the `policy` fixture: 'embedded' (default), the path of a "
+        "Hugging Face model, or the URL of an OpenAI-compatible endpoint, URL#MODEL",
+    )
+    option("-json", "PATH", "write the summary there, too")
+
+
+def read_options(config: pytest.Config) -> Options:
+    """Checks the values.
+
+    Raises:
+        pytest.UsageError: One clear sentence for the first value that is wrong.
+    """
+
+    def number(name: str, kind: type, low: float, high: float, default: Any) -> Any:
+        text = config.getoption(f"agentgym_{name.replace('-', '_')}")
+        if text is None:
+            return default
+        wanted = "a whole number" if kind is int else "a number"
+        limits = f"from {low:g} to {high:g}" if high < 1e9 else f"of at least {low:g}"
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise pytest.UsageError(
+                f"--agentgym-{name} {text}: give {wanted} {limits}"
+            )
+        return value
+
+    split = config.getoption("agentgym_split")
+    if split is not None:
+        split = split.replace("-", "_")
+        if split not in ("held_out", "train"):
+            raise pytest.UsageError(
+                f"--agentgym-split {split}: choose held_out or train"
+            )
+    return Options(
+        episodes=number("episodes", int, 1, 1e9, None),
+        concurrency=number("concurrency", int, 1, 10_000, None),
+        timeout=number("timeout", float, 0.001, 1e9, DEFAULT_TIMEOUT),
+        max_tool_calls=number("max-tool-calls", int, 1, 1e9, DEFAULT_TOOL_CALLS),
+        infra_retries=number("infra-retries", int, 0, 100, DEFAULT_INFRA_RETRIES),
+        seed=number("seed", int, 0, 2**63, 0),
+        split=split,
+        threshold=number("threshold", float, 0, 1, DEFAULT_THRESHOLD),
+        policy=config.getoption("agentgym_policy") or "embedded",
+        json_path=config.getoption("agentgym_json"),
+    )

@@ -1,0 +1,58 @@
+"""The policy behind the `policy` fixture: one per run, started when first needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from agentgym.policy.endpoint import PolicyEndpoint
+
+
+class RunPolicy:
+    """Finds or starts the policy endpoint of a run; xdist workers share one server.
+
+    Args:
+        spec: `--agentgym-policy`.
+        folder: Folder that all processes of the run share.
+        main_pid: The main process; the server ends with it.
+        say: Shows a line while the server starts.
+    """
+
+    def __init__(
+        self, spec: str, folder: Path, main_pid: int, say: Callable[[str], None]
+    ) -> None:
+        self.spec = spec
+        self._folder = folder
+        self._main_pid = main_pid
+        self._say = say
+        self._lock = threading.Lock()
+        self._endpoint: PolicyEndpoint | None = None
+
+    def endpoint(self) -> PolicyEndpoint:
+        """Where the agent reaches the policy.
+
+        Raises:
+            UsageError: No such model, or nothing answers at the URL.
+        """
+        with self._lock:
+            if self._endpoint is None:
+                self._endpoint = self._find()
+            return self._endpoint
+
+    def _find(self) -> PolicyEndpoint:
+        from agentgym.policy import Remote, resolve
+        from agentgym.policy.process import shared
+
+        resolved = resolve(self.spec)
+        if isinstance(resolved, Remote):
+            return resolved.endpoint
+        self._say(f"agentgym: loading the policy {self.spec}")
+        return shared(resolved.path, self._folder, exit_with=self._main_pid)
+
+
+POLICY = pytest.StashKey[RunPolicy]()

@@ -1,0 +1,108 @@
+"""What crosses from the process that plays to the one that reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from agentgym.episode import Episode
+
+_TYPE = "AgentgymEpisodes"
+
+
+class EpisodeReport(pytest.TestReport):
+    """Episodes that finished; sent while the item is still running.
+
+    Attributes:
+        lines: The finished episodes as JSON, one each.
+        planned: Episodes of all collected scenarios of the run.
+    """
+
+    def __init__(
+        self, *, lines: Sequence[str], planned: int, **report: Any
+    ) -> None:
+        super().__init__(**report)
+        self.lines = list(lines)
+        self.planned = planned
+        self._episodes: list[Episode] | None = None
+
+    @classmethod
+    def of(
+        cls, item: pytest.Item, episodes: list[Episode], planned: int
+    ) -> EpisodeReport:
+        """The report of episodes that just finished in this process."""
+        report = cls(
+            lines=[dump(episode) for episode in episodes],
+            planned=planned,
+            nodeid=item.nodeid,
+            location=item.location,
+            keywords={},
+            outcome="passed",
+            longrepr=None,
+            # Not "call": other plugins count calls as finished tests.
+            when="episode",
+            duration=0.0,
+        )
+        report._episodes = episodes
+        return report
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """The finished episodes."""
+        if self._episodes is None:
+            self._episodes = [
+                Episode.from_json(json.loads(line)) for line in self.lines
+            ]
+        return self._episodes
+
+
+def dump(episode: Episode) -> str:
+    """One line of `episodes.jsonl`."""
+    return json.dumps(
+        episode.to_json(), separators=(",", ":"), default=repr, ensure_ascii=True
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_to_serializable(report: object) -> dict[str, Any] | None:
+    """Serializes an episode report for xdist."""
+    if not isinstance(report, EpisodeReport):
+        return None
+    return {
+        "$report_type": _TYPE,
+        "lines": report.lines,
+        "planned": report.planned,
+        "nodeid": report.nodeid,
+        "location": report.location,
+    }
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_from_serializable(data: dict[str, Any]) -> EpisodeReport | None:
+    """Rebuilds an episode report in the main process."""
+    if data.get("$report_type") != _TYPE:
+        return None
+    return EpisodeReport(
+        lines=data["lines"],
+        planned=data["planned"],
+        nodeid=data["nodeid"],
+        location=tuple(data["location"]),
+        keywords={},
+        outcome="passed",
+        longrepr=None,
+        when="episode",
+        duration=0.0,
+    )
+
+
+def pytest_report_teststatus(report: object) -> tuple[str, str, str] | None:
+    """Keeps episode reports out of the count of tests, and the letters to us."""
+    if isinstance(report, EpisodeReport):
+        return "", "", ""
+    if getattr(report, "agentgym", None) and getattr(report, "when", None) == "call":
+        outcome = report.outcome  # type: ignore[attr-defined]
+        return outcome, "", outcome.upper()
+    return None

@@ -1,0 +1,1 @@
+"""Customer support: a help desk with eleven tools."""

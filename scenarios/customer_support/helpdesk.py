@@ -1,0 +1,239 @@
+"""The environment: a web shop's help desk, with state, tools and real errors."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from agentgym import Case
+
+REFUND_DAYS = 30
+ITEMS = ("lamp", "kettle", "jacket", "desk", "radio", "tent", "mixer", "rug", "clock")
+SYLLABLES = ("ba", "den", "fi", "gor", "hal", "ka", "lin", "mo", "ner", "pas", "ru")
+SYLLABLES += ("sel", "tam", "ul", "vo", "wen", "zi", "ster", "bri", "lo", "cam", "dor")
+
+Status = Literal["processing", "shipped", "delivered", "cancelled", "refunded"]
+
+
+class HelpdeskError(Exception):
+    """A tool could not do what it was asked."""
+
+
+@dataclass
+class Order:
+    """An order; `days` counts since delivery."""
+
+    id: str
+    customer_id: str
+    item: str
+    total: float
+    status: Status
+    days: int = 0
+    city: str = ""
+    lost: bool = False
+    postcode: str = ""
+
+
+def is_held_out(text: str) -> bool:
+    """Which ids, names and values are kept for measuring: about a quarter of them."""
+    return sum(map(ord, text)) % 4 == 0
+
+
+class Values:
+    """Draws ids, names and values that belong to one split."""
+
+    def __init__(self, case: Case) -> None:
+        self.rng: random.Random = case.rng
+        self.held_out = case.split == "held_out"
+
+    def draw(self, make: Callable[[random.Random], str]) -> str:
+        """Draws until the value is one of this split."""
+        while is_held_out(value := make(self.rng)) is not self.held_out:
+            pass
+        return value
+
+    def number(self, prefix: str, digits: int) -> str:
+        """An id or code, such as `A4821`."""
+        low = 10 ** (digits - 1)
+        return self.draw(lambda rng: f"{prefix}{rng.randrange(low, 10 * low)}")
+
+    def amount(self) -> float:
+        """A price in two decimals that does not end in zero."""
+        text = self.draw(
+            lambda rng: f"{rng.randrange(5, 400)}.{rng.randrange(10)}{rng.randint(1, 9)}"
+        )
+        return float(text)
+
+    def count(self, low: int, high: int) -> int:
+        """A small number, such as days."""
+        return int(self.draw(lambda rng: str(rng.randint(low, high))))
+
+    def name(self) -> str:
+        """A name that no model has seen."""
+        size = self.rng.choice((2, 2, 3))
+        return self.draw(lambda rng: "".join(rng.choices(SYLLABLES, k=size)).title())
+
+
+@dataclass
+class Helpdesk:
+    """A fresh world for one episode; what the tools did is in its lists."""
+
+    values: Values
+    orders: dict[str, Order] = field(default_factory=dict)
+    articles: dict[str, str] = field(default_factory=dict)
+    refunds: list[tuple[str, float]] = field(default_factory=list)
+    charges: list[str] = field(default_factory=list)
+    surveys: list[str] = field(default_factory=list)
+    tickets: list[tuple[str, str]] = field(default_factory=list)
+    handovers: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, case: Case) -> Helpdesk:
+        """A world with some other people's orders and the help articles."""
+        desk = cls(Values(case))
+        for _ in range(3):
+            desk.add_order("delivered")
+        values = desk.values
+        desk.articles = {
+            "warranty": f"The warranty lasts {values.count(11, 60)} months.",
+            "returns": f"Returns are possible for {values.count(11, 60)} days.",
+            "shipping": f"Shipping takes {values.count(3, 19)} days.",
+            "payment": f"Invoices are due after {values.count(11, 60)} days.",
+        }
+        return desk
+
+    def add_order(
+        self,
+        status: Status,
+        *,
+        days: tuple[int, int] = (1, REFUND_DAYS - 1),
+        lost: bool = False,
+    ) -> Order:
+        """Adds an order of a new customer, delivered that many days ago."""
+        values = self.values
+        order = Order(
+            id=values.number("A", 4),
+            customer_id=values.number("C", 3),
+            item=values.rng.choice(ITEMS),
+            total=values.amount(),
+            status=status,
+            days=values.count(*days) if status == "delivered" else 0,
+            city=values.name(),
+            lost=lost,
+        )
+        if order.id in self.orders or order.customer_id in self._customers():
+            return self.add_order(status, days=days, lost=lost)
+        self.orders[order.id] = order
+        return order
+
+    @property
+    def tools(self) -> list[Callable[..., Any]]:
+        """What the agent may call."""
+        return [
+            self.lookup_order,
+            self.find_orders,
+            self.issue_refund,
+            self.cancel_order,
+            self.track_shipment,
+            self.update_address,
+            self.search_articles,
+            self.open_ticket,
+            self.hand_over,
+            self.charge_card,
+            self.send_survey,
+        ]
+
+    def lookup_order(self, order_id: str) -> dict[str, Any]:
+        """Show an order."""
+        order = asdict(self._order(order_id))
+        return {k: order[k] for k in ("id", "item", "total", "status", "days")}
+
+    def find_orders(self, customer_id: str) -> dict[str, Any]:
+        """List the orders of a customer."""
+        found = [o.id for o in self.orders.values() if o.customer_id == customer_id]
+        if not found:
+            raise HelpdeskError(f"no customer {customer_id}")
+        return {"orders": found}
+
+    def issue_refund(self, order_id: str, amount: float) -> dict[str, Any]:
+        """Pay the price of an order back."""
+        order = self._order(order_id)
+        if order.status != "delivered":
+            raise HelpdeskError(f"cannot refund: the order is {order.status}")
+        if order.days > REFUND_DAYS:
+            raise HelpdeskError("cannot refund: too late")
+        if not 0 < amount <= order.total:
+            raise HelpdeskError(f"cannot refund: the order cost {order.total}")
+        order.status = "refunded"
+        self.refunds.append((order_id, amount))
+        return {"refunded": amount}
+
+    def cancel_order(self, order_id: str) -> dict[str, Any]:
+        """Cancel an order that is not yet shipped."""
+        order = self._order(order_id)
+        if order.status != "processing":
+            raise HelpdeskError(f"cannot cancel: the order is {order.status}")
+        order.status = "cancelled"
+        return {"cancelled": order_id}
+
+    def track_shipment(self, order_id: str) -> dict[str, Any]:
+        """Show where a parcel is."""
+        order = self._order(order_id)
+        if order.status != "shipped":
+            raise HelpdeskError(f"no parcel: the order is {order.status}")
+        return {"parcel": "lost" if order.lost else "moving", "city": order.city}
+
+    def update_address(self, order_id: str, postcode: str) -> dict[str, Any]:
+        """Send an order that is not yet shipped elsewhere."""
+        order = self._order(order_id)
+        if order.status != "processing":
+            raise HelpdeskError(f"cannot change: the order is {order.status}")
+        order.postcode = postcode
+        return {"postcode": postcode}
+
+    def search_articles(
+        self, topic: Literal["warranty", "returns", "shipping", "payment"]
+    ) -> dict[str, Any]:
+        """Find a help article."""
+        if topic not in self.articles:
+            raise HelpdeskError(f"no article about {topic}")
+        return {"article": self.articles[topic]}
+
+    def open_ticket(
+        self, order_id: str, priority: Literal["low", "high"]
+    ) -> dict[str, Any]:
+        """Open a ticket about an order."""
+        self._order(order_id)
+        if priority not in ("low", "high"):
+            raise HelpdeskError(f"no priority {priority}")
+        self.tickets.append((order_id, priority))
+        return {"ticket": len(self.tickets)}
+
+    def hand_over(self, reason: Literal["legal", "fraud", "press"]) -> dict[str, Any]:
+        """Hand the customer over to a human."""
+        if reason not in ("legal", "fraud", "press"):
+            raise HelpdeskError(f"no team for {reason}")
+        self.handovers.append(reason)
+        return {"team": reason}
+
+    def charge_card(self, order_id: str, amount: float) -> dict[str, Any]:
+        """Take money for an order."""
+        self._order(order_id)
+        self.charges.append(order_id)
+        return {"charged": amount}
+
+    def send_survey(self, order_id: str) -> dict[str, Any]:
+        """Ask for feedback on an order."""
+        self._order(order_id)
+        self.surveys.append(order_id)
+        return {"sent": order_id}
+
+    def _order(self, order_id: str) -> Order:
+        if order_id not in self.orders:
+            raise HelpdeskError(f"no order {order_id}")
+        return self.orders[order_id]
+
+    def _customers(self) -> set[str]:
+        return {order.customer_id for order in self.orders.values()}
