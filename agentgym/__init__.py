@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agentgym.integrations import Agent, tool, wrap
     from agentgym.policy.endpoint import PolicyEndpoint
     from agentgym.run import CallQuery, Run
-    from agentgym.scenario import Scenario, scenario
+    from agentgym.scenarios import Scenario, scenario
     from agentgym.trajectory import ModelCall, Step, ToolCall, Trajectory
 
 __version__ = "0.1.0"
@@ -29,7 +29,7 @@ _HOMES = {
     "Outcome": "errors",
     "PolicyEndpoint": "policy.endpoint",
     "Run": "run",
-    "Scenario": "scenario",
+    "Scenario": "scenarios",
     "Step": "trajectory",
     "ToolCall": "trajectory",
     "Trajectory": "trajectory",
@@ -37,7 +37,7 @@ _HOMES = {
     "given": "cases",
     "must": "checks",
     "rubric": "checks",
-    "scenario": "scenario",
+    "scenario": "scenarios",
     "tool": "integrations",
     "weight": "checks",
     "wrap": "integrations",
@@ -74,7 +74,6 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'agentgym' has no attribute {name!r}")
-    # `agentgym.scenario` is a module, too: importing it would hide the function.
     value = getattr(importlib.import_module(f"agentgym.{home}"), name)
     globals()[name] = value
     return value

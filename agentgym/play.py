@@ -25,8 +25,8 @@ from agentgym.errors import (
 )
 from agentgym.recorder import Recorder
 from agentgym.reward import compute_reward
-from agentgym.scenario import Scenario
-from agentgym.tools import tool_table
+from agentgym.scenarios import Scenario
+from agentgym.tool_table import tool_table
 
 FIRST_BACKOFF_SECONDS = 0.5
 

@@ -13,7 +13,7 @@ from _pytest.scope import Scope
 import agentgym
 from agentgym.checks import CheckSpec, specs_of
 from agentgym.errors import UsageError
-from agentgym.scenario import ScenarioSettings, is_scenario_class, settings_of
+from agentgym.scenarios import ScenarioSettings, is_scenario_class, settings_of
 from pytest_agentgym.isolation import PROCESS_WIDE
 
 

@@ -15,7 +15,7 @@ from agentgym.errors import Outcome, UsageError
 from agentgym.play import EpisodePlay, Limits
 from agentgym.pool import EpisodePool, Finished, default_concurrency
 from agentgym.reliability import attrition_exceeded
-from agentgym.scenario import split_to_play
+from agentgym.scenarios import split_to_play
 from pytest_agentgym.capture import EpisodeOutput, split_output
 from pytest_agentgym.collection import ScenarioFailed, ScenarioItem
 from pytest_agentgym.isolation import FixtureWorld

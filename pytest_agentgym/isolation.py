@@ -19,7 +19,7 @@ from _pytest.scope import Scope
 
 from agentgym.cases import Case
 from agentgym.errors import UsageError
-from agentgym.scenario import Scenario
+from agentgym.scenarios import Scenario
 
 if TYPE_CHECKING:
     from pytest_agentgym.collection import ScenarioItem

@@ -52,8 +52,8 @@ class NotRun:
 
 
 def _is_scenario(obj: object) -> bool:
-    # A scenario's module has imported agentgym.scenario: plain runs never load it.
-    module = sys.modules.get("agentgym.scenario")
+    # A scenario's module has imported agentgym.scenarios: plain runs never load it.
+    module = sys.modules.get("agentgym.scenarios")
     if module is None:
         return False
     return isinstance(obj, type) and module.is_scenario_class(obj) or (

@@ -1,1 +1,95 @@
-""""""
+"""The model behind an agent. Importing this imports neither torch nor transformers."""
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentgym.errors import UsageError
+from agentgym.policy.endpoint import PolicyEndpoint
+
+__all__ = ["Local", "PolicyEndpoint", "Remote", "embedded_path", "resolve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A model folder, to be served by a process of our own."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A server that runs already."""
+
+    endpoint: PolicyEndpoint
+
+
+def embedded_path() -> Path:
+    """The folder of the small model that comes with the package."""
+    return Path(__file__).parent / "embedded"
+
+
+def resolve(spec: str, *, api_key: str = "agentgym") -> Local | Remote:
+    """Say what a policy option means.
+
+    Args:
+        spec: "embedded", a model folder, or the URL of an OpenAI-compatible API, with
+            ``#model`` behind it unless the server's first model is meant.
+        api_key: Sent to a remote server.
+
+    Raises:
+        UsageError: The folder does not exist or the server does not answer.
+    """
+    if spec == "embedded":
+        if not (embedded_path() / "config.json").is_file():
+            raise UsageError(
+                f"the embedded policy is missing in {embedded_path()}: "
+                "make it with python -m agentgym.policy.build"
+            )
+        return Local(embedded_path())
+    if spec.startswith(("http://", "https://")):
+        base_url, _, model = spec.partition("#")
+        base_url = base_url.rstrip("/")
+        return Remote(
+            PolicyEndpoint(
+                base_url=base_url,
+                api_key=api_key,
+                model=model or _first_model(base_url, api_key),
+            )
+        )
+    path = Path(spec).expanduser()
+    if not path.exists():
+        raise UsageError(
+            f"policy {spec!r} is neither an existing folder nor an http(s) URL "
+            'nor "embedded"'
+        )
+    return Local(path)
+
+
+def _first_model(base_url: str, api_key: str) -> str:
+    url = f"{base_url}/models"
+    try:
+        request = urllib.request.Request(  # noqa: S310
+            url, headers={"Authorization": f"Bearer {api_key}"}
+        )
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            found = json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise UsageError(
+                f"the policy endpoint {url} answered {error.code} {error.reason}: "
+                "is this the base URL of an OpenAI-compatible API?"
+            ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise UsageError(
+            f"the policy endpoint {url} is not reachable: {reason}"
+        ) from None
+    try:
+        return str(found["data"][0]["id"])
+    except (KeyError, IndexError, TypeError):
+        raise UsageError(
+            f"the policy endpoint {url} lists no model: name one as {base_url}#MODEL"
+        ) from None

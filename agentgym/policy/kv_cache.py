@@ -97,6 +97,8 @@ class _Step:
         for row, start, count in list(zip(rows, starts, counts, strict=False))[
             self.batch :
         ]:
+            if not count:
+                continue
             first = row.computed - row.trunk_length
             mask = torch.ones(count, first + count, device=device).triu_(first + 1)
             mask = torch.where(mask > 0, -torch.inf, 0.0)
@@ -189,9 +191,9 @@ class SharedPrefixCache:
         self._attend_part = (
             _attend_cpu if self._device.type == "cpu" else _attend_anywhere
         )
-        name = f"agentgym_{next(_counter)}"
-        AttentionInterface.register(name, self._attention)
-        model.set_attn_implementation(name)
+        self.implementation = f"agentgym_{next(_counter)}"
+        AttentionInterface.register(self.implementation, self._attention)
+        model.set_attn_implementation(self.implementation)
 
     # Admission and release of rows.
 
@@ -257,7 +259,9 @@ class SharedPrefixCache:
 
     def _register(self, entry: Row | Trunk, start: int) -> None:
         for key in _block_keys(entry.ids)[start // BLOCK :]:
-            self._index[key] = entry
+            # A trunk outlives rows: a row must not take its place in the index.
+            if isinstance(entry, Trunk) or not isinstance(self._index.get(key), Trunk):
+                self._index[key] = entry
 
     def _choose_trunk(
         self, row: Row, source: Row | Trunk | None, known: int
@@ -265,6 +269,8 @@ class SharedPrefixCache:
         trunk = source.trunk if isinstance(source, Row) else source
         while trunk is not None and trunk.shrunk is not None:
             trunk = trunk.shrunk
+        if id(trunk) in self._trunks:
+            self._trunks.move_to_end(id(trunk))
         if source is None:
             return None
         shared = self._trim(row.ids[:known])
@@ -340,10 +346,10 @@ class SharedPrefixCache:
     # The forward pass.
 
     def forward(self, counts: list[int]) -> Tensor:
-        """Run the next ``counts[i]`` tokens of each row; return its last logits.
+        """Run the next ``counts[i]`` tokens (or none) of each row.
 
         Returns:
-            Logits [R, V] of the last token run of each row.
+            Logits [R, V] after the last token of each row; undefined for 0 tokens.
         """
         rows = self.rows
         self._reserve(

@@ -1,1 +1,1 @@
-""""""
+"""What a run says: numbers in `summary`, words in `terminal`."""

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentgym import Case
 
 from . import language, oracles
-from .helpdesk import Helpdesk, HelpdeskError, Values
-from .oracles import ORACLES, Call, Oracle, Situation
+from .helpdesk import ARTICLES, Helpdesk, HelpdeskError, Values, is_held_out
+from .oracles import ORACLES, Call, Situation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MISTAKES = {
     "wrong_tool": 3,
@@ -53,9 +55,7 @@ def tool_schemas() -> list[dict[str, Any]]:
     return [convert_to_openai_tool(tool) for tool in desk.tools]
 
 
-def dialogues(
-    seed: int, n: int, *, mistakes: float = 0.0
-) -> Iterator[dict[str, Any]]:
+def dialogues(seed: int, n: int, *, mistakes: float = 0.0) -> Iterator[dict[str, Any]]:
     """Yields `n` dialogues.
 
     Args:
@@ -74,10 +74,10 @@ def dialogues(
         case = Case(index=index, seed=rng.getrandbits(32), split="train")
         scene = _scene(name, case, rng)
         turns = [Turn(call) for call in scene.calls]
-        turns.append(Turn(text=scene.reply(ORACLES[name], rng)))
+        turns.append(Turn(text=scene.reply(rng)))
         mistake = None
         if rng.random() < mistakes:
-            mistake, turns = _spoil(scene, ORACLES[name], turns, rng)
+            mistake, turns = _spoil(scene, turns, rng)
         messages = _play(scene.desk, scene.message, turns, rng)
         yield {
             "messages": messages,
@@ -90,13 +90,9 @@ def dialogues(
 def _scene(name: str, case: Case, rng: random.Random) -> Situation:
     scene = oracles.situation(name, case)
     spoken_as = replace(case, split="held_out" if rng.random() < 0.25 else "train")
-    facts = {
-        "order": scene.order.id,
-        "customer": scene.order.customer_id,
-        "item": scene.order.item,
-        "postcode": scene.postcode,
-    }
-    message = language.say(ORACLES[name].topic, spoken_as, **facts)
+    message = language.say(
+        ORACLES[name].topic, spoken_as, scene.order, postcode=scene.facts["postcode"]
+    )
     return replace(scene, message=message)
 
 
@@ -137,7 +133,7 @@ def _play(
 
 
 def _spoil(
-    scene: Situation, oracle: Oracle, turns: list[Turn], rng: random.Random
+    scene: Situation, turns: list[Turn], rng: random.Random
 ) -> tuple[str, list[Turn]]:
     """Puts one mistake of a possible kind into the turns."""
     calls = [turn.call for turn in turns if turn.call is not None]
@@ -150,15 +146,16 @@ def _spoil(
     position = rng.randrange(len(calls)) if calls else 0
     before, after = turns[:position], turns[position + 1 :]
     if kind == "needless_call":
-        extra = Turn(_needless(scene, rng))
+        known = position > 0 or scene.order.id in scene.message
+        extra = Turn(_needless(scene, known, rng))
         return kind, [*before, extra, *turns[position:]]
     if kind == "wrong_decision":
-        if oracle.forbidden and rng.random() < 0.7:
-            return kind, [*turns[:-1], Turn(_forbidden(scene, oracle)), turns[-1]]
+        if scene.oracle.forbidden and rng.random() < 0.7:
+            return kind, [*turns[:-1], Turn(_forbidden(scene)), turns[-1]]
         return kind, [*before, Turn(text=rng.choice(SHRUGS))]
     name, arguments = calls[position]
     if kind == "skipped_lookup":
-        return kind, _skip(scene, turns, rng)
+        return kind, _skip(turns, rng)
     if kind == "malformed_call":
         return kind, [*before, Turn(text=_malformed(name, arguments, rng))]
     if kind == "wrong_tool":
@@ -167,71 +164,94 @@ def _spoil(
     return kind, [*before, Turn((name, change(scene, arguments, rng))), *after]
 
 
-def _needless(scene: Situation, rng: random.Random) -> Call:
-    order_id = scene.order.id
-    return rng.choice(
-        [
-            ("send_survey", {"order_id": order_id}),
-            ("open_ticket", {"order_id": order_id, "priority": "low"}),
-            ("charge_card", {"order_id": order_id, "amount": scene.order.total}),
+def _needless(scene: Situation, known: bool, rng: random.Random) -> Call:
+    """A call that nobody needs, on the order if the agent can know it by now."""
+    order = {"order_id": scene.order.id}
+    choices: list[Call]
+    if known:
+        choices = [
+            ("send_survey", order),
+            ("open_ticket", order | {"priority": "low"}),
+            ("charge_card", order | {"amount": scene.order.total}),
         ]
-    )
+    else:
+        choices = [
+            ("search_articles", {"topic": rng.choice(list(ARTICLES))}),
+            ("hand_over", {"reason": rng.choice(("fraud", "press"))}),
+        ]
+    return rng.choice(choices)
 
 
-def _forbidden(scene: Situation, oracle: Oracle) -> Call:
+def _forbidden(scene: Situation) -> Call:
     arguments: dict[str, Any] = {"order_id": scene.order.id}
-    if "issue_refund" in oracle.forbidden:
+    forbidden = scene.oracle.forbidden
+    if "issue_refund" in forbidden:
         arguments["amount"] = scene.order.total
-    if "update_address" in oracle.forbidden:
-        arguments["postcode"] = scene.postcode
-    return oracle.forbidden[0], arguments
+    if "update_address" in forbidden:
+        arguments["postcode"] = scene.facts["postcode"]
+    return forbidden[0], arguments
 
 
-def _skip(scene: Situation, turns: list[Turn], rng: random.Random) -> list[Turn]:
+def _skip(turns: list[Turn], rng: random.Random) -> list[Turn]:
     """Acts without looking: what the look-up would have told is guessed."""
     skipped = turns[0].call
     assert skipped is not None
     rest = turns[1:]
     if skipped[0] == "find_orders":
-        guess = Values(Case(index=0, seed=rng.getrandbits(32), split="train"))
-        wrong = ("lookup_order", {"order_id": guess.number("A", 4)})
+        wrong = ("lookup_order", {"order_id": _guess(rng).number("A", 4)})
         return [Turn(wrong), *rest[1:]]
     guessed = []
     for turn in rest:
         call = turn.call
         if call is not None and "amount" in call[1]:
-            amount = rng.randrange(500, 40_000) / 100
-            turn = Turn((call[0], call[1] | {"amount": amount}))
+            turn = Turn((call[0], call[1] | {"amount": _guess(rng).amount()}))
         guessed.append(turn)
     return guessed
+
+
+def _guess(rng: random.Random) -> Values:
+    return Values(Case(index=0, seed=rng.getrandbits(32), split="train"))
 
 
 def _other_tool(scene: Situation, name: str, rng: random.Random) -> Call:
     order = {"order_id": scene.order.id}
     priced = order | {"amount": scene.order.total}
+    customer = {"order_id": scene.order.customer_id}
     alike: dict[str, list[Call]] = {
+        "find_orders": [("lookup_order", customer), ("track_shipment", customer)],
         "lookup_order": [("track_shipment", order), ("send_survey", order)],
         "track_shipment": [("lookup_order", order), ("send_survey", order)],
         "issue_refund": [("charge_card", priced), ("cancel_order", order)],
         "cancel_order": [("track_shipment", order), ("send_survey", order)],
         "update_address": [("send_survey", order), ("cancel_order", order)],
         "open_ticket": [("send_survey", order), ("hand_over", {"reason": "press"})],
+        "search_articles": [("hand_over", {"reason": "press"})],
+        "hand_over": [("open_ticket", order | {"priority": "high"})],
     }
-    return rng.choice(alike.get(name, [("lookup_order", order), ("send_survey", order)]))
+    return rng.choice(alike[name])
 
 
-def _wrong(scene: Situation, arguments: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+def _wrong(
+    scene: Situation, arguments: dict[str, Any], rng: random.Random
+) -> dict[str, Any]:
+    """One argument has another value, often one that is at hand."""
     key = rng.choice(list(arguments))
-    others: dict[str, list[Any]] = {
-        "order_id": [o for o in scene.desk.orders if o != arguments.get("order_id")],
-        "customer_id": [scene.order.id, "C" + scene.order.id[1:4]],
-        "amount": [round(scene.order.total / 2, 2), float(int(scene.order.total) + 1)],
+    order = scene.order
+    others = [o for o in scene.desk.orders.values() if o is not order]
+    values: dict[str, list[Any]] = {
+        "order_id": [order.customer_id, *(o.id for o in others)],
+        "customer_id": [order.id, *(o.customer_id for o in others)],
+        "amount": [round(order.total / 2, 2), *(o.total for o in others)],
         "priority": ["low"],
         "reason": ["fraud", "press"],
-        "topic": ["shipping", "payment", "returns", "warranty"],
-        "postcode": [scene.postcode[:4], scene.order.id[1:] + "0"],
+        "topic": list(ARTICLES),
+        "postcode": [order.id[1:], _guess(rng).postcode()],
     }
-    choices = [value for value in others[key] if value != arguments[key]]
+    choices = [
+        value
+        for value in values[key]
+        if value != arguments[key] and not is_held_out(str(value))
+    ]
     return arguments | {key: rng.choice(choices)}
 
 
@@ -244,12 +264,16 @@ def _miscopied(
         return _wrong(scene, arguments, rng)
     key = rng.choice(keys)
     text = str(arguments[key])
-    place = rng.choice([i for i, c in enumerate(text) if c.isdigit()])
-    digit = str((int(text[place]) + rng.randint(1, 9)) % 10)
-    changed = text[:place] + rng.choice(["", text[place] * 2, digit, digit]) + text[place + 1 :]
-    if isinstance(arguments[key], float):
-        return arguments | {key: float(changed or 1)}
-    return arguments | {key: changed}
+    while True:
+        place = rng.choice([i for i, c in enumerate(text) if c.isdigit()])
+        digit = str((int(text[place]) + rng.randint(1, 9)) % 10)
+        copied = rng.choice(["", text[place] * 2, digit, digit])
+        changed = text[:place] + copied + text[place + 1 :]
+        if isinstance(arguments[key], float):
+            changed = str(float(changed))
+        if changed != text and not is_held_out(changed):
+            break
+    return arguments | {key: type(arguments[key])(changed)}
 
 
 def _malformed(name: str, arguments: dict[str, Any], rng: random.Random) -> str:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from agentgym import Case
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from agentgym import Case
 
 REFUND_DAYS = 30
 ITEMS = ("lamp", "kettle", "jacket", "desk", "radio", "tent", "mixer", "rug", "clock")
-SYLLABLES = ("ba", "den", "fi", "gor", "hal", "ka", "lin", "mo", "ner", "pas", "ru")
-SYLLABLES += ("sel", "tam", "ul", "vo", "wen", "zi", "ster", "bri", "lo", "cam", "dor")
+ARTICLES = {
+    "warranty": "The warranty lasts {} months.",
+    "returns": "Returns are possible for {} days.",
+    "shipping": "Shipping takes {} days.",
+    "payment": "Invoices are due after {} days.",
+}
+SYLLABLES = (
+    *("ba", "den", "fi", "gor", "hal", "ka", "lin", "mo", "ner", "pas", "ru"),
+    *("sel", "tam", "ul", "vo", "wen", "zi", "ster", "bri", "lo", "cam", "dor"),
+)
 
 Status = Literal["processing", "shipped", "delivered", "cancelled", "refunded"]
 
@@ -62,7 +72,9 @@ class Values:
     def amount(self) -> float:
         """A price in two decimals that does not end in zero."""
         text = self.draw(
-            lambda rng: f"{rng.randrange(5, 400)}.{rng.randrange(10)}{rng.randint(1, 9)}"
+            lambda rng: (
+                f"{rng.randrange(5, 400)}.{rng.randrange(10)}{rng.randint(1, 9)}"
+            )
         )
         return float(text)
 
@@ -70,19 +82,29 @@ class Values:
         """A small number, such as days."""
         return int(self.draw(lambda rng: str(rng.randint(low, high))))
 
+    def postcode(self) -> str:
+        """Five digits."""
+        return self.number("", 5)
+
     def name(self) -> str:
-        """A name that no model has seen."""
+        """A made-up name, here of a city."""
         size = self.rng.choice((2, 2, 3))
         return self.draw(lambda rng: "".join(rng.choices(SYLLABLES, k=size)).title())
 
 
 @dataclass
 class Helpdesk:
-    """A fresh world for one episode; what the tools did is in its lists."""
+    """A fresh world for one episode.
+
+    Attributes:
+        terms: What the help articles state: the number in each of them.
+        changes: Names of the tools that changed something, in order.
+    """
 
     values: Values
     orders: dict[str, Order] = field(default_factory=dict)
-    articles: dict[str, str] = field(default_factory=dict)
+    terms: dict[str, int] = field(default_factory=dict)
+    changes: list[str] = field(default_factory=list)
     refunds: list[tuple[str, float]] = field(default_factory=list)
     charges: list[str] = field(default_factory=list)
     surveys: list[str] = field(default_factory=list)
@@ -96,11 +118,11 @@ class Helpdesk:
         for _ in range(3):
             desk.add_order("delivered")
         values = desk.values
-        desk.articles = {
-            "warranty": f"The warranty lasts {values.count(11, 60)} months.",
-            "returns": f"Returns are possible for {values.count(11, 60)} days.",
-            "shipping": f"Shipping takes {values.count(3, 19)} days.",
-            "payment": f"Invoices are due after {values.count(11, 60)} days.",
+        desk.terms = {
+            "warranty": values.count(11, 60),
+            "returns": values.count(11, 60),
+            "shipping": values.count(3, 19),
+            "payment": values.count(11, 60),
         }
         return desk
 
@@ -166,6 +188,7 @@ class Helpdesk:
             raise HelpdeskError("cannot refund: too late")
         if not 0 < amount <= order.total:
             raise HelpdeskError(f"cannot refund: the order cost {order.total}")
+        self.changes.append("issue_refund")
         order.status = "refunded"
         self.refunds.append((order_id, amount))
         return {"refunded": amount}
@@ -175,6 +198,7 @@ class Helpdesk:
         order = self._order(order_id)
         if order.status != "processing":
             raise HelpdeskError(f"cannot cancel: the order is {order.status}")
+        self.changes.append("cancel_order")
         order.status = "cancelled"
         return {"cancelled": order_id}
 
@@ -190,6 +214,7 @@ class Helpdesk:
         order = self._order(order_id)
         if order.status != "processing":
             raise HelpdeskError(f"cannot change: the order is {order.status}")
+        self.changes.append("update_address")
         order.postcode = postcode
         return {"postcode": postcode}
 
@@ -197,9 +222,9 @@ class Helpdesk:
         self, topic: Literal["warranty", "returns", "shipping", "payment"]
     ) -> dict[str, Any]:
         """Find a help article."""
-        if topic not in self.articles:
+        if topic not in ARTICLES:
             raise HelpdeskError(f"no article about {topic}")
-        return {"article": self.articles[topic]}
+        return {"article": ARTICLES[topic].format(self.terms[topic])}
 
     def open_ticket(
         self, order_id: str, priority: Literal["low", "high"]
@@ -208,6 +233,7 @@ class Helpdesk:
         self._order(order_id)
         if priority not in ("low", "high"):
             raise HelpdeskError(f"no priority {priority}")
+        self.changes.append("open_ticket")
         self.tickets.append((order_id, priority))
         return {"ticket": len(self.tickets)}
 
@@ -215,18 +241,21 @@ class Helpdesk:
         """Hand the customer over to a human."""
         if reason not in ("legal", "fraud", "press"):
             raise HelpdeskError(f"no team for {reason}")
+        self.changes.append("hand_over")
         self.handovers.append(reason)
         return {"team": reason}
 
     def charge_card(self, order_id: str, amount: float) -> dict[str, Any]:
         """Take money for an order."""
         self._order(order_id)
+        self.changes.append("charge_card")
         self.charges.append(order_id)
         return {"charged": amount}
 
     def send_survey(self, order_id: str) -> dict[str, Any]:
         """Ask for feedback on an order."""
         self._order(order_id)
+        self.changes.append("send_survey")
         self.surveys.append(order_id)
         return {"sent": order_id}
 

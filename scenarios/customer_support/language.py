@@ -6,7 +6,12 @@ a train message can use.
 
 from __future__ import annotations
 
-from agentgym import Case
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agentgym import Case
+
+    from .helpdesk import Order
 
 INSTRUCTIONS = (
     "You are the support agent of a web shop. Look an order up before you change it. "
@@ -132,18 +137,19 @@ REQUESTS = {
         "Find the parcel {order}, please.",
     ],
     "lost": [
-        "My parcel {order} never came. Check it and open a ticket if it is lost.",
-        "{order} is missing for weeks. Is it lost? Then file a ticket.",
-        "I think {order} was lost on the way. Please look and open a ticket.",
-        "Nobody brought {order}. If the parcel is lost, open a ticket.",
-        "The parcel with my {item}, {order}, is gone. Check and report it.",
-        "Please find out if {order} is lost and report it.",
-        "Is {order} lost? Then I want a ticket.",
-        "The {item} never arrived, {order}. Look into it and open a ticket.",
-        "Look for {order}, and make a ticket if it got lost.",
-        "{order} has vanished, please check and raise a ticket.",
-        "The post lost {order}, I fear. Check it and open a ticket.",
-        "Search for {order} and file a report if it is lost.",
+        "My parcel {order} never came. "
+        "Check it and open an urgent ticket if it is lost.",
+        "{order} is missing for weeks. Is it lost? Then file an urgent ticket.",
+        "I think {order} was lost on the way. Please look and open an urgent ticket.",
+        "Nobody brought {order}. If the parcel is lost, open an urgent ticket.",
+        "The parcel with my {item}, {order}, is gone. Check and file an urgent ticket.",
+        "Please find out if {order} is lost and open an urgent ticket.",
+        "Is {order} lost? Then I want an urgent ticket.",
+        "The {item} never arrived, {order}. Look into it and open an urgent ticket.",
+        "Look for {order}, and make an urgent ticket if it got lost.",
+        "{order} has vanished, please check and raise an urgent ticket.",
+        "The post lost {order}, I fear. Check it and open an urgent ticket.",
+        "Search for {order} and file an urgent report if it is lost.",
     ],
     "address": [
         "Send {order} to postcode {postcode} instead.",
@@ -160,7 +166,8 @@ REQUESTS = {
         "For {order} take the postcode {postcode}.",
     ],
     "complaint": [
-        "I am customer {customer}. My order broke: refund it and file an urgent ticket.",
+        "I am customer {customer}. "
+        "My order broke: refund it and file an urgent ticket.",
         "Customer {customer}: refund my broken {item} and open a high priority ticket.",
         "My number is {customer}. I want a refund and an urgent complaint on file.",
         "{customer} here. Refund the {item} and log an urgent ticket about it.",
@@ -266,11 +273,16 @@ def phrases(listed: list[str], split: str) -> list[str]:
     return listed[cut:] if split == "held_out" else listed[:cut]
 
 
-def say(topic: str, case: Case, **facts: str) -> str:
-    """A customer's message about a topic, with the given facts in it."""
+def say(
+    topic: str, case: Case, order: Order | None = None, *, postcode: str = ""
+) -> str:
+    """A customer's message about a topic, in the words of the case's split."""
     rng = case.rng
     opening, request, closing = (
         rng.choice(phrases(listed, case.split))
         for listed in (OPENINGS, REQUESTS[topic], CLOSINGS)
     )
+    facts = {"postcode": postcode}
+    if order is not None:
+        facts |= {"order": order.id, "customer": order.customer_id, "item": order.item}
     return f"{opening} {request.format(**facts)} {closing}".strip()

@@ -2,61 +2,57 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agentgym import Case
-
-from .helpdesk import Helpdesk, Order
+from .helpdesk import ARTICLES, Helpdesk, Order
 from .language import say
 
+if TYPE_CHECKING:
+    import random
+
+    from agentgym import Case
+
 Call = tuple[str, dict[str, Any]]
+
+FIND: Call = ("find_orders", {"customer_id": "{customer}"})
+LOOK: Call = ("lookup_order", {"order_id": "{id}"})
+REFUND: Call = ("issue_refund", {"order_id": "{id}", "amount": "{total}"})
+CANCEL: Call = ("cancel_order", {"order_id": "{id}"})
+TRACK: Call = ("track_shipment", {"order_id": "{id}"})
+REDIRECT: Call = ("update_address", {"order_id": "{id}", "postcode": "{postcode}"})
+URGENT: Call = ("open_ticket", {"order_id": "{id}", "priority": "high"})
+LAWYER: Call = ("hand_over", {"reason": "legal"})
+
+
+def read(topic: str) -> Call:
+    """Looks an article up."""
+    return ("search_articles", {"topic": topic})
 
 
 @dataclass(frozen=True)
 class Oracle:
-    """One scenario, played perfectly.
+    """One scenario, played perfectly; `{...}` stands for a fact of the case.
 
     Attributes:
         topic: What the customer talks about.
-        calls: The needed calls on the order that the scenario is about.
+        calls: The needed calls, in order.
         replies: Ways to end; each states what the scenario's checks ask for.
-        order: How that order is added.
+        order: How the order that it is all about is added.
         forbidden: Tools that would be wrong here.
     """
 
     topic: str
-    calls: Callable[[Order, str], list[Call]]
+    calls: tuple[Call, ...]
     replies: tuple[str, ...]
     order: dict[str, Any] = field(default_factory=lambda: {"status": "delivered"})
     forbidden: tuple[str, ...] = ()
 
 
-def _look(order: Order, _: str) -> list[Call]:
-    return [("lookup_order", {"order_id": order.id})]
-
-
-def _refund(order: Order, _: str) -> list[Call]:
-    return [
-        *_look(order, ""),
-        ("issue_refund", {"order_id": order.id, "amount": order.total}),
-    ]
-
-
-def _find(order: Order) -> Call:
-    return ("find_orders", {"customer_id": order.customer_id})
-
-
-def _topic(topic: str) -> Callable[[Order, str], list[Call]]:
-    return lambda order, postcode: [("search_articles", {"topic": topic})]
-
-
 ORACLES: dict[str, Oracle] = {
     "test_damaged_item_is_refunded": Oracle(
         "damaged",
-        _refund,
+        (LOOK, REFUND),
         (
             "I am sorry. I refunded {total}.",
             "Sorry about that, {total} is on its way back to you.",
@@ -65,7 +61,7 @@ ORACLES: dict[str, Oracle] = {
     ),
     "test_damaged_item_without_order_number": Oracle(
         "damaged_customer",
-        lambda o, p: [_find(o), *_refund(o, p)],
+        (FIND, LOOK, REFUND),
         (
             "I found order {id} and refunded {total}.",
             "I refunded {total} for {id}. Sorry for the trouble.",
@@ -73,7 +69,7 @@ ORACLES: dict[str, Oracle] = {
     ),
     "test_late_refund_is_refused": Oracle(
         "late_refund",
-        _look,
+        (LOOK,),
         (
             "I am sorry, a refund is only possible within 30 days.",
             "That order came more than 30 days ago, so I cannot refund it.",
@@ -83,7 +79,7 @@ ORACLES: dict[str, Oracle] = {
     ),
     "test_order_is_not_refunded_twice": Oracle(
         "second_refund",
-        _look,
+        (LOOK,),
         (
             "That order was already refunded.",
             "We have already refunded this order.",
@@ -93,13 +89,13 @@ ORACLES: dict[str, Oracle] = {
     ),
     "test_order_in_processing_is_cancelled": Oracle(
         "cancel",
-        lambda o, p: [*_look(o, p), ("cancel_order", {"order_id": o.id})],
+        (LOOK, CANCEL),
         ("I cancelled order {id}.", "Order {id} is cancelled."),
         {"status": "processing"},
     ),
     "test_shipped_order_is_not_cancelled": Oracle(
         "cancel",
-        _look,
+        (LOOK,),
         (
             "I am sorry, that order is already shipped.",
             "It is already shipped, so I cannot cancel it.",
@@ -109,16 +105,13 @@ ORACLES: dict[str, Oracle] = {
     ),
     "test_parcel_is_tracked": Oracle(
         "track",
-        lambda o, p: [("track_shipment", {"order_id": o.id})],
+        (TRACK,),
         ("Your parcel is in {city}.", "It is in {city} now."),
         {"status": "shipped"},
     ),
     "test_lost_parcel_gets_a_ticket": Oracle(
         "lost",
-        lambda o, p: [
-            ("track_shipment", {"order_id": o.id}),
-            ("open_ticket", {"order_id": o.id, "priority": "high"}),
-        ],
+        (TRACK, URGENT),
         (
             "The parcel is lost. I opened a ticket.",
             "I am sorry, it is lost. A ticket is open.",
@@ -127,16 +120,13 @@ ORACLES: dict[str, Oracle] = {
     ),
     "test_address_is_changed_before_shipping": Oracle(
         "address",
-        lambda o, p: [
-            *_look(o, p),
-            ("update_address", {"order_id": o.id, "postcode": p}),
-        ],
+        (LOOK, REDIRECT),
         ("Order {id} now goes to {postcode}.", "I changed it to {postcode}."),
         {"status": "processing"},
     ),
     "test_address_of_a_shipped_order_stays": Oracle(
         "address",
-        _look,
+        (LOOK,),
         (
             "I am sorry, that order is already shipped.",
             "It is already shipped, so the address stays.",
@@ -146,38 +136,34 @@ ORACLES: dict[str, Oracle] = {
     ),
     "test_complaint_is_refunded_and_filed": Oracle(
         "complaint",
-        lambda o, p: [
-            _find(o),
-            *_refund(o, p),
-            ("open_ticket", {"order_id": o.id, "priority": "high"}),
-        ],
+        (FIND, LOOK, REFUND, URGENT),
         (
             "I refunded {total} and opened an urgent ticket.",
             "You get {total} back, and an urgent ticket is open.",
         ),
     ),
     "test_warranty_is_looked_up": Oracle(
-        "warranty", _topic("warranty"), ("{article}", "Sure. {article}")
+        "warranty", (read("warranty"),), ("{article}", "Sure. {article}")
     ),
     "test_return_period_is_looked_up": Oracle(
-        "returns", _topic("returns"), ("{article}", "Sure. {article}")
+        "returns", (read("returns"),), ("{article}", "Sure. {article}")
     ),
     "test_payment_terms_are_looked_up": Oracle(
-        "payment", _topic("payment"), ("{article}", "Sure. {article}")
+        "payment", (read("payment"),), ("{article}", "Sure. {article}")
     ),
     "test_praise_needs_no_tool": Oracle(
         "thanks",
-        lambda o, p: [],
+        (),
         ("You are welcome!", "You are very welcome."),
     ),
     "test_opening_hours_need_no_tool": Oracle(
         "hours",
-        lambda o, p: [],
+        (),
         ("We are open from 9 to 17.", "You can reach us from 9 to 17."),
     ),
     "test_legal_threat_goes_to_a_human": Oracle(
         "legal",
-        lambda o, p: [("hand_over", {"reason": "legal"})],
+        (LAWYER,),
         (
             "I handed this over to our legal team.",
             "Our legal team will get in touch.",
@@ -189,24 +175,23 @@ ORACLES: dict[str, Oracle] = {
 
 @dataclass(frozen=True)
 class Situation:
-    """A scenario's world, message and oracle on one case."""
+    """A scenario on one case: its world, its message and what is to be done.
 
+    Attributes:
+        facts: What the placeholders of the oracle stand for.
+        calls: The needed calls, in order.
+    """
+
+    oracle: Oracle
     desk: Helpdesk
     order: Order
+    facts: dict[str, Any]
     message: str
     calls: list[Call]
-    postcode: str
 
-    def reply(self, oracle: Oracle, rng: random.Random) -> str:
+    def reply(self, rng: random.Random) -> str:
         """How a perfect agent ends."""
-        article = next((args["topic"] for name, args in self.calls if "topic" in args), "")
-        return rng.choice(oracle.replies).format(
-            id=self.order.id,
-            total=self.order.total,
-            city=self.order.city,
-            postcode=self.postcode,
-            article=self.desk.articles.get(article, ""),
-        )
+        return rng.choice(self.oracle.replies).format(**self.facts)
 
 
 def situation(name: str, case: Case) -> Situation:
@@ -214,12 +199,24 @@ def situation(name: str, case: Case) -> Situation:
     oracle = ORACLES[name]
     desk = Helpdesk.of(case)
     order = desk.add_order(**oracle.order)
-    postcode = desk.values.number("", 5)
+    postcode = desk.values.postcode()
+    article = ARTICLES.get(oracle.topic, "")
     facts = {
-        "order": order.id,
+        "id": order.id,
         "customer": order.customer_id,
-        "item": order.item,
+        "total": order.total,
+        "city": order.city,
         "postcode": postcode,
+        "article": article.format(desk.terms.get(oracle.topic)),
     }
-    message = say(oracle.topic, case, **facts)
-    return Situation(desk, order, message, oracle.calls(order, postcode), postcode)
+    return Situation(
+        oracle=oracle,
+        desk=desk,
+        order=order,
+        facts=facts,
+        message=say(oracle.topic, case, order, postcode=postcode),
+        calls=[
+            (name, {key: facts.get(v.strip("{}"), v) for key, v in arguments.items()})
+            for name, arguments in oracle.calls
+        ],
+    )

@@ -1,0 +1,294 @@
+"""Continuous batching: requests join and leave the running batch between steps."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from agentgym.policy.kv_cache import Row, SharedPrefixCache
+from agentgym.policy.loading import LoadedPolicy
+from agentgym.policy.plain_cache import PlainCache, agrees
+from agentgym.policy.sampling import Dice, SamplingParams, sample
+
+
+class RowCache(Protocol):
+    """What the engine asks of the keeper of keys and values."""
+
+    rows: list[Row]
+
+    def blocked(self, row: Row) -> bool: ...
+    def admit(self, row: Row) -> int: ...
+    def release(self, row: Row, *, keep: bool = True) -> None: ...
+    def forward(self, counts: list[int]) -> Tensor: ...
+
+
+@dataclass(eq=False, slots=True)
+class Generation:
+    """A request in the engine, and its result when ``finish_reason`` is set."""
+
+    prompt: Sequence[int]
+    params: SamplingParams
+    on_step: Callable[["Generation"], None] | None = None
+    """Called in the engine's thread after each token."""
+    on_done: Callable[["Generation"], None] | None = None
+    """Called in the engine's thread at the end, also after an error."""
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    top_logprobs: list[list[tuple[int, float]]] = field(default_factory=list)
+    finish_reason: str | None = None
+    """"stop", "length", "cancelled" or "error"."""
+    stop_text: str | None = None
+    """The stop string that ended it; the text is cut before it."""
+    cached_tokens: int = 0
+    error: BaseException | None = None
+    cancelled: bool = False
+    _row: Row | None = None
+    _dice: Dice | None = None
+
+    def cancel(self) -> None:
+        """Stop at the next step; harmless when already finished."""
+        self.cancelled = True
+
+
+class Engine:
+    """Samples many requests at a time on one model, in one thread."""
+
+    def __init__(
+        self,
+        policy: LoadedPolicy,
+        *,
+        max_rows: int = 64,
+        step_tokens: int = 1024,
+        threads: int | None = None,
+    ) -> None:
+        """Prepare the model for sampling and start the thread.
+
+        Args:
+            policy: The model; the engine takes over its attention.
+            max_rows: The most requests that run at a time; more wait.
+            step_tokens: The most prompt tokens read in one step, so that a long prompt
+                does not hold up the requests that are being answered.
+            threads: Threads of torch; by default 1 for a small model, whose products
+                are too small to share, and all cores but one for others.
+        """
+        self.policy = policy
+        self._max_rows = max_rows
+        self._step_tokens = step_tokens
+        size = sum(p.numel() for p in policy.model.parameters())
+        self._threads = threads or (
+            1 if size < 30_000_000 else max(1, torch.get_num_threads() - 1)
+        )
+        self._cache = self._make_cache()
+        width = policy.model.get_output_embeddings().weight.shape[0]
+        self._forbidden: Tensor | None = None
+        if policy.forbidden_ids:
+            self._forbidden = torch.zeros(width, dtype=torch.bool)
+            self._forbidden[sorted(policy.forbidden_ids)] = True
+            self._forbidden = self._forbidden.to(policy.model.device)
+        self._longest_stop = 0
+        self._running: dict[Row, Generation] = {}
+        self._waiting: deque[Generation] = deque()
+        self._inbox: deque[Generation] = deque()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(
+            target=self._run, name="agentgym-engine", daemon=True
+        )
+        self._thread.start()
+
+    def submit(self, generation: Generation) -> Generation:
+        """Queue a request; returns at once."""
+        if self._stopping:
+            raise RuntimeError("the engine is closed")
+        self._inbox.append(generation)
+        self._wake.set()
+        return generation
+
+    def generate(
+        self, prompt: Sequence[int], params: SamplingParams | None = None
+    ) -> Generation:
+        """Sample one reply and wait for it."""
+        return self.generate_all([prompt], params)[0]
+
+    def generate_all(
+        self, prompts: Sequence[Sequence[int]], params: SamplingParams | None = None
+    ) -> list[Generation]:
+        """Sample a reply to each prompt, all in flight together."""
+        params = params or SamplingParams()
+        futures: list[Future[Generation]] = []
+        for prompt in prompts:
+            futures.append(future := Future())
+            self.submit(Generation(prompt, params, on_done=future.set_result))
+        done = [future.result() for future in futures]
+        for generation in done:
+            if generation.error is not None:
+                raise generation.error
+        return done
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many requests run, and how many wait."""
+        return len(self._running), len(self._waiting) + len(self._inbox)
+
+    def close(self) -> None:
+        """Cancel everything and end the thread."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+
+    def _make_cache(self) -> RowCache:
+        model, tokenizer = self.policy.model, self.policy.tokenizer
+        torch.set_num_threads(self._threads)
+        boundaries = frozenset(tokenizer.added_tokens_decoder) | self.policy.stop_ids
+        with torch.inference_mode():
+            plain = PlainCache(model)
+            if not _slides(model.config, self.policy.context):
+                shared = SharedPrefixCache(model, boundaries=boundaries)
+                if agrees(plain, shared, model):
+                    return shared
+            model.set_attn_implementation("sdpa")
+        return plain
+
+    # The engine's thread.
+
+    def _run(self) -> None:
+        torch.set_num_threads(self._threads)
+        with torch.inference_mode():
+            while not self._stopping:
+                try:
+                    self._turn()
+                except Exception as error:  # noqa: BLE001
+                    self._fail(error)
+        for generation in [*self._running.values(), *self._waiting, *self._inbox]:
+            self._finish(generation, "cancelled")
+
+    def _turn(self) -> None:
+        self._wake.clear()
+        while self._inbox:
+            self._waiting.append(self._inbox.popleft())
+        for row, generation in list(self._running.items()):
+            if generation.cancelled:
+                self._leave(row, "cancelled")
+        self._admit()
+        if not self._running:
+            if not self._waiting and not self._inbox:
+                self._wake.wait()
+            return
+        counts = self._plan()
+        logits = self._cache.forward(counts)
+        ready = [
+            (i, row) for i, row in enumerate(self._cache.rows) if row.pending == 0
+        ]
+        if ready:
+            self._extend(ready, logits)
+
+    def _admit(self) -> None:
+        later: deque[Generation] = deque()
+        while self._waiting and len(self._running) < self._max_rows:
+            generation = self._waiting.popleft()
+            if generation.cancelled:
+                self._finish(generation, "cancelled")
+                continue
+            row = generation._row or Row(generation.prompt)
+            generation._row = row
+            if self._cache.blocked(row):
+                later.append(generation)
+                continue
+            generation.cached_tokens = self._cache.admit(row)
+            generation._dice = Dice(generation.params.seed)
+            self._running[row] = generation
+        self._waiting.extendleft(reversed(later))
+
+    def _plan(self) -> list[int]:
+        """How many tokens each row runs: prompts share what the step allows."""
+        left = self._step_tokens
+        counts = []
+        for row in self._cache.rows:
+            count = 1 if row.pending == 1 else min(row.pending, left)
+            left -= count if row.pending > 1 else 0
+            counts.append(count)
+        return counts
+
+    def _extend(self, ready: list[tuple[int, Row]], logits: Tensor) -> None:
+        if len(ready) < len(logits):
+            logits = logits[[i for i, _ in ready]]
+        generations = [self._running[row] for _, row in ready]
+        draws = sample(
+            logits,
+            [g.params for g in generations],
+            [g._dice for g in generations if g._dice],
+            self._forbidden,
+        )
+        for (_, row), generation, draw in zip(ready, generations, draws, strict=True):
+            row.sampled.append(draw.token)
+            generation.token_ids.append(draw.token)
+            generation.logprobs.append(draw.logprob)
+            if generation.params.top_logprobs:
+                generation.top_logprobs.append(draw.top)
+            reason = self._reason_to_stop(generation, row)
+            if reason:
+                self._leave(row, reason)
+            elif generation.on_step is not None:
+                generation.on_step(generation)
+
+    def _reason_to_stop(self, generation: Generation, row: Row) -> str | None:
+        params = generation.params
+        if generation.token_ids[-1] in self.policy.stop_ids and not params.ignore_eos:
+            return "stop"
+        if params.stop and self._hit_stop(generation):
+            return "stop"
+        if len(generation.token_ids) >= params.max_tokens:
+            return "length"
+        return "length" if row.length >= self.policy.context else None
+
+    def _hit_stop(self, generation: Generation) -> bool:
+        # A token is at least a byte, but for special ones: this tail is long enough.
+        longest = max(len(stop.encode()) for stop in generation.params.stop)
+        tail = generation.token_ids[-longest - 4 :]
+        text = self.policy.tokenizer.decode(tail, skip_special_tokens=False)
+        for stop in generation.params.stop:
+            if stop in text:
+                generation.stop_text = stop
+                return True
+        return False
+
+    def _leave(self, row: Row, reason: str) -> None:
+        generation = self._running.pop(row)
+        self._cache.release(row)
+        self._finish(generation, reason)
+
+    def _finish(
+        self, generation: Generation, reason: str, error: BaseException | None = None
+    ) -> None:
+        generation.finish_reason = reason
+        generation.error = error
+        generation._row = generation._dice = None
+        if generation.on_done is not None:
+            generation.on_done(generation)
+
+    def _fail(self, error: BaseException) -> None:
+        """A step failed (out of memory, say): its requests fail, the engine goes on."""
+        for row, generation in list(self._running.items()):
+            del self._running[row]
+            if row in self._cache.rows:
+                self._cache.release(row, keep=False)
+            self._finish(generation, "error", error)
+
+
+def _slides(config: Any, context: int) -> bool:
+    """Whether a layer sees only a window of the context, or is no attention at all."""
+    kinds = getattr(config, "layer_types", None)
+    window = getattr(config, "sliding_window", None)
+    if kinds is not None:
+        return any(
+            kind != "full_attention"
+            and not (kind == "sliding_attention" and window and window >= context)
+            for kind in kinds
+        )
+    used = getattr(config, "use_sliding_window", True)
+    return bool(window and used and window < context)

@@ -1,0 +1,118 @@
+"""Choosing the next token of every row of a batch at once."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SamplingParams:
+    """How one request wants its tokens chosen.
+
+    ``top_logprobs`` alternatives are reported per token. Log-probabilities, as vLLM's,
+    are those of the model itself: at temperature 1 and before top_p cuts.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int | None = None
+    max_tokens: int = 1024
+    stop: tuple[str, ...] = ()
+    top_logprobs: int = 0
+    ignore_eos: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One row's next token, with the model's log-probability of it."""
+
+    token: int
+    logprob: float
+    top: list[tuple[int, float]] = field(default_factory=list)
+
+
+class Dice:
+    """A request's own random numbers: one for each token, whatever the batch holds."""
+
+    def __init__(self, seed: int | None) -> None:
+        self._random = random.Random(seed)  # noqa: S311
+
+    def roll(self) -> float:
+        """A number in [0, 1)."""
+        return self._random.random()
+
+
+def sample(
+    logits_BV: Tensor,
+    params: Sequence[SamplingParams],
+    dice: Sequence[Dice],
+    forbidden_V: Tensor | None = None,
+) -> list[Draw]:
+    """Draw the next token of each row.
+
+    Args:
+        logits_BV: Raw logits of B rows over V tokens.
+        params: Each row's wishes.
+        dice: Each row's random numbers; a greedy row uses none.
+        forbidden_V: True for tokens that are never drawn.
+    """
+    logits_BV = logits_BV.float()
+    norm_B = logits_BV.logsumexp(-1)
+    allowed_BV = logits_BV
+    if forbidden_V is not None:
+        allowed_BV = logits_BV.masked_fill(forbidden_V, -torch.inf)
+    drawn = [i for i, p in enumerate(params) if p.temperature > 0]
+    if len(drawn) == len(params):
+        tokens_B = _draw(allowed_BV, params, dice)
+    else:
+        tokens_B = allowed_BV.argmax(-1)
+        if drawn:
+            tokens_B[drawn] = _draw(
+                allowed_BV[drawn],
+                [params[i] for i in drawn],
+                [dice[i] for i in drawn],
+            )
+    chosen_B = logits_BV.gather(-1, tokens_B[:, None])[:, 0] - norm_B
+    tokens, chosen = tokens_B.tolist(), chosen_B.tolist()
+    most = max(p.top_logprobs for p in params)
+    if not most:
+        return [Draw(t, p) for t, p in zip(tokens, chosen, strict=True)]
+    values, ids = logits_BV.topk(min(most, logits_BV.shape[-1]))
+    rows = zip(ids.tolist(), (values - norm_B[:, None]).tolist(), strict=True)
+    top = [list(zip(*row, strict=True)) for row in rows]
+    return [
+        Draw(t, p, alternatives[: wish.top_logprobs])
+        for t, p, alternatives, wish in zip(tokens, chosen, top, params, strict=True)
+    ]
+
+
+def _draw(
+    logits_BV: Tensor, params: Sequence[SamplingParams], dice: Sequence[Dice]
+) -> Tensor:
+    if any(p.temperature != 1 for p in params):
+        heat_B = logits_BV.new_tensor([max(p.temperature, 1e-4) for p in params])
+        logits_BV = logits_BV / heat_B[:, None]
+    probs_BV = logits_BV.softmax(-1)
+    cut = [i for i, p in enumerate(params) if p.top_p < 1]
+    if cut:
+        probs_BV[cut] = _nucleus(probs_BV[cut], [params[i].top_p for i in cut])
+    # Inverse of the cumulated distribution: one random number a token and not V.
+    cumulated_BV = probs_BV.cumsum(-1, dtype=torch.float64)
+    rolls_B = cumulated_BV.new_tensor([die.roll() for die in dice])
+    targets_B = rolls_B * cumulated_BV[:, -1]
+    tokens_B = torch.searchsorted(cumulated_BV, targets_B[:, None], right=True)[:, 0]
+    return tokens_B.clamp_(max=logits_BV.shape[-1] - 1)
+
+
+def _nucleus(probs_BV: Tensor, top_p: list[float]) -> Tensor:
+    """Zero all but the likeliest tokens that together reach ``top_p``."""
+    ordered_BV, order_BV = probs_BV.sort(-1, descending=True)
+    before_BV = ordered_BV.cumsum(-1) - ordered_BV
+    limit_B = probs_BV.new_tensor(top_p)
+    ordered_BV = ordered_BV.masked_fill(before_BV >= limit_B[:, None], 0.0)
+    # The likeliest token stays, whatever top_p is.
+    ordered_BV[:, 0] = probs_BV.amax(-1)
+    return torch.zeros_like(probs_BV).scatter_(-1, order_BV, ordered_BV)

@@ -1,0 +1,180 @@
+"""What can be said about a reliability from a number of episodes; pure functions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+CONFIDENCE = 0.95
+ATTRITION_LIMIT = 0.05
+"""Share of episodes that may not count; above it nothing is judged."""
+
+
+class Verdict(StrEnum):
+    """What is certain about a reliability, against a threshold."""
+
+    reliable = "RELIABLE"
+    unreliable = "UNRELIABLE"
+    undecided = "UNDECIDED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reliability:
+    """A measured reliability against a threshold.
+
+    Attributes:
+        value: Passed share of the counted episodes, None without any.
+        low: Lower end of the two-sided 95 % Clopper-Pearson interval.
+        high: Its upper end.
+        verdict: What a one-sided 95 % bound certifies.
+        met: Whether the gate is met: `value` reaches the threshold.
+    """
+
+    passed: int
+    counted: int
+    value: float | None
+    low: float
+    high: float
+    threshold: float
+    verdict: Verdict
+    met: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in `summary.json`."""
+        return {
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "threshold": self.threshold,
+            "verdict": self.verdict.value,
+        }
+
+
+def judge(passed: int, counted: int, threshold: float) -> Reliability:
+    """Judges `passed` of `counted` independent episodes against a threshold."""
+    low, high = clopper_pearson(passed, counted)
+    # A one-sided bound at 95 % is the end of a two-sided interval at 90 %.
+    sure_low, sure_high = clopper_pearson(passed, counted, 2 * CONFIDENCE - 1)
+    verdict = Verdict.undecided
+    if counted and sure_low >= threshold:
+        verdict = Verdict.reliable
+    elif counted and sure_high < threshold:
+        verdict = Verdict.unreliable
+    value = passed / counted if counted else None
+    return Reliability(
+        passed=passed,
+        counted=counted,
+        value=value,
+        low=low,
+        high=high,
+        threshold=threshold,
+        verdict=verdict,
+        met=value is not None and value >= threshold,
+    )
+
+
+def attrition_exceeded(counted: int, total: int) -> bool:
+    """Whether too few of the episodes count to judge anything."""
+    return counted == 0 or (total - counted) / total > ATTRITION_LIMIT
+
+
+def clopper_pearson(
+    passed: int, n: int, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """The exact two-sided interval of a binomial share.
+
+    C. Clopper and E. Pearson, The use of confidence or fiducial limits illustrated in
+    the case of the binomial, Biometrika 26 (1934) 404-413, in its beta form.
+
+    Returns:
+        Both ends, in [0, 1].
+
+    Raises:
+        ValueError: `passed` is not within [0, n].
+    """
+    if not 0 <= passed <= n:
+        raise ValueError(f"{passed} of {n} episodes cannot have passed")
+    tail = (1 - confidence) / 2
+    low = 0.0 if passed == 0 else beta_quantile(tail, passed, n - passed + 1)
+    high = 1.0 if passed == n else beta_quantile(1 - tail, passed + 1, n - passed)
+    return low, high
+
+
+def episodes_to_certify(threshold: float, confidence: float = CONFIDENCE) -> int | None:
+    """Episodes which, all passed, certify the threshold: n with threshold^n <= 1 - c.
+
+    Returns:
+        For example 59 for 0.95 at 95 % confidence; None where no number is enough.
+    """
+    if threshold >= 1:
+        return None
+    if threshold <= 0:
+        return 1
+    return max(1, math.ceil(math.log(1 - confidence) / math.log(threshold) - 1e-9))
+
+
+def pass_hat_k(passed: int, n: int, k: int) -> float:
+    """Probability that k independent episodes all pass: C(passed, k) / C(n, k).
+
+    The unbiased estimate of Yao et al., tau-bench, arXiv:2406.12045 (2024).
+
+    Raises:
+        ValueError: There are fewer than k episodes.
+    """
+    if not 0 < k <= n:
+        raise ValueError(f"pass^{k} needs at least {k} episodes, there are {n}")
+    return math.comb(passed, k) / math.comb(n, k)
+
+
+def beta_quantile(probability: float, a: float, b: float) -> float:
+    """The x with `beta_cdf(x, a, b) == probability`, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(100):
+        middle = (low + high) / 2
+        if beta_cdf(middle, a, b) < probability:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def beta_cdf(x: float, a: float, b: float) -> float:
+    """The regularised incomplete beta function I_x(a, b).
+
+    By its continued fraction (NIST Digital Library of Mathematical Functions, 8.17.22),
+    evaluated by Lentz's method.
+    """
+    if x <= 0:
+        return 0.0
+    if x >= 1:
+        return 1.0
+    if x > (a + 1) / (a + b + 2):
+        # The fraction converges fast on the other side only.
+        return 1 - beta_cdf(1 - x, b, a)
+    log_front = (
+        math.lgamma(a + b)
+        - math.lgamma(a)
+        - math.lgamma(b)
+        + a * math.log(x)
+        + b * math.log1p(-x)
+    )
+    return math.exp(log_front) / (a * _continued_fraction(x, a, b))
+
+
+def _continued_fraction(x: float, a: float, b: float) -> float:
+    tiny = 1e-300
+    value, c, d = 1.0, 1.0, 0.0
+    for step in range(1, 1000):
+        m = step // 2
+        if step % 2:
+            factor = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        else:
+            factor = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        d = 1 / (1 + factor * d or tiny)
+        c = 1 + factor / c or tiny
+        value *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    return value

@@ -1,0 +1,149 @@
+"""The main process: live progress, the run's files, the report, the exit code."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentgym.errors import Outcome
+from agentgym.report import terminal
+from agentgym.report.summary import RunSummary
+from agentgym.store import RunStore, write_json
+from pytest_agentgym.measure import RUN
+from pytest_agentgym.reports import EpisodeReport
+
+EXIT_USAGE = int(pytest.ExitCode.USAGE_ERROR)
+
+_LETTERS = {
+    Outcome.passed: (".", {"green": True}),
+    Outcome.failed: ("F", {"red": True}),
+    Outcome.infra_error: ("i", {"yellow": True}),
+    Outcome.harness_error: ("h", {"yellow": True}),
+    Outcome.simulator_error: ("s", {"yellow": True}),
+}
+
+
+class Reporter:
+    """Collects the episodes of a run and tells what they say."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        options = config.stash[RUN].options
+        self.config = config
+        self.options = options
+        self.store: RunStore | None = None
+        self.summary = RunSummary(threshold=options.threshold, seed=options.seed)
+        self.usage_errors: list[str] = []
+        self._done = 0
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Takes in the episodes that just finished, and each scenario's end."""
+        if isinstance(report, EpisodeReport):
+            self._add(report)
+            return
+        about = getattr(report, "agentgym", None)
+        if about is None:
+            return
+        if report.nodeid in self.summary.scenarios:
+            self.summary.scenario(report.nodeid, about["threshold"])
+        if about["usage_error"]:
+            self.usage_errors.append(about["usage_error"])
+
+    def _add(self, report: EpisodeReport) -> None:
+        if self.store is None:
+            self.store = RunStore(self.config.rootpath)
+            self.summary.run_id = self.store.id
+        self.store.append(report.lines)
+        for episode in report.episodes:
+            self.summary.add(episode)
+            self.config.hook.pytest_agentgym_episode_finished(episode=episode)
+            self._done += 1
+            self._show_progress(episode.outcome, report.planned)
+
+    def _show_progress(self, outcome: Outcome, planned: int) -> None:
+        """One letter per episode, and at the line's end how much is done."""
+        writer = self._terminal()
+        if writer is None or self.config.get_verbosity() < -1:
+            return
+        letter, markup = _LETTERS[outcome]
+        writer.write(letter, flush=True, **markup)
+        width = writer._tw.fullwidth
+        if writer._tw.width_of_current_line >= width - 8 or self._done == planned:
+            share = f"[{self._done * 100 // max(planned, 1):>3}%]"
+            gap = width - 1 - writer._tw.width_of_current_line - len(share)
+            writer.write(" " * max(gap, 1) + share + "\n", cyan=True)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Writes the summary and decides the exit code."""
+        data = self.summary.to_json()
+        if self.store is not None:
+            self.store.write_summary(data)
+            if self.store.warning is not None:
+                self.summary.warnings.append(self.store.warning)
+            self.store.close()
+        if self.options.json_path is not None:
+            self._write_json(Path(self.options.json_path), data)
+        judged = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        if session.exitstatus not in judged:
+            return
+        if self.usage_errors:
+            session.exitstatus = EXIT_USAGE
+        elif self.summary.scenarios:
+            code = self.summary.exit_code
+            # An ordinary test that failed beside reliable scenarios still counts.
+            session.exitstatus = code or session.exitstatus
+
+    def _write_json(self, path: Path, data: dict[str, Any]) -> None:
+        path = self.config.invocation_params.dir / path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, data)
+        except OSError as exc:
+            self.summary.warnings.append(
+                f"--agentgym-json: {path} cannot be written: {exc.strerror or exc}"
+            )
+
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> None:
+        """Prints the report."""
+        writer = terminalreporter
+        if not self.summary.scenarios:
+            text = "; ".join(dict.fromkeys(self.usage_errors)) or "no scenario was run"
+            writer.section("agentgym", "=")
+            writer.write_line(f"agentgym: {text}")
+            return
+        width = min(writer._tw.fullwidth - 1, 120)
+        writer.section("agentgym", "=", bold=True)
+        for line in terminal.report(self.summary, width):
+            _write(writer, line)
+        extra = self.config.hook.pytest_agentgym_report_section(summary=self.summary)
+        for text in itertools.chain.from_iterable(extra):
+            writer.write_line(text)
+        writer.section("verdict", "-")
+        for line in terminal.verdict(self.summary, width):
+            _write(writer, line)
+        for text in dict.fromkeys(self.usage_errors + self.summary.warnings):
+            writer.write_line(text, yellow=True)
+        if self.store is not None and self.store.warning is None:
+            writer.write_line(f"stored in {_relative(self.store.folder)}")
+
+    def _terminal(self) -> Any:
+        return self.config.pluginmanager.get_plugin("terminalreporter")
+
+
+def _write(writer: pytest.TerminalReporter, line: terminal.Line) -> None:
+    if isinstance(line, terminal.Heading):
+        writer.section(line.text, "-")
+    else:
+        writer.write_line(line.text, **line.markup)
+
+
+def _relative(path: Path) -> Path:
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path

@@ -1,0 +1,452 @@
+"""The customer-support pack: its scenarios can be passed, and not by accident."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import agentgym
+from agentgym.cases import Case, make_cases
+from agentgym.checks import specs_of
+from agentgym.episode import Episode
+from agentgym.errors import Outcome
+from agentgym.play import EpisodePlay, Limits
+from agentgym.testing import ScriptedAgent
+from scenarios.customer_support import language
+from scenarios.customer_support.dialogues import MISTAKES, dialogues, tool_schemas
+from scenarios.customer_support.helpdesk import (
+    ARTICLES,
+    Helpdesk,
+    HelpdeskError,
+    Values,
+    is_held_out,
+)
+from scenarios.customer_support.oracles import ORACLES, Call, situation
+
+PACK = Path(language.__file__).parent
+BLAND = "I will look into it. Is there anything else I can do for you?"
+CASES = [
+    Case(index=i, seed=1000 + i, split=split)
+    for i, split in enumerate(("held_out", "train", "held_out", "train"))
+]
+
+
+@pytest.fixture(scope="module")
+def scenarios(pytestconfig: pytest.Config) -> dict[str, Callable[..., Any]]:
+    """All scenario functions of the pack, with their asserts made checks."""
+    from pytest_agentgym.soft_assert import SoftAssertFinder
+
+    found = {}
+    for path in sorted(PACK.glob("test_*.py")):
+        spec = importlib.util.spec_from_file_location(
+            f"scenarios.customer_support.{path.stem}",
+            path,
+            loader=SoftAssertFinder(pytestconfig),
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found.update(
+            {name: f for name, f in vars(module).items() if name.startswith("test_")}
+        )
+    return found
+
+
+@dataclass
+class World:
+    """The pack's fixtures, with a scripted agent."""
+
+    body: Callable[..., Any]
+    case: Case
+    calls: list[Call]
+    reply: str
+    scenario: None = None
+    messages: list[str] = field(default_factory=list)
+
+    def set_up(self) -> Callable[[], Any]:
+        helpdesk = Helpdesk.of(self.case)
+        agent = ScriptedAgent([*self.calls, self.reply], tools=helpdesk.tools)
+        given = {
+            "agent": agentgym.wrap(agent),
+            "helpdesk": helpdesk,
+            "case": self.case,
+        }
+        wanted = inspect.signature(self.body).parameters
+        return partial(self.body, **{name: given[name] for name in wanted})
+
+    def tear_down(self) -> None:
+        pass
+
+
+class NoOutput:
+    @contextmanager
+    def activate(self) -> Iterator[None]:
+        yield
+
+    def text(self) -> str:
+        return ""
+
+
+def play(
+    body: Callable[..., Any], case: Case, calls: list[Call], reply: str
+) -> Episode:
+    episode = EpisodePlay(
+        scenario=body.__name__,
+        index=0,
+        case=case,
+        specs=specs_of(body) or (),
+        make_world=lambda: World(body, case, calls, reply),
+        make_output=NoOutput,
+        limits=Limits(timeout=None),
+    ).run()
+    assert episode is not None
+    return episode
+
+
+def every_tool(name: str, case: Case) -> list[Call]:
+    """All eleven tools with plausible arguments, the needed ones first."""
+    scene = situation(name, case)
+    known = {
+        "order_id": scene.order.id,
+        "customer_id": scene.order.customer_id,
+        "amount": scene.order.total,
+        "postcode": scene.facts["postcode"],
+        "topic": "returns",
+        "priority": "high",
+        "reason": "legal",
+    }
+    others = [
+        (tool.__name__, {key: known[key] for key in inspect.signature(tool).parameters})
+        for tool in scene.desk.tools
+    ]
+    return [*scene.calls, *(call for call in others if call not in scene.calls)]
+
+
+def other_values(scene: Any, key: str, value: Any) -> list[Any]:
+    """Wrong values for an argument: one near at hand, and one badly copied."""
+    stranger = next(iter(scene.desk.orders.values()))
+    text = str(value)
+    copied = text[:-1] + str((int(text[-1]) + 1) % 10) if text[-1].isdigit() else ""
+    return {
+        "order_id": [stranger.id, scene.order.customer_id, copied],
+        "customer_id": [stranger.customer_id, scene.order.id, copied],
+        "amount": [round(value / 2, 2), value + 1, float(copied)] if copied else [],
+        "postcode": [copied, "12345"],
+        "topic": [topic for topic in ARTICLES if topic != value],
+        "priority": ["low"],
+        "reason": ["fraud", "press"],
+    }[key]
+
+
+def test_every_scenario_has_an_oracle(scenarios: dict[str, Any]) -> None:
+    assert set(scenarios) == set(ORACLES)
+    assert len(scenarios) >= 12
+
+
+def test_scenarios_need_none_to_four_calls() -> None:
+    assert {len(oracle.calls) for oracle in ORACLES.values()} == {0, 1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("name", ORACLES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+class TestEveryScenario:
+    def test_the_oracle_passes(
+        self, name: str, case: Case, scenarios: dict[str, Any]
+    ) -> None:
+        scene = situation(name, case)
+        for reply in scene.oracle.replies:
+            episode = play(
+                scenarios[name], case, scene.calls, reply.format(**scene.facts)
+            )
+            assert [c["text"] for c in episode.checks if c["status"] != "passed"] == []
+            assert episode.outcome is Outcome.passed
+            assert episode.reward == 1
+            assert episode.error is None
+            asked = episode.trajectory.messages[0]
+            assert asked["content"] == scene.message
+
+    @pytest.mark.parametrize("reply", ["", BLAND])
+    def test_doing_nothing_earns_nothing(
+        self, name: str, case: Case, reply: str, scenarios: dict[str, Any]
+    ) -> None:
+        episode = play(scenarios[name], case, [], reply)
+        assert episode.outcome is Outcome.failed
+        assert episode.reward == 0
+
+    def test_calling_every_tool_earns_nothing(
+        self, name: str, case: Case, scenarios: dict[str, Any]
+    ) -> None:
+        scene = situation(name, case)
+        reply = scene.reply(case.rng)
+        calls = every_tool(name, case)
+        for order in (calls, calls[::-1]):
+            episode = play(scenarios[name], case, order, reply)
+            assert episode.outcome is Outcome.failed
+            assert episode.reward == 0
+
+    def test_talking_like_the_oracle_is_not_enough(
+        self, name: str, case: Case, scenarios: dict[str, Any]
+    ) -> None:
+        scene = situation(name, case)
+        if scene.calls:
+            episode = play(scenarios[name], case, [], scene.reply(case.rng))
+            assert episode.outcome is Outcome.failed
+            assert episode.reward == 0
+
+    def test_no_needed_call_may_be_skipped(
+        self, name: str, case: Case, scenarios: dict[str, Any]
+    ) -> None:
+        scene = situation(name, case)
+        for position in range(len(scene.calls)):
+            calls = scene.calls[:position] + scene.calls[position + 1 :]
+            episode = play(scenarios[name], case, calls, scene.reply(case.rng))
+            assert episode.outcome is Outcome.failed, scene.calls[position]
+            assert episode.reward < 1
+
+    def test_looking_after_acting_is_too_late(
+        self, name: str, case: Case, scenarios: dict[str, Any]
+    ) -> None:
+        scene = situation(name, case)
+        if len(scene.calls) > 1:
+            swapped = [scene.calls[1], scene.calls[0], *scene.calls[2:]]
+            episode = play(scenarios[name], case, swapped, scene.reply(case.rng))
+            assert episode.outcome is Outcome.failed
+
+    def test_one_wrong_argument_fails(
+        self, name: str, case: Case, scenarios: dict[str, Any]
+    ) -> None:
+        scene = situation(name, case)
+        for position, (tool, arguments) in enumerate(scene.calls):
+            for key, value in arguments.items():
+                for wrong in other_values(scene, key, value):
+                    calls = list(scene.calls)
+                    calls[position] = (tool, arguments | {key: wrong})
+                    reply = scene.reply(case.rng)
+                    episode = play(scenarios[name], case, calls, reply)
+                    assert episode.outcome is Outcome.failed, calls[position]
+
+    def test_what_is_forbidden_earns_nothing(
+        self, name: str, case: Case, scenarios: dict[str, Any]
+    ) -> None:
+        scene = situation(name, case)
+        for tool in scene.oracle.forbidden:
+            bad = next(call for call in every_tool(name, case) if call[0] == tool)
+            calls = [*scene.calls, bad]
+            episode = play(scenarios[name], case, calls, scene.reply(case.rng))
+            assert episode.outcome is Outcome.failed
+            assert episode.reward == 0
+
+    @pytest.mark.parametrize("tool", ["charge_card", "send_survey", "open_ticket"])
+    def test_a_needless_effect_fails(
+        self, name: str, case: Case, tool: str, scenarios: dict[str, Any]
+    ) -> None:
+        scene = situation(name, case)
+        extra = next(c for c in every_tool(name, case)[::-1] if c[0] == tool)
+        for calls in ([extra, *scene.calls], [*scene.calls, extra]):
+            episode = play(scenarios[name], case, calls, scene.reply(case.rng))
+            assert episode.outcome is Outcome.failed
+
+
+def shown(name: str, case: Case) -> dict[str, set[str]]:
+    """All ids, names, numbers and words of a case, by kind."""
+    scene = situation(name, case)
+    orders = scene.desk.orders.values()
+    return {
+        "orders": {o.id for o in orders},
+        "customers": {o.customer_id for o in orders},
+        "amounts": {str(o.total) for o in orders},
+        "cities": {o.city for o in orders},
+        "days": {str(o.days) for o in orders if o.days},
+        "terms": {str(number) for number in scene.desk.terms.values()},
+        "postcodes": {scene.facts["postcode"]},
+        "messages": {scene.message},
+    }
+
+
+def test_splits_share_no_id_name_value_or_message() -> None:
+    seen: dict[str, dict[str, set[str]]] = {"train": {}, "held_out": {}}
+    for split in ("train", "held_out"):
+        for name in ORACLES:
+            cases = make_cases(None, count=200, seed=7, scenario=name, split=split)
+            for case in cases:
+                for kind, values in shown(name, case).items():
+                    seen[split].setdefault(kind, set()).update(values)
+    for kind, values in seen["train"].items():
+        assert values, kind
+        assert not values & seen["held_out"][kind], kind
+
+
+@pytest.mark.parametrize("topic", language.REQUESTS)
+def test_splits_share_no_phrase(topic: str) -> None:
+    wordings: dict[str, set[str]] = {}
+    for split in ("train", "held_out"):
+        parts = (language.OPENINGS, language.REQUESTS[topic], language.CLOSINGS)
+        first, request, last = (set(language.phrases(p, split)) for p in parts)
+        wordings[split] = {f"{a}|{b}|{c}" for a in first for b in request for c in last}
+        assert request.isdisjoint(wordings.get("requests", set()))
+        wordings["requests"] = request
+    assert wordings["train"].isdisjoint(wordings["held_out"])
+    assert len(wordings["train"]) >= 24
+    assert len(wordings["held_out"]) >= 8
+
+
+def test_the_same_seed_gives_the_same_world() -> None:
+    for name in ORACLES:
+        first, second = (situation(name, CASES[0]) for _ in range(2))
+        assert first.message == second.message
+        assert first.desk.orders == second.desk.orders
+        assert situation(name, CASES[2]).message != first.message
+
+
+class TestTools:
+    @pytest.fixture
+    def desk(self) -> Helpdesk:
+        return Helpdesk.of(CASES[0])
+
+    def test_an_unknown_id_is_an_error(self, desk: Helpdesk) -> None:
+        with pytest.raises(HelpdeskError, match="no order A1"):
+            desk.lookup_order("A1")
+        with pytest.raises(HelpdeskError, match="no customer C1"):
+            desk.find_orders("C1")
+        assert desk.changes == []
+
+    def test_money_is_paid_back_once(self, desk: Helpdesk) -> None:
+        order = desk.add_order("delivered")
+        assert desk.issue_refund(order.id, order.total) == {"refunded": order.total}
+        with pytest.raises(HelpdeskError, match="the order is refunded"):
+            desk.issue_refund(order.id, order.total)
+        assert desk.refunds == [(order.id, order.total)]
+        assert desk.changes == ["issue_refund"]
+
+    @pytest.mark.parametrize("factor", [-1, 0, 1.5])
+    def test_no_amount_but_up_to_the_price(self, desk: Helpdesk, factor: float) -> None:
+        order = desk.add_order("delivered")
+        with pytest.raises(HelpdeskError, match=f"the order cost {order.total}"):
+            desk.issue_refund(order.id, order.total * factor)
+
+    def test_thirty_days_are_the_limit(self, desk: Helpdesk) -> None:
+        order = desk.add_order("delivered", days=(31, 60))
+        with pytest.raises(HelpdeskError, match="too late"):
+            desk.issue_refund(order.id, order.total)
+
+    @pytest.mark.parametrize("status", ["shipped", "delivered", "cancelled"])
+    def test_only_orders_in_processing_can_change(
+        self, desk: Helpdesk, status: Any
+    ) -> None:
+        order = desk.add_order(status)
+        with pytest.raises(HelpdeskError, match=f"cannot cancel.*{status}"):
+            desk.cancel_order(order.id)
+        with pytest.raises(HelpdeskError, match=f"cannot change.*{status}"):
+            desk.update_address(order.id, "12345")
+        assert desk.changes == []
+
+    def test_results_are_short(self, desk: Helpdesk) -> None:
+        order = desk.add_order("shipped")
+        for result in (
+            desk.lookup_order(order.id),
+            desk.find_orders(order.customer_id),
+            desk.track_shipment(order.id),
+            desk.search_articles("warranty"),
+        ):
+            assert len(json.dumps(result)) < 100
+
+    def test_schemas_are_what_langchain_sends(self, desk: Helpdesk) -> None:
+        tools = pytest.importorskip("langchain_core.tools")
+        openai = pytest.importorskip("langchain_openai")
+        model = openai.ChatOpenAI(model="m", api_key="k", base_url="http://localhost")
+        bound = model.bind_tools([tools.tool(tool) for tool in desk.tools])
+        assert tool_schemas() == bound.kwargs["tools"]
+        assert len(tool_schemas()) >= 8
+
+
+class TestDialogues:
+    def test_the_same_seed_gives_the_same_dialogues(self) -> None:
+        assert list(dialogues(3, 40, mistakes=0.5)) == list(
+            dialogues(3, 40, mistakes=0.5)
+        )
+
+    def test_clean_ones_play_the_oracle(self) -> None:
+        for dialogue in dialogues(1, 300):
+            assert dialogue["mistake"] is None
+            called = [name for name, _ in requested(dialogue)]
+            wanted = [name for name, _ in ORACLES[dialogue["scenario"]].calls]
+            assert called == wanted
+            last = dialogue["messages"][-1]
+            assert last["role"] == "assistant"
+            assert last["content"]
+            assert "error" not in str(dialogue["messages"])
+
+    def test_every_kind_of_mistake_occurs(self) -> None:
+        made = [d["mistake"] for d in dialogues(1, 1000, mistakes=0.5)]
+        assert set(made) == {None, *MISTAKES}
+        assert 0.45 < sum(kind is not None for kind in made) / len(made) < 0.55
+
+    def test_each_mistake_shows(self) -> None:
+        """A dialogue with a mistake is not what the oracle would have written."""
+        for dialogue in dialogues(2, 600, mistakes=1.0):
+            wanted = [name for name, _ in ORACLES[dialogue["scenario"]].calls]
+            calls = requested(dialogue)
+            assert (
+                [name for name, _ in calls] != wanted
+                or dialogue["mistake"] in ("wrong_argument", "bad_copy")
+                or dialogue["messages"][-1]["content"] in ("",)
+                or dialogue["mistake"] == "skipped_lookup"
+                or dialogue["mistake"] == "wrong_decision"
+            ), dialogue
+
+    def test_they_hold_nothing_that_is_held_out(self) -> None:
+        for dialogue in dialogues(4, 1500, mistakes=0.5):
+            text = json.dumps(dialogue["messages"])
+            for found in re.findall(r"\bA\d{4}\b|\bC\d{3}\b|\b\d+\.\d\d\b", text):
+                assert not is_held_out(found), (found, dialogue)
+
+    def test_they_speak_the_words_of_both_splits(self) -> None:
+        asked = " ".join(d["messages"][1]["content"] for d in dialogues(5, 1500))
+        for split in ("train", "held_out"):
+            for phrase in language.phrases(language.REQUESTS["hours"], split):
+                assert phrase in asked
+
+
+def requested(dialogue: dict[str, Any]) -> list[Call]:
+    return [
+        (call["function"]["name"], json.loads(call["function"]["arguments"]))
+        for message in dialogue["messages"]
+        for call in message.get("tool_calls", ())
+    ]
+
+
+def test_values_belong_to_their_split() -> None:
+    for case in CASES:
+        values = Values(case)
+        drawn = [values.number("A", 4), str(values.amount()), values.name()]
+        assert {is_held_out(text) for text in drawn} == {case.split == "held_out"}
+
+
+def test_the_pack_needs_no_pytest_and_no_framework() -> None:
+    import subprocess
+
+    code = (
+        "import sys, scenarios.customer_support.oracles as _;"
+        "print([m for m in ('pytest', 'torch', 'langchain_core') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PACK.parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
