@@ -9,7 +9,15 @@ if TYPE_CHECKING:
     from agentgym.cases import Case, given
     from agentgym.checks import must, rubric, weight
     from agentgym.episode import Episode
-    from agentgym.errors import AgentGymError, InfraError, Outcome, UsageError
+    from agentgym.errors import (
+        AgentError,
+        AgentGymError,
+        HarnessError,
+        InfraError,
+        Outcome,
+        SimulatorError,
+        UsageError,
+    )
     from agentgym.integrations import Agent, tool, wrap
     from agentgym.policy.endpoint import PolicyEndpoint
     from agentgym.run import CallQuery, Run
@@ -20,16 +28,19 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Agent": "integrations",
+    "AgentError": "errors",
     "AgentGymError": "errors",
     "CallQuery": "run",
     "Case": "cases",
     "Episode": "episode",
+    "HarnessError": "errors",
     "InfraError": "errors",
     "ModelCall": "trajectory",
     "Outcome": "errors",
     "PolicyEndpoint": "policy.endpoint",
     "Run": "run",
     "Scenario": "scenarios",
+    "SimulatorError": "errors",
     "Step": "trajectory",
     "ToolCall": "trajectory",
     "Trajectory": "trajectory",
@@ -45,20 +56,24 @@ _HOMES = {
 
 __all__ = [
     "Agent",
+    "AgentError",
     "AgentGymError",
     "CallQuery",
     "Case",
     "Episode",
+    "HarnessError",
     "InfraError",
     "ModelCall",
     "Outcome",
     "PolicyEndpoint",
     "Run",
     "Scenario",
+    "SimulatorError",
     "Step",
     "ToolCall",
     "Trajectory",
     "UsageError",
+    "__version__",
     "given",
     "must",
     "rubric",

@@ -9,7 +9,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
-from agentgym.errors import UsageError
+from agentgym.errors import Outcome, UsageError, classify
+from agentgym.recorder import current
 from agentgym.trajectory import ToolCall
 
 SPECS_ATTRIBUTE = "__agentgym_checks__"
@@ -278,6 +279,15 @@ class Judge:
     def failed(self, index: int, exc: Exception) -> None:
         """The assert at this index did not hold; outside of episodes it raises."""
         log = _log.get()
-        if log is None:
+        if log is None or _is_no_judgement(exc):
             raise exc
         log.failed(self.specs[index], exc)
+
+
+def _is_no_judgement(exc: Exception) -> bool:
+    """Whether an assert ended in something that tells nothing of the agent."""
+    if isinstance(exc, AssertionError):
+        return False
+    return isinstance(exc, UsageError) or (
+        classify(exc, recorder=current()) is not Outcome.failed
+    )

@@ -8,6 +8,9 @@ from typing import Any
 from agentgym.errors import Outcome
 from agentgym.trajectory import Trajectory, clean
 
+FORMAT = 1
+"""Version of the JSON form; each line of a file tells it, as lines may be mixed."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Episode:
@@ -21,7 +24,7 @@ class Episode:
         reward: In [0, 1].
         checks: Per check: id, text, file, line, weight, must, conditional, status,
             share, message.
-        tools: Per tool: what `agentgym.tools.tool_table` counts.
+        tools: Per tool: what `agentgym.tool_table` counts.
         start: Seconds since 1970.
         duration: Seconds, all attempts included.
         error: What ended the episode before its body did, in one line.
@@ -57,6 +60,7 @@ class Episode:
     def to_json(self) -> dict[str, Any]:
         """The JSON form: a line of `episodes.jsonl`."""
         return {
+            "format": FORMAT,
             "id": self.id,
             "scenario": self.scenario,
             "index": self.index,
@@ -78,10 +82,17 @@ class Episode:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Episode:
-        """The episode that `to_json` described."""
+        """The episode that `to_json` described.
+
+        Raises:
+            ValueError: A newer version of agentgym wrote it.
+        """
+        if data["format"] != FORMAT:
+            raise ValueError(f"format {data['format']} is not {FORMAT}")
+        fields = {key: value for key, value in data.items() if key != "format"}
         return cls(
             **{
-                **data,
+                **fields,
                 "outcome": Outcome(data["outcome"]),
                 "trajectory": Trajectory.from_json(data["trajectory"]),
             }

@@ -13,11 +13,14 @@ EpisodeStopped            ends the thread of an abandoned episode (a BaseExcepti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections import deque
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agentgym.recorder import Recorder
 
 
@@ -43,11 +46,11 @@ class AgentError(AgentGymError):
     """The agent's doing."""
 
 
-class EpisodeTimeout(AgentError):
+class EpisodeTimeout(AgentError):  # noqa: N818 - a limit, no error of a program
     """The agent did not stop in time."""
 
 
-class ToolCallLimit(AgentError):
+class ToolCallLimit(AgentError):  # noqa: N818
     """The agent called more tools than an episode allows."""
 
 
@@ -74,22 +77,24 @@ _OWN = (
     (AgentError, Outcome.failed),
 )
 
-# By name, because naming a class must not import its package.
+# By name, because naming a class must not import its package. A wrong key or model
+# name says as little about the agent as a server that is down.
 _INFRA_CLASSES = frozenset(
     {
-        "aiohttp.client_exceptions.ClientConnectionError",
-        "anthropic.APIConnectionError",
+        *("aiohttp.ClientConnectionError", "aiohttp.ClientPayloadError"),
+        *("anthropic.APIConnectionError", "anthropic.AuthenticationError"),
+        *("anthropic.NotFoundError", "anthropic.PermissionDeniedError"),
         "builtins.ConnectionError",
-        "httpcore.NetworkError",
-        "httpcore.TimeoutException",
-        "httpx.TransportError",
-        "openai.APIConnectionError",
-        "openai.InternalServerError",
-        "openai.RateLimitError",
-        "requests.exceptions.ConnectionError",
-        "requests.exceptions.Timeout",
-        "urllib.error.URLError",
-        "urllib3.exceptions.HTTPError",
+        *("httpcore.NetworkError", "httpcore.ProtocolError"),
+        *("httpcore.TimeoutException", "httpx.TransportError"),
+        *("openai.APIConnectionError", "openai.AuthenticationError"),
+        *("openai.InternalServerError", "openai.NotFoundError"),
+        *("openai.PermissionDeniedError", "openai.RateLimitError"),
+        *("requests.ChunkedEncodingError", "requests.ConnectionError"),
+        "requests.Timeout",
+        *("socket.gaierror", "ssl.SSLError", "urllib.URLError"),
+        *("urllib3.MaxRetryError", "urllib3.NewConnectionError"),
+        *("urllib3.ProtocolError", "urllib3.TimeoutError"),
     }
 )
 
@@ -105,7 +110,7 @@ def classify(exc: BaseException, *, recorder: Recorder | None = None) -> Outcome
     Returns:
         `failed` (the agent's doing) unless something else is to blame.
     """
-    for link in _chain(exc):
+    for link in chain(exc):
         for kind, outcome in _OWN:
             if isinstance(link, kind):
                 return outcome
@@ -117,22 +122,29 @@ def classify(exc: BaseException, *, recorder: Recorder | None = None) -> Outcome
 
 
 def is_infra(exc: BaseException) -> bool:
-    """Whether the exception tells of a model server or network that failed."""
-    status = getattr(exc, "status_code", None)
-    if isinstance(status, int):
-        return status == 429 or status >= 500
-    return any(
-        f"{cls.__module__}.{cls.__name__}" in _INFRA_CLASSES
-        or f"{cls.__module__.partition('.')[0]}.{cls.__name__}" in _INFRA_CLASSES
-        for cls in type(exc).__mro__
+    """Whether the exception itself tells of a model server or network that failed."""
+    if isinstance(exc, InfraError):
+        return True
+    if not isinstance(exc, Exception):
+        return False
+    status = _status(exc)
+    if status is not None and (status in (402, 408, 429) or 500 <= status < 600):
+        return True
+    # urllib's HTTPError is a URLError, but a server that answered is reachable.
+    return _has_infra_class(type(exc)) and not (
+        status is not None and isinstance(exc, OSError)
     )
 
 
-def _chain(exc: BaseException) -> Iterator[BaseException]:
+def chain(exc: BaseException) -> Iterator[BaseException]:
+    """The exception, then its causes, contexts and grouped exceptions, nearest first.
+
+    A context that `raise ... from None` hides is looked at, too: it still happened.
+    """
     seen: set[int] = set()
-    queue = [exc]
+    queue = deque([exc])
     while queue:
-        link = queue.pop(0)
+        link = queue.popleft()
         if id(link) in seen:
             continue
         seen.add(id(link))
@@ -140,3 +152,25 @@ def _chain(exc: BaseException) -> Iterator[BaseException]:
         if isinstance(link, BaseExceptionGroup):
             queue.extend(link.exceptions)
         queue.extend(e for e in (link.__cause__, link.__context__) if e is not None)
+
+
+def _has_infra_class(kind: type[BaseException]) -> bool:
+    return any(
+        f"{cls.__module__.partition('.')[0]}.{cls.__name__}" in _INFRA_CLASSES
+        for cls in kind.__mro__
+    )
+
+
+def _status(exc: Exception) -> int | None:
+    """The HTTP status that an exception carries, under the names in use."""
+    response = None
+    with contextlib.suppress(Exception):
+        response = getattr(exc, "response", None)
+    for holder in (exc, response):
+        for name in ("status_code", "status", "code"):
+            # A property of a foreign exception may raise anything.
+            with contextlib.suppress(Exception):
+                value = getattr(holder, name, None)
+                if isinstance(value, int) and 100 <= value < 600:
+                    return int(value)
+    return None

@@ -5,13 +5,25 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agentgym.errors import EpisodeStopped, ToolCallLimit, is_infra
-from agentgym.trajectory import Message, ModelCall, Step, ToolCall, Trajectory
+from agentgym.errors import EpisodeStopped, ToolCallLimit, chain, is_infra
+from agentgym.trajectory import (
+    MAX_DEPTH,
+    Message,
+    ModelCall,
+    Step,
+    ToolCall,
+    Trajectory,
+    jsonable,
+    printed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _current: ContextVar[Recorder | None] = ContextVar("agentgym_recorder", default=None)
 
@@ -24,24 +36,37 @@ def current() -> Recorder | None:
 class Recorder:
     """Builds the trajectory of one episode.
 
-    Tool calls come twice, from the model's message and from the tool's execution;
-    they are joined by call id, or by name where there is none.
+    A tool call comes from up to three sides: the model's message asks for it, the tool
+    runs, and the model's next request tells the answer. They are joined by call id,
+    or by name where there is none.
 
     Args:
-        max_tool_calls: The call after these raises `ToolCallLimit`.
+        max_tool_calls: The call after these raises `ToolCallLimit`, and so does every
+            model or tool call from then on.
+
+    Attributes:
+        infra_failure: The last model call's failure, if infrastructure is to blame.
+        limit_exceeded: Set once the agent made too many tool calls, also if its
+            framework swallowed the exception.
     """
 
     def __init__(self, max_tool_calls: int | None = None) -> None:
         self.trajectory = Trajectory()
+        self.infra_failure: BaseException | None = None
+        self.limit_exceeded: ToolCallLimit | None = None
         self._max_tool_calls = max_tool_calls
         self._begun = time.perf_counter()
         self._lock = threading.Lock()
-        self._stopped: EpisodeStopped | None = None
-        self._tool_errors: set[int] = set()
-        self._kept: list[BaseException] = []
-        self._in_flight: dict[int, float] = {}
+        self._stopped: BaseException | None = None
+        # Exceptions are kept, so that no other one can get the same id.
+        self._tool_errors: dict[int, BaseException] = {}
+        self._model_errors: dict[int, BaseException] = {}
+        self._models: dict[int, tuple[Step, float]] = {}
+        self._answers: dict[int, Message | None] = {}
+        self._running: Counter[str] = Counter()
+        self._claimed: Counter[str] = Counter()
         self._requested = 0
-        self.infra_failure: BaseException | None = None
+        self._turn_begins = False
 
     @contextmanager
     def activate(self) -> Iterator[Recorder]:
@@ -54,15 +79,30 @@ class Recorder:
 
     def message(self, message: Message) -> None:
         """Adds a message to the conversation."""
-        with self._writing():
+        with self._lock:
+            self._refuse_if_stopped()
             self.trajectory.messages.append(message)
+            self._turn_begins |= message.get("role") == "user"
+
+    def reply(self, text: str) -> None:
+        """Adds the agent's reply, unless it is the last message already."""
+        with self._lock:
+            self._refuse_if_stopped()
+            messages = self.trajectory.messages
+            last = messages[-1] if messages else {}
+            if last.get("role") != "assistant" or (last.get("content") or "") != text:
+                messages.append({"role": "assistant", "content": text})
 
     def model_started(self, model: str | None = None) -> ModelCall:
         """A model call begins."""
-        with self._writing():
+        with self._lock:
+            self._refuse_if_stopped()
+            self._refuse_over_limit()
             call = ModelCall(start=self._now(), model=model)
-            self.trajectory.steps.append(Step(model=call))
-            self._in_flight[id(call)] = time.monotonic()
+            step = Step(model=call)
+            self.trajectory.steps.append(step)
+            self._models[id(call)] = (step, time.monotonic())
+            self._turn_begins = False
             return call
 
     def model_finished(
@@ -74,29 +114,39 @@ class Recorder:
         completion_tokens: int | None = None,
         finish_reason: str | None = None,
     ) -> None:
-        """The model answered; the tool calls in the message are now requested."""
-        with self._writing():
-            self._in_flight.pop(id(call), None)
+        """The model answered; the tool calls in the message are now requested.
+
+        Raises:
+            ToolCallLimit: It asks for more calls than the episode has left.
+        """
+        with self._lock:
+            self._refuse_if_stopped()
+            step, _ = self._models.pop(id(call))
             self.infra_failure = None
-            call.duration = self._now() - call.start
+            now = self._now()
+            call.duration = now - call.start
             call.message = message
             call.prompt_tokens = prompt_tokens
             call.completion_tokens = completion_tokens
             call.finish_reason = finish_reason
             self.trajectory.messages.append(message)
-            step = next(s for s in self.trajectory.steps if s.model is call)
             for request in message.get("tool_calls") or ():
-                step.tool_calls.append(_requested(request))
-                self._count()
+                asked = _requested(request)
+                asked.start = now
+                step.tool_calls.append(asked)
+                self._answers[id(asked)] = None
+                self._requested += 1
+            self._refuse_over_limit()
 
     def model_failed(self, call: ModelCall, exc: BaseException) -> None:
         """The model call raised."""
-        with self._writing():
-            self._in_flight.pop(id(call), None)
+        with self._lock:
+            self._refuse_if_stopped()
+            self._models.pop(id(call), None)
             call.duration = self._now() - call.start
-            call.error = f"{type(exc).__name__}: {exc}"
-            if is_infra(exc):
-                self.infra_failure = exc
+            call.error = _told(exc)
+            self._model_errors[id(exc)] = exc
+            self.infra_failure = exc if any(map(is_infra, chain(exc))) else None
 
     def tool_started(
         self, name: str, arguments: dict[str, Any], *, call_id: str | None = None
@@ -106,33 +156,80 @@ class Recorder:
         Raises:
             ToolCallLimit: The episode has used up its tool calls.
         """
-        with self._writing():
-            call = self._waiting(name, call_id)
-            if call is None:
-                call = ToolCall(id=call_id or "", name=name, arguments=arguments)
-                if not self.trajectory.steps:
-                    self.trajectory.steps.append(Step())
-                self.trajectory.steps[-1].tool_calls.append(call)
-                call.id = call.id or f"call_{len(self.trajectory.tool_calls)}"
-                self._count()
-            call.executed = True
-            call.start = self._now()
+        with self._lock:
+            return self._start(name, arguments, call_id)
+
+    def function_started(self, name: str, arguments: dict[str, Any]) -> ToolCall | None:
+        """A function that is a tool begins to run.
+
+        Returns:
+            None if an adapter reported this very call already: `agentgym.tool` on a
+            tool of a framework that tells of its calls.
+        """
+        with self._lock:
+            if self._claimed[name] < self._running[name]:
+                self._claimed[name] += 1
+                return None
+            call = self._start(name, arguments, None)
+            self._claimed[name] += 1
             return call
 
-    def tool_finished(self, call: ToolCall, result: Any) -> None:
-        """The tool returned."""
-        with self._writing():
-            call.duration = self._now() - call.start
-            call.result = result
+    def tool_finished(
+        self, call: ToolCall, result: Any, *, error: str | None = None
+    ) -> None:
+        """The tool returned.
+
+        Args:
+            call: What `tool_started` gave.
+            result: What the agent got.
+            error: Set if the agent's framework made this result from an exception.
+        """
+        with self._lock:
+            self._refuse_if_stopped()
+            self._end(call)
+            call.result = _copy(result)
+            call.error = error
+            if id(call) in self._answers:
+                self._answer(call, result if isinstance(result, str) else _json(result))
 
     def tool_failed(self, call: ToolCall, exc: BaseException) -> None:
         """The tool raised."""
-        with self._writing():
-            call.duration = self._now() - call.start
-            call.error = f"{type(exc).__name__}: {exc}"
-            self._tool_errors.add(id(exc))
-            # Kept alive, so that no other exception can get the same id.
-            self._kept.append(exc)
+        with self._lock:
+            self._refuse_if_stopped()
+            self._end(call)
+            call.error = _told(exc)
+            # A sub-agent's model that fails within a tool is no tool error.
+            if not any(id(link) in self._model_errors for link in chain(exc)):
+                self._tool_errors[id(exc)] = exc
+            if id(call) in self._answers:
+                self._answer(call, call.error)
+
+    def tool_answered(
+        self, call_id: str, content: str, *, refused: bool = False
+    ) -> None:
+        """The model is told the answer to a call, as seen in its next request.
+
+        Args:
+            call_id: The call that the model asked for; unknown ones are ignored.
+            content: What the model is told.
+            refused: If no tool was seen to run: whether none did (such as an unknown
+                one), or the agent ran one that nobody watched.
+        """
+        with self._lock:
+            self._refuse_if_stopped()
+            step, call = self._asked(call_id)
+            if step is None or call is None:
+                return
+            if not call.executed and call.error is None and call.result is None:
+                if refused:
+                    call.error = content
+                else:
+                    # Nobody saw when it ran: the time is shared among the step's calls.
+                    elapsed = self._now() - call.start
+                    call.duration = elapsed / len(step.tool_calls)
+                    call.executed = True
+                    call.result = content
+            self._answer(call, content)
 
     def is_tool_error(self, exc: BaseException) -> bool:
         """Whether a tool raised this exception."""
@@ -140,42 +237,106 @@ class Recorder:
 
     def model_in_flight(self) -> float | None:
         """Seconds that the oldest unanswered model call has taken; None if none."""
-        started = list(self._in_flight.values())
+        started = [begun for _, begun in list(self._models.values())]
         return time.monotonic() - min(started) if started else None
 
-    def stop(self, reason: EpisodeStopped) -> None:
-        """Freezes the trajectory: whoever writes from now on gets `reason` raised."""
+    def stop(self, reason: BaseException) -> None:
+        """Freezes the trajectory: whoever writes from now on gets `EpisodeStopped`."""
         with self._lock:
             self._stopped = reason
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with self._lock:
-            if self._stopped is not None:
-                raise EpisodeStopped(str(self._stopped))
-            yield
+    def _refuse_if_stopped(self) -> None:
+        if self._stopped is not None:
+            raise EpisodeStopped(str(self._stopped)) from self._stopped
+
+    def _refuse_over_limit(self) -> None:
+        limit = self._max_tool_calls
+        if limit is not None and self._requested > limit:
+            self.limit_exceeded = ToolCallLimit(
+                f"the agent made more than {limit} tool calls "
+                "(--agentgym-max-tool-calls)"
+            )
+            raise self.limit_exceeded
 
     def _now(self) -> float:
         return time.perf_counter() - self._begun
 
-    def _count(self) -> None:
-        self._requested += 1
-        limit = self._max_tool_calls
-        if limit is not None and self._requested > limit:
-            raise ToolCallLimit(
-                f"the agent made more than {limit} tool calls "
-                "(--agentgym-max-tool-calls)"
-            )
+    def _start(
+        self, name: str, arguments: dict[str, Any], call_id: str | None
+    ) -> ToolCall:
+        self._refuse_if_stopped()
+        self._refuse_over_limit()
+        call = self._waiting(name, call_id)
+        if call is None:
+            call = ToolCall(id=call_id or "", name=name, arguments=_copy(arguments))
+            if self._turn_begins or not self.trajectory.steps:
+                self.trajectory.steps.append(Step())
+                self._turn_begins = False
+            self.trajectory.steps[-1].tool_calls.append(call)
+            self._requested += 1
+            call.id = call.id or f"call_{self._requested}"
+            self._refuse_over_limit()
+        elif call.malformed is not None:
+            # The framework repaired what the model wrote; it stays malformed.
+            call.arguments = _copy(arguments)
+        call.executed = True
+        call.start = self._now()
+        self._running[call.name] += 1
+        return call
+
+    def _end(self, call: ToolCall) -> None:
+        call.duration = self._now() - call.start
+        self._running[call.name] -= 1
+        if self._claimed[call.name]:
+            self._claimed[call.name] -= 1
 
     def _waiting(self, name: str, call_id: str | None) -> ToolCall | None:
         """The requested call that this execution belongs to."""
         for step in reversed(self.trajectory.steps):
             for call in step.tool_calls:
-                if call.executed or call.malformed is not None:
+                if call.executed:
                     continue
-                if call.id == call_id if call_id else call.name == name:
+                if call_id:
+                    if call.id == call_id:
+                        return call
+                elif call.name == name and call.malformed is None:
                     return call
         return None
+
+    def _asked(self, call_id: str) -> tuple[Step | None, ToolCall | None]:
+        """The newest call with this id that a model asked for."""
+        for step in reversed(self.trajectory.steps):
+            for call in step.tool_calls:
+                if call.id == call_id and id(call) in self._answers:
+                    return step, call
+        return None, None
+
+    def _answer(self, call: ToolCall, content: str) -> None:
+        answer = self._answers.get(id(call))
+        if answer is not None:
+            answer["content"] = content
+            return
+        answer = {"role": "tool", "tool_call_id": call.id, "content": content}
+        self._answers[id(call)] = answer
+        self.trajectory.messages.append(answer)
+
+
+def _told(exc: BaseException) -> str:
+    return f"{type(exc).__name__}: {printed(exc, str)}"
+
+
+def _copy(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """The value with its plain containers copied: a tool may change them later."""
+    kind = type(value)
+    if kind is dict and depth:
+        return {key: _copy(item, depth - 1) for key, item in value.items()}
+    if kind is list and depth:
+        return [_copy(item, depth - 1) for item in value]
+    return value
+
+
+def _json(value: Any) -> str:
+    return json.dumps(jsonable(value), ensure_ascii=False)
 
 
 def _requested(request: dict[str, Any]) -> ToolCall:
@@ -186,7 +347,7 @@ def _requested(request: dict[str, Any]) -> ToolCall:
     if isinstance(raw, str):
         try:
             arguments = json.loads(raw) if raw.strip() else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             arguments = None
     well_formed = isinstance(arguments, dict)
     return ToolCall(

@@ -1,4 +1,11 @@
-"""What can be said about a reliability from a number of episodes; pure functions."""
+"""What can be said about a reliability from a number of episodes; pure functions.
+
+Two different questions are asked of the same numbers. The *gate* decides the exit code:
+does the measured share reach the threshold? The *verdict* says what is certain: is the
+true reliability above (or below) the threshold at 95 % confidence? That claim is
+one-sided, so a one-sided exact bound answers it, and 59 clean episodes certify 95 %
+(0.95 ** 59 < 0.05). The interval that is shown is the two-sided one: 94-100 % there.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +35,7 @@ class Reliability:
         value: Passed share of the counted episodes, None without any.
         low: Lower end of the two-sided 95 % Clopper-Pearson interval.
         high: Its upper end.
-        verdict: What a one-sided 95 % bound certifies.
+        verdict: What a one-sided bound certifies.
         met: Whether the gate is met: `value` reaches the threshold.
     """
 
@@ -52,15 +59,27 @@ class Reliability:
         }
 
 
-def judge(passed: int, counted: int, threshold: float) -> Reliability:
-    """Judges `passed` of `counted` independent episodes against a threshold."""
+def judge(
+    passed: int, counted: int, threshold: float, *, gates: int = 1
+) -> Reliability:
+    """Judges `passed` of `counted` independent episodes against a threshold.
+
+    Args:
+        passed: Episodes that passed.
+        counted: Episodes that passed or failed.
+        threshold: Reliability that is asked for.
+        gates: Verdicts that are given together. Their chance of error is shared among
+            them (Bonferroni), so that all of them are right at 95 % confidence.
+
+    Raises:
+        ValueError: `passed` is not within [0, counted].
+    """
     low, high = clopper_pearson(passed, counted)
-    # A one-sided bound at 95 % is the end of a two-sided interval at 90 %.
-    sure_low, sure_high = clopper_pearson(passed, counted, 2 * CONFIDENCE - 1)
+    alpha = (1 - CONFIDENCE) / gates
     verdict = Verdict.undecided
-    if counted and sure_low >= threshold:
+    if counted and _at_least(passed, counted, threshold, alpha):
         verdict = Verdict.reliable
-    elif counted and sure_high < threshold:
+    elif counted and _below(passed, counted, threshold, alpha):
         verdict = Verdict.unreliable
     value = passed / counted if counted else None
     return Reliability(
@@ -102,17 +121,51 @@ def clopper_pearson(
     return low, high
 
 
+def bounds(passed: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The exact one-sided bounds: "at least" and "at most", each at `confidence`."""
+    return clopper_pearson(passed, n, 2 * confidence - 1)
+
+
 def episodes_to_certify(threshold: float, confidence: float = CONFIDENCE) -> int | None:
     """Episodes which, all passed, certify the threshold: n with threshold^n <= 1 - c.
 
     Returns:
         For example 59 for 0.95 at 95 % confidence; None where no number is enough.
     """
+    alpha = 1 - confidence
     if threshold >= 1:
         return None
-    if threshold <= 0:
+    if threshold <= alpha:
         return 1
-    return max(1, math.ceil(math.log(1 - confidence) / math.log(threshold) - 1e-9))
+    n = max(1, math.floor(math.log(alpha) / math.log(threshold)) - 1)
+    while not _at_least(n, n, threshold, alpha):
+        n += 1
+    return n
+
+
+def episodes_to_decide(
+    passed: int, counted: int, threshold: float, *, most: int = 100_000
+) -> int | None:
+    """About how many episodes give a verdict if the measured share stays as it is.
+
+    Returns:
+        At least `counted`; None where `most` are too few, because the share is so near
+        to the threshold.
+    """
+
+    def decided(n: int) -> bool:
+        likely = round(passed / counted * n)
+        return judge(likely, n, threshold).verdict is not Verdict.undecided
+
+    low = high = max(1, counted)
+    while not decided(high):
+        low, high = high, 2 * high
+        if high > most:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if decided(middle) else (middle, high)
+    return high
 
 
 def pass_hat_k(passed: int, n: int, k: int) -> float:
@@ -131,12 +184,13 @@ def pass_hat_k(passed: int, n: int, k: int) -> float:
 def beta_quantile(probability: float, a: float, b: float) -> float:
     """The x with `beta_cdf(x, a, b) == probability`, by bisection."""
     low, high = 0.0, 1.0
-    for _ in range(100):
-        middle = (low + high) / 2
+    while low < (middle := (low + high) / 2) < high:
         if beta_cdf(middle, a, b) < probability:
             low = middle
         else:
             high = middle
+        if high - low < 1e-14 * high:
+            break
     return (low + high) / 2
 
 
@@ -166,7 +220,8 @@ def beta_cdf(x: float, a: float, b: float) -> float:
 def _continued_fraction(x: float, a: float, b: float) -> float:
     tiny = 1e-300
     value, c, d = 1.0, 1.0, 0.0
-    for step in range(1, 1000):
+    # About sqrt(max(a, b)) steps are needed.
+    for step in range(1, 100_000):
         m = step // 2
         if step % 2:
             factor = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
@@ -178,3 +233,21 @@ def _continued_fraction(x: float, a: float, b: float) -> float:
         if abs(c * d - 1) < 1e-15:
             break
     return value
+
+
+def _at_least(passed: int, n: int, threshold: float, alpha: float) -> bool:
+    """Whether the lower bound reaches the threshold: P(X >= passed) <= alpha there."""
+    if passed == 0 or threshold <= 0:
+        return threshold <= 0
+    if passed == n:
+        return threshold**n <= alpha
+    return beta_cdf(threshold, passed, n - passed + 1) <= alpha
+
+
+def _below(passed: int, n: int, threshold: float, alpha: float) -> bool:
+    """Whether the upper bound is below the threshold: P(X <= passed) < alpha there."""
+    if passed == n:
+        return False
+    if threshold >= 1:
+        return True
+    return beta_cdf(1 - threshold, n - passed, passed + 1) < alpha

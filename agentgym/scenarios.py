@@ -78,7 +78,7 @@ class Scenario:
         reward: Reward in [0, 1] from the checks, set before `broadcast_rewards`.
     """
 
-    __test__ = False
+    __test__: ClassVar[bool] = False
     episodes: ClassVar[int] = DEFAULT_EPISODES
     split: ClassVar[Literal["auto", "train", "held_out"]] = "auto"
     cases: ClassVar[Cases] = None
@@ -87,6 +87,12 @@ class Scenario:
 
     case: Case
     reward: float
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Lets pytest collect the subclass, unless it has a `__test__` of its own."""
+        super().__init_subclass__(**kwargs)
+        if "__test__" not in vars(cls):
+            cls.__test__ = cls.play is not Scenario.play
 
     def create_environment(self) -> Any:
         """Makes the fresh world of one episode; `environment` in `play`."""

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from agentgym.episode import Episode
+from agentgym.errors import UsageError
 
-FORMAT = 1
+_ADVICE = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some space there",
+    errno.EFBIG: "raise the limit on file sizes",
+}
 
 
 class RunStore:
@@ -24,12 +31,16 @@ class RunStore:
     Attributes:
         id: UTC time and a few random digits.
         folder: The run's folder.
+        stored: Episodes that are safely in the file.
         warning: One sentence if something could not be stored.
     """
 
     def __init__(self, root: Path) -> None:
-        self.id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+        self.id = (
+            f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+        )
         self.folder = root / ".agentgym" / "runs" / self.id
+        self.stored = 0
         self.warning: str | None = None
         self._file: int | None = None
         try:
@@ -49,7 +60,7 @@ class RunStore:
         return self.folder / "episodes.jsonl"
 
     def append(self, lines: Iterable[str]) -> None:
-        """Adds episodes, each flushed to the system at once."""
+        """Adds episodes, each handed to the operating system at once."""
         for line in lines:
             if self._file is None:
                 return
@@ -65,28 +76,43 @@ class RunStore:
             self._give_up(exc)
 
     def close(self) -> None:
-        """Closes the files."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        """Closes the file."""
+        file, self._file = self._file, None
+        if file is not None:
+            # Network file systems tell of a full disk only now; the warning, if any,
+            # is given already.
+            with suppress(OSError):
+                os.close(file)
 
     def _write_line(self, file: int, line: str) -> None:
-        data = line.encode() + b"\n"
-        size = os.fstat(file).st_size
+        data = line.encode("utf-8", "replace") + b"\n"
+        written = 0
         try:
-            written = os.write(file, data)
             while written < len(data):
                 written += os.write(file, data[written:])
         except OSError as exc:
-            # Half a line would make the file unreadable to others.
-            os.ftruncate(file, size)
+            if written:
+                self._drop_tail(file, written)
             self._give_up(exc)
+        else:
+            self.stored += 1
+
+    def _drop_tail(self, file: int, size: int) -> None:
+        """Removes half a line; readers leave it out where that fails, too."""
+        with suppress(OSError):
+            os.ftruncate(file, os.fstat(file).st_size - size)
 
     def _give_up(self, exc: OSError) -> None:
         self.close()
+        what = (
+            f"only the first {self.stored} episodes are"
+            if self.stored
+            else "nothing is"
+        )
+        advice = _ADVICE.get(exc.errno or 0, "run from a folder that can be written")
         self.warning = (
-            f"the run is not stored in {self.folder}: {exc.strerror or exc}; make room "
-            "there or run from a folder that can be written"
+            f"{what} stored in {self.folder}: {exc.strerror or exc}; the report is "
+            f"complete all the same; {advice}"
         )
 
 
@@ -96,9 +122,19 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(data, indent=2) + "\n")
-    partial.replace(path)
+    text = json.dumps(data, indent=2) + "\n"
+    if path.exists() and not path.is_file():
+        # A pipe or /dev/stdout cannot be replaced.
+        path.write_text(text)
+        return
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text)
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+        raise
 
 
 def read_episodes(path: Path) -> tuple[list[Episode], str | None]:
@@ -106,14 +142,26 @@ def read_episodes(path: Path) -> tuple[list[Episode], str | None]:
 
     Returns:
         The episodes, and a sentence if the last line is cut (a run that was killed).
+
+    Raises:
+        UsageError: The file cannot be read, or another line is no episode.
     """
-    episodes: list[Episode] = []
-    lines = path.read_text().splitlines()
+    try:
+        content = path.read_bytes()
+    except OSError as exc:
+        raise UsageError(f"{path}: {exc.strerror or exc}") from exc
+    lines = content.split(b"\n")
+    # Every whole line has its end: what follows the last one was being written.
+    cut = lines.pop()
+    episodes = []
     for number, line in enumerate(lines, start=1):
         try:
             episodes.append(Episode.from_json(json.loads(line)))
-        except (ValueError, KeyError):
-            if number < len(lines):
-                raise
-            return episodes, f"{path}: line {number} is cut and was left out"
+        except (ValueError, KeyError, TypeError) as exc:
+            raise UsageError(
+                f"{path}: line {number} is no episode that this version of agentgym "
+                f"can read ({type(exc).__name__}: {exc})"
+            ) from exc
+    if cut:
+        return episodes, f"{path}: line {len(lines) + 1} is cut and was left out"
     return episodes, None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 MAX_TEXT = 20_000
+MAX_ITEMS = 1_000
+MAX_DEPTH = 30
 
 Message = dict[str, Any]
 """A chat message in OpenAI's shape."""
@@ -17,9 +20,10 @@ class ToolCall:
 
     Attributes:
         malformed: The raw argument text, when it is no JSON object.
-        error: What the tool raised, as `Type: text`.
+        error: What the tool raised, as `Type: text`; of a call that never ran, what
+            the agent's framework told the model instead.
         executed: Whether a tool ran at all; a call to an unknown tool never does.
-        start: Seconds since the episode began.
+        start: Seconds since the episode began; of the request, until it runs.
         duration: Seconds.
     """
 
@@ -37,19 +41,20 @@ class ToolCall:
         if self.malformed is not None:
             return f"{self.name}({shorten(self.malformed, 60)} <- malformed)"
         given = ", ".join(
-            f"{key}={shorten(repr(value), 60)}" for key, value in self.arguments.items()
+            f"{key}={shorten(printed(value), 60)}"
+            for key, value in self.arguments.items()
         )
         return f"{self.name}({given})"
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
         return {
-            "id": self.id,
-            "name": self.name,
+            "id": clean(self.id),
+            "name": clean(self.name),
             "arguments": jsonable(self.arguments),
-            "malformed": self.malformed,
+            "malformed": self.malformed and clean(self.malformed),
             "result": jsonable(self.result),
-            "error": self.error,
+            "error": self.error and clean(self.error),
             "executed": self.executed,
             "start": round(self.start, 6),
             "duration": round(self.duration, 6),
@@ -77,7 +82,7 @@ class ModelCall:
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON form; the message itself is in the trajectory's messages."""
+        """The JSON form."""
         return {
             "start": round(self.start, 6),
             "duration": round(self.duration, 6),
@@ -86,7 +91,7 @@ class ModelCall:
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "finish_reason": self.finish_reason,
-            "error": self.error,
+            "error": self.error and clean(self.error),
         }
 
 
@@ -170,22 +175,62 @@ def reply_of(messages: list[Message]) -> str:
     return ""
 
 
-def jsonable(value: Any) -> Any:
-    """The value with everything that JSON cannot hold as text, and long texts cut."""
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, str):
+def jsonable(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """The value with everything that JSON cannot hold as text, cut to a sane size.
+
+    Args:
+        value: Anything, of any size, even one that contains itself.
+        depth: Levels of containers that are kept.
+    """
+    kind = type(value)
+    if kind is str:
         return clean(value)
+    if value is None or kind is bool:
+        return value
+    if kind is dict or kind is list or kind is tuple:
+        return _container(value, depth)
+    if isinstance(value, int):
+        # Python refuses to print longer integers.
+        return value if value.bit_length() < 10_000 else "<a huge integer>"
     if isinstance(value, float):
         # NaN and infinity are no JSON.
         return value if value - value == 0 else repr(value)
-    if isinstance(value, dict):
-        return {clean(str(key)): jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(item) for item in value]
+    if isinstance(value, str):
+        return clean(str(value))
+    if isinstance(value, Mapping | list | tuple):
+        return _container(value, depth)
     if isinstance(value, bytes | bytearray):
-        return clean(bytes(value).decode("utf-8", "replace"))
-    return clean(repr(value))
+        return clean(bytes(value[: MAX_TEXT + 1]).decode("utf-8", "replace"))
+    return clean(printed(value))
+
+
+def _container(value: Any, depth: int) -> Any:
+    if depth == 0:
+        return clean(printed(value))
+    if isinstance(value, Mapping):
+        # A copy at once, as the user's own thread may still change it.
+        items = list(value.items())
+        told = {
+            clean(key if type(key) is str else printed(key, str)): jsonable(
+                item, depth - 1
+            )
+            for key, item in items[:MAX_ITEMS]
+        }
+        if len(items) > MAX_ITEMS:
+            told["..."] = f"[{len(items) - MAX_ITEMS} items cut]"
+        return told
+    listed = [jsonable(item, depth - 1) for item in value[:MAX_ITEMS]]
+    if len(value) > MAX_ITEMS:
+        listed.append(f"[... {len(value) - MAX_ITEMS} items cut]")
+    return listed
+
+
+def printed(value: Any, form: Callable[[Any], str] = repr) -> str:
+    """The value's `repr` (or other form), also if that raises."""
+    try:
+        return form(value)
+    except Exception as exc:  # noqa: BLE001 - a user's class may raise anything
+        return f"<{type(value).__name__} that cannot be shown: {type(exc).__name__}>"
 
 
 def clean(text: str) -> str:

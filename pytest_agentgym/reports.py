@@ -102,6 +102,8 @@ def pytest_report_teststatus(report: object) -> tuple[str, str, str] | None:
     """Keeps episode reports out of the count of tests, and the letters to us."""
     if isinstance(report, EpisodeReport):
         return "", "", ""
+    if hasattr(report, "wasxfail"):
+        return None
     if getattr(report, "agentgym", None) and getattr(report, "when", None) == "call":
         outcome = report.outcome  # type: ignore[attr-defined]
         return outcome, "", outcome.upper()

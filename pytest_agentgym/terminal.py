@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -37,6 +41,9 @@ class Reporter:
         self.summary = RunSummary(threshold=options.threshold, seed=options.seed)
         self.usage_errors: list[str] = []
         self._done = 0
+        # While an item runs, pytest captures the file descriptor it reports to itself:
+        # this copy of it still leads to the terminal.
+        self._screen = _copy_of_stdout()
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Takes in the episodes that just finished, and each scenario's end."""
@@ -68,12 +75,32 @@ class Reporter:
         if writer is None or self.config.get_verbosity() < -1:
             return
         letter, markup = _LETTERS[outcome]
-        writer.write(letter, flush=True, **markup)
-        width = writer._tw.fullwidth
-        if writer._tw.width_of_current_line >= width - 8 or self._done == planned:
-            share = f"[{self._done * 100 // max(planned, 1):>3}%]"
-            gap = width - 1 - writer._tw.width_of_current_line - len(share)
-            writer.write(" " * max(gap, 1) + share + "\n", cyan=True)
+        with self._uncaptured(writer._tw):
+            writer.write(letter, flush=True, **markup)
+            width = writer._tw.fullwidth
+            if writer._tw.width_of_current_line >= width - 8:
+                share = f"[{self._done * 100 // max(planned, 1):>3}%]"
+                gap = width - 1 - writer._tw.width_of_current_line - len(share)
+                writer.write(" " * max(gap, 1) + share + "\n", flush=True, cyan=True)
+
+    @contextmanager
+    def _uncaptured(self, screen: Any) -> Iterator[None]:
+        """Lets a terminal writer reach the terminal while an item runs."""
+        file = screen._file
+        if self._screen is None or file is not sys.__stdout__:
+            yield
+            return
+        file.flush()
+        screen._file = self._screen
+        try:
+            yield
+        finally:
+            screen._file = file
+
+    def pytest_unconfigure(self) -> None:
+        """Closes the copy of the terminal."""
+        if self._screen is not None:
+            self._screen.close()
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -140,6 +167,18 @@ def _write(writer: pytest.TerminalReporter, line: terminal.Line) -> None:
         writer.section(line.text, "-")
     else:
         writer.write_line(line.text, **line.markup)
+
+
+def _copy_of_stdout() -> TextIO | None:
+    """A second way to the terminal; None where standard output is no file."""
+    stdout = sys.__stdout__
+    try:
+        number = os.dup(stdout.fileno()) if stdout is not None else None
+    except (OSError, ValueError):
+        return None
+    if stdout is None or number is None:
+        return None
+    return os.fdopen(number, "w", encoding=stdout.encoding, errors="replace")
 
 
 def _relative(path: Path) -> Path:

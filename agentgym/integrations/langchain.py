@@ -2,19 +2,25 @@
 
 Tested with langchain 1.4, langchain-core 1.7, langgraph 1.2.
 """
+# The handler's signatures are LangChain's.
+# ruff: noqa: ARG002
 
 from __future__ import annotations
 
 import json
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from langchain_core.outputs import LLMResult
 
-from agentgym.recorder import Recorder
-from agentgym.trajectory import Message, ModelCall, ToolCall
+from agentgym.trajectory import Message, ModelCall, ToolCall, printed
+
+if TYPE_CHECKING:
+    from langchain_core.outputs import LLMResult
+
+    from agentgym.recorder import Recorder
 
 
 class LangChainDriver:
@@ -25,6 +31,8 @@ class LangChainDriver:
     def __init__(self, runnable: Any) -> None:
         self._runnable = runnable
         self._history: list[Any] = []
+        self._form = _input_form(runnable)
+        self._thread_id = uuid4().hex
 
     def take(self, message: str, recorder: Recorder) -> Any:
         """Invokes the runnable."""
@@ -38,24 +46,48 @@ class LangChainDriver:
 
     def _prepare(self, message: str, recorder: Recorder) -> tuple[Any, Any]:
         recorder.message({"role": "user", "content": message})
-        config = {"callbacks": [RecordingHandler(recorder)]}
-        if not self._takes_messages():
+        config: dict[str, Any] = {"callbacks": [RecordingHandler(recorder)]}
+        if _has_checkpointer(self._runnable):
+            # A checkpointer refuses to run without one.
+            config["configurable"] = {"thread_id": self._thread_id}
+        if self._form == "text":
             return message, config
-        return {"messages": [*self._history, HumanMessage(message)]}, config
-
-    def _takes_messages(self) -> bool:
-        # A compiled graph has named channels; a plain chain takes the text itself.
-        channels = getattr(self._runnable, "channels", None)
-        return channels is not None and "messages" in channels
+        messages = [*self._history, HumanMessage(message)]
+        self._history = messages
+        return messages if self._form == "list" else {"messages": messages}, config
 
     def _keep(self, value: Any, recorder: Recorder) -> Any:
         if isinstance(value, dict) and isinstance(value.get("messages"), list):
             self._history = value["messages"]
-            return value
-        text = value.content if isinstance(value, BaseMessage) else value
-        if isinstance(text, str) and recorder.trajectory.reply != text:
-            recorder.message({"role": "assistant", "content": text})
+            last = self._history[-1] if self._history else None
+            if isinstance(last, AIMessage):
+                # A graph may also answer without a model.
+                recorder.reply(_text(last))
+        elif isinstance(value, BaseMessage):
+            self._history = [*self._history, value]
+            recorder.reply(_text(value))
+        else:
+            text = value.get("output") if isinstance(value, dict) else value
+            recorder.reply(text if isinstance(text, str) else printed(value, str))
         return value
+
+
+def _input_form(runnable: Any) -> str:
+    """What a runnable takes: "messages" (a dict), "list" (of messages) or "text"."""
+    while (inner := getattr(runnable, "bound", None)) is not None:
+        runnable = inner
+    if isinstance(runnable, BaseChatModel):
+        return "list"
+    # A compiled graph has named channels; a plain chain takes the text itself.
+    channels = getattr(runnable, "channels", None)
+    return "messages" if channels is not None and "messages" in channels else "text"
+
+
+def _has_checkpointer(runnable: Any) -> bool:
+    while (inner := getattr(runnable, "bound", None)) is not None:
+        runnable = inner
+    given = (getattr(runnable, "config", None) or {}).get("configurable") or {}
+    return bool(getattr(runnable, "checkpointer", None)) and "thread_id" not in given
 
 
 class RecordingHandler(BaseCallbackHandler):
@@ -80,6 +112,7 @@ class RecordingHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """A model call begins."""
+        self._join_answers(messages[0])
         name = (metadata or {}).get("ls_model_name")
         self._models[run_id] = self._recorder.model_started(name)
 
@@ -130,8 +163,9 @@ class RecordingHandler(BaseCallbackHandler):
     ) -> None:
         """A tool begins to run."""
         name = (serialized or {}).get("name") or kwargs.get("name") or ""
+        arguments = {"input": input_str} if inputs is None else dict(inputs)
         self._tools[run_id] = self._recorder.tool_started(
-            name, dict(inputs or {}), call_id=tool_call_id
+            name, arguments, call_id=tool_call_id
         )
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -139,11 +173,12 @@ class RecordingHandler(BaseCallbackHandler):
         call = self._tools.pop(run_id, None)
         if call is None:
             return
-        message = output if isinstance(output, ToolMessage) else None
-        result = output if message is None else message.content
-        if message is not None and message.status == "error":
-            call.error = call.error or str(result)
-        self._recorder.tool_finished(call, result)
+        if not isinstance(output, ToolMessage):
+            self._recorder.tool_finished(call, output)
+            return
+        # The tool itself made this message of its exception (handle_tool_error).
+        error = _text(output) if output.status == "error" else None
+        self._recorder.tool_finished(call, output.content, error=error)
 
     def on_tool_error(
         self, error: BaseException, *, run_id: UUID, **kwargs: Any
@@ -152,6 +187,18 @@ class RecordingHandler(BaseCallbackHandler):
         call = self._tools.pop(run_id, None)
         if call is not None:
             self._recorder.tool_failed(call, error)
+
+    def _join_answers(self, messages: list[BaseMessage]) -> None:
+        """Tells what the model reads of its calls, also of those that never ran."""
+        answers = []
+        for message in reversed(messages):
+            if not isinstance(message, ToolMessage):
+                break
+            answers.append(message)
+        for answer in reversed(answers):
+            self._recorder.tool_answered(
+                answer.tool_call_id, _text(answer), refused=answer.status == "error"
+            )
 
 
 def assistant_message(message: AIMessage) -> Message:
@@ -178,7 +225,7 @@ def _call(call_id: str | None, name: str, arguments: str) -> dict[str, Any]:
     }
 
 
-def _text(message: AIMessage) -> str:
+def _text(message: BaseMessage) -> str:
     content = message.content
     if isinstance(content, str):
         return content

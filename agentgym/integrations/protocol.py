@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from agentgym.errors import UsageError
 from agentgym.recorder import Recorder, current
 from agentgym.run import Run
-from agentgym.trajectory import shorten
+from agentgym.trajectory import printed, shorten
 
-Turn = Callable[[str], Any]
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
 
 
 @runtime_checkable
@@ -62,9 +63,9 @@ class WrappedAgent:
             A `Run`; within an event loop (an async scenario) an awaitable `Run`.
 
         Raises:
-            UsageError: An async agent in a scenario that is not async.
+            UsageError: An async agent in a scenario that is not async, or no message.
         """
-        messages = [message] if isinstance(message, str) else list(message)
+        messages = _messages(message)
         if _in_event_loop():
             return self._run_async(messages)
         if self._driver.asynchronous:
@@ -76,6 +77,11 @@ class WrappedAgent:
             for text in messages:
                 record.value = self._driver.take(text, record.recorder)
         return record.run()
+
+    @property
+    def is_async(self) -> bool:
+        """Whether only async scenarios can run it."""
+        return self._driver.asynchronous
 
     async def _run_async(self, messages: list[str]) -> Run:
         with _RunRecord() as record:
@@ -91,11 +97,15 @@ class _RunRecord:
     """Marks where in the episode's trajectory a run begins."""
 
     def __init__(self) -> None:
-        # Outside of an episode, as in a user's own shell, there is no recorder yet.
-        self.recorder = current() or Recorder()
         self.value: Any = None
+        self._own = ExitStack()
 
     def __enter__(self) -> _RunRecord:
+        recorder = current()
+        if recorder is None:
+            # Outside of an episode, as in a user's own shell.
+            recorder = self._own.enter_context(Recorder().activate())
+        self.recorder = recorder
         trajectory = self.recorder.trajectory
         self._step, self._message = len(trajectory.steps), len(trajectory.messages)
         self._begun = time.perf_counter()
@@ -103,8 +113,16 @@ class _RunRecord:
 
     def __exit__(self, *exc: object) -> None:
         self._duration = time.perf_counter() - self._begun
+        self._own.close()
 
     def run(self) -> Run:
+        """What happened since.
+
+        Raises:
+            ToolCallLimit: The agent's framework swallowed it.
+        """
+        if self.recorder.limit_exceeded is not None:
+            raise self.recorder.limit_exceeded
         return Run(
             self.recorder.trajectory,
             first_step=self._step,
@@ -119,9 +137,10 @@ class FunctionDriver:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self.asynchronous = inspect.iscoroutinefunction(
-            function
-        ) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+        self.asynchronous = any(
+            inspect.iscoroutinefunction(f)
+            for f in (function, getattr(type(function), "__call__", None))  # noqa: B004
+        )
 
     def take(self, message: str, recorder: Recorder) -> Any:
         """Calls the function; it runs its own tools."""
@@ -173,12 +192,28 @@ def wrap(agent: Any) -> WrappedAgent:
         if callable(agent):
             name = getattr(agent, "__name__", type(agent).__name__)
             return WrappedAgent(agent, FunctionDriver(agent), f"the function {name}")
-    kind = "the class" if inspect.isclass(agent) else type(agent).__name__
+    if inspect.isclass(agent):
+        found = f"the class {agent.__name__}"
+    else:
+        found = f"{type(agent).__name__}: {shorten(printed(agent), 80)}"
     raise UsageError(
-        f"the `agent` fixture returned {kind} {shorten(repr(agent), 80)}, which is no "
-        "agent: return a LangChain agent, an object with run(message), or a callable "
-        "message -> reply"
+        f"the `agent` fixture returned {found}; return a LangChain agent, an object "
+        "with run(message), or a callable message -> reply"
     )
+
+
+def _messages(message: Any) -> list[str]:
+    messages = [message] if isinstance(message, str) else message
+    if (
+        not isinstance(messages, list | tuple)
+        or not messages
+        or not all(isinstance(text, str) for text in messages)
+    ):
+        raise UsageError(
+            f"agent.run({shorten(printed(message), 60)}): give a message, or a list of "
+            "messages that are sent in turn"
+        )
+    return list(messages)
 
 
 def _is_langchain(agent: Any) -> bool:
@@ -203,9 +238,7 @@ def _in_event_loop() -> bool:
 
 def _reply(value: Any, recorder: Recorder) -> Any:
     """Records a function's reply, unless model calls told it already."""
-    text = value if isinstance(value, str) else "" if value is None else str(value)
-    if recorder.trajectory.reply != text or not recorder.trajectory.messages:
-        recorder.message({"role": "assistant", "content": text})
+    recorder.reply("" if value is None else printed(value, str))
     return value
 
 

@@ -1,1 +1,1 @@
-"""What a run says: numbers in `summary`, words in `terminal`."""
+"""What a run says: numbers in `tallies` and `summary`, words in `terminal`."""

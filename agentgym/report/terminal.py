@@ -2,311 +2,351 @@
 
 from __future__ import annotations
 
-import textwrap
+import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import PurePath
+from typing import Any
 
 from agentgym.episode import Episode
 from agentgym.errors import Outcome
-from agentgym.reliability import Reliability, Verdict, episodes_to_certify
-from agentgym.report.summary import CheckTally, RunSummary, ScenarioTally, ToolTally
-from agentgym.trajectory import shorten
+from agentgym.reliability import (
+    ATTRITION_LIMIT,
+    CONFIDENCE,
+    Reliability,
+    Verdict,
+    bounds,
+    episodes_to_certify,
+    episodes_to_decide,
+)
+from agentgym.report.lines import (
+    Heading,
+    Line,
+    Row,
+    count,
+    duration,
+    interval,
+    left,
+    number,
+    percent,
+    table,
+    threshold,
+    wrapped,
+)
+from agentgym.report.summary import RunSummary
+from agentgym.report.tallies import CheckTally, ErrorTally, ScenarioTally, ToolTally
+from agentgym.report.transcript import transcript
+
+__all__ = ["Heading", "Line", "report", "verdict"]
 
 MOST_CHECKS = 5
-MOST_LINES = 24
+MOST_ERRORS = 3
+_SURE = threshold(CONFIDENCE)
 
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line and how to show it; `markup` has the names of pytest's writer."""
-
-    text: str = ""
-    markup: dict[str, bool] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Heading(Line):
-    """A section's title."""
+_WHAT_TO_DO = {
+    Outcome.infra_error: "the model's server or network: check that it answers, its "
+    "rate limit and quota, or use a lower --agentgym-concurrency",
+    Outcome.harness_error: "a fixture or the environment: "
+    "--agentgym-episodes 1 --pdb stops there",
+    Outcome.simulator_error: "the simulated user or judge: check that it answers",
+}
 
 
 def report(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     """The whole report but the verdict."""
-    yield from scenario_table(summary.scenarios.values(), width)
+    yield Heading("scenarios")
+    yield from scenario_table(summary.ordered, width)
     if summary.tools:
+        yield Heading("tools")
         yield from tool_table(summary.tools.values(), width)
-    yield from failed_checks(summary, width)
-    yield from other_failures(summary, width)
+    shown: set[str] = set()
+    yield from failed_checks(summary, width, shown)
+    yield from agent_errors(summary, width, shown)
+    yield from smallest_cases(summary, width)
     yield from not_counted(summary, width)
 
 
 def scenario_table(scenarios: Iterable[ScenarioTally], width: int) -> Iterator[Line]:
     """One line per scenario, grouped by file."""
-    yield Heading("scenarios")
-    columns = f"{'passed':>9} {'reliab.':>7} {'95 % interval':>14} {'reward':>6}"
-    columns += f" {'tok/ep':>6} {'s/ep':>5}"
-    room = max(20, width - len(columns) - 2)
-    yield Line(f"  {'':<{room}}{columns}", {"bold": True})
+    rows: list[Row] = []
     file = None
     for scenario in scenarios:
         path, _, name = scenario.name.partition("::")
         if path != file:
             file = path
-            yield Line(_middle(path, width))
-        reliability = scenario.reliability
-        value = _percent(reliability.value)
-        span = f"{reliability.low * 100:.1f}-{reliability.high * 100:.1f} %"
-        row = f"{f'{scenario.passed}/{scenario.counted}':>9} {value:>7} {span:>14}"
-        row += f" {_number(scenario.mean(scenario.reward), 2):>6}"
-        row += f" {_number(scenario.mean(scenario.tokens), 0):>6}"
-        row += f" {_number(scenario.mean(scenario.seconds), 1):>5}"
-        yield Line(f"  {_middle(name, room - 1):<{room}}{row}", _markup(reliability))
+            rows.append(Row(path))
+        rows.append(_scenario_row(name or path, scenario))
+    columns = ["passed", f"reliability ({_SURE})", "reward", "tok/ep", "s/ep"]
+    yield from table(columns, rows, width)
+
+
+def _scenario_row(name: str, scenario: ScenarioTally) -> Row:
+    reliability = scenario.reliability
+    share = percent(reliability.value, scenario.threshold)
+    if scenario.counted:
+        share += f" ({interval(reliability.low, reliability.high)})"
+    reward = scenario.mean(scenario.reward)
+    colour = "green" if reliability.met else "red"
+    return Row(
+        name,
+        [
+            f"{scenario.passed}/{scenario.counted}",
+            share,
+            "-" if reward is None else f"{reward:.2f}",
+            number(scenario.mean(scenario.tokens)) if scenario.tokens else "-",
+            number(scenario.mean(scenario.seconds)),
+        ],
+        {colour if scenario.judgeable else "yellow": True},
+    )
 
 
 def tool_table(tools: Iterable[ToolTally], width: int) -> Iterator[Line]:
-    """One line per tool."""
-    yield Heading("tools")
-    columns = f"{'calls':>6} {'correct':>7} {'wrong':>5} {'not':>7} {'miss-':>5}"
-    columns += f" {'raised':>6} {'median':>7} {'p95':>7}"
-    second = f"{'':>6} {'':>7} {'args':>5} {'allowed':>7} {'ing':>5}"
-    room = max(14, min(40, width - len(columns) - 2))
-    yield Line(f"  {'':<{room}}{columns}", {"bold": True})
-    yield Line(f"  {'':<{room}}{second}", {"bold": True})
-    for tool in sorted(tools, key=lambda t: -t.counts["calls"]):
-        c = tool.counts
+    """One line per tool, the one that is called most first."""
+    ordered = sorted(tools, key=lambda t: (-t.counts["calls"], t.name))
+    columns = {
+        "calls": "\ncalls",
+        "correct": "\ncorrect",
+        "wrong_arguments": "wrong\nargs",
+        "not_allowed": "not\nallowed",
+        "missing": "\nmissing",
+        "raised": "\nraised",
+    }
+    if any(tool.counts["unjudged"] for tool in ordered):
+        columns["unjudged"] = "un-\njudged"
+    rows = []
+    for tool in ordered:
         latency = tool.latency()
-        row = f"{c['calls']:>6} {c['correct']:>7} {c['wrong_arguments']:>5}"
-        row += f" {c['not_allowed']:>7} {c['missing']:>5} {c['raised']:>6}"
-        row += f" {_seconds(latency['median']):>7} {_seconds(latency['p95']):>7}"
-        yield Line(f"  {_middle(tool.name or '(no name)', room - 1):<{room}}{row}")
+        cells = [str(tool.counts[name]) for name in columns]
+        cells += [duration(latency["median"]), duration(latency["p95"])]
+        rows.append(Row(tool.name or "(no name)", cells))
+    yield from table([*columns.values(), "\nmedian", "\np95"], rows, width)
 
 
-def failed_checks(summary: RunSummary, width: int) -> Iterator[Line]:
+def failed_checks(summary: RunSummary, width: int, shown: set[str]) -> Iterator[Line]:
     """The commonest failed checks with one example trajectory each."""
     missed = summary.missed_checks()
     if not missed:
         return
     yield Heading("commonest failed checks")
-    for number, (scenario, check) in enumerate(missed[:MOST_CHECKS], start=1):
-        if number > 1:
+    for place, (scenario, check) in enumerate(missed[:MOST_CHECKS]):
+        if place:
             yield Line()
-        yield from _failed_check(scenario, check, width)
+        yield from _failed_check(scenario, check, width, shown)
     if len(missed) > MOST_CHECKS:
         yield Line()
-        yield Line(
-            f"and {len(missed) - MOST_CHECKS} more checks that did not always pass "
-            "(summary.json has them all)"
-        )
+        others = count(len(missed) - MOST_CHECKS, "more check")
+        yield Line(f"and {others} that did not always pass: summary.json has them all")
 
 
 def _failed_check(
-    scenario: ScenarioTally, check: CheckTally, width: int
+    scenario: ScenarioTally, check: CheckTally, width: int, shown: set[str]
 ) -> Iterator[Line]:
     about = check.check
-    place = f"{PurePath(about['file']).name}:{about['line']}"
-    judged = check.missed + check.counts["passed"]
-    yield Line(
-        shorten(f"{check.missed} of {judged} x  assert {about['text']}", width),
-        {"red": True, "bold": True},
+    yield from wrapped(
+        f"assert {about['text']}", width, markup={"red": True, "bold": True}, most=3
     )
-    name = scenario.name.partition("::")[2]
-    required = f"; required: {about['must']}" if about["must"] else ""
-    yield from _wrapped(f"{place} in {name}{required}", width, "    ")
-    if check.example is None:
+    yield Line(left(f"  {_place(scenario, about)}", width))
+    judged = check.missed + check.counts["passed"]
+    often = f"failed in {check.missed} of {count(judged, 'episode')}"
+    yield from wrapped(f"{often} of {_short(scenario)}", width, "  ")
+    if about["must"]:
+        yield from wrapped(f"required: {about['must']}", width, "  ")
+    for text in (check.example.message or "").splitlines()[:4]:
+        yield from wrapped(
+            text, width, "E   ", markup={"red": True}, hanging="E     ", most=2
+        )
+    if check.example.episode is not None:
+        yield from _example(check.example.episode, width, shown)
+
+
+def _place(scenario: ScenarioTally, about: dict[str, Any]) -> str:
+    """Where a check is: relative to the root directory if it is in its own file."""
+    path = scenario.name.partition("::")[0]
+    if PurePath(path).name != PurePath(about["file"]).name:
+        path = about["file"]
+    return f"{path}:{about['line']}"
+
+
+def _short(scenario: ScenarioTally) -> str:
+    return scenario.name.partition("::")[2] or scenario.name
+
+
+def _example(episode: Episode, width: int, shown: set[str]) -> Iterator[Line]:
+    """The episode, once in a report."""
+    if episode.id in shown:
+        yield Line(f"  as in episode #{episode.index} above")
         return
-    for text in (check.example_message or "").splitlines()[:3]:
-        yield Line("E   " + shorten(text, width - 4), {"red": True})
-    yield Line(f"    for example in episode #{check.example.index}:")
-    yield from trajectory(check.example, width)
+    shown.add(episode.id)
+    yield Line(f"  as in episode #{episode.index}:")
+    yield from transcript(episode, width)
 
 
-def trajectory(episode: Episode, width: int) -> Iterator[Line]:
-    """An episode as a readable conversation, with what it printed."""
-    lines = [
-        Line(f"      {who:<6} {text}")
-        for who, text in _turns(episode)
-        for text in textwrap.wrap(text, max(20, width - 13))[:3] or [""]
-    ]
-    if len(lines) > MOST_LINES:
-        left_out = len(lines) - MOST_LINES
-        lines[MOST_LINES // 2 : -MOST_LINES // 2] = [
-            Line(f"      ... {left_out} lines left out")
-        ]
-    yield from lines
-    if episode.error is not None:
-        yield from _wrapped(f"error  {episode.error}", width, "      ")
-    if episode.output.strip():
-        yield Line("      captured output:")
-        for text in episode.output.strip().splitlines()[-5:]:
-            yield Line("        " + shorten(text, width - 8))
+def agent_errors(summary: RunSummary, width: int, shown: set[str]) -> Iterator[Line]:
+    """Errors of the agent that ended episodes."""
+    errors = summary.agent_errors()
+    if not errors:
+        return
+    yield Heading("errors of the agent")
+    for place, (scenario, error) in enumerate(errors[:MOST_ERRORS]):
+        if place:
+            yield Line()
+        yield from _agent_error(scenario, error, width, shown)
+    if len(errors) > MOST_ERRORS:
+        yield Line()
+        more = count(len(errors) - MOST_ERRORS, "more kind")
+        yield Line(f"and {more} of errors: episodes.jsonl has them all")
 
 
-def _turns(episode: Episode) -> Iterator[tuple[str, str]]:
-    told = iter(episode.trajectory.messages)
-    for step in episode.trajectory.steps:
-        for message in told:
-            if message.get("role") == "user":
-                yield "user", _text(message)
-            elif message.get("role") == "assistant":
-                if _text(message):
-                    yield "says", _text(message)
-                break
-        for call in step.tool_calls:
-            yield "calls", str(call)
-            if call.error is not None:
-                yield "", f"-> {call.error}"
-            elif call.executed:
-                yield "", f"-> {shorten(str(call.result), 200)}"
-            else:
-                yield "", "-> was not executed"
-    for message in told:
-        if message.get("role") in ("user", "assistant") and _text(message):
-            who = "user" if message["role"] == "user" else "says"
-            yield who, _text(message)
+def _agent_error(
+    scenario: ScenarioTally, error: ErrorTally, width: int, shown: set[str]
+) -> Iterator[Line]:
+    episode = error.example.episode
+    if episode is None:
+        return
+    yield from wrapped(
+        episode.error or "", width, markup={"red": True, "bold": True}, most=3
+    )
+    often = f"ended {error.count} of {count(scenario.counted, 'episode')}"
+    yield from wrapped(f"{often} of {_short(scenario)}", width, "  ")
+    # The last line of a traceback is the error itself.
+    for text in (episode.details or "").splitlines()[-7:-1]:
+        yield from wrapped(text, width, "    ", most=2)
+    yield from _example(episode, width, shown)
 
 
-def other_failures(summary: RunSummary, width: int) -> Iterator[Line]:
-    """Errors of the agent that ended episodes, and smallest failing cases."""
-    errors = [
-        (count, scenario, error)
-        for scenario in summary.scenarios.values()
-        for error, count in scenario.errors.most_common(2)
-    ]
-    smallest = [s for s in summary.scenarios.values() if s.smallest is not None]
-    if errors:
-        yield Heading("errors of the agent")
-        for count, scenario, error in sorted(errors, key=lambda e: -e[0])[:MOST_CHECKS]:
-            yield Line(
-                shorten(f"{count} x  {error}", width), {"red": True, "bold": True}
-            )
-            yield Line(f"    in {scenario.name.partition('::')[2]}")
-            details = scenario.error_examples[error].details or ""
-            for text in details.splitlines()[-7:-1]:
-                yield Line("    " + shorten(text, width - 4))
-    if smallest:
-        yield Heading("smallest failing cases")
-        for scenario in smallest:
-            name = scenario.name.partition("::")[2]
-            yield from _wrapped(f"{name}: {scenario.smallest}", width, "  ")
+def smallest_cases(summary: RunSummary, width: int) -> Iterator[Line]:
+    """The smallest failing case of each scenario whose cases have values."""
+    found = [s for s in summary.ordered if s.smallest is not None]
+    if not found:
+        return
+    yield Heading("smallest failing cases")
+    for scenario in found:
+        text = f"{_short(scenario)}: {scenario.smallest}"
+        yield from wrapped(text, width, hanging="    ", most=4)
 
 
 def not_counted(summary: RunSummary, width: int) -> Iterator[Line]:
-    """Episodes that do not measure the agent, and why."""
-    lost = [
-        (outcome, count)
-        for outcome, count in summary.outcomes.items()
-        if outcome not in (Outcome.passed, Outcome.failed)
-    ]
+    """Episodes that do not measure the agent, why, and what to do."""
+    lost = {o: n for o, n in summary.outcomes.items() if n and o in _WHAT_TO_DO}
     if not lost:
         return
     yield Heading("not counted")
-    for outcome, count in lost:
+    for outcome, number_lost in lost.items():
+        yield from wrapped(
+            f"{number_lost} x {outcome.value}: {_WHAT_TO_DO[outcome]}",
+            width,
+            markup={"yellow": True},
+            hanging="  ",
+        )
         errors = {
-            s.uncounted[outcome]
-            for s in summary.scenarios.values()
+            s.uncounted[outcome][1]: None
+            for s in summary.ordered
             if outcome in s.uncounted
         }
-        yield Line(f"{count} x {outcome.value}", {"yellow": True})
-        for error in sorted(errors)[:3]:
-            yield from _wrapped(error, width, "    ")
+        for error in list(errors)[:MOST_ERRORS]:
+            yield from wrapped(error, width, "    ", most=4)
 
 
 def verdict(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     """The last lines: what was measured, whether the gate is met, what is certain."""
     reliability = summary.reliability
-    if reliability.value is not None:
-        yield from _wrapped(
-            f"reliability {_percent(reliability.value)} "
-            f"({summary.passed} of {summary.counted} episodes, 95 % interval "
-            f"{reliability.low * 100:.1f}-{reliability.high * 100:.1f} %), "
-            f"mean reward {summary.mean_reward:.2f}",
-            width,
-            markup={"bold": True},
-        )
-    if not summary.judgeable:
-        left = summary.total - summary.counted
+    reward = summary.mean_reward
+    if reliability.value is not None and reward is not None:
         text = (
-            f"CANNOT JUDGE: {left} of {summary.total} episodes do not count; in the run "
-            "and in each scenario at most 5 % may be lost to errors that are not the "
-            "agent's"
+            f"reliability {percent(reliability.value, summary.threshold)} "
+            f"({summary.passed}/{count(summary.counted, 'episode')}, {_SURE} interval "
+            f"{interval(reliability.low, reliability.high)} %)"
         )
-        yield from _wrapped(text, width, markup={"yellow": True, "bold": True})
+        yield from wrapped(text, width, markup={"bold": True})
+        yield Line(f"mean reward {reward:.2f}")
+    if not summary.judgeable:
+        yield from wrapped(
+            _cannot_judge(summary), width, markup={"yellow": True, "bold": True}
+        )
         return
     met = summary.exit_code == 0
     colour = {"green" if met else "red": True, "bold": True}
-    yield from _wrapped(_gate(summary), width, markup=colour)
-    yield from _wrapped(f"{reliability.verdict.value}: {_certain(reliability)}", width)
+    yield from wrapped(_gate(summary), width, markup=colour)
+    below = summary.below if len(summary.scenarios) > 1 else []
+    for scenario in below[:MOST_CHECKS]:
+        share = percent(scenario.reliability.value, scenario.threshold)
+        text = f"{share}, needs {threshold(scenario.threshold)}: {scenario.name}"
+        yield from wrapped(text, width, "  ", hanging="    ")
+    if len(below) > MOST_CHECKS:
+        yield Line(f"  and {len(below) - MOST_CHECKS} more")
+    text = f"{reliability.verdict.value}: {_certain(summary)}"
+    yield from wrapped(text, width, markup=_VERDICT_MARKUP[reliability.verdict])
+
+
+_VERDICT_MARKUP = {
+    Verdict.reliable: {"green": True},
+    Verdict.unreliable: {"red": True},
+    Verdict.undecided: {"yellow": True},
+}
+
+
+def _cannot_judge(summary: RunSummary) -> str:
+    lost = summary.total - summary.counted
+    limit = threshold(ATTRITION_LIMIT)
+    if not summary.total:
+        return "CANNOT JUDGE: no episode was played to its end"
+    text = f"CANNOT JUDGE: {lost} of {count(summary.total, 'episode')} do not count"
+    worst = [s for s in summary.ordered if not s.judgeable]
+    if worst and lost / summary.total <= ATTRITION_LIMIT:
+        first = worst[0]
+        text += (
+            f", {first.total - first.counted} of them among the "
+            f"{count(first.total, 'episode')} of {first.name}"
+        )
+    return f"{text}; at most {limit} of the run and of each scenario may be lost"
 
 
 def _gate(summary: RunSummary) -> str:
-    threshold = _percent(summary.threshold)
-    count = len(summary.scenarios)
+    limit = threshold(summary.threshold)
+    alone = len(summary.scenarios) == 1
+    same = all(s.threshold == summary.threshold for s in summary.scenarios.values())
+    if summary.exit_code == 0:
+        scenarios = "" if alone else f" and each of {len(summary.scenarios)} scenarios"
+        own = "" if same else "; scenarios have their own thresholds"
+        return f"gate met: the run{scenarios} reached {limit}{own}"
+    missed = [] if summary.reliability.met else [f"the run is below {limit}"]
     below = len(summary.below)
-    if below:
-        return (
-            f"gate not met: {below} of {count} scenarios are below their threshold "
-            f"({threshold} for the run)"
-        )
-    if not summary.reliability.met:
-        return f"gate not met: the run is below its threshold of {threshold}"
-    noun = "scenario" if count == 1 else "scenarios"
-    return f"gate met: the run and {count} {noun} reach the threshold of {threshold}"
+    if below and not (alone and missed):
+        which = f"{below} of {count(len(summary.scenarios), 'scenario')}"
+        verb = "is" if below == 1 else "are"
+        own = limit if same else "the threshold" if below == 1 else "their thresholds"
+        missed.append(f"{which} {verb} below {own}")
+    return f"gate not met: {' and '.join(missed)}"
 
 
-def _certain(reliability: Reliability) -> str:
-    threshold = _percent(reliability.threshold)
+def _certain(summary: RunSummary) -> str:
+    reliability = summary.reliability
+    limit = threshold(reliability.threshold)
+    low, high = bounds(reliability.passed, reliability.counted)
+    sure = f"at {_SURE} confidence"
     if reliability.verdict is Verdict.reliable:
-        return f"at 95 % confidence the reliability is at least {threshold}"
+        return f"at least {percent(low, reliability.threshold)} {sure}"
     if reliability.verdict is Verdict.unreliable:
-        return f"at 95 % confidence the reliability is below {threshold}"
-    needed = episodes_to_certify(reliability.threshold)
+        return f"at most {percent(high, reliability.threshold)} {sure}"
+    return _more_episodes(reliability, limit, sure, len(summary.scenarios))
+
+
+def _more_episodes(
+    reliability: Reliability, limit: str, sure: str, scenarios: int
+) -> str:
+    played = reliability.counted
+    if reliability.passed == played:
+        needed = episodes_to_certify(reliability.threshold)
+        if needed is None:
+            return f"no number of episodes can certify {limit}"
+        clean = f"{played} of {played} passed, but {needed} clean episodes are needed"
+        return f"{clean} to certify {limit} {sure}{_option(needed, scenarios)}"
+    needed = episodes_to_decide(reliability.passed, played, reliability.threshold)
+    share = percent(reliability.value, reliability.threshold)
+    text = f"{count(played, 'episode')} cannot tell {share} from {limit} {sure}"
     if needed is None:
-        return f"no number of episodes can certify {threshold}"
-    if reliability.passed == reliability.counted:
-        return (
-            f"{reliability.counted} clean episodes do not certify {threshold}; at 95 % "
-            f"confidence it takes {needed} (--agentgym-episodes)"
-        )
-    return (
-        f"{reliability.counted} episodes are too few to tell whether the reliability "
-        f"reaches {threshold} (--agentgym-episodes)"
-    )
-
-
-def _wrapped(
-    text: str, width: int, indent: str = "", markup: dict[str, bool] | None = None
-) -> Iterator[Line]:
-    for line in textwrap.wrap(text, width - len(indent), break_on_hyphens=False):
-        yield Line(indent + line, markup or {})
-
-
-def _markup(reliability: Reliability) -> dict[str, bool]:
-    return {"green": True} if reliability.met else {"red": True}
-
-
-def _text(message: dict[str, object]) -> str:
-    content = message.get("content")
-    return content if isinstance(content, str) else str(content or "")
-
-
-def _middle(text: str, length: int) -> str:
-    if len(text) <= length:
         return text
-    tail = (length - 3) // 2
-    return f"{text[: length - 3 - tail]}...{text[-tail:]}"
+    return f"{text}; about {needed} would, at this rate{_option(needed, scenarios)}"
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value * 100:.1f} %"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value * 1000:.1f}ms" if value < 1 else f"{value:.1f}s"
-
-
+def _option(needed: int, scenarios: int) -> str:
+    return f" (--agentgym-episodes {math.ceil(needed / scenarios)})"

@@ -1,0 +1,170 @@
+"""Lines of text for a terminal, and the tables, numbers and names in them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line and how to show it; `markup` has the names of pytest's writer."""
+
+    text: str = ""
+    markup: dict[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Heading(Line):
+    """A section's title."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A table's row: a name, and as many cells as the table has columns.
+
+    Without cells it is the title of the rows below it.
+    """
+
+    name: str
+    cells: Sequence[str] = ()
+    markup: dict[str, bool] = field(default_factory=dict)
+
+
+def table(columns: Sequence[str], rows: Sequence[Row], width: int) -> Iterator[Line]:
+    """Lays a table out; the cells are right-aligned, the names get what room is left.
+
+    Args:
+        columns: Titles; they may have several lines.
+        rows: The rows.
+        width: Characters that a line may have.
+    """
+    heads = [title.split("\n") for title in columns]
+    widths = [
+        max(len(text) for text in (*head, *(row.cells[i] for row in rows if row.cells)))
+        for i, head in enumerate(heads)
+    ]
+    names = [len(row.name) for row in rows if row.cells]
+    longest = max(names, default=0)
+    least = min(longest, 12)
+    gap = 2 if 2 + longest + sum(widths) + 2 * len(widths) <= width else 1
+    room = max(least, min(longest, width - 2 - sum(widths) - gap * len(widths)))
+    for level in range(max(map(len, heads))):
+        texts = [head[level] if level < len(head) else "" for head in heads]
+        yield Line(_joined("", texts, room, widths, gap), {"bold": True})
+    for row in rows:
+        if row.cells:
+            text = _joined(middle(row.name, room), row.cells, room, widths, gap)
+            yield Line(text, row.markup)
+        else:
+            yield Line(left(row.name, width), row.markup)
+
+
+def _joined(
+    name: str, cells: Sequence[str], room: int, widths: Sequence[int], gap: int
+) -> str:
+    padded = [
+        " " * gap + f"{cell:>{size}}" for cell, size in zip(cells, widths, strict=True)
+    ]
+    return f"  {name:<{room}}{''.join(padded)}".rstrip()
+
+
+def wrapped(
+    text: str,
+    width: int,
+    indent: str = "",
+    markup: dict[str, bool] | None = None,
+    *,
+    hanging: str | None = None,
+    most: int | None = None,
+) -> Iterator[Line]:
+    """Text on as many lines as it needs, or on `most` of them."""
+    for line in textwrap.wrap(
+        plain(text),
+        max(width, len(indent) + 20),
+        initial_indent=indent,
+        subsequent_indent=indent if hanging is None else hanging,
+        break_on_hyphens=False,
+        max_lines=most,
+        placeholder=" …",
+    ):
+        yield Line(line, markup or {})
+
+
+def plain(text: str) -> str:
+    """The text on one line, without what could steer a terminal."""
+    line = " ".join(text.split())
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else "?" for c in line)
+
+
+def middle(text: str, length: int) -> str:
+    """The text, with its middle left out where it is longer than `length`."""
+    if len(text) <= length:
+        return text
+    tail = (length - 1) // 2
+    return f"{text[: length - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def left(text: str, length: int) -> str:
+    """The text, with its beginning left out where it is longer than `length`."""
+    return text if len(text) <= length else f"…{text[len(text) - length + 1 :]}"
+
+
+def right(text: str, length: int) -> str:
+    """The text on one line, with its end left out where it is longer than `length`."""
+    line = plain(text)
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def percent(share: float | None, limit: float | None = None) -> str:
+    """A share with one decimal, more where it would look like another one.
+
+    Args:
+        share: In [0, 1].
+        limit: A share that it must not be mistaken for, besides 0 and 1.
+    """
+    if share is None:
+        return "-"
+    limits = [x for x in (0.0, 1.0, limit) if x is not None and x != share]
+    for digits in range(1, 12):
+        text = f"{100 * share:.{digits}f}"
+        if all(text != f"{100 * x:.{digits}f}" for x in limits):
+            break
+    return f"{text} %"
+
+
+def threshold(share: float) -> str:
+    """A threshold as the user wrote it: 95 %, 99.9 %."""
+    return f"{100 * share:.10g} %"
+
+
+def interval(low: float, high: float) -> str:
+    """Two shares in percent."""
+    return f"{100 * low:.1f}-{100 * high:.1f}"
+
+
+def number(value: float | None) -> str:
+    """A mean with about three digits."""
+    if value is None:
+        return "-"
+    if value >= 10_000:
+        return f"{value / 1000:.{1 if value < 100_000 else 0}f}k"
+    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
+
+
+def duration(seconds: float | None) -> str:
+    """A latency."""
+    if seconds is None:
+        return "-"
+    if seconds >= 1:
+        return f"{number(seconds)} s"
+    milliseconds = seconds * 1000
+    return f"{milliseconds:.{0 if milliseconds >= 10 else 1}f} ms"
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: 1 episode, 2 episodes."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,98 @@
+"""An episode as a conversation that people can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from agentgym.episode import Episode
+from agentgym.report.lines import Line, right, wrapped
+from agentgym.trajectory import Message, Step, ToolCall, shorten
+
+MOST_TURNS = 14
+MOST_TEXT_LINES = 4
+MOST_OUTPUT_LINES = 5
+_WHO = 8
+
+
+def transcript(episode: Episode, width: int, indent: str = "    ") -> Iterator[Line]:
+    """What the user, the agent and the tools said, how it ended, what was printed."""
+    turns = list(_turns(episode))
+    if not turns:
+        yield Line(f"{indent}(no message and no tool call was recorded)")
+    if len(turns) > MOST_TURNS:
+        half = MOST_TURNS // 2
+        gap = f"({len(turns) - 2 * half} more turns are in episodes.jsonl)"
+        turns[half:-half] = [("", gap)]
+    for who, text in turns:
+        yield from _told(who, text, width, indent)
+    if episode.error is not None:
+        yield from _told("error", episode.error, width, indent)
+    printed = episode.output.strip().splitlines()
+    if len(printed) > MOST_OUTPUT_LINES:
+        printed[:-MOST_OUTPUT_LINES] = ["…"]
+    for number, text in enumerate(printed):
+        who = "printed" if number == 0 else ""
+        yield Line(f"{indent}{who:<{_WHO}}{right(text, width - len(indent) - _WHO)}")
+
+
+def _told(who: str, text: str, width: int, indent: str) -> Iterator[Line]:
+    first = f"{indent}{who:<{_WHO}}"
+    later = " " * len(first)
+    yield from wrapped(
+        text or "(nothing)", width, first, hanging=later, most=MOST_TEXT_LINES
+    )
+
+
+def _turns(episode: Episode) -> Iterator[tuple[str, str]]:
+    """Who said what; the messages tell the words, the steps the tool calls."""
+    trajectory = episode.trajectory
+    answers = {
+        message.get("tool_call_id"): _text(message)
+        for message in trajectory.messages
+        if message.get("role") == "tool"
+    }
+    told = [m for m in trajectory.messages if m.get("role") in ("user", "assistant")]
+    for step in trajectory.steps:
+        yield from _until(told, step)
+        for call in step.tool_calls:
+            yield "calls", str(call)
+            yield "", f"-> {_answer(call, answers)}"
+    yield from map(_turn, told)
+
+
+def _until(told: list[Message], step: Step) -> Iterator[tuple[str, str]]:
+    """Takes from `told` what was said up to and with the step's own message."""
+    while told and told[0]["role"] == "user":
+        yield _turn(told.pop(0))
+    if told and step.model is not None and step.model.message:
+        message = told.pop(0)
+        # Most messages that call tools say nothing else.
+        if _text(message) or not step.tool_calls:
+            yield _turn(message)
+
+
+def _turn(message: Message) -> tuple[str, str]:
+    who = "user" if message["role"] == "user" else "says"
+    return who, _text(message)[:2000]
+
+
+def _answer(call: ToolCall, answers: dict[Any, str]) -> str:
+    if call.error is not None:
+        return f"error: {shorten(call.error, 300)}"
+    if call.executed:
+        return shorten(_words(call.result), 300)
+    return shorten(answers.get(call.id) or "(was not executed)", 300)
+
+
+def _text(message: Message) -> str:
+    return _words(message.get("content"))
+
+
+def _words(content: Any) -> str:
+    """The text of a message's content, which may come in parts."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
+        return " ".join(str(part.get("text") or part.get("type")) for part in content)
+    return "" if content is None else repr(content)

@@ -1,0 +1,140 @@
+"""What all tests share: a project of its own for each test that runs pytest."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import agentgym
+import pytest_agentgym.plugin
+
+pytest_plugins = ["pytester"]
+
+# pytester forgets the modules that a run within this process imports; what all runs
+# need must be here before, or there would be two of each class.
+for _module in pkgutil.iter_modules(pytest_agentgym.__path__, "pytest_agentgym."):
+    importlib.import_module(_module.name)
+for _name in agentgym.__all__:
+    getattr(agentgym, _name)
+
+SCRIPTED_AGENT = '''
+import time
+
+import agentgym
+import pytest
+
+
+@agentgym.tool
+def look_up(order):
+    """Finds an order."""
+    return f"order {order} is paid"
+
+
+@agentgym.tool
+def refund(order):
+    """Pays an order back."""
+    if order == "unknown":
+        raise KeyError(order)
+    return "refunded"
+
+
+def obey(message):
+    """Does what the message says: `look_up=7 print=hi sleep=2 raise=OSError`."""
+    for word in message.split():
+        name, _, value = word.partition("=")
+        if name == "look_up":
+            look_up(order=value)
+        elif name == "refund":
+            refund(order=value)
+        elif name == "print":
+            print(value)
+        elif name == "sleep":
+            time.sleep(float(value))
+        elif name == "raise":
+            raise getattr(agentgym, value, None) or __builtins__[value]("it broke")
+    return message
+
+
+@pytest.fixture
+def agent():
+    return agentgym.wrap(obey)
+'''
+
+
+class Gym:
+    """A pytest project in an empty folder, with a scripted agent in its conftest."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+        self.conftest(SCRIPTED_AGENT)
+
+    def conftest(self, source: str, *, add: str = "") -> None:
+        """Replaces the conftest; `add` comes after it."""
+        text = textwrap.dedent(source) + textwrap.dedent(add)
+        self.pytester.makeconftest(text)
+
+    def more_conftest(self, source: str) -> None:
+        """Adds to the scripted agent's conftest."""
+        self.conftest(SCRIPTED_AGENT, add=source)
+
+    def file(self, source: str, name: str = "test_it.py") -> Path:
+        """Writes a scenario file; `from agentgym import ...` is up to it."""
+        path = self.pytester.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(source), encoding="utf-8")
+        return path
+
+    def run(
+        self, *args: str, agentgym: bool = True, plugins: tuple[str, ...] = ()
+    ) -> pytest.RunResult:
+        """Runs pytest within this process."""
+        named = [part for name in plugins for part in ("-p", name)]
+        option = ["--agentgym"] if agentgym else []
+        return self.pytester.runpytest_inprocess(
+            *named, *option, *args, plugins=[pytest_agentgym.plugin]
+        )
+
+    def start(
+        self, *args: str, agentgym: bool = True, plugins: tuple[str, ...] = ()
+    ) -> pytest.RunResult:
+        """Runs pytest in a process of its own."""
+        return self.pytester.runpytest_subprocess(
+            *self.arguments(*args, agentgym=agentgym, plugins=plugins)
+        )
+
+    def arguments(
+        self, *args: str, agentgym: bool = True, plugins: tuple[str, ...] = ()
+    ) -> list[str]:
+        """The arguments of `start`."""
+        named = [part for name in ("agentgym", *plugins) for part in ("-p", name)]
+        return [*named, *(["--agentgym"] if agentgym else []), *args]
+
+    @property
+    def runs(self) -> list[Path]:
+        """The folders of the runs so far, the oldest first."""
+        folders = (self.pytester.path / ".agentgym" / "runs").glob("*")
+        return sorted(folders, key=lambda path: path.stat().st_mtime_ns)
+
+    def summary(self) -> dict[str, Any]:
+        """The newest run's `summary.json`."""
+        return json.loads((self.runs[-1] / "summary.json").read_text())
+
+    def episodes(self) -> list[dict[str, Any]]:
+        """The newest run's episodes in the order of their indices."""
+        lines = (self.runs[-1] / "episodes.jsonl").read_text().splitlines()
+        found = [json.loads(line) for line in lines]
+        return sorted(found, key=lambda e: (e["scenario"], e["index"]))
+
+
+@pytest.fixture
+def gym(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Gym:
+    """A fresh project; no other installed plugin takes part unless it is named."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    return Gym(pytester)

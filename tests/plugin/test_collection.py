@@ -1,0 +1,155 @@
+"""Scenarios are collected as pytest users expect."""
+
+from __future__ import annotations
+
+import pytest
+
+TWO = """
+    import pytest
+    from agentgym import scenario
+
+    @scenario(episodes=3)
+    def test_good(agent):
+        assert agent.run("look_up=7").called("look_up", order="7")
+
+    @pytest.mark.{mark}
+    @scenario(episodes=2)
+    def test_bad(agent):
+        assert agent.run("look_up=7").called("refund")
+"""
+
+
+def names(gym) -> list[str]:
+    """Names of the played scenarios."""
+    return [s["name"].partition("::")[2] for s in gym.summary()["scenarios"]]
+
+
+def test_a_scenario_function_is_one_item_with_many_episodes(gym):
+    gym.file(TWO.format(mark="tryfirst"))
+    result = gym.run("-v")
+    result.assert_outcomes(passed=1, failed=1)
+    assert result.ret == 1
+    assert names(gym) == ["test_bad", "test_good"]
+    assert [s["episodes"] for s in gym.summary()["scenarios"]] == [2, 3]
+    result.stdout.fnmatch_lines(
+        ["  test_bad * 0/2 *0.0 % *", "  test_good * 3/3 *100.0 % *"]
+    )
+
+
+def test_parametrize_makes_one_item_per_parameter_set(gym):
+    gym.file("""
+        import pytest
+        from agentgym import scenario
+
+        @pytest.mark.parametrize("order", ["7", "8"])
+        @scenario(episodes=2)
+        def test_order(agent, order):
+            assert agent.run("look_up=7").called("look_up", order=order)
+    """)
+    gym.run().assert_outcomes(passed=1, failed=1)
+    assert names(gym) == ["test_order[7]", "test_order[8]"]
+    assert [s["passed"] for s in gym.summary()["scenarios"]] == [2, 0]
+
+
+def test_a_mark_above_or_below_the_decorator(gym):
+    gym.file("""
+        import pytest
+        from agentgym import scenario
+
+        @scenario
+        @pytest.mark.skip(reason="not today")
+        def test_below(agent): ...
+
+        @pytest.mark.skip(reason="not today")
+        @scenario
+        def test_above(agent): ...
+
+        @pytest.mark.xfail(reason="known")
+        @scenario(episodes=1)
+        def test_known(agent):
+            assert agent.run("hi").called("refund")
+    """)
+    gym.run().assert_outcomes(skipped=2, xfailed=1)
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["-m", "slow"], ["test_bad"]),
+        (["-m", "not slow"], ["test_good"]),
+        (["-k", "good"], ["test_good"]),
+        (["test_it.py::test_bad"], ["test_bad"]),
+    ],
+)
+def test_selection(gym, args, expected):
+    gym.pytester.makeini("[pytest]\nmarkers = slow")
+    gym.file(TWO.format(mark="slow"))
+    gym.run("--strict-markers", *args)
+    assert names(gym) == expected
+
+
+def test_x_stops_after_the_first_scenario_that_fails(gym):
+    gym.file("""
+        from agentgym import scenario
+
+        @scenario(episodes=1)
+        def test_1(agent):
+            assert agent.run("hi").called("refund")
+
+        @scenario(episodes=1)
+        def test_2(agent):
+            assert agent.run("hi").reply
+    """)
+    result = gym.run("-x")
+    assert names(gym) == ["test_1"]
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*stopping after 1 failures*"])
+
+
+def test_last_failed_plays_only_what_failed(gym):
+    gym.file(TWO.format(mark="tryfirst"))
+    gym.run()
+    gym.run("--lf")
+    assert names(gym) == ["test_bad"]
+
+
+def test_junitxml_has_scenarios_and_their_reliability(gym):
+    gym.file(TWO.format(mark="tryfirst"))
+    gym.run("--junitxml=junit.xml")
+    text = (gym.pytester.path / "junit.xml").read_text()
+    assert 'tests="2"' in text
+    assert 'failures="1"' in text
+    assert '<property name="agentgym_reliability" value="1.0"' in text
+    assert "reliability 0.0% (0 of 2 episodes passed) is below 95.0%" in text
+
+
+def test_collect_only_plays_nothing(gym):
+    gym.file(TWO.format(mark="tryfirst"))
+    result = gym.run("--collect-only", "-q")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["test_it.py::test_good", "test_it.py::test_bad"])
+    assert not gym.runs
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "from agentgym import scenario as sc",
+        "import agentgym as ag",
+        "import agentgym",
+        "from agentgym.scenarios import scenario as sc",
+    ],
+)
+def test_aliased_imports_are_seen(gym, imports):
+    name = "sc" if imports.startswith("from") else f"{imports.split()[-1]}.scenario"
+    gym.file(f"""
+{imports}
+
+@{name}(episodes=1)
+def test_both(agent):
+    assert agent.run("hi").called("refund")
+    assert agent.run("hi").called("look_up")
+""")
+    gym.run().assert_outcomes(failed=1)
+    checks = gym.summary()["scenarios"][0]["checks"]
+    assert [c["failed"] for c in checks] == [1, 1]
