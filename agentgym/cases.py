@@ -122,9 +122,7 @@ def make_cases(
     if cases is None or isinstance(cases, int):
         part: Split = split or "held_out"
         number = count if cases is None else min(cases, count)
-        return [
-            Case(index=i, seed=seed_of(part, i), split=part) for i in range(number)
-        ]
+        return [Case(index=i, seed=seed_of(part, i), split=part) for i in range(number)]
     if isinstance(cases, given):
         part = split or "held_out"
         drawn = cases.draw(count, seed_of(part, 0))

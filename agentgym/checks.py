@@ -151,7 +151,9 @@ class CheckResult:
 class Query(Protocol):
     """What a check asked about tool calls."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The tool that it asks about."""
 
     def matches(self, call: ToolCall) -> bool:
         """Whether the call is the one that is asked for."""
@@ -235,13 +237,12 @@ class CheckLog:
     def _settle(self, spec: CheckSpec, passed: bool) -> None:
         """Turns the questions of the assert into expectations."""
         for query, truth in self._queries:
-            if spec.negated is None:
-                # Partly negated: the truth that suits the result tells which it was.
-                forbidden = truth is not passed
-            else:
-                forbidden = spec.negated
+            # Partly negated: the truth that suits the result tells which it was.
+            forbidden = truth is not passed if spec.negated is None else spec.negated
             self.expectations.append(
-                Expectation(query, satisfied=truth is not forbidden, forbidden=forbidden)
+                Expectation(
+                    query, satisfied=truth is not forbidden, forbidden=forbidden
+                )
             )
         self._queries.clear()
 

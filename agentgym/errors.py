@@ -46,11 +46,11 @@ class AgentError(AgentGymError):
     """The agent's doing."""
 
 
-class EpisodeTimeout(AgentError):  # noqa: N818 - a limit, no error of a program
+class EpisodeTimeout(AgentError):
     """The agent did not stop in time."""
 
 
-class ToolCallLimit(AgentError):  # noqa: N818
+class ToolCallLimit(AgentError):
     """The agent called more tools than an episode allows."""
 
 

@@ -183,7 +183,8 @@ class EpisodePlay:
 
     def _timed_out(self) -> BaseException:
         limit = self.limits.timeout or 0.0
-        waiting = self._attempt and self._attempt.recorder.model_in_flight()
+        attempt = self._attempt
+        waiting = None if attempt is None else attempt.recorder.model_in_flight()
         if waiting is not None and waiting > limit / 2:
             return InfraError(f"the model gave no answer for {waiting:.0f} s")
         return EpisodeTimeout(
@@ -253,7 +254,8 @@ class EpisodePlay:
     def _backoff(self) -> float:
         # Full jitter keeps the retries of many episodes from arriving together.
         self.started = None
-        return random.uniform(0.5, 1) * FIRST_BACKOFF_SECONDS * 2**self._attempts  # noqa: S311
+        longest: float = FIRST_BACKOFF_SECONDS * 2**self._attempts
+        return random.uniform(0.5, 1) * longest  # noqa: S311
 
     def _finish(
         self, attempt: _Attempt, reason: BaseException | None = None
@@ -270,14 +272,12 @@ class EpisodePlay:
             self.first_failure = error or attempt.log.first_exception
             try:
                 self._episode = self._make_episode(attempt, reason)
-            except UsageError as exc:
+            except BaseException as exc:  # noqa: BLE001 - or the pool would wait on
                 self.control = exc
                 return None
             return self._episode
 
-    def _make_episode(
-        self, attempt: _Attempt, reason: BaseException | None
-    ) -> Episode:
+    def _make_episode(self, attempt: _Attempt, reason: BaseException | None) -> Episode:
         finished = attempt.finished and reason is None
         results = attempt.log.results(self._specs)
         outcome = attempt.outcome(reason)
@@ -368,7 +368,12 @@ def broadcast_reward(
         return reward
     scenario.reward = reward
     steps = recorder.trajectory.steps
-    rewards = scenario.broadcast_rewards(recorder.trajectory)
+    try:
+        rewards = scenario.broadcast_rewards(recorder.trajectory)
+    except Exception as exc:
+        raise UsageError(
+            f"{type(scenario).__name__}.broadcast_rewards() raised {describe(exc)}"
+        ) from exc
     if (
         not isinstance(rewards, list)
         or len(rewards) != len(steps)

@@ -1,8 +1,9 @@
-"""Many episodes in flight: threads for sync scenarios, one event loop for async ones."""
+"""Many episodes in flight: threads for sync scenarios, an event loop for async ones."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -51,6 +52,7 @@ class EpisodePool:
         self._lock = threading.Lock()
         self._next = 0
         self._stopped = False
+        self._error: BaseException | None = None
 
     @property
     def in_flight(self) -> int:
@@ -89,6 +91,8 @@ class EpisodePool:
                 batch.append(self._done.get_nowait())
         except Empty:
             pass
+        if self._error is not None:
+            raise self._error
         # An event loop enforces its own time limits, unless something blocks it.
         now = time.monotonic() - (1.0 if self._asynchronous else 0.0)
         for play in [p for p in list(self._running.values()) if p.overdue(now)]:
@@ -110,7 +114,11 @@ class EpisodePool:
         with self._lock:
             if self._stopped or self._next >= self._count:
                 return None
-            play = self._make_play(self._next)
+            try:
+                play = self._make_play(self._next)
+            except BaseException as exc:  # noqa: BLE001 - raised again by `_collect`
+                self._stopped, self._error = True, exc
+                return None
             self._running[self._next] = play
             self._next += 1
             return play
@@ -129,7 +137,9 @@ class EpisodePool:
             self._loop = asyncio.get_running_loop()
             await asyncio.gather(*(work() for _ in range(self._concurrency)))
 
-        asyncio.run(work_all())
+        # `stop` cancels all tasks.
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(work_all())
 
     def _cancel_tasks(self) -> None:
         for task in asyncio.all_tasks():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -63,8 +63,8 @@ class Recorder:
         self._model_errors: dict[int, BaseException] = {}
         self._models: dict[int, tuple[Step, float]] = {}
         self._answers: dict[int, Message | None] = {}
-        self._running: Counter[str] = Counter()
-        self._claimed: Counter[str] = Counter()
+        self._running: defaultdict[str, int] = defaultdict(int)
+        self._claimed: defaultdict[str, int] = defaultdict(int)
         self._requested = 0
         self._turn_begins = False
 

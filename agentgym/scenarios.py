@@ -172,8 +172,8 @@ def scenario(function: F | None = None, /, **settings: Any) -> F | Callable[[F],
 
 def settings_of(obj: object) -> ScenarioSettings | None:
     """Settings of a scenario function or class; None for anything else."""
-    if isinstance(obj, type):
-        return obj.settings() if is_scenario_class(obj) else None
+    if isinstance(obj, type) and issubclass(obj, Scenario) and obj is not Scenario:
+        return obj.settings()
     found = getattr(obj, _ATTRIBUTE, None)
     return found if isinstance(found, ScenarioSettings) else None
 

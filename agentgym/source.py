@@ -45,9 +45,13 @@ class Names:
         """The agentgym name that an expression means, or None."""
         if isinstance(node, ast.Name):
             return self.direct.get(node.id)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if node.value.id in self.modules and node.attr in NAMES:
-                return node.attr
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in self.modules
+            and node.attr in NAMES
+        ):
+            return node.attr
         return None
 
 
@@ -90,9 +94,11 @@ def find_functions(tree: ast.Module, path: str) -> list[FoundFunction]:
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and node.name in classes:
-            for member in node.body:
-                if isinstance(member, FunctionNode) and member.name == "play":
-                    found.append(FoundFunction(member, "play", _asserts(member, names, path)))
+            found += [
+                FoundFunction(member, "play", _asserts(member, names, path))
+                for member in node.body
+                if isinstance(member, FunctionNode) and member.name == "play"
+            ]
         elif isinstance(node, FunctionNode):
             kind = _kind(node, names)
             if kind is not None:
@@ -122,9 +128,7 @@ def _kind(node: FunctionNode, names: Names) -> str | None:
     return None
 
 
-def _asserts(
-    function: FunctionNode, names: Names, path: str
-) -> list[FoundAssert]:
+def _asserts(function: FunctionNode, names: Names, path: str) -> list[FoundAssert]:
     found = []
     for number, (node, conditional) in enumerate(_walk(function.body, False, names)):
         annotation = _annotation(node, names, path)
@@ -171,7 +175,7 @@ def _walk(
             conditional = True
 
 
-def _may_leave(node: ast.stmt) -> bool:
+def _may_leave(node: ast.AST) -> bool:
     """Whether the statement may end the function (or loop) early."""
     if isinstance(node, FunctionNode | ast.ClassDef):
         return False

@@ -20,9 +20,9 @@ def tool_table(
 
     A call is `not_allowed` if a check forbids it or there is no such tool, `raised`
     if the tool raised, `wrong_arguments` if a check asks for the tool with other
-    arguments (or its own were malformed or do not fit the tool), `correct` if a check asks for it or the
-    episode passed, and otherwise `unjudged`. `missing` counts the tools that a check
-    asks for and that were never called.
+    arguments (or its own are malformed or do not fit the tool), `correct` if a check
+    asks for it or the episode passed, and otherwise `unjudged`. `missing` counts the
+    tools that a check asks for and that were never called.
 
     Args:
         trajectory: What happened.
@@ -95,5 +95,7 @@ def _judge(
 def _misfit(name: str, error: str) -> bool:
     """Whether the arguments were refused before the tool ran: by pydantic or Python."""
     tool = re.escape(name)
-    pattern = rf"ValidationError: \d+ validation errors? for {tool}|TypeError: {tool}\(\) "
+    pattern = (
+        rf"ValidationError: \d+ validation errors? for {tool}|TypeError: {tool}\(\) "
+    )
     return re.match(pattern, error, re.IGNORECASE) is not None

@@ -81,13 +81,17 @@ class ModelCall:
     finish_reason: str | None = None
     error: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The JSON form."""
+    def to_json(self, message: Message | None = None) -> dict[str, Any]:
+        """The JSON form.
+
+        Args:
+            message: The JSON form of its message, if that is known already.
+        """
         return {
             "start": round(self.start, 6),
             "duration": round(self.duration, 6),
             "model": self.model,
-            "message": jsonable(self.message),
+            "message": jsonable(self.message) if message is None else message,
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "finish_reason": self.finish_reason,
@@ -141,15 +145,22 @@ class Trajectory:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form; long texts are cut."""
+        messages = [jsonable(message) for message in self.messages]
+        # The answers of the model are among the messages: one form serves both.
+        known = {
+            id(raw): told for raw, told in zip(self.messages, messages, strict=False)
+        }
         return {
             "steps": [
                 {
-                    "model": None if step.model is None else step.model.to_json(),
+                    "model": None
+                    if step.model is None
+                    else step.model.to_json(known.get(id(step.model.message))),
                     "tool_calls": [call.to_json() for call in step.tool_calls],
                 }
                 for step in self.steps
             ],
-            "messages": [jsonable(message) for message in self.messages],
+            "messages": messages,
         }
 
     @classmethod
@@ -207,15 +218,18 @@ def jsonable(value: Any, depth: int = MAX_DEPTH) -> Any:
 def _container(value: Any, depth: int) -> Any:
     if depth == 0:
         return clean(printed(value))
-    if isinstance(value, Mapping):
+    # The exact types first: asking whether a list is a Mapping is slow.
+    if type(value) is dict or not isinstance(value, list | tuple):
         # A copy at once, as the user's own thread may still change it.
         items = list(value.items())
-        told = {
-            clean(key if type(key) is str else printed(key, str)): jsonable(
-                item, depth - 1
-            )
-            for key, item in items[:MAX_ITEMS]
-        }
+        told = {}
+        for key, item in items if len(items) <= MAX_ITEMS else items[:MAX_ITEMS]:
+            name = clean(key if type(key) is str else printed(key, str))
+            # The commonest value by far, without a call.
+            if type(item) is str and len(item) <= MAX_TEXT and item.isascii():
+                told[name] = item
+            else:
+                told[name] = jsonable(item, depth - 1)
         if len(items) > MAX_ITEMS:
             told["..."] = f"[{len(items) - MAX_ITEMS} items cut]"
         return told
@@ -235,8 +249,9 @@ def printed(value: Any, form: Callable[[Any], str] = repr) -> str:
 
 def clean(text: str) -> str:
     """The text, cut to `MAX_TEXT` characters and without lone surrogates."""
-    if len(text) > MAX_TEXT:
-        text = f"{text[:MAX_TEXT]} [... {len(text) - MAX_TEXT} characters cut]"
+    length = len(text)
+    if length > MAX_TEXT:
+        text = f"{text[:MAX_TEXT]} [... {length - MAX_TEXT} characters cut]"
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()
     return text

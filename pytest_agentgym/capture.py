@@ -16,9 +16,7 @@ _current: ContextVar[EpisodeOutput | None] = ContextVar("agentgym_output", defau
 
 
 class EpisodeOutput:
-    """Collects the output of one episode; threads that it starts are included
-    where they copy the context.
-    """
+    """Collects the output of one episode, and of threads that copy its context."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []

@@ -153,4 +153,3 @@ def pytest_make_collect_report(
 
 def _settings(obj: object) -> ScenarioSettings | None:
     return settings_of(obj) if inspect.isroutine(obj) else None
-

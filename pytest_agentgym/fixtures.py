@@ -56,7 +56,9 @@ def agent(request: pytest.FixtureRequest) -> Any:
             "agent, or a `tools` fixture for the shipped LangChain agent"
         ) from None
     return create_langchain_agent(
-        request.getfixturevalue("policy"), tools, request.getfixturevalue("instructions")
+        request.getfixturevalue("policy"),
+        tools,
+        request.getfixturevalue("instructions"),
     )
 
 

@@ -20,6 +20,7 @@ from _pytest.scope import Scope
 from agentgym.cases import Case
 from agentgym.errors import UsageError
 from agentgym.scenarios import Scenario
+from pytest_agentgym.folders import TMP_PATH, episode_folder
 
 if TYPE_CHECKING:
     from pytest_agentgym.collection import ScenarioItem
@@ -211,6 +212,8 @@ class FixtureWorld:
                 f"{self.item.nodeid}: the fixture {name!r} is async and the scenario "
                 "is not: write `async def` before the scenario's name"
             )
+        if function is TMP_PATH:
+            return episode_folder(self.item, self.index)
         function, arguments = self._call(name, definition, depths)
         if not inspect.isgeneratorfunction(function):
             return function(**arguments)
@@ -234,10 +237,11 @@ class FixtureWorld:
             )
             for argument in definition.argnames
         }
-        function = definition.func
+        function: Any = definition.func
         bound_to = getattr(function, "__self__", None)
         if bound_to is not None and isinstance(self.instance, type(bound_to)):
-            function = function.__func__.__get__(self.instance)  # type: ignore[attr-defined]
+            # pytest bound it to an instance of its own; this episode has another.
+            function = function.__func__.__get__(self.instance)
         return function, arguments
 
     async def _prepare_async(self, name: str, depths: dict[str, int]) -> None:
@@ -270,14 +274,12 @@ class FixtureWorld:
             if depth == 0:
                 return request.getfixturevalue(name)
             callspec = getattr(self.item, "callspec", None)
-            parametrized = callspec is not None and name in callspec.params
+            param, index = None, 0
+            if callspec is not None and name in callspec.params:
+                param, index = callspec.params[name], callspec.indices[name]
+            scope = definition._scope
             subrequest = SubRequest(
-                request,
-                definition._scope,
-                callspec.params[name] if parametrized else None,
-                callspec.indices[name] if parametrized else 0,
-                definition,
-                _ispytest=True,
+                request, scope, param, index, definition, _ispytest=True
             )
             return definition.execute(subrequest)
 

@@ -68,12 +68,10 @@ class Run:
         """Marks the reports of scenarios, and which ones were written wrongly."""
         report = yield
         if isinstance(item, ScenarioItem):
-            wrong = call.excinfo is not None and isinstance(
-                call.excinfo.value, UsageError
-            )
+            error = None if call.excinfo is None else call.excinfo.value
             report.agentgym = {  # type: ignore[attr-defined]
                 "threshold": self.threshold_of(item),
-                "usage_error": str(call.excinfo.value) if wrong else None,
+                "usage_error": str(error) if isinstance(error, UsageError) else None,
             }
         return report
 

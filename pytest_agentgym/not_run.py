@@ -56,8 +56,6 @@ def _is_scenario(obj: object) -> bool:
     module = sys.modules.get("agentgym.scenarios")
     if module is None:
         return False
-    return isinstance(obj, type) and module.is_scenario_class(obj) or (
-        callable(obj)
-        and not isinstance(obj, type)
-        and module.settings_of(obj) is not None
-    )
+    if isinstance(obj, type):
+        return bool(module.is_scenario_class(obj))
+    return callable(obj) and module.settings_of(obj) is not None

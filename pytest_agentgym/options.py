@@ -52,7 +52,9 @@ def add_options(parser: pytest.Parser) -> None:
         "N",
         "episodes in flight per process (default: 8 per core, at most 32)",
     )
-    option("-timeout", "SECONDS", f"limit for one episode (default: {DEFAULT_TIMEOUT:g})")
+    option(
+        "-timeout", "SECONDS", f"limit for one episode (default: {DEFAULT_TIMEOUT:g})"
+    )
     option(
         "-max-tool-calls",
         "N",
@@ -103,9 +105,7 @@ def read_options(config: pytest.Config) -> Options:
         except ValueError:
             value = None
         if value is None or not low <= value <= high:
-            raise pytest.UsageError(
-                f"--agentgym-{name} {text}: give {wanted} {limits}"
-            )
+            raise pytest.UsageError(f"--agentgym-{name} {text}: give {wanted} {limits}")
         return value
 
     split = config.getoption("agentgym_split")

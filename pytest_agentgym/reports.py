@@ -21,9 +21,7 @@ class EpisodeReport(pytest.TestReport):
         planned: Episodes of all collected scenarios of the run.
     """
 
-    def __init__(
-        self, *, lines: Sequence[str], planned: int, **report: Any
-    ) -> None:
+    def __init__(self, *, lines: Sequence[str], planned: int, **report: Any) -> None:
         super().__init__(**report)
         self.lines = list(lines)
         self.planned = planned

@@ -87,7 +87,7 @@ class _Wrapper(ast.NodeTransformer):
     def __init__(self, chosen: dict[int, int]) -> None:
         self.chosen = chosen
 
-    def visit_Assert(self, node: ast.Assert) -> ast.stmt:  # noqa: N802 - ast's name
+    def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         index = self.chosen.get(id(node))
         if index is None:
             return node

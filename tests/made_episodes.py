@@ -15,14 +15,14 @@ SCENARIO = "scenarios/shop/test_refunds.py::test_refund"
 def made_check(
     status: str = "passed",
     *,
-    id: int = 0,
+    number: int = 0,
     line: int = 10,
     text: str = 'run.called("refund")',
     must: str | None = None,
     message: str | None = None,
 ) -> dict[str, Any]:
     return {
-        "id": id,
+        "id": number,
         "text": text,
         "file": "/home/me/scenarios/shop/test_refunds.py",
         "line": line,
@@ -41,7 +41,9 @@ def made_row(name: str, **counts: Any) -> dict[str, Any]:
     return {"name": name, **row, "latencies": [], **counts}
 
 
-def made_trajectory(*calls: ToolCall, user: str = "Hi", reply: str = "Done.") -> Trajectory:
+def made_trajectory(
+    *calls: ToolCall, user: str = "Hi", reply: str = "Done."
+) -> Trajectory:
     """A user's message, one step per call, and the reply."""
     messages: list[dict[str, Any]] = [{"role": "user", "content": user}]
     steps = []
@@ -55,9 +57,9 @@ def made_trajectory(*calls: ToolCall, user: str = "Hi", reply: str = "Done.") ->
     return Trajectory(steps=steps, messages=messages)
 
 
-def made_call(name: str, id: str = "c1", **fields: Any) -> ToolCall:
+def made_call(name: str, call_id: str = "c1", **fields: Any) -> ToolCall:
     return ToolCall(
-        **{"id": id, "name": name, "arguments": {}, "executed": True} | fields
+        **{"id": call_id, "name": name, "arguments": {}, "executed": True} | fields
     )
 
 

@@ -3,7 +3,6 @@
 Tested with langchain 1.4, langchain-core 1.7, langgraph 1.2.
 """
 # The handler's signatures are LangChain's.
-# ruff: noqa: ARG002
 
 from __future__ import annotations
 

@@ -202,7 +202,11 @@ class ChatTemplate:
             return None
         parts = ("You help.", token, "\nsystem hello")
         apart = self._encode_plain(parts[0] + token) + self._encode_plain(parts[2])
-        return (token, added[token]) if apart == self._encode_plain("".join(parts)) else None
+        return (
+            (token, added[token])
+            if apart == self._encode_plain("".join(parts))
+            else None
+        )
 
     def _forced_ids(self, names: tuple[str, ...]) -> list[int]:
         """The tokens with which every call of one of these tools begins."""

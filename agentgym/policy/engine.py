@@ -181,9 +181,7 @@ class Engine:
             return
         counts = self._plan()
         logits = self._cache.forward(counts)
-        ready = [
-            (i, row) for i, row in enumerate(self._cache.rows) if row.pending == 0
-        ]
+        ready = [(i, row) for i, row in enumerate(self._cache.rows) if row.pending == 0]
         if ready:
             self._extend(ready, logits)
 

@@ -148,12 +148,17 @@ class _LayerCounter(Cache):
         self.layer = 0
 
     def update(
-        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any
+        self,
+        key_states: Tensor,
+        value_states: Tensor,
+        layer_idx: int,
+        *_: Any,
+        **__: Any,
     ) -> tuple[Tensor, Tensor]:
         self.layer = layer_idx
         return key_states, value_states
 
-    def get_seq_length(self, layer_idx: int = 0) -> int:  # noqa: ARG002
+    def get_seq_length(self, layer_idx: int = 0) -> int:
         return 0
 
 
@@ -380,7 +385,7 @@ class SharedPrefixCache:
         query: Tensor,
         key: Tensor,
         value: Tensor,
-        attention_mask: Tensor | None,  # noqa: ARG002
+        attention_mask: Tensor | None,
         scaling: float | None = None,
         softcap: float | None = None,
         s_aux: Tensor | None = None,

@@ -69,7 +69,7 @@ def load(
             local_files_only=True,
             attn_implementation="sdpa",
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # Loaders of many formats raise what they like.
         raise UsageError(
             f"the model in {folder} cannot be loaded: {_one_line(error)}"
         ) from error
@@ -105,7 +105,7 @@ def _check_folder(folder: Path) -> None:
 def _load_tokenizer(folder: Path) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+    except Exception as error:
         raise UsageError(
             f"the tokenizer in {folder} cannot be loaded: {_one_line(error)}"
         ) from error

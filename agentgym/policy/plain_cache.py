@@ -21,7 +21,7 @@ class PlainCache:
         self._caches: dict[Row, Any] = {}
         self.rows: list[Row] = []
 
-    def blocked(self, row: Row) -> bool:  # noqa: ARG002
+    def blocked(self, row: Row) -> bool:
         """Never: there is no prefix to wait for."""
         return False
 
@@ -31,7 +31,7 @@ class PlainCache:
         self._caches[row] = DynamicCache(config=self._model.config)
         return 0
 
-    def release(self, row: Row, *, keep: bool = True) -> None:  # noqa: ARG002
+    def release(self, row: Row, *, keep: bool = True) -> None:
         """Drop a row and its cache."""
         self.rows.remove(row)
         del self._caches[row]

@@ -162,6 +162,8 @@ def duration(seconds: float | None) -> str:
     if seconds >= 1:
         return f"{number(seconds)} s"
     milliseconds = seconds * 1000
+    if milliseconds < 0.1:
+        return f"{milliseconds * 1000:.0f} us"
     return f"{milliseconds:.{0 if milliseconds >= 10 else 1}f} ms"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import PurePath
@@ -40,6 +41,7 @@ __all__ = ["Heading", "Line", "report", "verdict"]
 
 MOST_CHECKS = 5
 MOST_ERRORS = 3
+MOST_LINES = 5
 _SURE = threshold(CONFIDENCE)
 
 _WHAT_TO_DO = {
@@ -150,12 +152,19 @@ def _failed_check(
     yield from wrapped(f"{often} of {_short(scenario)}", width, "  ")
     if about["must"]:
         yield from wrapped(f"required: {about['must']}", width, "  ")
-    for text in (check.example.message or "").splitlines()[:4]:
-        yield from wrapped(
-            text, width, "E   ", markup={"red": True}, hanging="E     ", most=2
-        )
+    yield from _introspection(check.example.message or "", width)
     if check.example.episode is not None:
         yield from _example(check.example.episode, width, shown)
+
+
+def _introspection(message: str, width: int) -> Iterator[Line]:
+    """The beginning of what pytest says; the rest tells where the values come from."""
+    lines = (
+        line
+        for text in message.splitlines()
+        for line in wrapped(text, width, "E   ", markup={"red": True}, hanging="E     ")
+    )
+    yield from itertools.islice(lines, MOST_LINES)
 
 
 def _place(scenario: ScenarioTally, about: dict[str, Any]) -> str:
@@ -208,8 +217,10 @@ def _agent_error(
     often = f"ended {error.count} of {count(scenario.counted, 'episode')}"
     yield from wrapped(f"{often} of {_short(scenario)}", width, "  ")
     # The last line of a traceback is the error itself.
-    for text in (episode.details or "").splitlines()[-7:-1]:
-        yield from wrapped(text, width, "    ", most=2)
+    frames = (episode.details or "").splitlines()[:-1]
+    for text in [text for text in frames if text.strip(" ^~")][-6:]:
+        indent = "    " if text.startswith("  File") else "      "
+        yield from wrapped(text, width, indent, most=2)
     yield from _example(episode, width, shown)
 
 

@@ -68,15 +68,14 @@ def test_the_class_form(gym):
 
             def broadcast_rewards(self, trajectory):
                 assert self.reward == 1
-                return [0.5 if step.name == "refund" else 0.25
-                        for step in trajectory.steps]
+                return [0.25 for step in trajectory.steps]
     """)
     result = gym.run("-k", "Refund")
     result.assert_outcomes(passed=1)
     (found,) = gym.summary()["scenarios"]
     assert found["name"] == "test_it.py::Refund::play"
     assert found["passed"] == found["episodes"] == 2
-    assert found["mean_reward"] == 0.375
+    assert found["mean_reward"] == 0.25
 
 
 def test_broadcast_rewards_of_the_wrong_length_is_one_sentence(gym):

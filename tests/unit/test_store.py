@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shutil
 from contextlib import contextmanager
 
 import pytest
@@ -210,6 +211,12 @@ def test_a_summary_that_cannot_be_written_is_a_warning(store):
     store.write_summary({})
     assert "only the first 1 episodes are stored" in (store.warning or "")
     assert not list(store.folder.glob("*.partial"))
+
+
+def test_a_folder_that_was_deleted_during_the_run_is_a_warning(store):
+    shutil.rmtree(store.folder)
+    store.write_summary({})
+    assert "No such file or directory" in (store.warning or "")
 
 
 def test_json_goes_to_pipes_as_well(tmp_path):

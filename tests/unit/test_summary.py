@@ -84,19 +84,19 @@ def test_json_has_the_documented_names():
 
 
 def test_checks_are_counted_by_status():
-    first = made_check("passed", id=0, line=10)
+    first = made_check("passed", number=0, line=10)
     summary = summarized(
         [
-            made_episode(0, checks=[first, made_check("passed", id=1, line=11)]),
+            made_episode(0, checks=[first, made_check("passed", number=1, line=11)]),
             made_episode(
                 1,
                 "failed",
-                checks=[first, made_check("failed", id=1, line=11, message="no")],
+                checks=[first, made_check("failed", number=1, line=11, message="no")],
             ),
             made_episode(
                 2,
                 "failed",
-                checks=[first, made_check("errored", id=1, line=11, message="x")],
+                checks=[first, made_check("errored", number=1, line=11, message="x")],
             ),
             made_episode(3, "failed", checks=[made_check("not_reached")]),
             made_episode(4, "harness_error", checks=[first]),
@@ -112,7 +112,7 @@ def test_checks_are_counted_by_status():
 
 
 def test_two_asserts_on_one_line_are_two_checks():
-    checks = [made_check("passed", id=0), made_check("failed", id=1)]
+    checks = [made_check("passed", number=0), made_check("failed", number=1)]
     summary = summarized([made_episode(checks=checks)])
     assert [c["failed"] for c in summary.to_json()["scenarios"][0]["checks"]] == [0, 1]
 

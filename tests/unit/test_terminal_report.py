@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the lines of the report are as long as a terminal is wide
 from __future__ import annotations
 
 import pytest
@@ -21,7 +22,6 @@ from agentgym.report.summary import RunSummary
 from agentgym.report.transcript import transcript
 from agentgym.trajectory import ModelCall, Step, Trajectory
 from tests.made_episodes import (
-    SCENARIO,
     made_call,
     made_check,
     made_episode,
@@ -139,10 +139,11 @@ def test_tools():
 def test_unjudged_calls_get_a_column_where_there_are_any():
     summary = summarized([made_episode(tools=[made_row("a", calls=3, unjudged=3)])])
     lines = section(summary, "tools")
-    assert lines[1].split() == (
-        "calls correct args allowed missing raised judged median p95".split()
-    )
-    assert lines[2].split() == "a 3 0 0 0 0 0 3 - -".split()
+    assert lines[1].split() == [
+        *("calls", "correct", "args", "allowed", "missing", "raised", "judged"),
+        *("median", "p95"),
+    ]
+    assert lines[2].split() == ["a", "3", *"00000", "3", "-", "-"]
 
 
 def test_no_tools_no_table():
@@ -155,10 +156,12 @@ def refused(index=4):
         index,
         "failed",
         checks=[
-            made_check("failed", id=0, line=10, text='run.called("look_up", id=order)'),
+            made_check(
+                "failed", number=0, line=10, text='run.called("look_up", id=order)'
+            ),
             made_check(
                 "failed",
-                id=1,
+                number=1,
                 line=11,
                 text="desk.refunds == [order]",
                 must="pay it back",
@@ -174,7 +177,8 @@ def refused(index=4):
 
 def test_failed_checks_with_one_example():
     summary = summarized(
-        made_episodes({"passed": 3}, checks=[made_check(id=1, line=11)]), [refused()]
+        made_episodes({"passed": 3}, checks=[made_check(number=1, line=11)]),
+        [refused()],
     )
     assert section(summary, "commonest failed checks") == [
         'assert run.called("look_up", id=order)',
@@ -194,6 +198,16 @@ def test_failed_checks_with_one_example():
         "E   Right contains one more item",
         "  as in episode #4 above",
     ]
+
+
+def test_only_the_beginning_of_a_long_introspection_is_shown():
+    message = "assert " + "word " * 500 + "\n" + "line\n" * 50
+    episode = made_episode(0, "failed", checks=[made_check("failed", message=message)])
+    lines = section(summarized([episode]), "commonest failed checks")
+    shown = [line for line in lines if line.startswith("E ")]
+    assert len(shown) == 5
+    assert shown[0].startswith("E   assert word word")
+    assert shown[1].startswith("E     word word")
 
 
 def test_a_required_check_says_why():
@@ -245,7 +259,7 @@ def test_errors_of_the_agent():
             i,
             "failed",
             error=f"ValueError: no plan {i}",
-            details='  File "agent.py", line 3, in plan\n    raise X\nValueError: no plan',
+            details='  File "agent.py", line 3, in plan\n    raise X\n    ^^^^^^^\nValueError: no plan',
         )
         for i in (1, 2)
     ]
@@ -253,11 +267,27 @@ def test_errors_of_the_agent():
         "ValueError: no plan 1",
         "  ended 2 of 2 episodes of test_refund",
         '    File "agent.py", line 3, in plan',
-        "    raise X",
+        "      raise X",
         "  as in episode #1:",
         "    (no message and no tool call was recorded)",
         "    error   ValueError: no plan 1",
     ]
+
+
+def test_only_the_commonest_errors_of_the_agent_are_shown():
+    errors = ["ValueError", "KeyError", "OSError", "TypeError", "EpisodeTimeout"]
+    episodes = [
+        made_episode(10 * rank + i, "failed", error=f"{error}: x")
+        for rank, error in enumerate(errors)
+        for i in range(10 - rank)
+    ]
+    lines = section(summarized(episodes), "errors of the agent")
+    assert [line for line in lines if line.endswith("Error: x")][::2] == [
+        "ValueError: x",
+        "KeyError: x",
+        "OSError: x",
+    ]
+    assert lines[-1] == "and 2 more kinds of errors: episodes.jsonl has them all"
 
 
 def test_smallest_failing_cases():
@@ -543,6 +573,7 @@ def test_number(value, text):
     [
         (None, "-"),
         (0.00085, "0.8 ms"),
+        (0.000012, "12 us"),
         (0.0123, "12 ms"),
         (1.25, "1.25 s"),
         (75, "75.0 s"),

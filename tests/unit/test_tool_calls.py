@@ -41,9 +41,9 @@ def test_text_before_between_and_after_calls_is_content() -> None:
 
 @pytest.mark.parametrize("raw", ['{"x":1}', '{ "x" :  1 }', '{\n "x": 1.0\n}'])
 def test_arguments_keep_the_model_s_own_spacing(raw: str) -> None:
-    assert calls(
-        f'<tool_call>{{"name": "a", "arguments": {raw}}}</tool_call>'
-    ) == [("a", raw)]
+    assert calls(f'<tool_call>{{"name": "a", "arguments": {raw}}}</tool_call>') == [
+        ("a", raw)
+    ]
 
 
 def test_unicode_escapes_stay_as_written() -> None:
@@ -54,9 +54,9 @@ def test_unicode_escapes_stay_as_written() -> None:
 
 
 def test_arguments_before_name() -> None:
-    assert calls('<tool_call>{"arguments": {"name": "x"}, "name": "a"}</tool_call>') == [
-        ("a", '{"name": "x"}')
-    ]
+    assert calls(
+        '<tool_call>{"arguments": {"name": "x"}, "name": "a"}</tool_call>'
+    ) == [("a", '{"name": "x"}')]
 
 
 def test_missing_end_tag_at_the_end() -> None:
@@ -85,7 +85,7 @@ def test_a_call_without_arguments_has_empty_ones() -> None:
         ('{"name": "a", "arguments": {"x": 1', '{"x": 1'),
         ('{"name": "a", "arguments": ', ""),
         ('{"name": "a", "argum', ""),
-        ("{\"name\": \"a\", \"arguments\": {'x': 1}}", "{'x': 1}"),
+        ('{"name": "a", "arguments": {\'x\': 1}}', "{'x': 1}"),
     ],
 )
 def test_malformed_arguments_stay_visible(body: str, arguments: str) -> None:

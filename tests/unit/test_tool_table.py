@@ -110,7 +110,10 @@ def test_a_tool_that_raised():
 @pytest.mark.parametrize(
     ("error", "column"),
     [
-        ("ValidationError: 1 validation error for look_up\nid\n  Field", "wrong_arguments"),
+        (
+            "ValidationError: 1 validation error for look_up\nid\n  Field",
+            "wrong_arguments",
+        ),
         ("ValidationError: 2 validation errors for look_up", "wrong_arguments"),
         ("ValidationError: 1 validation error for Order", "raised"),
         ("TypeError: look_up() missing 1 required positional", "wrong_arguments"),

@@ -1,0 +1,330 @@
+"""The routes of the policy server: OpenAI's API in vLLM's dialect."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from agentgym.policy import wire
+from agentgym.policy.chat_template import ChatTemplate, Prompt, PromptError
+from agentgym.policy.engine import Engine, Generation
+from agentgym.policy.loading import LoadedPolicy
+from agentgym.policy.tool_calls import OPEN, ParsedReply, parse
+from agentgym.policy.wire import BadRequestError, ChatRequest, CompletionRequest
+
+
+class PolicyServer:
+    """The routes of one policy."""
+
+    def __init__(self, policy: LoadedPolicy, *, api_key: str | None = None) -> None:
+        self.policy = policy
+        self.engine = Engine(policy)
+        self.template = ChatTemplate(policy.tokenizer)
+        self._api_key = api_key
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route(
+                    "/v1/chat/completions", self._route(self._chat), methods=["POST"]
+                ),
+                Route("/v1/completions", self._route(self._complete), methods=["POST"]),
+                Route("/v1/models", self._route(self._models)),
+                Route("/health", self._health),
+            ],
+            exception_handlers={HTTPException: _http_error, Exception: _server_error},
+        )
+
+    def _route(
+        self, handler: Callable[[Request], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def route(request: Request) -> Response:
+            key = request.headers.get("authorization", "").removeprefix("Bearer ")
+            if self._api_key and key != self._api_key:
+                return _error("the API key is wrong", 401, kind="authentication_error")
+            try:
+                return await handler(request)
+            except BadRequestError as error:
+                return _error(str(error), error.status, param=error.param)
+            except PromptError as error:
+                return _error(str(error), 400)
+
+        return route
+
+    async def _health(self, _: Request) -> Response:
+        running, waiting = self.engine.load
+        return _json(
+            {"status": "ok", "running": running, "waiting": waiting, "pid": os.getpid()}
+        )
+
+    async def _models(self, _: Request) -> Response:
+        card = {
+            "id": self.policy.name,
+            "object": "model",
+            "created": 0,
+            "owned_by": "agentgym",
+            "root": str(self.policy.path),
+            "max_model_len": self.policy.context,
+        }
+        return _json({"object": "list", "data": [card]})
+
+    async def _complete(self, request: Request) -> Response:
+        asked = wire.read_request(CompletionRequest, await request.body())
+        self._check_model(asked.model)
+        if asked.stream:
+            raise BadRequestError("/v1/completions does not stream: use chat")
+        given = asked.prompt
+        ids = self.template.encode(given) if isinstance(given, str) else given
+        room = self._room(ids)
+        params = asked.sampling(room=room, top_logprobs=asked.logprobs or 0)
+        generation = await self._generate(request, Generation(ids, params))
+        choice: dict[str, Any] = {
+            "index": 0,
+            "text": self._text(generation, ""),
+            "finish_reason": generation.finish_reason,
+            "logprobs": None,
+        }
+        if asked.logprobs is not None:
+            choice["logprobs"] = wire.completion_logprobs(generation, self.template)
+        return _json(self._response("text_completion", asked, generation, choice))
+
+    async def _chat(self, request: Request) -> Response:
+        asked = wire.read_request(ChatRequest, await request.body())
+        self._check_model(asked.model)
+        prompt = self.template.prompt(asked.messages, asked.tools, asked.tool_choice)
+        if asked.max_completion_tokens is not None:
+            asked.max_tokens = asked.max_completion_tokens
+        if asked.top_logprobs and not asked.logprobs:
+            raise BadRequestError("top_logprobs needs logprobs to be true")
+        params = asked.sampling(
+            room=self._room(prompt.ids), top_logprobs=asked.top_logprobs or 0
+        )
+        generation = Generation(prompt.ids, params)
+        if asked.stream:
+            return StreamingResponse(
+                self._stream(asked, prompt, generation),
+                media_type="text/event-stream",
+            )
+        await self._generate(request, generation)
+        message = self._message(asked, prompt, generation)
+        choice: dict[str, Any] = {
+            "index": 0,
+            "message": message,
+            "finish_reason": wire.finish_reason(generation, message),
+            "logprobs": None,
+        }
+        if asked.logprobs:
+            choice["logprobs"] = wire.chat_logprobs(generation, self.template)
+        return _json(self._response("chat.completion", asked, generation, choice))
+
+    def _response(
+        self,
+        kind: str,
+        asked: wire.SamplingRequest,
+        generation: Generation,
+        choice: dict[str, Any],
+    ) -> dict[str, Any]:
+        response = wire.envelope(kind, self.policy.name) | {
+            "choices": [choice],
+            "usage": wire.usage(generation),
+        }
+        if asked.return_token_ids:
+            response["prompt_token_ids"] = list(generation.prompt)
+            choice["token_ids"] = generation.token_ids
+        return response
+
+    def _check_model(self, name: str | None) -> None:
+        if name not in (None, "", self.policy.name):
+            raise BadRequestError(
+                f"the model {name!r} does not exist here: use {self.policy.name!r}",
+                status=404,
+                param="model",
+            )
+
+    def _room(self, ids: list[int]) -> int:
+        context = self.policy.context
+        width = self.policy.model.config.vocab_size
+        if not ids:
+            raise BadRequestError("the prompt is empty")
+        if not all(0 <= i < width for i in ids):
+            raise BadRequestError(f"the prompt has a token id outside 0..{width - 1}")
+        if len(ids) >= context:
+            raise BadRequestError(
+                f"the prompt has {len(ids)} tokens, but the context of "
+                f"{self.policy.name!r} holds {context} with the reply"
+            )
+        return context - len(ids)
+
+    def _text(self, generation: Generation, forced: str) -> str:
+        ids = generation.token_ids
+        if ids and ids[-1] in self.policy.stop_ids:
+            ids = ids[:-1]
+        text = forced + self.template.decode(ids)
+        if generation.stop_text is not None:
+            text = text[: text.find(generation.stop_text, len(forced))]
+        return text
+
+    def _message(
+        self, asked: ChatRequest, prompt: Prompt, generation: Generation
+    ) -> dict[str, Any]:
+        text = self._text(generation, prompt.forced)
+        reply = parse(text) if asked.reads_tool_calls else ParsedReply(content=text)
+        message = wire.assistant_message(reply)
+        self.template.remember(prompt, message, generation.token_ids)
+        return message
+
+    async def _generate(self, request: Request, generation: Generation) -> Generation:
+        """Wait for the engine, or for the client to go away."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def finished(_: Generation) -> None:
+            # At exit, the loop may be closed before the engine's thread ends.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(_resolve, done)
+
+        generation.on_done = finished
+        self.engine.submit(generation)
+        gone = asyncio.ensure_future(_disconnected(request))
+        try:
+            await asyncio.wait((done, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            if not done.done():
+                generation.cancel()
+        if generation.error is not None:
+            raise generation.error
+        if generation.finish_reason in (None, "cancelled"):
+            raise HTTPException(503, "the policy server is stopping")
+        return generation
+
+    async def _stream(
+        self, asked: ChatRequest, prompt: Prompt, generation: Generation
+    ) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        news = asyncio.Event()
+
+        def wake(_: Generation) -> None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(news.set)
+
+        generation.on_step = generation.on_done = wake
+        base = wire.envelope("chat.completion.chunk", self.policy.name)
+        sent = tokens = 0
+
+        def chunk(delta: dict[str, Any], reason: str | None = None) -> bytes:
+            nonlocal tokens
+            choice: dict[str, Any] = {
+                "index": 0,
+                "delta": delta,
+                "finish_reason": reason,
+                "logprobs": None,
+            }
+            if asked.logprobs and len(generation.token_ids) > tokens:
+                choice["logprobs"] = wire.chat_logprobs(
+                    generation, self.template, tokens
+                )
+            if asked.return_token_ids:
+                choice["token_ids"] = generation.token_ids[tokens:]
+            tokens = len(generation.token_ids)
+            return _event(base | {"choices": [choice]})
+
+        self.engine.submit(generation)
+        try:
+            first = {"role": "assistant", "content": ""}
+            opening = base | {"choices": [{"index": 0, "delta": first}]}
+            if asked.return_token_ids:
+                opening["prompt_token_ids"] = prompt.ids
+            yield _event(opening)
+            while generation.finish_reason is None:
+                await news.wait()
+                news.clear()
+                if generation.finish_reason is None:
+                    ready = self._ready_text(asked, prompt, generation)
+                    if len(ready) > sent:
+                        yield chunk({"content": ready[sent:]})
+                        sent = len(ready)
+            if generation.error is not None:
+                yield _event(
+                    wire.error_body(str(generation.error), kind="server_error")
+                )
+                return
+            message = self._message(asked, prompt, generation)
+            rest = (message["content"] or "")[sent:]
+            if rest:
+                yield chunk({"content": rest})
+            for index, call in enumerate(message.get("tool_calls", ())):
+                yield chunk({"tool_calls": [{"index": index, **call}]})
+            yield chunk({}, wire.finish_reason(generation, message))
+            if asked.stream_options and asked.stream_options.include_usage:
+                yield _event(base | {"choices": [], "usage": wire.usage(generation)})
+            yield b"data: [DONE]\n\n"
+        finally:
+            generation.cancel()
+
+    def _ready_text(
+        self, asked: ChatRequest, prompt: Prompt, generation: Generation
+    ) -> str:
+        """The text that no later token can change, without tool calls."""
+        text = prompt.forced + self.template.decode(list(generation.token_ids))
+        text = text.rstrip("\ufffd")
+        holds = list(generation.params.stop)
+        if asked.reads_tool_calls:
+            if OPEN in text:
+                text = text[: text.index(OPEN)]
+            holds.append(OPEN)
+            # Content is stripped at its ends in the final message.
+            text = text.strip()
+        for hold in holds:
+            for size in range(min(len(hold) - 1, len(text)), 0, -1):
+                if text.endswith(hold[:size]):
+                    text = text[:-size].rstrip()
+                    break
+        return text
+
+
+def _resolve(done: "asyncio.Future[None]") -> None:
+    if not done.done():
+        done.set_result(None)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _json(data: Any, status: int = 200) -> Response:
+    return Response(wire.encode(data), status, media_type="application/json")
+
+
+def _event(data: Any) -> bytes:
+    return b"data: " + wire.encode(data) + b"\n\n"
+
+
+def _error(
+    message: str,
+    status: int,
+    *,
+    kind: str = "invalid_request_error",
+    param: str | None = None,
+) -> Response:
+    return _json(wire.error_body(message, kind=kind, param=param), status)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = error.detail if isinstance(error, HTTPException) else str(error)
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return _error(f"{request.method} {request.url.path}: {detail}", status, kind=kind)
+
+
+async def _server_error(_: Request, error: Exception) -> Response:
+    return _error(f"{type(error).__name__}: {error}", 500, kind="server_error")

@@ -1,0 +1,167 @@
+"""How many episodes are played, on what cases, and within which limits."""
+
+from __future__ import annotations
+
+import pytest
+
+ONE = """
+    from agentgym import scenario
+
+    @scenario(episodes=3)
+    def test_order(agent, case):
+        assert agent.run("{message}").called("look_up", order="7")
+"""
+
+
+def test_the_option_overrides_the_scenarios_own_number(gym):
+    gym.file(ONE.format(message="look_up=7"))
+    gym.run("--agentgym-episodes=5")
+    assert gym.summary()["episodes"]["passed"] == 5
+    assert [e["index"] for e in gym.episodes()] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("concurrency", "most"), [(1, 1), (3, 3)])
+def test_concurrency(gym, concurrency, most):
+    gym.file(f"""
+        import threading, time
+        from agentgym import scenario
+
+        lock, inside, most = threading.Lock(), 0, 0
+
+        @scenario(episodes=6)
+        def test_turns(agent):
+            global inside, most
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.1)
+            with lock:
+                inside -= 1
+            assert agent.run("hi").reply
+
+        def test_after():
+            assert most == {most}
+    """)
+    gym.run(f"--agentgym-concurrency={concurrency}").assert_outcomes(passed=2)
+
+
+def test_live_progress_reaches_the_terminal_and_is_no_captured_output(gym):
+    gym.file(ONE.format(message="refund=7"))
+    result = gym.start()
+    result.stdout.fnmatch_lines(["test_it.py FFF *100%]"])
+    result.stdout.no_fnmatch_line("*Captured stdout*")
+
+
+def test_an_agent_that_does_not_stop_in_time_failed(gym):
+    gym.file(ONE.format(message="look_up=7 sleep=20"))
+    result = gym.run("--agentgym-timeout=0.3", "--agentgym-concurrency=2")
+    assert result.ret == 1
+    assert result.duration < 5
+    assert gym.summary()["episodes"]["failed"] == 3
+    for episode in gym.episodes():
+        assert episode["error"].startswith("EpisodeTimeout: the agent did not stop")
+        assert episode["trajectory"]["steps"], "what it did before is kept"
+
+
+def test_an_async_agent_that_does_not_stop_in_time_failed(gym):
+    gym.file("""
+        import asyncio
+        from agentgym import scenario
+
+        @scenario(episodes=2, timeout=0.2)
+        async def test_slow(agent):
+            await asyncio.sleep(20)
+            assert (await agent.run("hi")).reply
+    """)
+    result = gym.run()
+    assert result.duration < 5
+    assert gym.summary()["episodes"]["failed"] == 2
+
+
+def test_the_limit_on_tool_calls_is_the_agents_failure(gym):
+    gym.file(ONE.format(message="look_up=7 " * 5))
+    gym.run("--agentgym-max-tool-calls=4")
+    assert gym.summary()["episodes"]["failed"] == 3
+    gym.run("--agentgym-max-tool-calls=5")
+    assert gym.summary()["episodes"]["passed"] == 3
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "run = agent.run('raise={error}'); assert run.reply",
+        "assert agent.run('raise={error}').reply",
+    ],
+)
+@pytest.mark.parametrize(
+    ("error", "outcome", "code"),
+    [("InfraError", "infra_error", 6), ("ValueError", "failed", 1)],
+)
+def test_whose_doing_an_exception_is(gym, statement, error, outcome, code):
+    gym.file(f"""
+        from agentgym import scenario
+
+        @scenario(episodes=2)
+        def test_order(agent):
+            {statement.format(error=error)}
+    """)
+    result = gym.run("--agentgym-infra-retries=0")
+    assert gym.summary()["episodes"][outcome] == 2
+    assert result.ret == code
+
+
+def test_infra_errors_are_retried(gym, monkeypatch):
+    monkeypatch.setattr("agentgym.play.FIRST_BACKOFF_SECONDS", 0.01)
+    gym.file("""
+        import pytest
+        from agentgym import scenario, wrap
+
+        tries = []
+
+        @pytest.fixture
+        def agent(case):
+            def unreliable(message):
+                tries.append(case.index)
+                if tries.count(case.index) < 3:
+                    raise ConnectionRefusedError("no model")
+                return "done"
+            return wrap(unreliable)
+
+        @scenario(episodes=2)
+        def test_order(agent):
+            run = agent.run("hi")
+            assert run.reply == "done"
+    """)
+    gym.run("--agentgym-infra-retries=1")
+    assert gym.summary()["episodes"]["infra_error"] == 2
+    gym.run("--agentgym-infra-retries=2").assert_outcomes(passed=1)
+    assert [e["attempts"] for e in gym.episodes()] == [3, 3]
+
+
+def test_output_is_kept_per_episode_and_shown_for_failed_ones(gym):
+    gym.file("""
+        import logging, time
+        from agentgym import scenario
+
+        @scenario(episodes=4)
+        def test_order(agent, case):
+            print("episode", case.index)
+            time.sleep(0.05)
+            logging.warning("log %s", case.index)
+            assert agent.run(f"print=agent{case.index}").called("refund")
+    """)
+    result = gym.run("--agentgym-concurrency=4")
+    for index, episode in enumerate(gym.episodes()):
+        expected = f"episode {index}\nWARNING root: log {index}\nagent{index}\n"
+        assert episode["output"] == expected
+    result.stdout.fnmatch_lines(["*printed*episode *"])
+
+
+def test_the_same_seed_gives_the_same_cases(gym):
+    gym.file(ONE.format(message="look_up=7"))
+    seeds = []
+    for seed in (1, 1, 2):
+        gym.run(f"--agentgym-seed={seed}")
+        seeds.append([e["case"]["seed"] for e in gym.episodes()])
+    assert seeds[0] == seeds[1]
+    assert not set(seeds[0]) & set(seeds[2])

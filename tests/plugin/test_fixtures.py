@@ -1,0 +1,226 @@
+"""Function-scoped fixtures are fresh per episode; the others are shared."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_fresh_per_episode_with_teardown_and_shared_in_wider_scopes(gym):
+    gym.file("""
+        import pytest
+        from agentgym import scenario
+
+        log = []
+
+        @pytest.fixture(scope="session")
+        def bank():
+            log.append("session")
+            return []
+
+        @pytest.fixture(scope="module")
+        def shop(bank):
+            log.append("module")
+            yield {"bank": bank}
+            log.append("module over")
+
+        @pytest.fixture
+        def basket(shop):
+            log.append("basket")
+            yield []
+            log.append("basket over")
+
+        @pytest.fixture
+        def till(basket, request):
+            request.addfinalizer(lambda: log.append("till over"))
+            return basket
+
+        @scenario(episodes=5)
+        def test_order(agent, basket, till, shop):
+            assert basket is till
+            assert basket == []
+            basket.append(agent.run("look_up=7").reply)
+
+        def test_after():
+            assert log[:2] == ["session", "module"]
+            count = {word: log.count(word) for word in log}
+            assert count == {"session": 1, "module": 1, "basket": 5, "till over": 5,
+                             "basket over": 5}
+            assert log[-2:] == ["till over", "basket over"]
+    """)
+    gym.run().assert_outcomes(passed=2)
+    assert gym.summary()["episodes"]["passed"] == 5
+
+
+def test_an_override_gets_the_fixture_that_it_overrides(gym):
+    gym.more_conftest("""
+        @pytest.fixture
+        def instructions(instructions):
+            return instructions + " Be kind."
+    """)
+    gym.file("""
+        import pytest
+        from agentgym import scenario, wrap
+
+        @pytest.fixture
+        def instructions(instructions):
+            return instructions + " Be brief."
+
+        @pytest.fixture
+        def agent(agent, instructions):
+            return wrap(lambda message: agent.run("look_up=7").reply + instructions)
+
+        @scenario(episodes=2)
+        def test_order(agent):
+            run = agent.run("hi")
+            assert run.reply == (
+                "look_up=7You are a helpful assistant. Be kind. Be brief."
+            )
+    """)
+    gym.run().assert_outcomes(passed=1)
+
+
+def test_parametrized_and_autouse_fixtures(gym):
+    gym.file("""
+        import pytest
+        from agentgym import scenario
+
+        seen = []
+
+        @pytest.fixture(params=["7", "8"])
+        def order(request):
+            return request.param
+
+        @pytest.fixture(params=["a"], scope="module")
+        def shop(request):
+            return request.param
+
+        @pytest.fixture(autouse=True)
+        def note(request):
+            seen.append((request.episode, request.case.index))
+
+        @scenario(episodes=3)
+        def test_order(agent, order, shop):
+            assert agent.run(f"look_up={order}").called("look_up", order=order)
+            assert shop == "a"
+
+        def test_after(note):
+            pass
+    """)
+    result = gym.run("-k", "test_order")
+    result.assert_outcomes(passed=2)
+    names = sorted(s["name"] for s in gym.summary()["scenarios"])
+    assert names == ["test_it.py::test_order[a-7]", "test_it.py::test_order[a-8]"]
+
+
+def test_tmp_path_is_another_one_in_each_episode(gym):
+    gym.file("""
+        from agentgym import scenario
+
+        @scenario(episodes=6)
+        def test_files(agent, tmp_path):
+            assert list(tmp_path.iterdir()) == []
+            (tmp_path / "order").write_text(agent.run("hi").reply)
+    """)
+    gym.run().assert_outcomes(passed=1)
+    gym.run().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("fixtures", "most"), [("agent, monkeypatch", "1"), ("agent", "4")]
+)
+def test_process_wide_fixtures_make_episodes_take_turns(gym, fixtures, most):
+    gym.file(f"""
+        import threading, time
+        from agentgym import scenario
+
+        lock, inside, most = threading.Lock(), 0, 0
+
+        @scenario(episodes=4)
+        def test_turns({fixtures}):
+            global inside, most
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.1)
+            with lock:
+                inside -= 1
+            assert agent.run("hi").reply
+
+        def test_after():
+            assert most == {most}
+    """)
+    gym.run("--agentgym-concurrency=4").assert_outcomes(passed=2)
+
+
+def test_monkeypatch_is_undone_after_each_episode(gym):
+    gym.file("""
+        import os
+        from agentgym import scenario
+
+        @scenario(episodes=3)
+        def test_env(agent, monkeypatch):
+            assert "SHOP" not in os.environ
+            monkeypatch.setenv("SHOP", agent.run("hi").reply)
+    """)
+    gym.run().assert_outcomes(passed=1)
+
+
+def test_a_missing_fixture_is_one_sentence(gym):
+    gym.file("""
+        from agentgym import scenario
+
+        @scenario
+        def test_order(agent, warehouse):
+            assert agent.run("hi").reply
+    """)
+    result = gym.run()
+    assert result.ret == 4
+    result.stdout.fnmatch_lines(
+        [
+            "test_it.py::test_order: there is no fixture 'warehouse'; write one in "
+            "conftest.py (pytest --fixtures lists those that exist)"
+        ]
+    )
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+@pytest.mark.parametrize(
+    "body", ["raise OSError('no shop')", "yield; raise OSError('no shop')"]
+)
+def test_a_fixture_that_raises_is_the_harness_and_cannot_be_judged(gym, body):
+    gym.file(f"""
+        import pytest
+        from agentgym import scenario
+
+        @pytest.fixture
+        def shop():
+            {body}
+
+        @scenario(episodes=4)
+        def test_order(agent, shop):
+            assert agent.run("look_up=7").called("look_up")
+    """)
+    result = gym.run()
+    assert result.ret == 6
+    assert gym.summary()["episodes"]["harness_error"] == 4
+    result.stdout.fnmatch_lines(
+        ["*4 x harness_error:*", "*OSError: no shop*", "CANNOT JUDGE: 4 of 4 *"]
+    )
+
+
+def test_a_session_fixture_that_raises_is_an_ordinary_error(gym):
+    gym.file("""
+        import pytest
+        from agentgym import scenario
+
+        @pytest.fixture(scope="session")
+        def shop():
+            raise OSError("no shop")
+
+        @scenario(episodes=4)
+        def test_order(agent, shop):
+            assert agent.run("look_up=7").called("look_up")
+    """)
+    result = gym.run()
+    result.assert_outcomes(errors=1)
+    assert result.ret == 1

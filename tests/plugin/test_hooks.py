@@ -1,0 +1,136 @@
+"""The plugin's own hooks, and how little it costs to have it installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SCENARIO = """
+    from agentgym import scenario
+
+    @scenario(episodes=2)
+    def test_order(agent):
+        assert agent.run("look_up=7").called("look_up", order="7")
+"""
+
+
+def test_agent_made_sees_and_replaces_the_agent(gym):
+    gym.more_conftest("""
+        def pytest_agentgym_agent_made(item, agent):
+            assert item.name == "test_order"
+            assert agent.wrapped is obey
+            return lambda message: obey("look_up=7")
+    """)
+    gym.file(SCENARIO.replace("look_up=7", "hi"))
+    gym.run().assert_outcomes(passed=1)
+
+
+def test_agent_made_may_leave_it_as_it_is(gym):
+    gym.more_conftest("""
+        def pytest_agentgym_agent_made(agent):
+            return None
+    """)
+    gym.file(SCENARIO)
+    gym.run().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("workers", [[], ["-n1"]])
+def test_episode_hooks_are_called_once_per_episode(gym, workers):
+    gym.more_conftest("""
+        import os
+
+        def note(text):
+            with open(os.environ["NOTES"], "a") as file:
+                file.write(f"{text}\\n")
+
+        def pytest_agentgym_episode_started(item, index, case):
+            note(f"started {item.name} {index} {case.split}")
+
+        def pytest_agentgym_reward_computed(item, episode):
+            note(f"reward {episode.index} {episode.reward}")
+            episode.reward = 0.5
+
+        def pytest_agentgym_episode_finished(episode):
+            worker = "PYTEST_XDIST_WORKER" in os.environ
+            note(f"finished {episode.index} {episode.outcome} {worker}")
+    """)
+    gym.file(SCENARIO)
+    notes = gym.pytester.path / "notes"
+    gym.pytester._monkeypatch.setenv("NOTES", str(notes))
+    run = gym.start if workers else gym.run
+    run(*workers, plugins=("xdist",) if workers else ()).assert_outcomes(passed=1)
+    assert sorted(notes.read_text().splitlines()) == [
+        "finished 0 passed False",
+        "finished 1 passed False",
+        "reward 0 1.0",
+        "reward 1 1.0",
+        "started test_order 0 held_out",
+        "started test_order 1 held_out",
+    ]
+    assert gym.summary()["mean_reward"] == 0.5
+
+
+def test_report_section_comes_before_the_verdict(gym):
+    gym.more_conftest("""
+        def pytest_agentgym_report_section(summary):
+            return [f"cost: {summary.passed} cents"]
+    """)
+    gym.file(SCENARIO)
+    result = gym.run()
+    result.stdout.fnmatch_lines(["cost: 2 cents", "*- verdict -*"])
+
+
+def test_a_report_section_may_be_empty(gym):
+    gym.more_conftest("""
+        def pytest_agentgym_report_section(summary):
+            return None
+    """)
+    gym.file(SCENARIO)
+    assert gym.run().ret == 0
+
+
+@pytest.mark.parametrize("hook", ["episode_started", "reward_computed"])
+def test_a_hook_that_raises_ends_the_run_with_its_error(gym, hook):
+    gym.more_conftest(f"""
+        def pytest_agentgym_{hook}(item):
+            raise RuntimeError("the hook broke")
+    """)
+    gym.file(SCENARIO)
+    result = gym.run()
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*RuntimeError: the hook broke*"])
+
+
+def test_without_the_plugin_its_hooks_are_unknown(gym):
+    gym.conftest("def pytest_agentgym_episode_finished(episode): ...")
+    gym.file("def test_ordinary(): ...")
+    assert gym.pytester.runpytest_subprocess("-p", "no:agentgym").ret == 3
+
+
+def test_importing_the_plugin_imports_no_heavy_package():
+    heavy = "torch, transformers, pydantic, rich, httpx, langchain_core, hypothesis"
+    code = f"""
+import sys, pytest
+import pytest_agentgym.plugin, agentgym
+names = "{heavy}".split(", ")
+assert not set(names) & set(sys.modules), set(names) & set(sys.modules)
+assert not [n for n in sys.modules if n.startswith("agentgym.")]
+for name in agentgym.__all__:
+    getattr(agentgym, name)
+assert not set(names) & set(sys.modules), set(names) & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_whole_run_imports_no_heavy_package(gym):
+    gym.file(SCENARIO)
+    gym.more_conftest("""
+        import sys
+
+        def pytest_agentgym_report_section(summary):
+            heavy = ("torch", "transformers", "pydantic", "rich", "httpx")
+            return [f"heavy: {[name for name in heavy if name in sys.modules]}"]
+    """)
+    gym.start().stdout.fnmatch_lines(["heavy: [[]]"])

@@ -1,0 +1,390 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from agentgym.errors import UsageError
+from agentgym.policy.chat_template import ChatTemplate, PromptError
+from agentgym.policy.engine import Engine, Generation
+from agentgym.policy.kv_cache import SharedPrefixCache
+from agentgym.policy.loading import LoadedPolicy, load
+from agentgym.policy.plain_cache import PlainCache
+from agentgym.policy.sampling import Dice, SamplingParams, sample
+from tests.tiny_policy import TOOLS, conversation, make_tiny
+
+SAMPLED = SamplingParams(max_tokens=12, seed=5, ignore_eos=True)
+
+
+@pytest.fixture(scope="module", params=["llama", "qwen3", "gpt2"])
+def policy(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> LoadedPolicy:
+    return load(make_tiny(tmp_path_factory.mktemp("model"), request.param))
+
+
+@pytest.fixture(scope="module")
+def reference(policy: LoadedPolicy) -> LoadedPolicy:
+    """The same model with transformers' own attention."""
+    return load(policy.path)
+
+
+@pytest.fixture
+def engine(policy: LoadedPolicy) -> Iterator[Engine]:
+    engine = Engine(policy)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> LoadedPolicy:
+    return load(make_tiny(tmp_path_factory.mktemp("tiny")))
+
+
+def prompts(policy: LoadedPolicy, count: int) -> list[list[int]]:
+    template = ChatTemplate(policy.tokenizer)
+    return [
+        template.prompt(conversation(f"Order B{i} is late. " * (i + 1)), TOOLS).ids
+        for i in range(count)
+    ]
+
+
+def worst_difference(reference: LoadedPolicy, done: list[Generation]) -> float:
+    """The furthest that a log-probability is from a plain full forward pass's."""
+    worst = 0.0
+    for g in done:
+        ids = torch.tensor([[*g.prompt, *g.token_ids]])
+        with torch.inference_mode():
+            logprobs = reference.model(ids).logits.log_softmax(-1)
+        sampled = logprobs[0, len(g.prompt) - 1 : -1]
+        expected = sampled.gather(-1, torch.tensor(g.token_ids)[:, None])[:, 0]
+        worst = max(worst, float((expected - torch.tensor(g.logprobs)).abs().max()))
+    return worst
+
+
+def test_logprobs_agree_with_a_full_forward_pass(
+    engine: Engine, reference: LoadedPolicy
+) -> None:
+    assert isinstance(engine._cache, SharedPrefixCache)
+    first = engine.generate_all(prompts(reference, 6), SAMPLED)
+    assert worst_difference(reference, first) < 1e-3
+    # All but the first found the shared prefix computed.
+    assert [g.cached_tokens > 200 for g in first] == [False] + [True] * 5
+
+    tail = reference.tokenizer("\n<|im_start|>tool\nok<|im_end|>\n")["input_ids"]
+    longer = [[*g.prompt, *g.token_ids, *tail] for g in first]
+    second = engine.generate_all(longer, SAMPLED)
+    assert worst_difference(reference, second) < 1e-3
+    # The earlier turns are not computed again, but for the last token sampled.
+    assert [g.cached_tokens for g in second] == [len(p) - len(tail) - 1 for p in longer]
+
+
+def test_conversations_that_branch_and_diverge_stay_exact(
+    engine: Engine, reference: LoadedPolicy
+) -> None:
+    template = ChatTemplate(reference.tokenizer)
+    same = template.prompt(conversation("Where is it?"), TOOLS).ids
+    other = template.prompt(conversation("Where is it?"), TOOLS[:2]).ids
+    bare = template.prompt([{"role": "user", "content": "hello"}]).ids
+    batch = [same, same, other, bare, same[:150], other, [7, 8, 9]]
+    for _ in range(3):
+        done = engine.generate_all(batch, SAMPLED)
+        assert worst_difference(reference, done) < 1e-3
+
+
+def test_a_long_prompt_is_read_in_steps(policy: LoadedPolicy) -> None:
+    reference = load(policy.path)
+    engine = Engine(policy, step_tokens=50)
+    try:
+        done = engine.generate_all(prompts(policy, 4), SAMPLED)
+    finally:
+        engine.close()
+    assert worst_difference(reference, done) < 1e-3
+
+
+def test_the_plain_cache_gives_the_same(tiny: LoadedPolicy) -> None:
+    plain = PlainCache(load(tiny.path).model)
+    engine = Engine(tiny)
+    expected = engine.generate_all(prompts(tiny, 3), SAMPLED)
+    engine._cache, shared = plain, engine._cache
+    got = engine.generate_all(prompts(tiny, 3), SAMPLED)
+    engine._cache = shared
+    engine.close()
+    assert [g.token_ids for g in got] == [g.token_ids for g in expected]
+
+
+def test_a_seed_gives_the_same_tokens_whatever_the_batch_holds(
+    tiny: LoadedPolicy,
+) -> None:
+    engine = Engine(tiny, max_rows=3)
+    many = prompts(tiny, 7)
+    together = engine.generate_all(many, SAMPLED)
+    alone = [engine.generate(prompt, SAMPLED) for prompt in many]
+    other = engine.generate(many[0], SamplingParams(max_tokens=12, seed=6))
+    engine.close()
+    assert [g.token_ids for g in together] == [g.token_ids for g in alone]
+    assert other.token_ids != alone[0].token_ids
+
+
+def test_finish_reasons(tiny: LoadedPolicy) -> None:
+    engine = Engine(tiny)
+    prompt = prompts(tiny, 1)[0]
+    cut = engine.generate(prompt, SamplingParams(max_tokens=3, ignore_eos=True))
+    assert (cut.finish_reason, len(cut.token_ids)) == ("length", 3)
+    ended = engine.generate(prompt, SamplingParams(max_tokens=1500, seed=1))
+    assert ended.finish_reason == "stop"
+    assert ended.token_ids[-1] in tiny.stop_ids
+    free = SamplingParams(max_tokens=30, seed=3, ignore_eos=True)
+    text = tiny.tokenizer.decode(engine.generate(prompt, free).token_ids)
+    stop = next(text[i : i + 2] for i in range(4, 30) if text[i : i + 2].isascii())
+    stopped = engine.generate(
+        prompt, SamplingParams(max_tokens=30, seed=3, ignore_eos=True, stop=(stop,))
+    )
+    assert (stopped.finish_reason, stopped.stop_text) == ("stop", stop)
+    assert len(stopped.token_ids) < 30
+    full = engine.generate([9] * 2040, SamplingParams(ignore_eos=True))
+    assert (full.finish_reason, len(full.token_ids)) == ("length", 8)
+    engine.close()
+
+
+def test_a_cancelled_request_leaves_the_batch(tiny: LoadedPolicy) -> None:
+    engine = Engine(tiny)
+    params = SamplingParams(max_tokens=2000, ignore_eos=True)
+    steps: list[Generation] = []
+
+    def stop_after_three(generation: Generation) -> None:
+        steps.append(generation)
+        if len(steps) == 3:
+            generation.cancel()
+
+    prompt = prompts(tiny, 1)[0]
+    cancelled = engine.submit(Generation(prompt, params, on_step=stop_after_three))
+    engine.generate(prompt, SamplingParams(max_tokens=40, ignore_eos=True))
+    engine.close()
+    assert cancelled.finish_reason == "cancelled"
+    assert len(cancelled.token_ids) <= 4
+
+
+def test_a_failed_step_fails_its_requests_only(
+    tiny: LoadedPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(tiny)
+    prompt = prompts(tiny, 1)[0]
+    with monkeypatch.context() as patch:
+
+        def fail(counts: list[int]) -> torch.Tensor:
+            raise RuntimeError("out of memory")
+
+        patch.setattr(engine._cache, "forward", fail)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            engine.generate(prompt, SAMPLED)
+    assert len(engine.generate(prompt, SAMPLED).token_ids) == 12
+    engine.close()
+
+
+def test_kept_rows_stay_within_their_memory(tiny: LoadedPolicy) -> None:
+    engine = Engine(tiny)
+    cache = engine._cache
+    assert isinstance(cache, SharedPrefixCache)
+    cache._keep_bytes = 40_000
+    done = engine.generate_all(prompts(tiny, 12), SAMPLED)
+    assert worst_difference(load(tiny.path), done) < 1e-3
+    assert cache._kept_bytes <= 40_000
+    kept = [row.kept_L2HSD for row in cache._kept.values()]
+    assert cache._kept_bytes == sum(kv.nbytes for kv in kept if kv is not None)
+    engine.close()
+
+
+def test_padding_and_unused_ids_are_never_sampled(tiny: LoadedPolicy) -> None:
+    vocabulary = tiny.model.config.vocab_size
+    assert tiny.tokenizer.pad_token_id in tiny.forbidden_ids
+    assert vocabulary - 1 in tiny.forbidden_ids
+    engine = Engine(tiny)
+    params = SamplingParams(max_tokens=400, temperature=10, seed=2, ignore_eos=True)
+    done = engine.generate_all(prompts(tiny, 4), params)
+    engine.close()
+    assert not tiny.forbidden_ids & {t for g in done for t in g.token_ids}
+
+
+def test_sampling_follows_the_distribution() -> None:
+    logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]]).repeat(4000, 1)
+    params = SamplingParams(temperature=0.7, seed=1)
+    dice = Dice(1)
+    draws = sample(logits, [params] * 4000, [dice] * 4000)
+    counts = torch.bincount(torch.tensor([d.token for d in draws]), minlength=4)
+    expected = (logits[0] / 0.7).softmax(-1)
+    assert torch.allclose(counts / 4000, expected, atol=0.03)
+    # Log-probabilities are the model's own, at temperature 1.
+    first = draws[0]
+    assert first.logprob == pytest.approx(float(logits[0].log_softmax(-1)[first.token]))
+
+
+@pytest.mark.parametrize(("top_p", "allowed"), [(0.5, {0}), (0.7, {0, 1}), (1e-9, {0})])
+def test_top_p_keeps_the_likeliest_tokens(top_p: float, allowed: set[int]) -> None:
+    logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]]).repeat(500, 1)
+    draws = sample(logits, [SamplingParams(top_p=top_p)] * 500, [Dice(1)] * 500)
+    assert {d.token for d in draws} == allowed
+
+
+def test_greedy_and_sampled_rows_mix() -> None:
+    logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(0))
+    greedy = SamplingParams(temperature=0, top_logprobs=2)
+    draws = sample(
+        logits, [greedy, SamplingParams(), greedy], [Dice(i) for i in range(3)]
+    )
+    assert draws[0].token == int(logits[0].argmax())
+    assert draws[2].top[0] == (draws[2].token, pytest.approx(draws[2].logprob))
+    assert [len(d.top) for d in draws] == [2, 0, 2]
+
+
+# The chat template and its splicing.
+
+
+def call(arguments: str, call_id: str = "call_1") -> dict[str, object]:
+    function = {"name": "lookup_order", "arguments": arguments}
+    call = {"id": call_id, "type": "function", "function": function}
+    return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
+RESULT = {"role": "tool", "tool_call_id": "call_1", "content": "shipped"}
+
+
+@pytest.mark.parametrize(
+    ("sampled", "raw", "sent_back"),
+    [
+        ('{"order_id":"A17"}', '{"order_id":"A17"}', '{"order_id": "A17"}'),
+        ('{"order_id": A17}', '{"order_id": A17}', '{"order_id": A17}'),
+    ],
+)
+def test_the_next_turn_continues_the_exact_tokens(
+    tiny: LoadedPolicy, sampled: str, raw: str, sent_back: str
+) -> None:
+    template = ChatTemplate(tiny.tokenizer)
+    text = f'<tool_call>{{"name":"lookup_order","arguments":{sampled}}}</tool_call>'
+    ids = template.encode(text + "<|im_end|>")
+    prompt = template.prompt(conversation(), TOOLS)
+    template.remember(prompt, call(raw), ids)
+
+    messages = [*conversation(), call(sent_back) | {"content": ""}, RESULT]
+    following = template.prompt(messages, TOOLS).ids
+    known = [*prompt.ids, *ids]
+    assert following[: len(known)] == known
+    assert tiny.tokenizer.decode(following[len(known) :]) == (
+        "\n<|im_start|>tool\n<tool_response>shipped</tool_response><|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+    # Another conversation, or other tools, are rendered as usual.
+    for changed in (
+        template.prompt([*conversation("Hi"), *messages[2:]], TOOLS),
+        template.prompt(messages, TOOLS[:2]),
+        template.prompt([*messages[:2], call(sent_back, "call_2"), RESULT], TOOLS),
+    ):
+        assert changed.ids[: len(known)] != known
+
+
+def test_a_reply_that_was_cut_off_gets_its_end(tiny: LoadedPolicy) -> None:
+    template = ChatTemplate(tiny.tokenizer)
+    prompt = template.prompt(conversation(), TOOLS)
+    ids = template.encode("Your order")
+    reply = {"role": "assistant", "content": "Your order"}
+    template.remember(prompt, reply, ids)
+    more = [*conversation(), reply, {"role": "user", "content": "Yes?"}]
+    following = template.prompt(more, TOOLS).ids
+    tail = tiny.tokenizer.decode(following[len(prompt.ids) + len(ids) :])
+    assert tail.startswith("<|im_end|>\n<|im_start|>user\nYes?<|im_end|>")
+
+
+def test_remembered_replies_are_bounded(tiny: LoadedPolicy) -> None:
+    template = ChatTemplate(tiny.tokenizer, remembered=3)
+    for i in range(5):
+        prompt = template.prompt(conversation(f"Order {i}"), TOOLS)
+        template.remember(prompt, {"role": "assistant", "content": "ok"}, [5])
+    assert len(template._remembered) == 3
+
+
+def test_encoding_the_first_turn_apart_changes_nothing(tiny: LoadedPolicy) -> None:
+    template = ChatTemplate(tiny.tokenizer)
+    assert template._end_token == ("<|im_end|>", tiny.tokenizer.eos_token_id)
+    text = template._render(conversation(), TOOLS, generation=True)
+    assert template._encode(text) == template.encode(text)
+
+
+def test_tool_choice_forces_the_beginning_of_a_call(tiny: LoadedPolicy) -> None:
+    template = ChatTemplate(tiny.tokenizer)
+    plain = template.prompt(conversation(), TOOLS)
+    forced = template.prompt(conversation(), TOOLS, "required")
+    assert forced.forced.startswith('<tool_call>\n{"name":')
+    assert forced.ids[: len(plain.ids)] == plain.ids
+    named = {"type": "function", "function": {"name": "issue_refund"}}
+    assert '"issue_refund", "arguments":' in (
+        template.prompt(conversation(), TOOLS, named).forced
+    )
+    none = template.prompt(conversation(), TOOLS, "none")
+    assert none.ids == template.prompt(conversation()).ids
+
+
+@pytest.mark.parametrize(
+    ("messages", "choice", "sentence"),
+    [
+        ([], None, "messages is empty"),
+        ([{"role": "boss", "content": "x"}], None, "unknown role 'boss'"),
+        (
+            [{"role": "user", "content": [{"type": "image_url"}]}],
+            None,
+            "content that is not text",
+        ),
+        (
+            [{"role": "assistant", "tool_calls": [{}]}],
+            None,
+            "a tool call without a function name",
+        ),
+        (conversation(), "maybe", "tool_choice 'maybe' is unknown"),
+        (
+            conversation(),
+            {"type": "function", "function": {"name": "fly"}},
+            "the tool 'fly', which is not among the tools of the request",
+        ),
+    ],
+)
+def test_bad_requests_get_a_sentence(
+    tiny: LoadedPolicy,
+    messages: list[dict[str, object]],
+    choice: str | dict[str, object] | None,
+    sentence: str,
+) -> None:
+    with pytest.raises(PromptError, match=sentence):
+        ChatTemplate(tiny.tokenizer).prompt(messages, TOOLS, choice)
+
+
+# Loading.
+
+
+def test_half_precision_weights_become_single_on_a_cpu(tiny: LoadedPolicy) -> None:
+    assert load(tiny.path, device="cpu").model.dtype == torch.float32
+
+
+def test_unusable_folders_get_a_sentence(tiny: LoadedPolicy, tmp_path: Path) -> None:
+    def copy(*, without: str) -> Path:
+        folder = tmp_path / without.strip("*.")
+        folder.mkdir()
+        for file in tiny.path.iterdir():
+            if not file.match(without):
+                (folder / file.name).write_bytes(file.read_bytes())
+        return folder
+
+    with pytest.raises(UsageError, match="does not exist"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="it has no config.json"):
+        load(copy(without="config.json"))
+    with pytest.raises(UsageError, match="has no weights"):
+        load(copy(without="*.safetensors"))
+    with pytest.raises(UsageError, match="has no chat template"):
+        load(copy(without="chat_template.jinja"))
+    mute = copy(without="nothing")
+    (mute / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    with pytest.raises(UsageError, match="knows no tools"):
+        load(mute)
+    (mute / "chat_template.jinja").write_text("{{ tools }}")
+    (mute / "model.safetensors").write_bytes(b"\x00" * 64)
+    with pytest.raises(UsageError, match="cannot be loaded"):
+        load(mute)
