@@ -11,9 +11,11 @@ from _pytest.fixtures import FixtureDef
 from _pytest.scope import Scope
 
 import agentgym
+from agentgym.cases import given
 from agentgym.checks import CheckSpec, specs_of
 from agentgym.errors import UsageError
 from agentgym.scenarios import ScenarioSettings, is_scenario_class, settings_of
+from pytest_agentgym import fixtures
 from pytest_agentgym.isolation import PROCESS_WIDE
 
 
@@ -101,11 +103,25 @@ class ScenarioItem(pytest.Function):
             if definitions and definitions[-1]._scope is not Scope.Function:
                 self._request.getfixturevalue(name)
 
-    def runtest(self) -> None:
-        """Plays the episodes."""
-        from pytest_agentgym.episodes import play_scenario
+    def check_fixtures(self) -> None:
+        """Checks, before anything is started, that the scenario's arguments exist.
 
-        play_scenario(self)
+        Raises:
+            UsageError: Names the first one that does not.
+        """
+        settings = self.settings
+        drawn = settings.cases.strategies if isinstance(settings.cases, given) else {}
+        for name in self._fixtureinfo.argnames:
+            if name not in drawn and name != "request" and not self.definitions(name):
+                raise UsageError(self.missing_fixture(name))
+        if "agent" not in self.fixturenames or self.definitions("tools"):
+            return
+        if self.definitions("agent")[-1].func.__module__ == fixtures.__name__:
+            raise UsageError(
+                f"{self.nodeid}: there is no `agent` fixture; write one in conftest.py "
+                "that returns your agent, or a `tools` fixture for the shipped "
+                "LangChain agent"
+            )
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
         """A failed scenario is explained in words, not by a traceback."""

@@ -19,11 +19,20 @@ from agentgym.scenarios import split_to_play
 from pytest_agentgym.capture import EpisodeOutput, split_output
 from pytest_agentgym.collection import ScenarioFailed, ScenarioItem
 from pytest_agentgym.isolation import FixtureWorld
-from pytest_agentgym.measure import RUN
 from pytest_agentgym.policy import POLICY
 from pytest_agentgym.reports import EpisodeReport
+from pytest_agentgym.run import RUN
 
 _CONTROL = (Skipped, XFailed, Exit)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Plays a scenario in place of calling its function once."""
+    if not isinstance(pyfuncitem, ScenarioItem):
+        return None
+    play_scenario(pyfuncitem)
+    return True
 
 
 def play_scenario(item: ScenarioItem) -> None:
@@ -35,6 +44,7 @@ def play_scenario(item: ScenarioItem) -> None:
     """
     run = item.config.stash[RUN]
     count = run.episodes_of(item)
+    item.check_fixtures()
     policy = None
     if "policy" in item.fixturenames:
         policy = item.config.stash[POLICY]

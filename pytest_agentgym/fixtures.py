@@ -41,25 +41,18 @@ def instructions() -> str:
 
 
 @pytest.fixture
-def agent(request: pytest.FixtureRequest) -> Any:
+def agent(
+    request: pytest.FixtureRequest, policy: PolicyEndpoint, instructions: str
+) -> Any:
     """The shipped agent: LangChain's `create_agent` on the policy and your `tools`.
 
     Override it in conftest.py with a fixture that returns your own agent.
     """
     from pytest_agentgym.shipped_agent import create_langchain_agent
 
-    try:
-        tools = request.getfixturevalue("tools")
-    except (pytest.FixtureLookupError, UsageError):
-        raise UsageError(
-            "there is no `agent` fixture: write one in conftest.py that returns your "
-            "agent, or a `tools` fixture for the shipped LangChain agent"
-        ) from None
-    return create_langchain_agent(
-        request.getfixturevalue("policy"),
-        tools,
-        request.getfixturevalue("instructions"),
-    )
+    # Asked for by name: who brings an agent of their own needs no `tools` fixture.
+    tools = request.getfixturevalue("tools")
+    return create_langchain_agent(policy, tools, instructions)
 
 
 def _episode(request: Any, name: str) -> EpisodeRequest:

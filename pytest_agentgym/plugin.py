@@ -30,8 +30,31 @@ def pytest_configure(config: pytest.Config) -> None:
 
         config.pluginmanager.register(NotRun(), "agentgym-not-run")
         return
-    from pytest_agentgym import collection, fixtures, measure, reports
+    _start(config)
 
-    for module in (collection, fixtures, reports):
-        config.pluginmanager.register(module, module.__name__)
-    measure.start(config)
+
+def _start(config: pytest.Config) -> None:
+    """Registers what this process needs: xdist's workers play, the main one reports."""
+    import os
+    from pathlib import Path
+
+    from pytest_agentgym import collection, episodes, fixtures, reports, soft_assert
+    from pytest_agentgym.run import RUN, Run, SharedFolder
+    from pytest_agentgym.terminal import Reporter
+
+    register = config.pluginmanager.register
+    worker = getattr(config, "workerinput", {}).get("agentgym")
+    if worker is None:
+        shared = SharedFolder()
+        register(shared, "agentgym-folder")
+        run = Run(config, shared.path, os.getpid())
+    else:
+        run = Run(config, Path(worker["folder"]), worker["pid"])
+    config.stash[RUN] = run
+    register(run, "agentgym-run")
+    for module in (collection, episodes, fixtures, reports):
+        register(module, module.__name__)
+    soft_assert.install(config)
+    config.add_cleanup(soft_assert.uninstall)
+    if worker is None:
+        register(Reporter(config), "agentgym-reporter")

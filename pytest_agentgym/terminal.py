@@ -16,8 +16,8 @@ from agentgym.errors import Outcome
 from agentgym.report import terminal
 from agentgym.report.summary import RunSummary
 from agentgym.store import RunStore, write_json
-from pytest_agentgym.measure import RUN
 from pytest_agentgym.reports import EpisodeReport
+from pytest_agentgym.run import RUN
 
 EXIT_USAGE = int(pytest.ExitCode.USAGE_ERROR)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -205,16 +206,24 @@ def test_an_unknown_tool_never_runs(play: Any) -> None:
     assert [m["role"] for m in run.messages] == ["user", "assistant", "tool", "assistant"]
 
 
-@pytest.mark.parametrize("raw", ['{"order_id": "A1', "[1]", "A1", "\ud800"])
+@pytest.mark.parametrize("raw", ['{"order_id": "A1', "A1", "\udcff"])
 def test_malformed_arguments_are_kept_as_they_are(play: Any, raw: str) -> None:
     [run], recorder = play([malformed("look_up", raw), say("Oh.")])
     [only] = run.calls
-    assert only.malformed is not None
+    assert only.malformed == raw
     assert only.executed is False
-    if raw != "\ud800":
-        assert only.malformed == raw
+    assert only.error is not None
     assert not run.called("look_up")
-    assert recorder.trajectory.to_json()
+    json.dumps(recorder.trajectory.to_json()).encode()
+
+
+def test_arguments_that_are_no_object_end_the_run(play: Any) -> None:
+    # ChatOpenAI raises before anybody sees the call: the agent's doing all the same.
+    recorder = Recorder()
+    with pytest.raises(ValueError, match="valid dictionary") as raised:
+        play_in(recorder, play, [malformed("look_up", "[1]")])
+    assert classify(raised.value, recorder=recorder) is Outcome.failed
+    assert "ValidationError" in recorder.trajectory.errors[0]
 
 
 def test_a_good_call_beside_a_malformed_one_runs(play: Any) -> None:

@@ -1,4 +1,4 @@
-"""The run: what all processes know, and what the main process collects and writes."""
+"""The run: what all of its processes know and share."""
 
 from __future__ import annotations
 
@@ -98,28 +98,6 @@ class SharedFolder:
     def pytest_unconfigure(self) -> None:
         """Removes the folder; a policy server ends when it finds this process gone."""
         shutil.rmtree(self.path, ignore_errors=True)
-
-
-def start(config: pytest.Config) -> None:
-    """Registers what this process needs: workers only play, the main one reports."""
-    from pytest_agentgym import soft_assert
-
-    worker = getattr(config, "workerinput", {}).get("agentgym")
-    if worker is None:
-        read_options(config)
-        shared = SharedFolder()
-        config.pluginmanager.register(shared, "agentgym-folder")
-        run = Run(config, shared.path, os.getpid())
-    else:
-        run = Run(config, Path(worker["folder"]), worker["pid"])
-    config.stash[RUN] = run
-    config.pluginmanager.register(run, "agentgym-run")
-    soft_assert.install(config)
-    config.add_cleanup(soft_assert.uninstall)
-    if worker is None:
-        from pytest_agentgym.terminal import Reporter
-
-        config.pluginmanager.register(Reporter(config), "agentgym-reporter")
 
 
 def _speaker(config: pytest.Config) -> Any:

@@ -1,0 +1,60 @@
+# `make demo` and `make test` do all their own set-up, in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Deterministic and without telemetry: nothing here talks to other machines.
+export HF_HUB_OFFLINE := 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: demo test test-py311 lint format clean
+
+## Measure the shipped LangChain agent on the customer-support scenarios.
+demo: $(VENV)/demo.stamp
+	@$(BIN)/pytest --agentgym scenarios/customer_support; code=$$?; \
+	if [ $$code -eq 1 ]; then \
+	  echo; \
+	  echo "This is what the demo shows: the model that comes with agentgym makes mistakes on"; \
+	  echo "purpose, as real agents do, so it misses the threshold of 95 %. pytest exited with"; \
+	  echo "1, which would fail your CI; the demo itself ran as it should and exits with 0."; \
+	  exit 0; \
+	fi; exit $$code
+
+## Check style and types, run all tests with coverage, prove Python 3.11.
+test: lint
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -p no:randomly
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+	@$(MAKE) --no-print-directory test-py311
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+## On Python 3.11 measuring works, without the train extra.
+test-py311:
+	@.ci/test-py311
+
+format: $(VENV)/test.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .venv311 .coverage* .mypy_cache .pytest_cache .ruff_cache
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "agentgym needs Python 3.11 or newer, and $(PYTHON) is older: install one, or run make PYTHON=/path/to/python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+
+$(VENV)/demo.stamp: pyproject.toml constraints.txt | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[langchain,policy]'
+	@touch $@
+
+$(VENV)/test.stamp: pyproject.toml constraints.txt | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[langchain,policy,hypothesis]' --group dev
+	@touch $@

@@ -1,0 +1,341 @@
+"""The embedded policy and the command that makes it."""
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from agentgym.errors import UsageError
+from agentgym.policy import embedded_path
+from agentgym.policy.build.__main__ import build, main
+from agentgym.policy.build.model import behind_prefix, make_model
+from agentgym.policy.build.recipe import Recipe
+from agentgym.policy.build.rows import Rows, load_dialogues
+from agentgym.policy.build.tokenizer import encode, make_tokenizer, render
+from agentgym.policy.tool_calls import parse
+
+FILES = (
+    "build.json",
+    "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "lookup_order",
+            "description": "Show an order.",
+            "parameters": {
+                "type": "object",
+                "properties": {"order_id": {"type": "string"}},
+                "required": ["order_id"],
+            },
+        },
+    }
+]
+TINY = Recipe(
+    vocabulary=400,
+    vocabulary_dialogues=50,
+    hidden=32,
+    layers=1,
+    heads=2,
+    feed_forward=64,
+    clean_steps=3,
+    mixed_steps=2,
+    batch=4,
+    at_once=2,
+    warmup=1,
+    threads=1,
+)
+TOY_PACK = """
+import json, random
+
+TOOLS = {tools}
+
+def dialogues(seed, n, *, mistakes=0.0):
+    rng = random.Random(seed)
+    for _ in range(n):
+        order = "A" + str(rng.randrange(1000, 9999))
+        bad = rng.random() < mistakes
+        arguments = json.dumps(dict(order_id=order[:-1] if bad else order))
+        call = dict(id="c0", type="function")
+        call["function"] = dict(name="lookup_order", arguments=arguments)
+        yield dict(
+            messages=[
+                dict(role="system", content="You help."),
+                dict(role="user", content="Show order " + order + "."),
+                dict(role="assistant", content="", tool_calls=[call]),
+                dict(role="tool", tool_call_id="c0", content=arguments),
+                dict(role="assistant", content="Here it is."),
+            ],
+            tools=TOOLS,
+            mistake="bad_copy" if bad else None,
+            scenario="toy",
+        )
+"""
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    pack = tmp_path / f"toy_{random.getrandbits(32)}"
+    pack.mkdir()
+    path = pack / "dialogues.py"
+    path.write_text(TOY_PACK.replace("{tools}", repr(TOOLS)))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return path
+
+
+@pytest.fixture
+def toy_tokenizer(toy: Path) -> Any:
+    return make_tokenizer(load_dialogues(toy)(0, 50), 400)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return dict(model.state_dict())
+
+
+# The command.
+
+
+def test_template_writes_the_hermes_format(toy_tokenizer):
+    call = {"name": "lookup_order", "arguments": '{"order_id": "A12"}'}
+    text = render(
+        toy_tokenizer,
+        [
+            {"role": "system", "content": "You help."},
+            {"role": "user", "content": "Show A12."},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"type": "function", "function": call}],
+            },
+            {"role": "tool", "content": "one"},
+            {"role": "tool", "content": "two"},
+        ],
+        TOOLS,
+        generation=True,
+    )
+    head, tail = text.split("</tools>")
+    assert head.startswith("<|im_start|>system\nYou help.\n\n# Tools\n<tools>\n")
+    line = json.loads(head.splitlines()[-1])
+    assert line["name"] == "lookup_order"
+    assert line["parameters"] == {"order_id": "string"}
+    assert tail.endswith(
+        "<|im_start|>user\nShow A12.<|im_end|>\n"
+        "<|im_start|>assistant\n<tool_call>\n"
+        '{"name": "lookup_order", "arguments": {"order_id": "A12"}}\n'
+        "</tool_call><|im_end|>\n"
+        "<|im_start|>user\n<tool_response>\none\n</tool_response>\n"
+        "<tool_response>\ntwo\n</tool_response><|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"order_id": "A12"}, '{"order_id": "A12"}', '{"order_id" A12}']
+)
+def test_template_writes_arguments_of_any_kind(toy_tokenizer, arguments):
+    function = {"name": "lookup_order", "arguments": arguments}
+    messages = [
+        {"role": "user", "content": "Show A12."},
+        {"role": "assistant", "content": None, "tool_calls": [{"function": function}]},
+    ]
+    shown = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    assert f'"arguments": {shown}}}\n' in render(toy_tokenizer, messages, TOOLS)
+
+
+def test_turns_encoded_apart_are_the_whole_encoded(toy, toy_tokenizer):
+    for dialogue in load_dialogues(toy)(7, 10, mistakes=0.5):
+        messages, tools = dialogue["messages"], dialogue["tools"]
+        whole = encode(toy_tokenizer, render(toy_tokenizer, messages, tools))
+        for at in (2, 4):
+            prompt = render(toy_tokenizer, messages[:at], tools, generation=True)
+            full = render(toy_tokenizer, messages[: at + 1], tools)
+            answer = full[len(prompt) :]
+            assert full.startswith(prompt)
+            parts = encode(toy_tokenizer, prompt) + encode(toy_tokenizer, answer)
+            assert whole[: len(parts)] == parts
+
+
+def test_loss_weighs_the_assistants_tokens(toy, toy_tokenizer):
+    rows = Rows(toy_tokenizer, load_dialogues(toy))
+    row = rows.clean(3, 1)[0]
+    answers = [toy_tokenizer.decode(row[a:b]) for a, b in rows.answers(row)]
+    assert len(answers) == 2
+    assert answers[0].startswith("<tool_call>")
+    assert answers[1] == "Here it is.<|im_end|>"
+    _, weights = rows.tensors([row], 0.25)
+    assert set(weights[0].tolist()) == {0.25, 1.0}
+
+
+def test_rows_behind_the_prefix_are_whole_rows(toy, toy_tokenizer):
+    rows = Rows(toy_tokenizer, load_dialogues(toy))
+    model = make_model(toy_tokenizer, TINY).eval()
+    made = rows.clean(5, 3)
+    ids, _ = rows.tensors(made, 0.0)
+    with torch.no_grad():
+        packed = behind_prefix(model, torch.tensor(rows.prefix), ids)
+        for number, row in enumerate(made):
+            plain = model.model(torch.tensor([rows.prefix + row])).last_hidden_state
+            torch.testing.assert_close(
+                packed[number, : len(row)],
+                plain[0, len(rows.prefix) :],
+                atol=1e-4,
+                rtol=1e-4,
+            )
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_same_seed_gives_the_same_weights(toy, tmp_path):
+    for name in ("one", "two"):
+        assert build(toy, tmp_path / name, TINY) == 0
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert (tmp_path / "one/tokenizer.json").read_bytes() == (
+        tmp_path / "two/tokenizer.json"
+    ).read_bytes()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_an_interrupted_build_goes_on_where_it_was(toy, tmp_path, monkeypatch):
+    from agentgym.policy.build import training
+
+    monkeypatch.setattr(training, "_UPDATES_AT_ONCE", 2)
+    assert build(toy, tmp_path / "whole", TINY) == 0
+    update, made = training.update, []
+
+    def interrupted(*args: Any) -> float:
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(args[-1])
+        return update(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "update", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            build(toy, tmp_path / "parts", TINY)
+    assert build(toy, tmp_path / "parts", TINY) == 0
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_no_minutes_left_keeps_the_checkpoint(toy, tmp_path, capsys):
+    assert build(toy, tmp_path / "out", TINY, minutes=0) == 3
+    assert (tmp_path / "out.checkpoint").is_file()
+    assert not (tmp_path / "out").exists()
+    assert "the same command goes on" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_training_lowers_the_loss(toy, tmp_path, capsys):
+    recipe = replace(TINY, clean_steps=20, mixed_steps=5)
+    assert build(toy, tmp_path / "out", recipe) == 0
+    record = json.loads((tmp_path / "out/build.json").read_text())
+    assert record["loss"] < 5.4  # log(400) = 6.0 before the first update
+    assert record["steps"] == 25
+    assert 0 <= record["competence"] <= 1
+    assert "clean 20/25" in capsys.readouterr().out
+
+
+def test_a_missing_file_is_one_sentence(tmp_path, capsys):
+    missing = tmp_path / "none.py"
+    assert main(["--dialogues", str(missing), "--out", str(tmp_path / "o")]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --dialogues {missing}: there is no such file\n"
+    )
+
+
+def test_a_file_without_dialogues_is_refused(toy):
+    toy.write_text("x = 1\n")
+    with pytest.raises(UsageError, match="has no function dialogues"):
+        load_dialogues(toy)
+
+
+# The result.
+
+made = pytest.mark.skipif(
+    not (embedded_path() / "model.safetensors").is_file(),
+    reason="the embedded policy is not built yet",
+)
+
+
+@pytest.fixture(scope="module")
+def embedded() -> tuple[Any, Any]:
+    folder = embedded_path()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return model.eval(), AutoTokenizer.from_pretrained(folder)
+
+
+@made
+def test_the_files_are_there_and_small():
+    folder = embedded_path()
+    assert {path.name for path in folder.iterdir()} >= set(FILES)
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 10_000_000
+
+
+@made
+def test_every_digit_is_one_token(embedded):
+    _, tokenizer = embedded
+    for text in ("A4821", "postcode 90210", '{"amount": 123.45}', "1900-00"):
+        tokens = [tokenizer.decode([i]) for i in encode(tokenizer, text)]
+        assert "".join(tokens) == text
+        assert all(len(token) == 1 for token in tokens if any(map(str.isdigit, token)))
+
+
+@made
+def test_generation_ends_with_the_turn(embedded):
+    model, tokenizer = embedded
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert model.generation_config.eos_token_id in (end, [end])
+
+
+@made
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        ("Where is my order A4821?", "track_shipment"),
+        ("Please cancel order A7353.", "lookup_order"),
+        ("How long is the warranty?", "search_articles"),
+        ("I am going to sue you over A9125.", "hand_over"),
+    ],
+)
+def test_a_greedy_call_is_well_formed(embedded, message, name):
+    from scenarios.customer_support.dialogues import tool_schemas
+    from scenarios.customer_support.language import INSTRUCTIONS
+
+    model, tokenizer = embedded
+    system = {"role": "system", "content": INSTRUCTIONS}
+    user = {"role": "user", "content": message}
+    text = render(tokenizer, [system, user], tool_schemas(), generation=True)
+    ids = torch.tensor([encode(tokenizer, text)])
+    out = model.generate(
+        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=60
+    )
+    reply = tokenizer.decode(out[0, ids.shape[1] :]).removesuffix("<|im_end|>")
+    (call,) = parse(reply).tool_calls
+    assert call.name == name
+    assert isinstance(json.loads(call.arguments), dict)
