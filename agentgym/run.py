@@ -190,7 +190,7 @@ class CallQuery:
     def __repr__(self) -> str:
         verdict = "yes" if self._holds() else "no"
         if self.count is not None:
-            verdict = f"{len(self.found)} times"
+            verdict = f"found {len(self.found)}"
         calls = self.run.calls
         text = f"called {self}: {verdict}; calls: "
         full = ", ".join(map(str, calls)) or "none"

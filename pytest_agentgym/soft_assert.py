@@ -112,6 +112,10 @@ def _call(name: str, method: str, *arguments: ast.expr) -> ast.Expr:
 def _locate(made: ast.AST, original: ast.AST) -> None:
     for part in ast.walk(made):
         ast.copy_location(part, original)
+        # Of an attribute that spans lines Python traces the last one: for a decorator
+        # that is the function's, and coverage would count it as run.
+        if hasattr(part, "lineno"):
+            part.end_lineno, part.end_col_offset = part.lineno, part.col_offset
 
 
 class SoftAssertFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -78,7 +78,9 @@ def play(chat: Any) -> Any:
         recorder = Recorder(max_tool_calls=kw.pop("max_tool_calls", None))
         streaming = kw.pop("streaming", False)
         with ScriptedModel(script) as model, recorder.activate():
-            graph = create_agent(chat(model, streaming=streaming), tools=list(tools), **kw)
+            graph = create_agent(
+                chat(model, streaming=streaming), tools=list(tools), **kw
+            )
             agent = agentgym.wrap(graph)
             return [agent.run(m) for m in messages or ["hello"]], recorder
 
@@ -147,7 +149,9 @@ def test_parallel_calls_are_recorded_once_each(play: Any) -> None:
         together.wait()
         return n
 
-    [run], recorder = play([call("wait", n=1) & call("wait", n=2), say("")], tools=[wait])
+    [run], recorder = play(
+        [call("wait", n=1) & call("wait", n=2), say("")], tools=[wait]
+    )
     assert [(c.arguments, c.result) for c in run.calls] == [
         ({"n": 1}, "1"),
         ({"n": 2}, "2"),
@@ -162,7 +166,9 @@ def test_a_tool_error_that_becomes_text_is_recorded(play: Any) -> None:
         raise ToolException("broken " + text)
 
     fragile.handle_tool_error = True
-    [run], recorder = play([call("fragile", text="cup"), say("Sorry.")], tools=[fragile])
+    [run], recorder = play(
+        [call("fragile", text="cup"), say("Sorry.")], tools=[fragile]
+    )
     assert [(c.executed, c.error) for c in run.calls] == [(True, "broken cup")]
     assert run.messages[2]["content"] == "broken cup"
     assert run.reply == "Sorry."
@@ -203,7 +209,12 @@ def test_an_unknown_tool_never_runs(play: Any) -> None:
     assert (only.name, only.arguments, only.executed) == ("fly", {"to": "Rome"}, False)
     assert only.error is not None
     assert "fly is not a valid tool" in only.error
-    assert [m["role"] for m in run.messages] == ["user", "assistant", "tool", "assistant"]
+    assert [m["role"] for m in run.messages] == [
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
 
 
 @pytest.mark.parametrize("raw", ['{"order_id": "A1', "A1", "\udcff"])

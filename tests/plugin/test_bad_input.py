@@ -28,7 +28,10 @@ def said(gym, result) -> str:
     ("option", "sentence"),
     [
         ("episodes=0", "--agentgym-episodes 0: give a whole number of at least 1"),
-        ("episodes=many", "--agentgym-episodes many: give a whole number of at least 1"),
+        (
+            "episodes=many",
+            "--agentgym-episodes many: give a whole number of at least 1",
+        ),
         ("threshold=1.5", "--agentgym-threshold 1.5: give a number from 0 to 1"),
         ("threshold=-0.1", "--agentgym-threshold -0.1: give a number from 0 to 1"),
         ("threshold=nan", "--agentgym-threshold nan: give a number from 0 to 1"),

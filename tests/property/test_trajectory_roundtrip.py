@@ -18,15 +18,24 @@ plain = st.recursive(
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
     | utf8,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(utf8, inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(utf8, inner, max_size=4)
+    ),
     max_leaves=12,
 )
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | texts | st.binary(max_size=9),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.tuples(inner, inner)
-    | st.dictionaries(texts | st.integers(), inner, max_size=4)
-    | st.sets(st.integers(), max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | texts
+    | st.binary(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(texts | st.integers(), inner, max_size=4)
+        | st.sets(st.integers(), max_size=3)
+    ),
     max_leaves=12,
 )
 seconds = st.integers(0, 10**9).map(lambda us: us / 1_000_000)

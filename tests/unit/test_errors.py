@@ -112,7 +112,10 @@ def test_the_real_clients_errors_are_known() -> None:
     assert is_infra(httpx.ReadTimeout("x"))
     for status, infra in ((401, False), (429, True), (503, True), (400, False)):
         response = httpx.Response(status, request=request)
-        assert is_infra(httpx.HTTPStatusError("x", request=request, response=response)) is infra
+        assert (
+            is_infra(httpx.HTTPStatusError("x", request=request, response=response))
+            is infra
+        )
 
 
 def test_causes_contexts_and_groups_are_searched() -> None:
@@ -155,7 +158,9 @@ def test_a_tools_connection_error_is_the_agents_doing() -> None:
     wrapped.__cause__ = exc
     assert classify(exc, recorder=recorder) is Outcome.failed
     assert classify(wrapped, recorder=recorder) is Outcome.failed
-    assert classify(ConnectionError("another"), recorder=recorder) is Outcome.infra_error
+    assert (
+        classify(ConnectionError("another"), recorder=recorder) is Outcome.infra_error
+    )
 
 
 def test_a_model_error_that_passes_through_a_tool_stays_one() -> None:

@@ -161,7 +161,9 @@ def test_an_error_that_cannot_be_printed() -> None:
 
 def test_what_the_model_reads_joins_too() -> None:
     recorder = Recorder()
-    answer(recorder, asks(("c1", "fly", "{}"), ("c2", "look", "{}"), ("c3", "pay", "{}")))
+    answer(
+        recorder, asks(("c1", "fly", "{}"), ("c2", "look", "{}"), ("c3", "pay", "{}"))
+    )
     recorder.tool_failed(recorder.tool_started("pay", {}), ValueError("x"))
     recorder.tool_answered("c1", "no such tool", refused=True)
     recorder.tool_answered("c2", "found")

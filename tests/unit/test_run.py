@@ -80,7 +80,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(json_values, json_values)
 def test_equality_is_that_of_json(one: Any, other: Any) -> None:
     assert equal(one, one)
@@ -172,11 +172,9 @@ class TestOrder:
 
     def test_earlier_runs_count_for_the_order(self) -> None:
         trajectory = Trajectory(steps=[Step(tool_calls=[LOOK]), Step(tool_calls=[PAY])])
-        first, second = Run(Trajectory(steps=trajectory.steps[:1])), None
         second = Run(trajectory, first_step=1)
         assert second.called("pay").after("look")
         assert not second.called("look")
-        assert first.calls == [LOOK]
         whole = Run(trajectory)
         assert second.called("pay").after(whole.called("look"))
         assert not whole.called("look").after(second.called("pay"))
@@ -198,7 +196,7 @@ class TestRepr:
         )
         assert repr(make().called("pay")) == "called pay(): no; calls: none"
         assert repr(RUN.called("look").times(2)) == (
-            "called look() 2 times: 1 times; calls: "
+            "called look() 2 times: found 1; calls: "
             "look(order='A1'), pay(order='A1', amount=12.5, urgent=False)"
         )
         query = RUN.called("pay").before(RUN.called("look", order=re.compile("A.")))
@@ -210,7 +208,9 @@ class TestRepr:
         def big(value: float) -> bool:
             return value > 3
 
-        assert repr(RUN.called("pay", amount=big)).startswith("called pay(amount=big): yes")
+        assert repr(RUN.called("pay", amount=big)).startswith(
+            "called pay(amount=big): yes"
+        )
 
     def test_it_is_short_and_names_every_tool(self) -> None:
         calls = [tool_call("look", order="A" * 40, n=i) for i in range(5)]
@@ -245,6 +245,4 @@ def test_a_run_is_its_part_of_the_episode() -> None:
     assert (run.reply, run.messages) == ("c", messages[2:])
     assert (run.value, run.duration) == (3, 0.5)
     assert run.trajectory == Trajectory(steps=steps[1:], messages=messages[2:])
-    assert repr(run) == (
-        "<Run: pay(order='A1', amount=12.5, urgent=False); reply 'c'>"
-    )
+    assert repr(run) == ("<Run: pay(order='A1', amount=12.5, urgent=False); reply 'c'>")

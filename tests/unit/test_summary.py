@@ -291,6 +291,14 @@ def test_errors_are_grouped_without_their_numbers_and_names():
     assert errors[0][1].example.episode.index == 0
 
 
+def test_the_earliest_error_that_does_not_count_is_kept():
+    errors = {4: "late", 2: "early", 3: "later"}
+    summary = summarized(
+        [made_episode(i, "infra_error", error=text) for i, text in errors.items()]
+    )
+    assert summary.scenarios[SCENARIO].uncounted == {Outcome.infra_error: (2, "early")}
+
+
 def test_kinds_of_errors_are_limited():
     summary = RunSummary(threshold=0.95)
     for index in range(500):

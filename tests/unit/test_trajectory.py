@@ -89,11 +89,15 @@ def make() -> Trajectory:
             Step(
                 model=ModelCall(message=asked, prompt_tokens=10, completion_tokens=2),
                 tool_calls=[
-                    ToolCall(id="c1", name="pay", arguments={"amount": 2.5}, error="E: x")
+                    ToolCall(
+                        id="c1", name="pay", arguments={"amount": 2.5}, error="E: x"
+                    )
                 ],
             ),
             Step(model=ModelCall(error="F: y", prompt_tokens=5)),
-            Step(tool_calls=[ToolCall(id="c2", name="look", arguments={}, malformed="{")]),
+            Step(
+                tool_calls=[ToolCall(id="c2", name="look", arguments={}, malformed="{")]
+            ),
         ],
         messages=[
             {"role": "user", "content": "Pay!"},
