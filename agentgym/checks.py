@@ -239,11 +239,9 @@ class CheckLog:
         for query, truth in self._queries:
             # Partly negated: the truth that suits the result tells which it was.
             forbidden = truth is not passed if spec.negated is None else spec.negated
-            self.expectations.append(
-                Expectation(
-                    query, satisfied=truth is not forbidden, forbidden=forbidden
-                )
-            )
+            # In a check that passed nothing is missing: `called(a) or called(b)`.
+            satisfied = passed or truth is not forbidden
+            self.expectations.append(Expectation(query, satisfied, forbidden))
         self._queries.clear()
 
 

@@ -90,7 +90,7 @@ class Reporter:
         if self._screen is None or file is not sys.__stdout__:
             yield
             return
-        file.flush()
+        screen.flush()
         screen._file = self._screen
         try:
             yield

@@ -116,7 +116,7 @@ def test_an_agent_fixture_that_is_missing(gym):
     gym.file(GOOD)
     result = gym.run()
     assert result.ret == USAGE
-    assert "there is no `agent` fixture: write one in conftest.py" in said(gym, result)
+    assert "there is no `agent` fixture; write one in conftest.py" in said(gym, result)
 
 
 @pytest.mark.parametrize("value", ["None", "42", "object", "'gpt'"])
