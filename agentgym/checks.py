@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
+import functools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 from agentgym.errors import Outcome, UsageError, classify
 from agentgym.recorder import current
 from agentgym.trajectory import ToolCall
 
 SPECS_ATTRIBUTE = "__agentgym_checks__"
-RUBRIC_ATTRIBUTE = "__agentgym_rubric__"
 MAX_MESSAGE = 4_000
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -63,13 +63,27 @@ def must(why: str, weight: float = 1.0) -> Must:
 
 def rubric(function: F) -> F:
     """Makes the asserts of a helper function checks of the scenario that calls it."""
-    setattr(function, RUBRIC_ATTRIBUTE, True)
-    return function
+    if hasattr(function, SPECS_ATTRIBUTE):
+        return function
+
+    # Its asserts would end the scenario's body instead of being judged.
+    @functools.wraps(function)
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        if _log.get() is None:
+            return function(*args, **kwargs)
+        code = function.__code__
+        raise UsageError(
+            f"{code.co_filename}:{code.co_firstlineno}: the asserts of the rubric "
+            f"{function.__name__} are no checks: import its file from scenario files, "
+            "keep it in the project, and write `from agentgym import rubric` in it"
+        )
+
+    return cast("F", refuse)
 
 
 def _checked(value: Any, name: str) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0:
+    if not number or not 0 <= value <= sys.float_info.max:
         raise UsageError(
             f"{name}({value!r}): a weight is a number of at least 0, such as weight(2)"
         )
@@ -181,7 +195,6 @@ class CheckLog:
     first_exception: BaseException | None = None
     expectations: list[Expectation] = field(default_factory=list)
     _results: dict[CheckSpec, CheckResult] = field(default_factory=dict)
-    _entered: dict[int, Sequence[CheckSpec]] = field(default_factory=dict)
     _queries: list[tuple[Query, bool]] = field(default_factory=list)
 
     @contextmanager
@@ -193,39 +206,39 @@ class CheckLog:
         finally:
             _log.reset(token)
 
-    def enter(self, specs: Sequence[CheckSpec]) -> None:
-        """A function with these checks was entered."""
-        self._entered[id(specs)] = specs
-
     def passed(self, spec: CheckSpec) -> None:
         """The assert held."""
         self._result(spec).passed += 1
-        self._settle(spec, True)
+        self._settle(spec, True, 0)
 
-    def failed(self, spec: CheckSpec, exc: Exception) -> None:
-        """The assert did not hold, or its expression raised."""
+    def failed(self, spec: CheckSpec, exc: Exception, begun: int = 0) -> None:
+        """The assert did not hold, or its expression raised.
+
+        Args:
+            spec: The check.
+            exc: What the assert raised.
+            begun: How many questions had been asked when the assert began.
+        """
         result = self._result(spec)
         if isinstance(exc, AssertionError):
             result.failed += 1
-            text = str(exc) or f"assert {spec.text}"
+            text = _text(exc) or f"assert {spec.text}"
         else:
             result.errored += 1
-            text = f"{type(exc).__name__}: {exc} (in: {spec.text})"
+            text = f"{type(exc).__name__}: {_text(exc)} (in: {spec.text})"
         if result.message is None:
             result.message = text[:MAX_MESSAGE]
         if self.keep_exceptions and self.first_exception is None:
             self.first_exception = exc
-        self._settle(spec, False)
+        self._settle(spec, False, begun)
 
     def saw_query(self, query: Query, truth: bool) -> None:
-        """A question about tool calls was answered within the running assert."""
+        """A question about tool calls was answered; it belongs to a running assert."""
         self._queries.append((query, truth))
 
     def results(self, specs: Sequence[CheckSpec]) -> list[CheckResult]:
         """The results of the scenario's own checks and of the rubrics it entered."""
-        every = [*specs]
-        for entered in self._entered.values():
-            every += [spec for spec in entered if spec not in every]
+        every = dict.fromkeys((*specs, *self._results))
         return [self._results.get(spec) or CheckResult(spec) for spec in every]
 
     def _result(self, spec: CheckSpec) -> CheckResult:
@@ -234,15 +247,15 @@ class CheckLog:
             result = self._results[spec] = CheckResult(spec)
         return result
 
-    def _settle(self, spec: CheckSpec, passed: bool) -> None:
+    def _settle(self, spec: CheckSpec, passed: bool, begun: int) -> None:
         """Turns the questions of the assert into expectations."""
-        for query, truth in self._queries:
+        for query, truth in self._queries[begun:]:
             # Partly negated: the truth that suits the result tells which it was.
             forbidden = truth is not passed if spec.negated is None else spec.negated
             # In a check that passed nothing is missing: `called(a) or called(b)`.
             satisfied = passed or truth is not forbidden
             self.expectations.append(Expectation(query, satisfied, forbidden))
-        self._queries.clear()
+        del self._queries[begun:]
 
 
 def current_log() -> CheckLog | None:
@@ -251,7 +264,7 @@ def current_log() -> CheckLog | None:
 
 
 class Judge:
-    """What the rewritten asserts of one function call; without a log they raise."""
+    """Knows the checks of one function, whose every call asks for a `Judging`."""
 
     __slots__ = ("specs",)
 
@@ -263,24 +276,72 @@ class Judge:
         setattr(function, SPECS_ATTRIBUTE, self.specs)
         return function
 
-    def enter(self) -> None:
-        """The function was entered."""
+    def enter(self) -> Judging | NotJudging:
+        """The function was called."""
         log = _log.get()
-        if log is not None:
-            log.enter(self.specs)
+        return _OUTSIDE if log is None else Judging(log, self.specs)
+
+
+class Judging:
+    """What the rewritten asserts of one function call tell, within an episode."""
+
+    __slots__ = ("_begun", "_log", "_queries", "_results")
+
+    def __init__(self, log: CheckLog, specs: Sequence[CheckSpec]) -> None:
+        self._log = log
+        self._results = [log._result(spec) for spec in specs]
+        self._queries = log._queries
+        self._begun = 0
+
+    def begin(self) -> None:
+        """An assert begins: what is asked from now on, it asks.
+
+        Not so what was asked before it, as in `if run.called(...)`, or by the assert
+        that called this rubric.
+        """
+        self._begun = len(self._queries)
 
     def passed(self, index: int) -> None:
         """The assert at this index held."""
-        log = _log.get()
-        if log is not None:
-            log.passed(self.specs[index])
+        result = self._results[index]
+        result.passed += 1
+        if len(self._queries) > self._begun:
+            self._log._settle(result.spec, True, self._begun)
 
-    def failed(self, index: int, exc: Exception) -> None:
-        """The assert at this index did not hold; outside of episodes it raises."""
-        log = _log.get()
-        if log is None or _is_no_judgement(exc):
-            raise exc
-        log.failed(self.specs[index], exc)
+    def failed(self, index: int, exc: Exception) -> bool:
+        """The assert at this index did not hold.
+
+        Returns:
+            Whether to raise the exception all the same.
+        """
+        if _is_no_judgement(exc):
+            return True
+        self._log.failed(self._results[index].spec, exc, self._begun)
+        return False
+
+
+class NotJudging:
+    """Outside of episodes, asserts are ordinary."""
+
+    def begin(self) -> None:
+        """An assert begins."""
+
+    def passed(self, index: int) -> None:
+        """The assert at this index held."""
+
+    def failed(self, index: int, exc: Exception) -> bool:
+        """The assert at this index did not hold."""
+        return True
+
+
+_OUTSIDE = NotJudging()
+
+
+def _text(exc: Exception) -> str:
+    try:
+        return str(exc)
+    except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
+        return f"({type(broken).__name__} in its __str__)"
 
 
 def _is_no_judgement(exc: Exception) -> bool:

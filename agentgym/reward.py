@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,10 +50,13 @@ def compute_reward(results: Sequence[CheckResult], *, finished: bool) -> Reward:
         for result in (counted if finished else results)
         if result.spec.must is not None
     )
-    total = sum(result.spec.weight for result in counted)
+    # Shares of the heaviest weight, because the sum of large ones is infinite.
+    heaviest = max((result.spec.weight for result in counted), default=0.0)
     value = 0.0
-    if required_ok and total > 0:
-        value = sum(r.spec.weight * r.share for r in counted) / total
+    if required_ok and heaviest > 0:
+        weights = [result.spec.weight / heaviest for result in counted]
+        earned = math.fsum(w * r.share for w, r in zip(weights, counted, strict=True))
+        value = earned / math.fsum(weights)
     elif required_ok and counted:
         value = float(all(result.status == "passed" for result in counted))
     return Reward(value=value, required_ok=required_ok, counted=counted)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from agentgym.errors import UsageError
 from pytest_agentgym.isolation import EpisodeRequest
+from pytest_agentgym.shipped_agent import NEEDS_LANGCHAIN, create_langchain_agent
 
 if TYPE_CHECKING:
+    import httpx
+
     from agentgym.cases import Case
     from agentgym.policy.endpoint import PolicyEndpoint
 
@@ -40,19 +45,46 @@ def instructions() -> str:
     return "You are a helpful assistant."
 
 
+@pytest.fixture(scope="session")
+def agentgym_http_client() -> Iterator[httpx.Client]:
+    """What the shipped agents share: a client of its own would cost each one 10 ms."""
+    try:
+        import httpx
+    except ImportError:
+        raise UsageError(NEEDS_LANGCHAIN) from None
+
+    limits = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
+    with httpx.Client(limits=limits) as client:
+        yield client
+
+
 @pytest.fixture
 def agent(
-    request: pytest.FixtureRequest, policy: PolicyEndpoint, instructions: str
+    request: pytest.FixtureRequest,
+    policy: PolicyEndpoint,
+    instructions: str,
+    agentgym_http_client: httpx.Client,
 ) -> Any:
     """The shipped agent: LangChain's `create_agent` on the policy and your `tools`.
 
     Override it in conftest.py with a fixture that returns your own agent.
     """
-    from pytest_agentgym.shipped_agent import create_langchain_agent
-
     # Asked for by name: who brings an agent of their own needs no `tools` fixture.
     tools = request.getfixturevalue("tools")
-    return create_langchain_agent(policy, tools, instructions)
+    async_client = None
+    if inspect.iscoroutinefunction(request.function):
+        import httpx
+
+        # Its connections belong to one event loop, and each item has its own.
+        async_client = httpx.AsyncClient(verify=policy.base_url.startswith("https"))
+        request.addfinalizer(async_client.aclose)
+    return create_langchain_agent(
+        policy,
+        tools,
+        instructions,
+        client=agentgym_http_client,
+        async_client=async_client,
+    )
 
 
 def _episode(request: Any, name: str) -> EpisodeRequest:

@@ -9,27 +9,49 @@ from typing import TYPE_CHECKING, Any
 from agentgym.errors import UsageError
 
 if TYPE_CHECKING:
+    import httpx
+
     from agentgym.policy.endpoint import PolicyEndpoint
+
+MODEL_SECONDS = 60
+NEEDS_LANGCHAIN = (
+    "the shipped agent needs LangChain: pip install 'agentgym[langchain]', or write "
+    "an `agent` fixture in conftest.py that returns your own agent"
+)
 
 
 def create_langchain_agent(
-    policy: PolicyEndpoint, tools: Sequence[Any], instructions: str
+    policy: PolicyEndpoint,
+    tools: Sequence[Any],
+    instructions: str,
+    *,
+    client: httpx.Client | None = None,
+    async_client: httpx.AsyncClient | None = None,
 ) -> Any:
-    """Builds a LangChain agent whose failed tool calls become tool messages."""
+    """Builds a LangChain agent whose failed tool calls become tool messages.
+
+    Args:
+        policy: Where the model is.
+        tools: Functions with type hints and docstrings, or LangChain tools.
+        instructions: The system prompt.
+        client: For sync calls; many agents can share one.
+        async_client: For calls in the running event loop.
+
+    Raises:
+        UsageError: LangChain is not installed.
+    """
     try:
         from langchain.agents import create_agent
         from langchain_openai import ChatOpenAI
     except ImportError:
-        raise UsageError(
-            "the shipped agent needs LangChain: pip install 'agentgym[langchain]'"
-        ) from None
-    client, async_client = _http_clients()
+        raise UsageError(NEEDS_LANGCHAIN) from None
     model = ChatOpenAI(
         base_url=policy.base_url,
         api_key=policy.api_key,
         model=policy.model,
+        # An episode that meets an infrastructure error is tried again as a whole.
         max_retries=0,
-        timeout=60,
+        timeout=MODEL_SECONDS,
         http_client=client,
         http_async_client=async_client,
     )
@@ -39,18 +61,17 @@ def create_langchain_agent(
 
 
 @functools.cache
-def _http_clients() -> tuple[Any, Any]:
-    # A new client per episode would load the TLS certificates each time.
-    import httpx
-
-    limits = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
-    return httpx.Client(limits=limits), httpx.AsyncClient(limits=limits)
-
-
-@functools.cache
 def _middleware() -> list[Any]:
     from langchain.agents.middleware import AgentMiddleware
     from langchain_core.messages import ToolMessage
+
+    def tool_message(request: Any, exc: Exception) -> ToolMessage:
+        return ToolMessage(
+            content=f"error: {exc}",
+            tool_call_id=request.tool_call["id"],
+            name=request.tool_call["name"],
+            status="error",
+        )
 
     class ToolErrorsToText(AgentMiddleware[Any, Any, Any]):
         """Tells the model what a tool raised, as most agents in the field do."""
@@ -59,20 +80,12 @@ def _middleware() -> list[Any]:
             try:
                 return handler(request)
             except Exception as exc:  # noqa: BLE001 - any tool error is for the model
-                return _tool_message(request, exc)
+                return tool_message(request, exc)
 
         async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
             try:
                 return await handler(request)
             except Exception as exc:  # noqa: BLE001
-                return _tool_message(request, exc)
-
-    def _tool_message(request: Any, exc: Exception) -> ToolMessage:
-        return ToolMessage(
-            content=f"error: {exc}",
-            tool_call_id=request.tool_call["id"],
-            name=request.tool_call["name"],
-            status="error",
-        )
+                return tool_message(request, exc)
 
     return [ToolErrorsToText()]

@@ -41,6 +41,7 @@ class Reporter:
         self.summary = RunSummary(threshold=options.threshold, seed=options.seed)
         self.usage_errors: list[str] = []
         self._done = 0
+        self._planned = 0
         # While an item runs, pytest captures the file descriptor it reports to itself:
         # this copy of it still leads to the terminal.
         self._screen = _copy_of_stdout()
@@ -62,6 +63,7 @@ class Reporter:
         if self.store is None:
             self.store = RunStore(self.config.rootpath)
             self.summary.run_id = self.store.id
+        self._planned = report.planned
         self.store.append(report.lines)
         for episode in report.episodes:
             self.summary.add(episode)
@@ -101,6 +103,12 @@ class Reporter:
         """Closes the copy of the terminal."""
         if self._screen is not None:
             self._screen.close()
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Says in the report that it is not the whole run."""
+        self.summary.warnings.append(
+            f"interrupted: {self._done} of {self._planned} episodes were played"
+        )
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -25,14 +25,18 @@ TEMPLATE = """\
 {{ messages[0].content }}<|im_end|>
 {% endif %}
 {%- for m in messages %}
-{%- if m.role == 'user' or (m.role == 'system' and not loop.first) %}<|im_start|>{{ m.role }}
+{%- if m.role == 'user' or (m.role == 'system' and not loop.first) -%}
+<|im_start|>{{ m.role }}
 {{ m.content }}<|im_end|>
 {% elif m.role == 'assistant' %}<|im_start|>assistant
 {{ m.content or '' }}
 {%- for call in m.tool_calls or [] %}
 {%- if m.content or not loop.first %}
 {% endif %}<tool_call>
-{"name": "{{ call.function.name }}", "arguments": {% if call.function.arguments is string %}{{ call.function.arguments }}{% else %}{{ call.function.arguments | tojson }}{% endif %}}
+{%- set arguments = call.function.arguments %}
+{"name": "{{ call.function.name }}", "arguments": {{ '' }}
+{%- if arguments is string %}{{ arguments }}{% else %}{{ arguments | tojson }}
+{%- endif %}}
 </tool_call>
 {%- endfor %}<|im_end|>
 {% elif m.role == 'tool' %}<|im_start|>tool

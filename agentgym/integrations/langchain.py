@@ -95,6 +95,12 @@ class RecordingHandler(BaseCallbackHandler):
     # Limits and stops are raised by the recorder and must reach the agent.
     raise_error = True
     run_inline = True
+    # Every node of a graph is a chain: events that nobody needs. (`ignore_agent` must
+    # stay off: LangChain counts the tool events among the agent's.)
+    ignore_chain = True
+    ignore_retriever = True
+    ignore_retry = True
+    ignore_custom_event = True
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder

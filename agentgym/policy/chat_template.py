@@ -1,4 +1,4 @@
-"""From OpenAI's messages to prompt tokens, with each conversation's exact tokens kept.
+"""From OpenAI's messages to prompt tokens; each conversation's exact ones are kept.
 
 Rendering an assistant's reply again through the template does not give back the tokens
 that were sampled: spaces in JSON, the split of words, a malformed call. So each finished

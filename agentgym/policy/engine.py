@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from agentgym.policy.kv_cache import Row, SharedPrefixCache
+from agentgym.policy.kv_cache import SharedPrefixCache
 from agentgym.policy.loading import LoadedPolicy
 from agentgym.policy.plain_cache import PlainCache, agrees
+from agentgym.policy.rows import Row
 from agentgym.policy.sampling import Dice, SamplingParams, sample
 
 
@@ -21,10 +22,17 @@ class RowCache(Protocol):
 
     rows: list[Row]
 
-    def blocked(self, row: Row) -> bool: ...
-    def admit(self, row: Row) -> int: ...
-    def release(self, row: Row, *, keep: bool = True) -> None: ...
-    def forward(self, counts: list[int]) -> Tensor: ...
+    def blocked(self, row: Row) -> bool:
+        """Whether a row had better wait for another one's prompt."""
+
+    def admit(self, row: Row) -> int:
+        """Add a row to the batch; return how many tokens are known already."""
+
+    def release(self, row: Row, *, keep: bool = True) -> None:
+        """Take a row out of the batch."""
+
+    def forward(self, counts: list[int]) -> Tensor:
+        """Run the next tokens of each row; return the logits after the last."""
 
 
 @dataclass(eq=False, slots=True)
@@ -84,13 +92,11 @@ class Engine:
             1 if size < 30_000_000 else max(1, torch.get_num_threads() - 1)
         )
         self._cache = self._make_cache()
-        width = policy.model.get_output_embeddings().weight.shape[0]
         self._forbidden: Tensor | None = None
         if policy.forbidden_ids:
-            self._forbidden = torch.zeros(width, dtype=torch.bool)
-            self._forbidden[sorted(policy.forbidden_ids)] = True
-            self._forbidden = self._forbidden.to(policy.model.device)
-        self._longest_stop = 0
+            forbidden_V = torch.zeros(policy.width, dtype=torch.bool)
+            forbidden_V[sorted(policy.forbidden_ids)] = True
+            self._forbidden = forbidden_V.to(policy.model.device)
         self._running: dict[Row, Generation] = {}
         self._waiting: deque[Generation] = deque()
         self._inbox: deque[Generation] = deque()
@@ -120,9 +126,8 @@ class Engine:
     ) -> list[Generation]:
         """Sample a reply to each prompt, all in flight together."""
         params = params or SamplingParams()
-        futures: list[Future[Generation]] = []
-        for prompt in prompts:
-            futures.append(future := Future())
+        futures: list[Future[Generation]] = [Future() for _ in prompts]
+        for prompt, future in zip(prompts, futures, strict=True):
             self.submit(Generation(prompt, params, on_done=future.set_result))
         done = [future.result() for future in futures]
         for generation in done:
@@ -135,10 +140,14 @@ class Engine:
         """How many requests run, and how many wait."""
         return len(self._running), len(self._waiting) + len(self._inbox)
 
-    def close(self) -> None:
-        """Cancel everything and end the thread."""
+    def stop(self) -> None:
+        """Cancel everything and end after the current step; returns at once."""
         self._stopping = True
         self._wake.set()
+
+    def close(self) -> None:
+        """Stop, and wait until it is done."""
+        self.stop()
         self._thread.join()
 
     def _make_cache(self) -> RowCache:

@@ -18,7 +18,6 @@ D head size, V vocabulary.
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -27,61 +26,18 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface, Cache, PreTrainedModel
 
-BLOCK = 16
-"""Tokens per block of the prefix index."""
+from agentgym.policy.attention import (
+    attend_anywhere,
+    attend_on_cpu,
+    attend_shared,
+    join,
+)
+from agentgym.policy.rows import BLOCK, Ids, Row, Trunk, block_keys, common_prefix
+
 MIN_TRUNK = 64
 """A shared prefix shorter than this is cheaper to compute again than to share."""
 
 _counter = itertools.count()
-
-
-class Trunk:
-    """The keys and values of a prompt prefix that rows share."""
-
-    def __init__(self, ids: np.ndarray, kv: Tensor) -> None:
-        self.ids = ids
-        self.kv_L2HPD = kv
-        self.shrunk: Trunk | None = None
-        """A shorter trunk that more prompts share: used in this one's place."""
-
-    @property
-    def computed(self) -> int:
-        return len(self.ids)
-
-
-class Row:
-    """A sequence: its tokens, and where its keys and values are."""
-
-    def __init__(self, prompt: Sequence[int]) -> None:
-        self.prompt_length = len(prompt)
-        self.ids = np.asarray(prompt, dtype=np.int32)
-        self.sampled: list[int] = []
-        self.computed = 0
-        self.trunk: Trunk | None = None
-        self.slot = -1
-        self.kept_L2HSD: Tensor | None = None
-
-    @property
-    def length(self) -> int:
-        return self.prompt_length + len(self.sampled)
-
-    @property
-    def pending(self) -> int:
-        """Tokens not yet run through the model."""
-        return self.length - self.computed
-
-    @property
-    def trunk_length(self) -> int:
-        return self.trunk.computed if self.trunk else 0
-
-    def tokens(self, count: int) -> list[int]:
-        """The next ``count`` tokens to compute."""
-        start = self.computed
-        if start >= self.prompt_length:
-            start -= self.prompt_length
-            return self.sampled[start : start + count]
-        known: list[int] = self.ids[start : start + count].tolist()
-        return known + self.sampled[: count - len(known)]
 
 
 class _Step:
@@ -115,7 +71,8 @@ class _Step:
                 self.mask = mask.masked_fill_(past, -torch.inf)[:, None, None]
         by_trunk: dict[Trunk | None, list[int]] = {}
         for row, start, count in zip(rows, starts, counts, strict=False):
-            by_trunk.setdefault(row.trunk, []).extend(range(start, start + count))
+            if count:
+                by_trunk.setdefault(row.trunk, []).extend(range(start, start + count))
         self.trunks: list[tuple[Trunk, Tensor | None]] = [
             (trunk, None if len(by_trunk) == 1 else torch.tensor(at, device=device))
             for trunk, at in by_trunk.items()
@@ -194,7 +151,7 @@ class SharedPrefixCache:
         self._kv: Tensor | None = None
         self.rows: list[Row] = []
         self._attend_part = (
-            _attend_cpu if self._device.type == "cpu" else _attend_anywhere
+            attend_on_cpu if self._device.type == "cpu" else attend_anywhere
         )
         self.implementation = f"agentgym_{next(_counter)}"
         AttentionInterface.register(self.implementation, self._attention)
@@ -206,7 +163,7 @@ class SharedPrefixCache:
         """Whether a row being read now computes a prefix that this one can share."""
         return any(
             other.pending > 1
-            and _common(row.ids, other.ids) > self._match(row)[1] + MIN_TRUNK
+            and common_prefix(row.ids, other.ids) > self._match(row)[1] + MIN_TRUNK
             for other in self.rows
         )
 
@@ -255,15 +212,15 @@ class SharedPrefixCache:
 
     def _match(self, row: Row) -> tuple[Row | Trunk | None, int]:
         """Find what shares the longest prefix with a row; at least 1 token is left."""
-        for key in reversed(_block_keys(row.ids)):
+        for key in reversed(block_keys(row.ids)):
             found = self._index.get(key)
             if found is not None:
-                known = _common(row.ids, found.ids)
+                known = common_prefix(row.ids, found.ids)
                 return found, min(known, found.computed, row.prompt_length - 1)
         return None, 0
 
     def _register(self, entry: Row | Trunk, start: int) -> None:
-        for key in _block_keys(entry.ids)[start // BLOCK :]:
+        for key in block_keys(entry.ids)[start // BLOCK :]:
             # A trunk outlives rows: a row must not take its place in the index.
             if isinstance(entry, Trunk) or not isinstance(self._index.get(key), Trunk):
                 self._index[key] = entry
@@ -293,7 +250,7 @@ class SharedPrefixCache:
             return trunk
         return self._add_trunk(row.ids[:shared], self._read(source, 0, shared))
 
-    def _add_trunk(self, ids: np.ndarray, kv: Tensor) -> Trunk:
+    def _add_trunk(self, ids: Ids, kv: Tensor) -> Trunk:
         trunk = Trunk(ids.copy(), kv)
         self._trunks[id(trunk)] = trunk
         self._register(trunk, 0)
@@ -301,7 +258,7 @@ class SharedPrefixCache:
             self._trunks.popitem(last=False)
         return trunk
 
-    def _trim(self, ids: np.ndarray) -> int:
+    def _trim(self, ids: Ids) -> int:
         """End a shared prefix behind its last special token.
 
         Two prompts agree by chance on the first words behind it; the next will not.
@@ -421,7 +378,7 @@ class SharedPrefixCache:
             span = first + end - start
             keys_RHCD[slot, :, first:span] = key[0, :, start:end]
             values_RHCD[slot, :, first:span] = value[0, :, start:end]
-            out, lse = _attend_shared(
+            out, lse = attend_shared(
                 attend,
                 query_NHGD[start:end],
                 keys_RHCD[slot, None, :, :span],
@@ -435,7 +392,7 @@ class SharedPrefixCache:
         lse_NHG = torch.cat(sums) if len(sums) > 1 else sums[0]
         for trunk, at in step.trunks:
             kv = trunk.kv_L2HPD[layer]
-            out, lse = _attend_shared(
+            out, lse = attend_shared(
                 attend,
                 query_NHGD if at is None else query_NHGD[at],
                 kv[0, None],
@@ -444,80 +401,7 @@ class SharedPrefixCache:
                 scaling,
             )
             if at is None:
-                out_NHGD = _join(out_NHGD, lse_NHG, out, lse)
+                out_NHGD = join(out_NHGD, lse_NHG, out, lse)
             else:
-                out_NHGD[at] = _join(out_NHGD[at], lse_NHG[at], out, lse)
+                out_NHGD[at] = join(out_NHGD[at], lse_NHG[at], out, lse)
         return out_NHGD.reshape(1, count, -1, size), None
-
-
-Attend = Callable[
-    [Tensor, Tensor, Tensor, Tensor | None, float | None], tuple[Tensor, Tensor]
-]
-
-
-def _attend_cpu(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None
-) -> tuple[Tensor, Tensor]:
-    """Attention with its log-sum-exp, by torch's flash kernel for CPUs."""
-    out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query, key, value, attn_mask=mask, scale=scale
-    )
-    return out, lse
-
-
-def _attend_anywhere(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None
-) -> tuple[Tensor, Tensor]:
-    """The same in plain torch, for other devices."""
-    if scale is None:
-        scale = query.shape[-1] ** -0.5
-    scores = (query @ key.transpose(-1, -2)).float() * scale
-    if mask is not None:
-        scores = scores + mask
-    out = scores.softmax(-1).to(value.dtype) @ value
-    return out, scores.logsumexp(-1)
-
-
-def _attend_shared(
-    attend: Attend,
-    query_THGD: Tensor,
-    key_1HSD: Tensor,
-    value_1HSD: Tensor,
-    mask_TS: Tensor | None,
-    scale: float | None,
-) -> tuple[Tensor, Tensor]:
-    """Attention of many tokens to the same keys: one matrix product per head."""
-    tokens, heads, group, size = query_THGD.shape
-    query = query_THGD.transpose(0, 1).reshape(1, heads, tokens * group, size)
-    if mask_TS is not None and group > 1:
-        mask_TS = mask_TS.repeat_interleave(group, dim=0)
-    mask = None if mask_TS is None else mask_TS[None, None]
-    out, lse = attend(query, key_1HSD, value_1HSD, mask, scale)
-    return (
-        out.view(heads, tokens, group, size).transpose(0, 1),
-        lse.view(heads, tokens, group).transpose(0, 1),
-    )
-
-
-def _join(out: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> Tensor:
-    """Attention over two sets of keys, from the attention over each."""
-    weight = torch.sigmoid(other_lse - lse).to(out.dtype)
-    return torch.lerp(out, other, weight[..., None])
-
-
-def _common(one: np.ndarray, other: np.ndarray) -> int:
-    """Length of the common prefix of two id arrays."""
-    size = min(len(one), len(other))
-    differ = np.flatnonzero(one[:size] != other[:size])
-    return int(differ[0]) if len(differ) else size
-
-
-def _block_keys(ids: np.ndarray) -> list[int]:
-    """A hash for each whole block of ids and everything before it."""
-    data = ids.tobytes()
-    width = BLOCK * ids.itemsize
-    keys, key = [], 0
-    for start in range(0, len(data) - width + 1, width):
-        key = hash((key, data[start : start + width]))
-        keys.append(key)
-    return keys

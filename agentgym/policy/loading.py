@@ -1,15 +1,15 @@
 """Load a language model folder that can be the policy of an agent."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging as hf_logging
 
 from agentgym.errors import UsageError
+from agentgym.policy.folder import check_folder, check_template
 
 _SENTINEL = "AGENTGYMSENTINEL"
 _DTYPES = {
@@ -31,6 +31,8 @@ class LoadedPolicy:
     """Tokens that end a turn."""
     forbidden_ids: frozenset[int]
     """Tokens that are never sampled: padding, and ids that mean no token."""
+    width: int
+    """Logits per token: at least the size of the vocabulary."""
     context: int
     """The most tokens that a prompt and its reply may have together."""
 
@@ -51,7 +53,7 @@ def load(
         UsageError: The folder cannot be used; the message says why.
     """
     folder = Path(path).expanduser()
-    _check_folder(folder)
+    check_folder(folder)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype == "auto":
@@ -61,7 +63,7 @@ def load(
     else:
         raise UsageError(f"dtype {dtype!r} is unknown: use auto, {', '.join(_DTYPES)}")
     tokenizer = _load_tokenizer(folder)
-    transformers.utils.logging.disable_progress_bar()
+    hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -73,33 +75,19 @@ def load(
         raise UsageError(
             f"the model in {folder} cannot be loaded: {_one_line(error)}"
         ) from error
-    model = model.to(device).eval().requires_grad_(requires_grad=False)
+    model = model.to(torch.device(device)).eval().requires_grad_(requires_grad=False)
+    width = int(model.config.vocab_size)
+    stop_ids = _stop_ids(model, tokenizer)
     return LoadedPolicy(
         path=folder,
         name=name or folder.resolve().name,
         model=model,
         tokenizer=tokenizer,
-        stop_ids=(stop_ids := _stop_ids(model, tokenizer)),
-        forbidden_ids=_forbidden_ids(model, tokenizer) - stop_ids,
+        stop_ids=stop_ids,
+        forbidden_ids=_forbidden_ids(tokenizer, width) - stop_ids,
+        width=width,
         context=_context(model),
     )
-
-
-def _check_folder(folder: Path) -> None:
-    if not folder.exists():
-        raise UsageError(f"policy folder {folder} does not exist")
-    if not folder.is_dir():
-        raise UsageError(f"policy {folder} is a file; give the model's folder")
-    config = folder / "config.json"
-    if not config.is_file():
-        raise UsageError(f"{folder} is no model folder: it has no config.json")
-    try:
-        json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UsageError(f"{config} is not valid JSON: {_one_line(error)}") from error
-    patterns = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin")
-    if not any(next(folder.glob(pattern), None) for pattern in patterns):
-        raise UsageError(f"{folder} has no weights: there is no *.safetensors in it")
 
 
 def _load_tokenizer(folder: Path) -> Any:
@@ -112,16 +100,7 @@ def _load_tokenizer(folder: Path) -> Any:
     template = tokenizer.chat_template
     if isinstance(template, dict):
         template = template.get("tool_use") or template.get("default")
-    if not template:
-        raise UsageError(
-            f"the model in {folder} has no chat template: "
-            "use an instruction-tuned model that can call tools"
-        )
-    if "tools" not in template:
-        raise UsageError(
-            f"the chat template of the model in {folder} knows no tools: "
-            "use a model that can call tools"
-        )
+    check_template(folder, template)
     return tokenizer
 
 
@@ -151,8 +130,7 @@ def end_of_turn(tokenizer: Any) -> str:
     return text.rpartition(_SENTINEL)[2]
 
 
-def _forbidden_ids(model: PreTrainedModel, tokenizer: Any) -> frozenset[int]:
-    width = model.get_output_embeddings().weight.shape[0]
+def _forbidden_ids(tokenizer: Any, width: int) -> frozenset[int]:
     ids = set(range(len(tokenizer), width))
     if tokenizer.pad_token_id is not None:
         ids.add(tokenizer.pad_token_id)

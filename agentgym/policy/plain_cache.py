@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from agentgym.policy.kv_cache import Row, SharedPrefixCache
+from agentgym.policy.kv_cache import SharedPrefixCache
+from agentgym.policy.rows import Row
 
 
 class PlainCache:
@@ -63,7 +64,7 @@ def agrees(
     plain: PlainCache, shared: SharedPrefixCache, model: PreTrainedModel
 ) -> bool:
     """Whether both give a model the same logits, tried on a few random tokens."""
-    width = model.get_input_embeddings().weight.shape[0]  # type: ignore[union-attr]
+    width = int(model.config.vocab_size)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(width, (24,), generator=generator).tolist()
     seen = []

@@ -17,10 +17,11 @@ from typing import Any
 
 from agentgym.errors import UsageError
 from agentgym.policy.endpoint import PolicyEndpoint
+from agentgym.policy.folder import check_folder
 
 _NEEDED = ("torch", "transformers", "starlette", "uvicorn", "pydantic")
 _API_KEY = "agentgym"
-"""Clients insist on a key; the server listens on this machine only and asks for none."""
+"""Clients insist on a key; the server, for this machine only, asks for none."""
 
 
 class PolicyProcess:
@@ -57,6 +58,7 @@ class PolicyProcess:
             UsageError: The server did not start; the message is its own.
         """
         check_installed()
+        check_folder(Path(model).expanduser())
         with tempfile.TemporaryDirectory(prefix="agentgym-") as folder:
             ready = Path(folder, "ready.json")
             output = log or Path(folder, "server.log")

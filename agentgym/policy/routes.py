@@ -151,7 +151,7 @@ class PolicyServer:
 
     def _room(self, ids: list[int]) -> int:
         context = self.policy.context
-        width = self.policy.model.config.vocab_size
+        width = self.policy.width
         if not ids:
             raise BadRequestError("the prompt is empty")
         if not all(0 <= i < width for i in ids):

@@ -35,9 +35,11 @@ class _Uvicorn(uvicorn.Server):
         config: uvicorn.Config,
         *,
         ready: Callable[[], None],
+        stop: Callable[[], None],
         exit_with: int | None,
     ) -> None:
         super().__init__(config)
+        self._stop_engine = stop
         self._ready = ready
         self._exit_with = exit_with
 
@@ -56,6 +58,8 @@ class _Uvicorn(uvicorn.Server):
         yield
 
     def _stop(self) -> None:
+        # Requests end at once then, so that no connection is waited for.
+        self._stop_engine()
         self.should_exit = self.force_exit = True
 
     async def _follow(self, pid: int) -> None:
@@ -130,9 +134,15 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"serving {policy.name} at http://{options.host}:{port}/v1")
 
     config = uvicorn.Config(
-        server.app(), log_level="warning", access_log=False, lifespan="off"
+        server.app(),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
     )
-    _Uvicorn(config, ready=ready, exit_with=options.exit_with).run([listener])
+    _Uvicorn(
+        config, ready=ready, stop=server.engine.stop, exit_with=options.exit_with
+    ).run([listener])
     server.engine.close()
     return 0
 

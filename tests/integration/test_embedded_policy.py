@@ -1,7 +1,6 @@
 """The embedded policy and the command that makes it."""
 
 import json
-import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -90,7 +89,7 @@ def dialogues(seed, n, *, mistakes=0.0):
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    pack = tmp_path / f"toy_{random.getrandbits(32)}"
+    pack = tmp_path / f"toy_{tmp_path.name}"
     pack.mkdir()
     path = pack / "dialogues.py"
     path.write_text(TOY_PACK.replace("{tools}", repr(TOOLS)))

@@ -240,7 +240,7 @@ def http_client() -> Any:
 
 
 def test_a_bad_model_gets_the_server_s_own_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no model folder: it has no config.json"):
+    with pytest.raises(UsageError, match=r"is no model folder: it has no config\.json"):
         PolicyProcess.start(tmp_path)
 
 

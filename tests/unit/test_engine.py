@@ -7,6 +7,7 @@ import torch
 from agentgym.errors import UsageError
 from agentgym.policy.chat_template import ChatTemplate, PromptError
 from agentgym.policy.engine import Engine, Generation
+from agentgym.policy.folder import check_folder
 from agentgym.policy.kv_cache import SharedPrefixCache
 from agentgym.policy.loading import LoadedPolicy, load
 from agentgym.policy.plain_cache import PlainCache
@@ -96,7 +97,7 @@ def test_a_long_prompt_is_read_in_steps(policy: LoadedPolicy) -> None:
     reference = load(policy.path)
     engine = Engine(policy, step_tokens=50)
     try:
-        done = engine.generate_all(prompts(policy, 4), SAMPLED)
+        done = engine.generate_all(prompts(policy, 14), SAMPLED)
     finally:
         engine.close()
     assert worst_difference(reference, done) < 1e-3
@@ -200,7 +201,7 @@ def test_padding_and_unused_ids_are_never_sampled(tiny: LoadedPolicy) -> None:
     assert tiny.tokenizer.pad_token_id in tiny.forbidden_ids
     assert vocabulary - 1 in tiny.forbidden_ids
     engine = Engine(tiny)
-    params = SamplingParams(max_tokens=400, temperature=10, seed=2, ignore_eos=True)
+    params = SamplingParams(max_tokens=100, temperature=10, seed=2, ignore_eos=True)
     done = engine.generate_all(prompts(tiny, 4), params)
     engine.close()
     assert not tiny.forbidden_ids & {t for g in done for t in g.token_ids}
@@ -372,18 +373,23 @@ def test_unusable_folders_get_a_sentence(tiny: LoadedPolicy, tmp_path: Path) -> 
                 (folder / file.name).write_bytes(file.read_bytes())
         return folder
 
-    with pytest.raises(UsageError, match="does not exist"):
-        load(tmp_path / "nowhere")
-    with pytest.raises(UsageError, match="it has no config.json"):
-        load(copy(without="config.json"))
-    with pytest.raises(UsageError, match="has no weights"):
-        load(copy(without="*.safetensors"))
-    with pytest.raises(UsageError, match="has no chat template"):
-        load(copy(without="chat_template.jinja"))
     mute = copy(without="nothing")
     (mute / "chat_template.jinja").write_text("{{ messages[0].content }}")
-    with pytest.raises(UsageError, match="knows no tools"):
-        load(mute)
+    broken = copy(without="config.jsn")
+    (broken / "config.json").write_text("{")
+    for folder, sentence in (
+        (tmp_path / "nowhere", "does not exist"),
+        (tiny.path / "config.json", "is a file"),
+        (copy(without="config.json"), r"it has no config\.json"),
+        (broken, "is not valid JSON"),
+        (copy(without="*.safetensors"), "has no weights"),
+        (copy(without="chat_template.jinja"), "has no chat template"),
+        (mute, "knows no tools"),
+    ):
+        for check in (check_folder, load):
+            with pytest.raises(UsageError, match=sentence):
+                check(folder)
+    check_folder(tiny.path)
     (mute / "chat_template.jinja").write_text("{{ tools }}")
     (mute / "model.safetensors").write_bytes(b"\x00" * 64)
     with pytest.raises(UsageError, match="cannot be loaded"):

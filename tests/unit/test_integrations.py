@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import threading
 from types import SimpleNamespace
@@ -32,11 +33,9 @@ async def look(order: str) -> str:
 
 def recorded(function: Any, *args: Any, **kwargs: Any) -> list[tuple[str, Any]]:
     recorder = Recorder()
-    with recorder.activate():
-        try:
-            function(*args, **kwargs)
-        except Exception:  # noqa: BLE001 - the recorder tells of it
-            pass
+    # The recorder tells of any error.
+    with recorder.activate(), contextlib.suppress(Exception):
+        function(*args, **kwargs)
     return [(str(c), c.error or c.result) for c in recorder.trajectory.tool_calls]
 
 
@@ -220,10 +219,8 @@ class TestWrap:
     def test_a_limit_that_the_agent_swallows_still_ends_the_run(self) -> None:
         def stubborn(message: str) -> str:
             for _ in range(3):
-                try:
+                with contextlib.suppress(Exception):  # as some frameworks do
                     pay("A1")
-                except Exception:  # noqa: BLE001, S110 - as some frameworks do
-                    pass
             return "all is well"
 
         with Recorder(max_tool_calls=1).activate(), pytest.raises(ToolCallLimit):
@@ -333,10 +330,10 @@ class TestOpenAI:
                 messages.append({"role": "assistant", "content": told.content})
                 if not told.tool_calls:
                     return str(told.content)
-                for call in told.tool_calls:
-                    messages.append(
-                        {"role": "tool", "tool_call_id": call.id, "content": "paid"}
-                    )
+                messages.extend(
+                    {"role": "tool", "tool_call_id": call.id, "content": "paid"}
+                    for call in told.tool_calls
+                )
 
         return agent
 

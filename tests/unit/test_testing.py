@@ -159,7 +159,7 @@ class TestScriptedModel:
                 (f"{base}/x", b""),
                 (f"{base}/chat/completions", b"{"),
             ):
-                with pytest.raises(urllib.error.HTTPError, match="40[04]") as raised:
+                with pytest.raises(urllib.error.HTTPError, match=r"40[04]") as raised:
                     urllib.request.urlopen(address, body, 5)
                 raised.value.close()
 

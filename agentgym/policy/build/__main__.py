@@ -1,0 +1,114 @@
+"""Command line: see the package's docstring."""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import tokenizers
+import torch
+import transformers
+
+from agentgym.errors import UsageError
+from agentgym.policy.build.model import make_model, save_policy
+from agentgym.policy.build.recipe import Recipe
+from agentgym.policy.build.rows import Rows, load_dialogues
+from agentgym.policy.build.tokenizer import make_tokenizer
+from agentgym.policy.build.training import competence, train
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Builds a policy; returns the exit code, 3 when the minutes did not suffice."""
+    options = vars(_parser().parse_args(arguments))
+    dialogues, out = options.pop("dialogues"), options.pop("out")
+    minutes, clean_out = options.pop("minutes"), options.pop("clean_out")
+    try:
+        return build(dialogues, out, Recipe(**options), minutes, clean_out)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def build(
+    dialogues_file: Path,
+    out: Path,
+    recipe: Recipe,
+    minutes: float = float("inf"),
+    clean_out: Path | None = None,
+) -> int:
+    """Trains a policy as the recipe says and writes it to `out`."""
+    begun = time.monotonic()
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(recipe.threads)
+    dialogues = load_dialogues(dialogues_file)
+    tokenizer = make_tokenizer(
+        dialogues(recipe.seed, recipe.vocabulary_dialogues, mistakes=recipe.mistakes),
+        recipe.vocabulary,
+    )
+    model = make_model(tokenizer, recipe)
+    rows = Rows(tokenizer, dialogues)
+    size = sum(p.numel() for p in model.parameters())
+    print(f"{size:,} parameters, {len(rows.prefix)} tokens of prefix", flush=True)
+    judged: dict[str, float] = {}
+
+    def on_competent() -> None:
+        judged["competence"] = round(competence(model, rows, 200), 4)
+        print(f"{judged['competence']:.1%} of 200 fresh dialogues' calls right")
+        if clean_out is not None:
+            save_policy(model, tokenizer, clean_out)
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = out.with_name(f"{out.name}.checkpoint")
+    until = begun + 60 * minutes
+    loss = train(
+        model, rows, recipe, checkpoint, until=until, on_competent=on_competent
+    )
+    if loss is None:
+        print(f"stopped after {minutes:g} minutes; the same command goes on")
+        return 3
+    save_policy(model, tokenizer, out)
+    record = {
+        "command": f"python -m agentgym.policy.build --dialogues {dialogues_file}",
+        "recipe": asdict(recipe),
+        "steps": recipe.steps,
+        "parameters": size,
+        "loss": round(loss, 4),
+        **judged,
+        "minutes": round((time.monotonic() - begun) / 60, 1),
+        "versions": {
+            "python": sys.version.split()[0],
+            "tokenizers": tokenizers.__version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+    }
+    (out / "build.json").write_text(json.dumps(record, indent=2) + "\n")
+    checkpoint.unlink()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m agentgym.policy.build")
+    parser.add_argument(
+        "--dialogues", type=Path, required=True, help="file with dialogues()"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=float("inf"),
+        help="stop after so long; the same command goes on later",
+    )
+    parser.add_argument(
+        "--clean-out", type=Path, help="also keep the policy before the mistakes"
+    )
+    for name, default in asdict(Recipe()).items():
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=type(default), default=default)
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,90 @@
+"""The embedded policy's own tokenizer and chat template."""
+
+from collections.abc import Iterable, Iterator
+from importlib import resources
+from typing import Any
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+PAD = "<|pad|>"
+START = "<|im_start|>"
+END = "<|im_end|>"
+CALL = "<tool_call>"
+TAGS = (CALL, "</tool_call>", "<tool_response>", "</tool_response>")
+
+# A digit and a line break stand alone. A name is the same token behind a space as
+# behind a quotation mark, so that copying it needs no translation. What stands between
+# words in JSON (`": "`) may become one token.
+_PIECES = Regex(r" ?[a-z_]+|[A-Z][a-z_]*|[0-9]|\n|[^A-Za-z0-9_\n ]+(?: [\"{\[]+| )?| ")
+_TOOLS_SHOWN = 100
+
+
+def make_tokenizer(
+    dialogues: Iterable[dict[str, Any]], vocabulary: int
+) -> PreTrainedTokenizerFast:
+    """Byte-level BPE of the dialogues' texts, with a Hermes-style chat template."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(_PIECES, behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = _wrap(tokenizer)
+    tokenizer.train_from_iterator(
+        _texts(dialogues, fast),
+        trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            special_tokens=[PAD, START, END, *TAGS],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    return _wrap(tokenizer)
+
+
+def _wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        clean_up_tokenization_spaces=False,
+    )
+    template = resources.files(__package__).joinpath("chat_template.jinja")
+    fast.chat_template = template.read_text(encoding="utf-8")
+    return fast
+
+
+def _texts(
+    dialogues: Iterable[dict[str, Any]], tokenizer: PreTrainedTokenizerFast
+) -> Iterator[str]:
+    for number, dialogue in enumerate(dialogues):
+        # The tools are the same in all dialogues: that many times is often enough.
+        tools = dialogue["tools"] if number < _TOOLS_SHOWN else None
+        text = render(tokenizer, dialogue["messages"], tools)
+        for mark in (START, END, *TAGS):
+            text = text.replace(mark, "\n")
+        yield text
+
+
+def render(
+    tokenizer: PreTrainedTokenizerFast,
+    messages: list[dict[str, Any]],
+    tools: Any,
+    *,
+    generation: bool = False,
+) -> str:
+    """A conversation as the model reads it."""
+    return str(
+        tokenizer.apply_chat_template(
+            messages, tools=tools, add_generation_prompt=generation, tokenize=False
+        )
+    )
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
+    """Tokens of a text as it stands, special ones included."""
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+    return ids

@@ -1,0 +1,58 @@
+"""Is this folder a model that can be an agent's policy? Asked without importing torch."""
+
+import json
+from pathlib import Path
+
+from agentgym.errors import UsageError
+
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin")
+
+
+def check_folder(folder: Path) -> None:
+    """Check what can be seen from the files alone, in a moment.
+
+    Raises:
+        UsageError: The folder is no such model; the message says what is missing.
+    """
+    if not folder.exists():
+        raise UsageError(f"policy folder {folder} does not exist")
+    if not folder.is_dir():
+        raise UsageError(f"policy {folder} is a file; give the model's folder")
+    if not (folder / "config.json").is_file():
+        raise UsageError(f"{folder} is no model folder: it has no config.json")
+    _read_json(folder / "config.json")
+    if not any(next(folder.glob(pattern), None) for pattern in _WEIGHTS):
+        raise UsageError(f"{folder} has no weights: there is no *.safetensors in it")
+    template = folder / "chat_template.jinja"
+    if template.is_file():
+        check_template(folder, template.read_text(encoding="utf-8"))
+    elif not (folder / "additional_chat_templates").exists():
+        older = (folder / "chat_template.json", folder / "tokenizer_config.json")
+        if not any("chat_template" in _read_json(f) for f in older if f.is_file()):
+            check_template(folder, None)
+
+
+def check_template(folder: Path, template: str | None) -> None:
+    """Check that a chat template is there and can present tools.
+
+    Raises:
+        UsageError: It is missing, or knows no tools.
+    """
+    if not template:
+        raise UsageError(
+            f"the model in {folder} has no chat template: "
+            "use an instruction-tuned model that can call tools"
+        )
+    if "tools" not in template:
+        raise UsageError(
+            f"the chat template of the model in {folder} knows no tools: "
+            "use a model that can call tools"
+        )
+
+
+def _read_json(file: Path) -> dict[str, object]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{file} is not valid JSON: {error}") from error
+    return found if isinstance(found, dict) else {}
