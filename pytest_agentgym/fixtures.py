@@ -75,9 +75,10 @@ def agent(
     if inspect.iscoroutinefunction(request.function):
         import httpx
 
-        # Its connections belong to one event loop, and each item has its own.
+        # Its connections belong to one event loop, and each item has its own. After a
+        # `yield` in this sync fixture nobody would await the closing.
         async_client = httpx.AsyncClient(verify=policy.base_url.startswith("https"))
-        request.addfinalizer(async_client.aclose)
+        request.addfinalizer(async_client.aclose)  # noqa: PT021
     return create_langchain_agent(
         policy,
         tools,

@@ -1,10 +1,10 @@
 """From OpenAI's messages to prompt tokens; each conversation's exact ones are kept.
 
 Rendering an assistant's reply again through the template does not give back the tokens
-that were sampled: spaces in JSON, the split of words, a malformed call. So each finished
-reply is remembered with its exact tokens, and a request that continues it gets exactly
-these, followed by the newly rendered rest. To the trainer a whole conversation is then
-one row, and to the engine its beginning is already computed.
+that were sampled: spaces in JSON, the split of words, a malformed call. So each
+finished reply is remembered with its exact tokens, and a request that continues it gets
+exactly these, followed by the newly rendered rest. To the trainer a whole conversation
+is then one row, and to the engine its beginning is already computed.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Is this folder a model that can be an agent's policy? Asked without importing torch."""
+"""Can this folder be an agent's policy? Asked without importing torch."""
 
 import json
 from pathlib import Path

@@ -54,5 +54,7 @@ def test_every_option_is_in_the_table() -> None:
 
 
 def test_readme_begins_with_the_two_commands() -> None:
-    blocks = re.findall(r"```\w*\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    blocks = re.findall(
+        r"```\w*\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+    )
     assert [block.strip() for block in blocks[:2]] == ["make demo", "make test"]
