@@ -14,6 +14,7 @@ import agentgym
 from agentgym.cases import given
 from agentgym.checks import CheckSpec, specs_of
 from agentgym.errors import UsageError
+from agentgym.lint import advice, rewards_idleness
 from agentgym.scenarios import ScenarioSettings, is_scenario_class, settings_of
 from pytest_agentgym import fixtures
 from pytest_agentgym.isolation import PROCESS_WIDE
@@ -21,6 +22,10 @@ from pytest_agentgym.isolation import PROCESS_WIDE
 
 class ScenarioFailed(Exception):
     """The scenario did not reach its threshold, or cannot be judged."""
+
+
+class RewardsIdleness(pytest.PytestWarning):
+    """A check holds, and counts, when the agent does nothing."""
 
 
 class ScenarioClass(pytest.Class):
@@ -148,11 +153,15 @@ def pytest_pycollect_makeitem(
         return result
     if not isinstance(result, list):
         result = list(collector._genfunctions(name, obj))
-    return [
+    items = [
         ScenarioItem.from_function(item, settings)
         for item in result
         if isinstance(item, pytest.Function)
     ]
+    if items:
+        for spec in rewards_idleness(items[0].specs):
+            collector.warn(RewardsIdleness(advice(spec)))
+    return items
 
 
 @pytest.hookimpl(wrapper=True)

@@ -153,3 +153,22 @@ def test_both(agent):
     gym.run().assert_outcomes(failed=1)
     checks = gym.summary()["scenarios"][0]["checks"]
     assert [c["failed"] for c in checks] == [1, 1]
+
+
+def test_a_check_that_rewards_doing_nothing_is_warned_of_once(gym):
+    gym.file("""
+        import pytest
+        from agentgym import scenario
+
+        @pytest.mark.parametrize("order", ["7", "8"])
+        @scenario(episodes=1)
+        def test_order(agent, order):
+            run = agent.run(f"look_up={order}")
+            assert run.called("look_up")
+            assert not run.called("refund")
+    """)
+    result = gym.run("-W", "default")
+    result.assert_outcomes(passed=2, warnings=1)
+    result.stdout.fnmatch_lines(
+        ["*RewardsIdleness: *.py:10: an agent that does nothing*"]
+    )
