@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
+import secrets
 import threading
 import time
 import traceback
-import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -100,7 +100,7 @@ class EpisodePlay:
         policy: str | None = None,
         keep_exceptions: bool = False,
     ) -> None:
-        self.id = uuid.uuid4().hex
+        self.id = secrets.token_hex(16)
         self.scenario = scenario
         self.index = index
         self.case = case
@@ -324,12 +324,10 @@ class _Attempt:
         self.error: BaseException | None = None
         self.harness_fault = False
 
-    def active(self) -> ExitStack:
-        stack = ExitStack()
-        stack.enter_context(self.output.activate())
-        stack.enter_context(self.recorder.activate())
-        stack.enter_context(self.log.activate())
-        return stack
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        with self.output.activate(), self.recorder.activate(), self.log.activate():
+            yield
 
     def freeze(self) -> None:
         """Ends recording: what a tear-down calls is not the agent's doing."""

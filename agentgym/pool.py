@@ -15,6 +15,7 @@ from agentgym.errors import EpisodeStopped
 from agentgym.play import EpisodePlay
 
 TICK_SECONDS = 0.05
+GATHER_SECONDS = 0.01
 
 Finished = tuple[EpisodePlay, Episode | None]
 
@@ -87,6 +88,9 @@ class EpisodePool:
         batch: list[Finished] = []
         try:
             batch.append(self._done.get(timeout=TICK_SECONDS))
+            if self._running:
+                # Short episodes are cheaper to report together.
+                time.sleep(GATHER_SECONDS)
             while True:
                 batch.append(self._done.get_nowait())
         except Empty:

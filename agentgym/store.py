@@ -60,11 +60,22 @@ class RunStore:
         return self.folder / "episodes.jsonl"
 
     def append(self, lines: Iterable[str]) -> None:
-        """Adds episodes, each handed to the operating system at once."""
-        for line in lines:
-            if self._file is None:
-                return
-            self._write_line(self._file, line)
+        """Adds episodes and hands them to the operating system at once."""
+        if self._file is None:
+            return
+        data = b"".join(line.encode("utf-8", "replace") + b"\n" for line in lines)
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._file, data[written:])
+        except OSError as exc:
+            whole = data.rfind(b"\n", 0, written) + 1
+            self.stored += data.count(b"\n", 0, whole)
+            if written > whole:
+                self._drop_tail(self._file, written - whole)
+            self._give_up(exc)
+        else:
+            self.stored += data.count(b"\n")
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Writes `summary.json`, atomically."""
@@ -83,19 +94,6 @@ class RunStore:
             # is given already.
             with suppress(OSError):
                 os.close(file)
-
-    def _write_line(self, file: int, line: str) -> None:
-        data = line.encode("utf-8", "replace") + b"\n"
-        written = 0
-        try:
-            while written < len(data):
-                written += os.write(file, data[written:])
-        except OSError as exc:
-            if written:
-                self._drop_tail(file, written)
-            self._give_up(exc)
-        else:
-            self.stored += 1
 
     def _drop_tail(self, file: int, size: int) -> None:
         """Removes half a line; readers leave it out where that fails, too."""

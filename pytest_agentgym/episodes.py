@@ -82,6 +82,7 @@ class _Plays:
             infra_retries=options.infra_retries,
         )
         self.concurrency = options.concurrency or default_concurrency()
+        self._started = item.ihook.pytest_agentgym_episode_started
 
     def many(self, count: int) -> Iterator[list[Finished]]:
         """Plays them concurrently."""
@@ -109,7 +110,7 @@ class _Plays:
     def make(self, index: int, keep_exceptions: bool = False) -> EpisodePlay:
         """The episode at this index."""
         item, case = self.item, self.cases[index % len(self.cases)]
-        item.ihook.pytest_agentgym_episode_started(item=item, index=index, case=case)
+        self._started(item=item, index=index, case=case)
         return EpisodePlay(
             scenario=item.nodeid,
             index=index,
@@ -133,6 +134,7 @@ class _Tally:
         self.outcomes: Counter[Outcome] = Counter()
         self.failed_checks: Counter[str] = Counter()
         self.first_error: dict[Outcome, str] = {}
+        self._rewarded = item.ihook.pytest_agentgym_reward_computed
 
     def add(self, batch: list[Finished]) -> None:
         """Reports the episodes of one batch."""
@@ -140,9 +142,7 @@ class _Tally:
         if not episodes:
             return
         for episode in episodes:
-            self.item.ihook.pytest_agentgym_reward_computed(
-                item=self.item, episode=episode
-            )
+            self._rewarded(item=self.item, episode=episode)
             self._count(episode)
         report = EpisodeReport.of(self.item, episodes, self.run.planned)
         self.item.ihook.pytest_runtest_logreport(report=report)

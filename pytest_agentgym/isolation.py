@@ -205,9 +205,8 @@ class FixtureWorld:
         self, name: str, definition: FixtureDef[Any], depths: dict[str, int]
     ) -> Any:
         function = definition.func
-        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(
-            function
-        ):
+        kind = _kind(function)
+        if kind in ("coroutine", "async generator"):
             raise UsageError(
                 f"{self.item.nodeid}: the fixture {name!r} is async and the scenario "
                 "is not: write `async def` before the scenario's name"
@@ -215,7 +214,7 @@ class FixtureWorld:
         if function is TMP_PATH:
             return episode_folder(self.item, self.index)
         function, arguments = self._call(name, definition, depths)
-        if not inspect.isgeneratorfunction(function):
+        if kind != "generator":
             return function(**arguments)
         generator = function(**arguments)
         try:
@@ -254,11 +253,11 @@ class FixtureWorld:
         definition = definitions[-1]
         for argument in definition.argnames:
             await self._prepare_async(argument, depths | {name: 1})
-        function = definition.func
-        if inspect.iscoroutinefunction(function):
+        kind = _kind(definition.func)
+        if kind == "coroutine":
             function, arguments = self._call(name, definition, depths)
             value = await function(**arguments)
-        elif inspect.isasyncgenfunction(function):
+        elif kind == "async generator":
             function, arguments = self._call(name, definition, depths)
             generator = function(**arguments)
             value = await anext(generator)
@@ -282,6 +281,15 @@ class FixtureWorld:
                 request, scope, param, index, definition, _ispytest=True
             )
             return definition.execute(subrequest)
+
+
+@functools.lru_cache(maxsize=1024)
+def _kind(function: Callable[..., Any]) -> str:
+    if inspect.iscoroutinefunction(function):
+        return "coroutine"
+    if inspect.isasyncgenfunction(function):
+        return "async generator"
+    return "generator" if inspect.isgeneratorfunction(function) else "plain"
 
 
 def _finish(name: str, generator: Any) -> None:

@@ -65,25 +65,37 @@ class Reporter:
             self.summary.run_id = self.store.id
         self._planned = report.planned
         self.store.append(report.lines)
+        finished = self.config.hook.pytest_agentgym_episode_finished
         for episode in report.episodes:
             self.summary.add(episode)
-            self.config.hook.pytest_agentgym_episode_finished(episode=episode)
-            self._done += 1
-            self._show_progress(episode.outcome, report.planned)
+            finished(episode=episode)
+        self._show_progress([episode.outcome for episode in report.episodes])
 
-    def _show_progress(self, outcome: Outcome, planned: int) -> None:
+    def _show_progress(self, outcomes: list[Outcome]) -> None:
         """One letter per episode, and at the line's end how much is done."""
         writer = self._terminal()
         if writer is None or self.config.get_verbosity() < -1:
+            self._done += len(outcomes)
             return
-        letter, markup = _LETTERS[outcome]
         with self._uncaptured(writer._tw):
-            writer.write(letter, flush=True, **markup)
             width = writer._tw.fullwidth
-            if writer._tw.width_of_current_line >= width - 8:
-                share = f"[{self._done * 100 // max(planned, 1):>3}%]"
-                gap = width - 1 - writer._tw.width_of_current_line - len(share)
-                writer.write(" " * max(gap, 1) + share + "\n", flush=True, cyan=True)
+            for outcome, group in itertools.groupby(outcomes):
+                letter, markup = _LETTERS[outcome]
+                left = len(list(group))
+                while left:
+                    room = width - 8 - writer._tw.width_of_current_line
+                    count = min(left, max(room, 1))
+                    writer.write(letter * count, **markup)
+                    left -= count
+                    self._done += count
+                    if count >= room:
+                        self._end_line(writer, width)
+            writer.flush()
+
+    def _end_line(self, writer: pytest.TerminalReporter, width: int) -> None:
+        share = f"[{self._done * 100 // max(self._planned, 1):>3}%]"
+        gap = width - 1 - writer._tw.width_of_current_line - len(share)
+        writer.write(" " * max(gap, 1) + share + "\n", cyan=True)
 
     @contextmanager
     def _uncaptured(self, screen: Any) -> Iterator[None]:
