@@ -43,11 +43,12 @@ def create_langchain_agent(
     try:
         from langchain.agents import create_agent
         from langchain_openai import ChatOpenAI
+        from pydantic import SecretStr
     except ImportError:
         raise UsageError(NEEDS_LANGCHAIN) from None
     model = ChatOpenAI(
         base_url=policy.base_url,
-        api_key=policy.api_key,
+        api_key=SecretStr(policy.api_key),
         model=policy.model,
         # An episode that meets an infrastructure error is tried again as a whole.
         max_retries=0,

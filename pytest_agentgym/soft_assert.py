@@ -123,7 +123,7 @@ def _locate(made: ast.AST, original: ast.AST) -> None:
         ast.copy_location(part, original)
         # Of an attribute that spans lines Python traces the last one: for a decorator
         # that is the function's, and coverage would count it as run.
-        if hasattr(part, "lineno"):
+        if isinstance(part, ast.stmt | ast.expr | ast.excepthandler):
             part.end_lineno, part.end_col_offset = part.lineno, part.col_offset
 
 
@@ -275,12 +275,14 @@ _OWN = Path(agentgym.__file__).parent
 
 
 def _cache_path(path: Path, introspect: bool) -> Path | None:
-    if sys.implementation.cache_tag is None:
+    try:
+        usual = Path(importlib.util.cache_from_source(str(path)))
+    except NotImplementedError:  # this Python caches nothing
         return None
     mode = "checks" if introspect else "plain"
     tag = f"{sys.implementation.cache_tag}-pytest-{pytest.__version__}"
     name = f"{path.stem}.agentgym-{agentgym.__version__}-{mode}-{tag}.pyc"
-    return Path(importlib.util.cache_from_source(str(path))).with_name(name)
+    return usual.with_name(name)
 
 
 def _stamp(path: Path, source: bytes) -> tuple[Any, ...]:

@@ -55,7 +55,8 @@ class Reporter:
         if about is None:
             return
         if report.nodeid in self.summary.scenarios:
-            self.summary.scenario(report.nodeid, about["threshold"])
+            scenario = self.summary.scenario(report.nodeid, about["threshold"])
+            scenario.xfail |= hasattr(report, "wasxfail") and report.skipped
         if about["usage_error"]:
             self.usage_errors.append(about["usage_error"])
 
@@ -117,10 +118,8 @@ class Reporter:
             self._screen.close()
 
     def pytest_keyboard_interrupt(self) -> None:
-        """Says in the report that it is not the whole run."""
-        self.summary.warnings.append(
-            f"interrupted: {self._done} of {self._planned} episodes were played"
-        )
+        """Notes that the report is not of the whole run."""
+        self.summary.interrupted = (self._done, self._planned)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -65,7 +65,7 @@ def load(
     tokenizer = _load_tokenizer(folder)
     hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch_dtype,
             local_files_only=True,

@@ -28,9 +28,8 @@ from agentgym.report.tallies import (
 )
 
 FORMAT = 1
-EXIT_RELIABLE, EXIT_BELOW, EXIT_CANNOT_JUDGE = 0, 1, 6
-"""The other exit codes are pytest's: 2 interrupted, 3 internal error, 4 usage error, 5
-no scenarios."""
+EXIT_RELIABLE, EXIT_BELOW, EXIT_INTERRUPTED, EXIT_CANNOT_JUDGE = 0, 1, 2, 6
+"""The other exit codes are pytest's: 3 internal error, 4 usage error, 5 no scenarios."""
 
 _VERSIONS = (
     "pytest",
@@ -53,6 +52,7 @@ class RunSummary:
         policy: What was measured, as far as it is known.
         started: Seconds since 1970.
         warnings: Sentences about the run itself.
+        interrupted: Episodes played and planned, if it was stopped before its end.
     """
 
     threshold: float
@@ -63,6 +63,7 @@ class RunSummary:
     scenarios: dict[str, ScenarioTally] = field(default_factory=dict)
     tools: dict[str, ToolTally] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    interrupted: tuple[int, int] | None = None
 
     def scenario(self, name: str, threshold: float | None = None) -> ScenarioTally:
         """The tally of a scenario; its own threshold replaces the run's."""
@@ -92,6 +93,11 @@ class RunSummary:
         return [self.scenarios[name] for name in sorted(self.scenarios)]
 
     @property
+    def gated(self) -> list[ScenarioTally]:
+        """The scenarios that the run is judged by: not those expected to fail."""
+        return [scenario for scenario in self.ordered if not scenario.xfail]
+
+    @property
     def outcomes(self) -> dict[Outcome, int]:
         """Episodes of all scenarios by outcome."""
         return {
@@ -102,22 +108,22 @@ class RunSummary:
     @property
     def passed(self) -> int:
         """Episodes that passed."""
-        return sum(s.passed for s in self.scenarios.values())
+        return sum(s.passed for s in self.gated)
 
     @property
     def counted(self) -> int:
         """Episodes that measure the agent."""
-        return sum(s.counted for s in self.scenarios.values())
+        return sum(s.counted for s in self.gated)
 
     @property
     def total(self) -> int:
-        """All episodes."""
-        return sum(s.total for s in self.scenarios.values())
+        """All episodes that the run is judged by."""
+        return sum(s.total for s in self.gated)
 
     @property
     def mean_reward(self) -> float | None:
         """Over the counted episodes."""
-        reward = sum(s.reward for s in self.scenarios.values())
+        reward = sum(s.reward for s in self.gated)
         return reward / self.counted if self.counted else None
 
     @property
@@ -129,18 +135,22 @@ class RunSummary:
     def judgeable(self) -> bool:
         """Whether enough episodes count, in the run and in every scenario."""
         return not attrition_exceeded(self.counted, self.total) and all(
-            s.judgeable for s in self.scenarios.values()
+            s.judgeable for s in self.gated
         )
 
     @property
     def below(self) -> list[ScenarioTally]:
         """Scenarios that do not reach their thresholds, the least reliable first."""
-        missed = [s for s in self.ordered if s.judgeable and not s.reliability.met]
+        missed = [s for s in self.gated if s.judgeable and not s.reliability.met]
         return sorted(missed, key=lambda s: s.passed / s.counted)
 
     @property
     def exit_code(self) -> int:
-        """0 reliable, 1 below a threshold, 6 not to be judged."""
+        """0 reliable, 1 below a threshold, 2 interrupted, 6 not to be judged."""
+        if self.interrupted is not None:
+            return EXIT_INTERRUPTED
+        if self.scenarios and not self.gated:
+            return EXIT_RELIABLE
         if not self.judgeable:
             return EXIT_CANNOT_JUDGE
         met = self.reliability.met and not self.below
@@ -167,7 +177,7 @@ class RunSummary:
 
     def to_json(self) -> dict[str, Any]:
         """The content of `summary.json`."""
-        gates = max(1, len(self.scenarios))
+        gates = max(1, len(self.gated))
         return {
             "format": FORMAT,
             "run": self.run_id,
@@ -177,6 +187,7 @@ class RunSummary:
             "reliability": reliability_json(self.reliability, self.judgeable),
             "confidence": CONFIDENCE,
             "judgeable": self.judgeable,
+            "interrupted": self.interrupted is not None,
             "attrition_limit": ATTRITION_LIMIT,
             "mean_reward": rounded(self.mean_reward),
             "episodes": {outcome.value: n for outcome, n in self.outcomes.items()},

@@ -101,10 +101,12 @@ class ScenarioTally:
         errors: Errors of the agent by kind: the text without its numbers and names.
         uncounted: The earliest error of each outcome that does not count.
         smallest: The failing case with the shortest value, where cases have values.
+        xfail: Whether it failed as it was expected to; the run's gate leaves it out.
     """
 
     name: str
     threshold: float
+    xfail: bool = False
     outcomes: dict[Outcome, int] = field(
         default_factory=lambda: dict.fromkeys(Outcome, 0)
     )
@@ -195,6 +197,7 @@ class ScenarioTally:
             "episodes": self.total,
             "passed": self.passed,
             "reliability": reliability_json(judged, self.judgeable),
+            "xfail": self.xfail,
             "pass_hat_k": {
                 str(k): rounded(pass_hat_k(self.passed, self.counted, k))
                 for k in (1, 2, 4, 8)

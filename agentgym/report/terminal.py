@@ -76,7 +76,8 @@ def scenario_table(scenarios: Iterable[ScenarioTally], width: int) -> Iterator[L
         if path != file:
             file = path
             rows.append(Row(path))
-        rows.append(_scenario_row(name or path, scenario))
+        xfail = " (xfail)" if scenario.xfail else ""
+        rows.append(_scenario_row((name or path) + xfail, scenario))
     columns = ["passed", f"reliability ({_SURE})", "reward", "tok/ep", "s/ep"]
     yield from table(columns, rows, width)
 
@@ -97,7 +98,7 @@ def _scenario_row(name: str, scenario: ScenarioTally) -> Row:
             number(scenario.mean(scenario.tokens)) if scenario.tokens else "-",
             number(scenario.mean(scenario.seconds)),
         ],
-        {colour if scenario.judgeable else "yellow": True},
+        {colour if scenario.judgeable and not scenario.xfail else "yellow": True},
     )
 
 
@@ -269,15 +270,14 @@ def verdict(summary: RunSummary, width: int = 80) -> Iterator[Line]:
         )
         yield from wrapped(text, width, markup={"bold": True})
         yield Line(f"mean reward {reward:.2f}")
-    if not summary.judgeable:
-        yield from wrapped(
-            _cannot_judge(summary), width, markup={"yellow": True, "bold": True}
-        )
+    unjudged = _not_judged(summary)
+    if unjudged is not None:
+        yield from wrapped(unjudged, width, markup={"yellow": True, "bold": True})
         return
     met = summary.exit_code == 0
     colour = {"green" if met else "red": True, "bold": True}
     yield from wrapped(_gate(summary), width, markup=colour)
-    below = summary.below if len(summary.scenarios) > 1 else []
+    below = summary.below if len(summary.gated) > 1 else []
     for scenario in below[:MOST_CHECKS]:
         share = percent(scenario.reliability.value, scenario.threshold)
         text = f"{share}, needs {threshold(scenario.threshold)}: {scenario.name}"
@@ -295,13 +295,26 @@ _VERDICT_MARKUP = {
 }
 
 
+def _not_judged(summary: RunSummary) -> str | None:
+    """Why nothing is compared with a threshold, if that is so."""
+    if summary.interrupted is not None:
+        played, planned = summary.interrupted
+        return (
+            f"INTERRUPTED: {played} of {count(planned, 'episode')} were played; "
+            "the gate judges whole runs only"
+        )
+    if summary.scenarios and not summary.gated:
+        return "no gate: every scenario was expected to fail"
+    return None if summary.judgeable else _cannot_judge(summary)
+
+
 def _cannot_judge(summary: RunSummary) -> str:
     lost = summary.total - summary.counted
     limit = threshold(ATTRITION_LIMIT)
     if not summary.total:
         return "CANNOT JUDGE: no episode was played to its end"
     text = f"CANNOT JUDGE: {lost} of {count(summary.total, 'episode')} do not count"
-    worst = [s for s in summary.ordered if not s.judgeable]
+    worst = [s for s in summary.gated if not s.judgeable]
     if worst and lost / summary.total <= ATTRITION_LIMIT:
         first = worst[0]
         text += (
@@ -313,16 +326,17 @@ def _cannot_judge(summary: RunSummary) -> str:
 
 def _gate(summary: RunSummary) -> str:
     limit = threshold(summary.threshold)
-    alone = len(summary.scenarios) == 1
-    same = all(s.threshold == summary.threshold for s in summary.scenarios.values())
+    gates = len(summary.gated)
+    alone = gates == 1
+    same = all(s.threshold == summary.threshold for s in summary.gated)
     if summary.exit_code == 0:
-        scenarios = "" if alone else f" and each of {len(summary.scenarios)} scenarios"
+        scenarios = "" if alone else f" and each of {gates} scenarios"
         own = "" if same else "; scenarios have their own thresholds"
         return f"gate met: the run{scenarios} reached {limit}{own}"
     missed = [] if summary.reliability.met else [f"the run is below {limit}"]
     below = len(summary.below)
     if below and not (alone and missed):
-        which = f"{below} of {count(len(summary.scenarios), 'scenario')}"
+        which = f"{below} of {count(gates, 'scenario')}"
         verb = "is" if below == 1 else "are"
         own = limit if same else "the threshold" if below == 1 else "their thresholds"
         missed.append(f"{which} {verb} below {own}")
@@ -338,7 +352,7 @@ def _certain(summary: RunSummary) -> str:
         return f"at least {percent(low, reliability.threshold)} {sure}"
     if reliability.verdict is Verdict.unreliable:
         return f"at most {percent(high, reliability.threshold)} {sure}"
-    return _more_episodes(reliability, limit, sure, len(summary.scenarios))
+    return _more_episodes(reliability, limit, sure, len(summary.gated))
 
 
 def _more_episodes(

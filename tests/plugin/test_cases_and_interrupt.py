@@ -97,7 +97,11 @@ def test_ctrl_c_stops_and_reports_what_finished(gym, workers, prefix):
     output, _ = process.communicate(timeout=30)
     stopped = time.monotonic() - begun
     assert process.returncode == 2, output
-    assert "  test_order         2/2" in output or "2/2" in output
+    assert "2/2" in output
+    assert "INTERRUPTED: 2 of 6 episodes were played" in output
+    assert "gate met" not in output
+    assert gym.summary()["interrupted"]
+    assert gym.summary()["exit_code"] == 2
     assert "Interrupted" in output or "KeyboardInterrupt" in output
     assert "Traceback" not in output
     assert gym.summary()["episodes"]["passed"] == 2

@@ -69,7 +69,31 @@ def test_a_mark_above_or_below_the_decorator(gym):
         def test_known(agent):
             assert agent.run("hi").called("refund")
     """)
-    gym.run().assert_outcomes(skipped=2, xfailed=1)
+    result = gym.run()
+    result.assert_outcomes(skipped=2, xfailed=1)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*no gate: every scenario was expected to fail*"])
+
+
+def test_a_scenario_that_is_expected_to_fail_leaves_the_gate(gym):
+    gym.file("""
+        import pytest
+        from agentgym import scenario
+
+        @scenario(episodes=3)
+        def test_good(agent):
+            assert agent.run("look_up=7").called("look_up")
+
+        @pytest.mark.xfail(reason="known")
+        @scenario(episodes=2)
+        def test_known(agent):
+            assert agent.run("hi").called("refund")
+    """)
+    result = gym.run()
+    result.assert_outcomes(passed=1, xfailed=1)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["  test_known (xfail) *0/2*", "reliability*(3/3 *"])
+    assert [s["xfail"] for s in gym.summary()["scenarios"]] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from agentgym.policy.build.tokenizer import END, PAD
 def make_model(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> Qwen3ForCausalLM:
     """A model with random weights, the same ones for the same seed."""
     torch.manual_seed(recipe.seed)
-    end, pad = (tokenizer.convert_tokens_to_ids(token) for token in (END, PAD))
+    vocabulary = tokenizer.get_vocab()
+    end, pad = vocabulary[END], vocabulary[PAD]
     config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=recipe.hidden,
