@@ -29,7 +29,7 @@ from agentgym.report.tallies import (
 
 FORMAT = 1
 EXIT_RELIABLE, EXIT_BELOW, EXIT_INTERRUPTED, EXIT_CANNOT_JUDGE = 0, 1, 2, 6
-"""The other exit codes are pytest's: 3 internal error, 4 usage error, 5 no scenarios."""
+"""The others are pytest's: 3 internal error, 4 usage error, 5 no scenarios."""
 
 _VERSIONS = (
     "pytest",

@@ -20,6 +20,8 @@ from .oracles import ORACLES, Call, Situation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from agentgym.cases import Split
+
 MISTAKES = {
     "wrong_tool": 3,
     "wrong_argument": 3,
@@ -88,12 +90,8 @@ def dialogues(seed: int, n: int, *, mistakes: float = 0.0) -> Iterator[dict[str,
 
 
 def _scene(name: str, case: Case, rng: random.Random) -> Situation:
-    scene = oracles.situation(name, case)
-    spoken_as = replace(case, split="held_out" if rng.random() < 0.25 else "train")
-    message = language.say(
-        ORACLES[name].topic, spoken_as, scene.order, postcode=scene.facts["postcode"]
-    )
-    return replace(scene, message=message)
+    split: Split = "held_out" if rng.random() < 0.25 else "train"
+    return oracles.situation(name, case, replace(case, split=split))
 
 
 def _play(

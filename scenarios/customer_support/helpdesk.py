@@ -19,10 +19,7 @@ ARTICLES = {
     "shipping": "Shipping takes {} days.",
     "payment": "Invoices are due after {} days.",
 }
-SYLLABLES = (
-    *("ba", "den", "fi", "gor", "hal", "ka", "lin", "mo", "ner", "pas", "ru"),
-    *("sel", "tam", "ul", "vo", "wen", "zi", "ster", "bri", "lo", "cam", "dor"),
-)
+CONSONANTS, VOWELS = "bdfghjklmnprstvwz", "aeiou"
 
 Status = Literal["processing", "shipped", "delivered", "cancelled", "refunded"]
 
@@ -33,15 +30,22 @@ class HelpdeskError(Exception):
 
 @dataclass
 class Order:
-    """An order; `days` counts since delivery."""
+    """An order.
+
+    Attributes:
+        name: The customer's.
+        days: Since delivery.
+        depot: Where the parcel was seen last.
+    """
 
     id: str
     customer_id: str
+    name: str
     item: str
     total: float
     status: Status
     days: int = 0
-    city: str = ""
+    depot: str = ""
     lost: bool = False
     postcode: str = ""
 
@@ -87,9 +91,10 @@ class Values:
         return self.number("", 5)
 
     def name(self) -> str:
-        """A made-up name, here of a city."""
+        """A made-up name; there are too many to learn by heart."""
         size = self.rng.choice((2, 2, 3))
-        return self.draw(lambda rng: "".join(rng.choices(SYLLABLES, k=size)).title())
+        letters = (CONSONANTS, VOWELS) * size + ("nrst",)
+        return self.draw(lambda rng: "".join(map(rng.choice, letters)).title())
 
 
 @dataclass
@@ -138,11 +143,12 @@ class Helpdesk:
         order = Order(
             id=values.number("A", 4),
             customer_id=values.number("C", 3),
+            name=values.name(),
             item=values.rng.choice(ITEMS),
             total=values.amount(),
             status=status,
             days=values.count(*days) if status == "delivered" else 0,
-            city=values.name(),
+            depot=values.number("D", 3),
             lost=lost,
         )
         if order.id in self.orders or order.customer_id in self._customers():
@@ -207,7 +213,7 @@ class Helpdesk:
         order = self._order(order_id)
         if order.status != "shipped":
             raise HelpdeskError(f"no parcel: the order is {order.status}")
-        return {"parcel": "lost" if order.lost else "moving", "city": order.city}
+        return {"parcel": "lost" if order.lost else "moving", "depot": order.depot}
 
     def update_address(self, order_id: str, postcode: str) -> dict[str, Any]:
         """Send an order that is not yet shipped elsewhere."""

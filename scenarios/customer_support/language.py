@@ -80,7 +80,7 @@ REQUESTS = {
         "You know me as {customer}. The {item} I got is ruined, refund it.",
         "No order number at hand, customer {customer}. The {item} is damaged.",
     ],
-    "late_refund": [
+    "unwanted": [
         "I changed my mind about {order}, refund it.",
         "I do not like the {item} from {order}. I want my money back.",
         "Please take back order {order} and refund me.",
@@ -128,7 +128,7 @@ REQUESTS = {
         "I am waiting for {order}. Where is it?",
         "Can you tell me where {order} is?",
         "Track {order} for me.",
-        "In which city is my parcel {order}?",
+        "At which depot is my parcel {order}?",
         "My {item} has not come yet, where is {order}?",
         "Please locate order {order}.",
         "What is the position of parcel {order}?",
@@ -282,7 +282,8 @@ def say(
         rng.choice(phrases(listed, case.split))
         for listed in (OPENINGS, REQUESTS[topic], CLOSINGS)
     )
-    facts = {"postcode": postcode}
+    facts, name = {"postcode": postcode}, ""
     if order is not None:
         facts |= {"order": order.id, "customer": order.customer_id, "item": order.item}
-    return f"{opening} {request.format(**facts)} {closing}".strip()
+        name = order.name
+    return " ".join(filter(None, (opening, request.format(**facts), closing, name)))

@@ -23,6 +23,8 @@ TRACK: Call = ("track_shipment", {"order_id": "{id}"})
 REDIRECT: Call = ("update_address", {"order_id": "{id}", "postcode": "{postcode}"})
 URGENT: Call = ("open_ticket", {"order_id": "{id}", "priority": "high"})
 LAWYER: Call = ("hand_over", {"reason": "legal"})
+GENERAL = (*ARTICLES, "hours")
+"""Topics that are about no order."""
 
 
 def read(topic: str) -> Call:
@@ -67,8 +69,13 @@ ORACLES: dict[str, Oracle] = {
             "I refunded {total} for {id}. Sorry for the trouble.",
         ),
     ),
+    "test_unwanted_item_is_refunded_in_time": Oracle(
+        "unwanted",
+        (LOOK, REFUND),
+        ("I refunded {total} for {id}.", "You get {total} back for order {id}."),
+    ),
     "test_late_refund_is_refused": Oracle(
-        "late_refund",
+        "unwanted",
         (LOOK,),
         (
             "I am sorry, a refund is only possible within 30 days.",
@@ -106,7 +113,7 @@ ORACLES: dict[str, Oracle] = {
     "test_parcel_is_tracked": Oracle(
         "track",
         (TRACK,),
-        ("Your parcel is in {city}.", "It is in {city} now."),
+        ("Your parcel is at depot {depot}.", "It is at {depot} now."),
         {"status": "shipped"},
     ),
     "test_lost_parcel_gets_a_ticket": Oracle(
@@ -194,8 +201,14 @@ class Situation:
         return rng.choice(self.oracle.replies).format(**self.facts)
 
 
-def situation(name: str, case: Case) -> Situation:
-    """Sets a scenario's world up, as its test function does."""
+def situation(name: str, case: Case, spoken_as: Case | None = None) -> Situation:
+    """Sets a scenario's world up, as its test function does.
+
+    Args:
+        name: The scenario's.
+        case: Where ids, names and values come from.
+        spoken_as: Whose split's phrases the customer uses; by default the case's own.
+    """
     oracle = ORACLES[name]
     desk = Helpdesk.of(case)
     order = desk.add_order(**oracle.order)
@@ -205,7 +218,7 @@ def situation(name: str, case: Case) -> Situation:
         "id": order.id,
         "customer": order.customer_id,
         "total": order.total,
-        "city": order.city,
+        "depot": order.depot,
         "postcode": postcode,
         "article": article.format(desk.terms.get(oracle.topic)),
     }
@@ -214,7 +227,12 @@ def situation(name: str, case: Case) -> Situation:
         desk=desk,
         order=order,
         facts=facts,
-        message=say(oracle.topic, case, order, postcode=postcode),
+        message=say(
+            oracle.topic,
+            spoken_as or case,
+            None if oracle.topic in GENERAL else order,
+            postcode=postcode,
+        ),
         calls=[
             (name, {key: facts.get(v.strip("{}"), v) for key, v in arguments.items()})
             for name, arguments in oracle.calls

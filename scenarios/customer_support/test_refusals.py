@@ -8,7 +8,7 @@ from .language import say
 @scenario
 def test_late_refund_is_refused(agent, helpdesk, case):
     order = helpdesk.add_order("delivered", days=(31, 90))
-    run = agent.run(say("late_refund", case, order))
+    run = agent.run(say("unwanted", case, order))
 
     assert run.called("lookup_order", order_id=order.id), must("look before you refuse")
     assert "30 days" in run.reply, weight(2)

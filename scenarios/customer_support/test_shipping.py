@@ -13,7 +13,7 @@ def test_parcel_is_tracked(agent, helpdesk, case):
     assert run.called("track_shipment", order_id=order.id), must(
         "nobody knows by heart"
     )
-    assert order.city in run.reply, weight(2)
+    assert order.depot in run.reply, weight(2)
     assert not helpdesk.changes, must("a question changes nothing")
 
 

@@ -54,13 +54,10 @@ def scenarios(pytestconfig: pytest.Config) -> dict[str, Callable[..., Any]]:
     """All scenario functions of the pack, with their asserts made checks."""
     from pytest_agentgym.soft_assert import SoftAssertFinder
 
-    found = {}
+    found, finder = {}, SoftAssertFinder(pytestconfig)
     for path in sorted(PACK.glob("test_*.py")):
-        spec = importlib.util.spec_from_file_location(
-            f"scenarios.customer_support.{path.stem}",
-            path,
-            loader=SoftAssertFinder(pytestconfig),
-        )
+        name = f"scenarios.customer_support.{path.stem}"
+        spec = finder.find_spec(name, [str(PACK)])
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -277,7 +274,8 @@ def shown(name: str, case: Case) -> dict[str, set[str]]:
         "orders": {o.id for o in orders},
         "customers": {o.customer_id for o in orders},
         "amounts": {str(o.total) for o in orders},
-        "cities": {o.city for o in orders},
+        "names": {o.name for o in orders},
+        "depots": {o.depot for o in orders},
         "days": {str(o.days) for o in orders if o.days},
         "terms": {str(number) for number in scene.desk.terms.values()},
         "postcodes": {scene.facts["postcode"]},

@@ -32,7 +32,7 @@ class Recipe:
     context: int = 2048
     clean_steps: int = 900
     mixed_steps: int = 180
-    mistakes: float = 0.36
+    mistakes: float = 0.27
     batch: int = 16
     at_once: int = 16
     rest_weight: float = 0.3
