@@ -10,6 +10,7 @@ from pathlib import Path
 import tokenizers
 import torch
 import transformers
+from transformers.utils import logging as hf_logging
 
 from agentgym.errors import UsageError
 from agentgym.policy.build.model import make_model, save_policy
@@ -41,6 +42,7 @@ def build(
     """Trains a policy as the recipe says and writes it to `out`."""
     begun = time.monotonic()
     torch.use_deterministic_algorithms(True)
+    hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.set_num_threads(recipe.threads)
     dialogues = load_dialogues(dialogues_file)
     tokenizer = make_tokenizer(
