@@ -11,7 +11,7 @@ export TOKENIZERS_PARALLELISM := false
 
 ## Measure the shipped LangChain agent on the customer-support scenarios.
 demo: $(VENV)/demo.stamp
-	@$(BIN)/pytest --agentgym scenarios/customer_support; code=$$?; \
+	@$(BIN)/pytest --agentgym -rN scenarios/customer_support; code=$$?; \
 	if [ $$code -eq 1 ]; then \
 	  echo; \
 	  echo "This is what the demo shows: the model that comes with agentgym makes mistakes on"; \
