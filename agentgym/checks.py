@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from agentgym.trajectory import ToolCall
 
 SPECS_ATTRIBUTE = "__agentgym_checks__"
 MAX_MESSAGE = 4_000
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -339,7 +341,8 @@ _OUTSIDE = NotJudging()
 
 def _text(exc: Exception) -> str:
     try:
-        return str(exc)
+        # pytest colours its introspection where the terminal has colours.
+        return _COLOURS.sub("", str(exc))
     except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
         return f"({type(broken).__name__} in its __str__)"
 

@@ -49,9 +49,10 @@ def test_all_checks_are_judged_after_one_failed(gym):
     assert checks(gym)[1]["must"] == "pay back"
 
 
-def test_introspection_is_pytests_own(gym):
+@pytest.mark.parametrize("colour", ["no", "yes"])
+def test_introspection_is_pytests_own(gym, colour):
     gym.file(SCENARIO)
-    gym.run()
+    gym.run(f"--color={colour}")
     message = checks(gym)[2]["message"].splitlines()
     assert message[0] == "assert 'look_up=7' == 'done'"
     assert [line.strip() for line in message[-2:]] == ["- done", "+ look_up=7"]
