@@ -22,6 +22,7 @@ from pytest_agentgym.isolation import FixtureWorld
 from pytest_agentgym.policy import POLICY
 from pytest_agentgym.reports import EpisodeReport
 from pytest_agentgym.run import RUN
+from pytest_agentgym.warning_filters import errors_as_warnings
 
 _CONTROL = (Skipped, XFailed, Exit)
 
@@ -53,7 +54,7 @@ def play_scenario(item: ScenarioItem) -> None:
     debugging = item.config.getoption("usepdb") or item.config.getoption("trace")
     capture = item.config.getoption("capture") != "no" and not item.one_at_a_time
     tally = _Tally(item)
-    with split_output(capture and not debugging):
+    with split_output(capture and not debugging), errors_as_warnings():
         batches = plays.one_by_one(count) if debugging else plays.many(count)
         for batch in batches:
             run.check_stop()

@@ -101,9 +101,12 @@ class SharedFolder:
 
 
 def _speaker(config: pytest.Config) -> Any:
+    worker = hasattr(config, "workerinput")
+
     def say(line: str) -> None:
         reporter = config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
+        # What an xdist worker writes would be the captured output of its item.
+        if reporter is not None and not worker:
             reporter.ensure_newline()
             reporter.write_line(line)
 

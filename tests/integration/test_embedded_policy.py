@@ -316,10 +316,10 @@ def test_generation_ends_with_the_turn(embedded):
 @pytest.mark.parametrize(
     ("message", "name"),
     [
-        ("Where is my order A4821?", "track_shipment"),
-        ("Please cancel order A7353.", "lookup_order"),
-        ("How long is the warranty?", "search_articles"),
-        ("I am going to sue you over A9125.", "hand_over"),
+        ("Where is my order A4821? Thanks! Hiwun", "track_shipment"),
+        ("Hello, Please cancel order A7353. Thanks! Bakos", "lookup_order"),
+        ("Hi. How long is the warranty?", "search_articles"),
+        ("I am going to sue you over A9125. Please hurry. Wusot", "hand_over"),
     ],
 )
 def test_a_greedy_call_is_well_formed(embedded, message, name):

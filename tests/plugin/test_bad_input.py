@@ -186,7 +186,8 @@ def test_a_full_disk(gym):
     result = gym.pytester.run(
         "bash",
         "-c",
-        f"(ulimit -f 4; exec {command} -p no:cacheprovider --agentgym-episodes=30) "
+        # Coverage, too, would write a file.
+        f"(ulimit -f 4; unset COVERAGE_PROCESS_CONFIG; exec {command} -p no:cacheprovider --agentgym-episodes=30) "
         "| cat; exit ${PIPESTATUS[0]}",
     )
     assert result.ret == 0

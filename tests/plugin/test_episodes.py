@@ -165,3 +165,21 @@ def test_the_same_seed_gives_the_same_cases(gym):
         seeds.append([e["case"]["seed"] for e in gym.episodes()])
     assert seeds[0] == seeds[1]
     assert not set(seeds[0]) & set(seeds[2])
+
+
+def test_warnings_fail_no_episode_because_filters_belong_to_the_process(gym):
+    gym.file("""
+        import warnings
+        from agentgym import scenario
+
+        @scenario(episodes=2)
+        def test_warned(agent):
+            warnings.warn("old", DeprecationWarning)
+            assert agent.run("look_up=7").called("look_up")
+
+        def test_ordinary():
+            warnings.warn("old", DeprecationWarning)
+    """)
+    result = gym.run("-W", "error")
+    result.assert_outcomes(passed=1, failed=1, warnings=1)
+    result.stdout.fnmatch_lines(["FAILED *::test_ordinary - DeprecationWarning: old"])
