@@ -187,8 +187,8 @@ def test_a_full_disk(gym):
         "bash",
         "-c",
         # Coverage, too, would write a file.
-        f"(ulimit -f 4; unset COVERAGE_PROCESS_CONFIG; exec {command} -p no:cacheprovider --agentgym-episodes=30) "
-        "| cat; exit ${PIPESTATUS[0]}",
+        f"(ulimit -f 4; unset COVERAGE_PROCESS_CONFIG; exec {command} "
+        "-p no:cacheprovider --agentgym-episodes=30) | cat; exit ${PIPESTATUS[0]}",
     )
     assert result.ret == 0
     assert "episodes are stored in " in said(gym, result)
