@@ -103,12 +103,13 @@ class ScenarioItem(pytest.Function):
 
     def setup(self) -> None:
         """Sets up the wider-scoped fixtures; the others are made per episode."""
+        self._check_fixtures()
         for name in self.fixturenames:
             definitions = self.definitions(name)
             if definitions and definitions[-1]._scope is not Scope.Function:
                 self._request.getfixturevalue(name)
 
-    def check_fixtures(self) -> None:
+    def _check_fixtures(self) -> None:
         """Checks, before anything is started, that the scenario's arguments exist.
 
         Raises:
@@ -127,12 +128,6 @@ class ScenarioItem(pytest.Function):
                 "that returns your agent, or a `tools` fixture for the shipped "
                 "LangChain agent"
             )
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
-        """A failed scenario is explained in words, not by a traceback."""
-        if isinstance(excinfo.value, ScenarioFailed | UsageError):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -45,7 +45,6 @@ def play_scenario(item: ScenarioItem) -> None:
     """
     run = item.config.stash[RUN]
     count = run.episodes_of(item)
-    item.check_fixtures()
     policy = None
     if "policy" in item.fixturenames:
         policy = item.config.stash[POLICY]

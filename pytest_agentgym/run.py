@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agentgym.errors import UsageError
-from pytest_agentgym.collection import ScenarioItem
+from pytest_agentgym.collection import ScenarioFailed, ScenarioItem
 from pytest_agentgym.options import Options, read_options
 from pytest_agentgym.policy import POLICY, RunPolicy
 
@@ -65,10 +65,12 @@ class Run:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Marks the reports of scenarios, and which ones were written wrongly."""
+        """Marks the reports of scenarios, and explains them without a traceback."""
         report = yield
         if isinstance(item, ScenarioItem):
             error = None if call.excinfo is None else call.excinfo.value
+            if isinstance(error, ScenarioFailed | UsageError):
+                report.longrepr = str(error)
             report.agentgym = {  # type: ignore[attr-defined]
                 "threshold": self.threshold_of(item),
                 "usage_error": str(error) if isinstance(error, UsageError) else None,
