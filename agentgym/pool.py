@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 
 from agentgym.episode import Episode
 from agentgym.errors import EpisodeStopped
@@ -48,7 +48,8 @@ class EpisodePool:
         self._concurrency = min(concurrency, count)
         self._asynchronous = asynchronous
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._done: SimpleQueue[Finished] = SimpleQueue()
+        # Bounded: episodes that nobody takes would fill the memory.
+        self._done: Queue[Finished] = Queue(maxsize=max(self._concurrency, 64))
         self._running: dict[int, EpisodePlay] = {}
         self._lock = threading.Lock()
         self._next = 0
@@ -81,6 +82,10 @@ class EpisodePool:
         self._stopped = True
         for play in list(self._running.values()):
             play.abandon(EpisodeStopped("the run was stopped"))
+        # Threads that wait for a place in the queue can end.
+        with contextlib.suppress(Empty):
+            while True:
+                self._done.get_nowait()
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._cancel_tasks)
 
