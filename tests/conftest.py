@@ -127,7 +127,9 @@ class Gym:
 
     def episodes(self) -> list[dict[str, Any]]:
         """The newest run's episodes in the order of their indices."""
-        lines = (self.runs[-1] / "episodes.jsonl").read_text().splitlines()
+        path = self.runs[-1] / "episodes.jsonl"
+        # The folder is there a moment earlier.
+        lines = path.read_text().splitlines() if path.exists() else []
         found = [json.loads(line) for line in lines]
         return sorted(found, key=lambda e: (e["scenario"], e["index"]))
 
