@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, cast
 
+from agentgym.activation import Activation
 from agentgym.errors import Outcome, UsageError, classify
 from agentgym.recorder import current
 from agentgym.trajectory import ToolCall
@@ -199,14 +199,9 @@ class CheckLog:
     _results: dict[CheckSpec, CheckResult] = field(default_factory=dict)
     _queries: list[tuple[Query, bool]] = field(default_factory=list)
 
-    @contextmanager
-    def activate(self) -> Iterator[CheckLog]:
+    def activate(self) -> Activation[CheckLog]:
         """Makes this the log of the context."""
-        token = _log.set(self)
-        try:
-            yield self
-        finally:
-            _log.reset(token)
+        return Activation(_log, self)
 
     def passed(self, spec: CheckSpec) -> None:
         """The assert held."""

@@ -7,8 +7,8 @@ import secrets
 import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -204,7 +204,11 @@ class EpisodePlay:
 
     def _play(self, attempt: _Attempt) -> None:
         world = self._make_world()
-        with attempt.active():
+        with (
+            attempt.output.activate(),
+            attempt.recorder.activate(),
+            attempt.log.activate(),
+        ):
             try:
                 body = world.set_up()
             except BaseException as exc:  # noqa: BLE001
@@ -225,7 +229,11 @@ class EpisodePlay:
 
     async def _play_async(self, attempt: _Attempt) -> None:
         world = self._make_world()
-        with attempt.active():
+        with (
+            attempt.output.activate(),
+            attempt.recorder.activate(),
+            attempt.log.activate(),
+        ):
             try:
                 body = await world.set_up_async()
             except Exception as exc:  # noqa: BLE001
@@ -323,11 +331,6 @@ class _Attempt:
         self.finished = False
         self.error: BaseException | None = None
         self.harness_fault = False
-
-    @contextmanager
-    def active(self) -> Iterator[None]:
-        with self.output.activate(), self.recorder.activate(), self.log.activate():
-            yield
 
     def freeze(self) -> None:
         """Ends recording: what a tear-down calls is not the agent's doing."""

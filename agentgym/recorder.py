@@ -6,10 +6,10 @@ import json
 import threading
 import time
 from collections import defaultdict
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from agentgym.activation import Activation
 from agentgym.errors import EpisodeStopped, ToolCallLimit, chain, is_infra
 from agentgym.trajectory import (
     MAX_DEPTH,
@@ -23,7 +23,7 @@ from agentgym.trajectory import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 _current: ContextVar[Recorder | None] = ContextVar("agentgym_recorder", default=None)
 
@@ -68,14 +68,9 @@ class Recorder:
         self._requested = 0
         self._turn_begins = False
 
-    @contextmanager
-    def activate(self) -> Iterator[Recorder]:
+    def activate(self) -> Activation[Recorder]:
         """Makes this the current recorder of the context."""
-        token = _current.set(self)
-        try:
-            yield self
-        finally:
-            _current.reset(token)
+        return Activation(_current, self)
 
     def message(self, message: Message) -> None:
         """Adds a message to the conversation."""

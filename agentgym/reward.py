@@ -45,6 +45,8 @@ def compute_reward(results: Sequence[CheckResult], *, finished: bool) -> Reward:
             "always reached, about what a good run looks like"
         )
     counted = tuple(r for r in results if r.judged or not r.spec.conditional)
+    if finished and all(result.status == "passed" for result in counted):
+        return Reward(value=1.0, required_ok=True, counted=counted)
     required_ok = all(
         result.status == "passed"
         for result in (counted if finished else results)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TextIO
 
+from agentgym.activation import Activation
+
 MAX_CHARACTERS = 64_000
 
 _current: ContextVar[EpisodeOutput | None] = ContextVar("agentgym_output", default=None)
@@ -22,14 +24,9 @@ class EpisodeOutput:
         self._parts: list[str] = []
         self._length = 0
 
-    @contextmanager
-    def activate(self) -> Iterator[EpisodeOutput]:
+    def activate(self) -> Activation[EpisodeOutput]:
         """Sends this context's prints and log records here."""
-        token = _current.set(self)
-        try:
-            yield self
-        finally:
-            _current.reset(token)
+        return Activation(_current, self)
 
     def write(self, text: str) -> None:
         """Adds text, up to the limit."""

@@ -11,6 +11,7 @@ import pytest
 from agentgym.episode import Episode
 
 _TYPE = "AgentgymEpisodes"
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=repr, ensure_ascii=True)
 
 
 class EpisodeReport(pytest.TestReport):
@@ -59,9 +60,7 @@ class EpisodeReport(pytest.TestReport):
 
 def dump(episode: Episode) -> str:
     """One line of `episodes.jsonl`."""
-    return json.dumps(
-        episode.to_json(), separators=(",", ":"), default=repr, ensure_ascii=True
-    )
+    return _ENCODER.encode(episode.to_json())
 
 
 @pytest.hookimpl(tryfirst=True)
