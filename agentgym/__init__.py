@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from agentgym.integrations import Agent, tool, wrap
     from agentgym.policy.endpoint import PolicyEndpoint
+    from agentgym.policy.trained import TrainedAgent
     from agentgym.run import CallQuery, Run
     from agentgym.scenarios import Scenario, scenario
     from agentgym.trajectory import ModelCall, Step, ToolCall, Trajectory
@@ -43,6 +44,7 @@ _HOMES = {
     "SimulatorError": "errors",
     "Step": "trajectory",
     "ToolCall": "trajectory",
+    "TrainedAgent": "policy.trained",
     "Trajectory": "trajectory",
     "UsageError": "errors",
     "given": "cases",
@@ -71,6 +73,7 @@ __all__ = [
     "SimulatorError",
     "Step",
     "ToolCall",
+    "TrainedAgent",
     "Trajectory",
     "UsageError",
     "__version__",

@@ -12,6 +12,9 @@ from agentgym.errors import UsageError
 
 Split = Literal["train", "held_out"]
 
+MOST_DRAWN = 256
+"""Examples that are drawn of each split of `given(...)` in a training."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
@@ -116,8 +119,7 @@ def make_cases(
     """
 
     def seed_of(part: str, index: int) -> int:
-        key = f"{seed}/{scenario}/{part}/{index}".encode()
-        return int.from_bytes(hashlib.blake2b(key, digest_size=4).digest(), "big")
+        return _seed(seed, scenario, part, index)
 
     if cases is None or isinstance(cases, int):
         part: Split = split or "held_out"
@@ -130,17 +132,106 @@ def make_cases(
             Case(index=i, seed=seed_of(part, i), split=part, value=v, params=v)
             for i, v in enumerate(drawn)
         ]
-    listed = [
-        Case(index=i, seed=seed_of("listed", i), split=listed_split(i), value=value)
-        for i, value in enumerate(cases)
+    chosen = [
+        case
+        for case in _listed(cases, seed, scenario)
+        if split is None or case.split == split
     ]
-    chosen = [case for case in listed if split is None or case.split == split]
     if not chosen:
         raise UsageError(
             f"{scenario} has no {split} case: list more values, or use another "
             "--agentgym-split"
         )
     return chosen
+
+
+class CaseSource:
+    """The cases of a scenario one by one, as training asks for them.
+
+    Args:
+        cases: See `make_cases`.
+        seed: The seed of the run.
+        scenario: Name of the scenario.
+        only: The one split that the scenario keeps its cases in, if it does.
+    """
+
+    def __init__(
+        self, cases: Cases, *, seed: int, scenario: str, only: Split | None = None
+    ) -> None:
+        self._cases = cases
+        self._seed = seed
+        self._scenario = scenario
+        self._only = only
+        self._values: dict[Split, list[dict[str, Any]]] = {}
+
+    def count(self, split: Split) -> int | None:
+        """How many cases there are; None for as many as are asked for."""
+        if self._only not in (None, split):
+            return 0
+        if self._cases is None or isinstance(self._cases, given):
+            return None
+        if isinstance(self._cases, int):
+            return self._cases
+        return sum(listed_split(i) == split for i in range(len(self._cases)))
+
+    def at(self, split: Split, index: int) -> Case:
+        """The case at this position of the split; the positions go round.
+
+        Raises:
+            UsageError: The split has no cases.
+        """
+        cases = self._cases
+        if self.count(split) == 0:
+            raise UsageError(f"{self._scenario} has no {split} case")
+        if cases is None or isinstance(cases, int):
+            index = index if cases is None else index % cases
+            seed = _seed(self._seed, self._scenario, split, index)
+            return Case(index=index, seed=seed, split=split)
+        if isinstance(cases, given):
+            values = self._drawn(cases, split)
+            index %= len(values)
+            seed = _seed(self._seed, self._scenario, split, index)
+            value = values[index]
+            return Case(index=index, seed=seed, split=split, value=value, params=value)
+        listed = [
+            case
+            for case in _listed(cases, self._seed, self._scenario)
+            if case.split == split
+        ]
+        return listed[index % len(listed)]
+
+    def _drawn(self, cases: given, split: Split) -> list[dict[str, Any]]:
+        """The examples of a split, drawn once; none of them is in the other split."""
+        if split not in self._values:
+            seed = _seed(self._seed, self._scenario, split, 0)
+            drawn = cases.draw(MOST_DRAWN, seed)
+            if split == "train":
+                held_out = {repr(value) for value in self._drawn(cases, "held_out")}
+                drawn = [value for value in drawn if repr(value) not in held_out]
+            if not drawn:
+                raise UsageError(
+                    f"{self._scenario}: given(...) draws so few different cases that "
+                    "all of them are held out: list the cases instead"
+                )
+            self._values[split] = drawn
+        return self._values[split]
+
+
+def _listed(cases: Sequence[Any], seed: int, scenario: str) -> list[Case]:
+    return [
+        Case(
+            index=i,
+            seed=_seed(seed, scenario, "listed", i),
+            split=listed_split(i),
+            value=value,
+        )
+        for i, value in enumerate(cases)
+    ]
+
+
+def _seed(seed: int, scenario: str, part: str, index: int) -> int:
+    key = f"{seed}/{scenario}/{part}/{index}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=4).digest(), "big")
 
 
 def listed_split(index: int) -> Split:

@@ -32,6 +32,8 @@ class Episode:
         output: What was printed and logged.
         policy: The model behind the agent, where it is known.
         tokens: Prompt and completion tokens.
+        phase: What a training played it for: see `agentgym.training.task.Task`.
+        repeat: Number among the episodes of the same case and phase.
     """
 
     id: str
@@ -51,6 +53,8 @@ class Episode:
     output: str = ""
     policy: str | None = None
     tokens: int = 0
+    phase: str | None = None
+    repeat: int = 0
 
     @property
     def counted(self) -> bool:
@@ -78,6 +82,8 @@ class Episode:
             "output": clean(self.output),
             "policy": self.policy,
             "tokens": self.tokens,
+            "phase": self.phase,
+            "repeat": self.repeat,
         }
 
     @classmethod

@@ -84,6 +84,9 @@ class EpisodePlay:
             and is no result of the agent; the caller raises it again.
         first_failure: The first failed check's exception, kept for a debugger.
         started: Monotonic time at which the current attempt began, or None.
+        attempts: Attempts so far.
+        steps: Reward of each step, if the scenario has a `broadcast_rewards` of its
+            own.
     """
 
     def __init__(
@@ -99,8 +102,9 @@ class EpisodePlay:
         control: tuple[type[BaseException], ...] = (),
         policy: str | None = None,
         keep_exceptions: bool = False,
+        id: str | None = None,  # noqa: A002
     ) -> None:
-        self.id = secrets.token_hex(16)
+        self.id = id or secrets.token_hex(16)
         self.scenario = scenario
         self.index = index
         self.case = case
@@ -114,7 +118,8 @@ class EpisodePlay:
         self._control_types = (*control, UsageError, KeyboardInterrupt)
         self._policy = policy
         self._keep_exceptions = keep_exceptions
-        self._attempts = 0
+        self.attempts = 0
+        self.steps: list[float] | None = None
         self._begun = time.time()
         self._begun_monotonic = time.monotonic()
         self._lock = threading.Lock()
@@ -192,7 +197,7 @@ class EpisodePlay:
         )
 
     def _begin(self) -> _Attempt:
-        self._attempts += 1
+        self.attempts += 1
         attempt = _Attempt(
             Recorder(max_tool_calls=self.limits.max_tool_calls),
             CheckLog(keep_exceptions=self._keep_exceptions),
@@ -255,14 +260,14 @@ class EpisodePlay:
     def _retry(self, attempt: _Attempt) -> bool:
         return (
             attempt.outcome() is Outcome.infra_error
-            and self._attempts <= self.limits.infra_retries
+            and self.attempts <= self.limits.infra_retries
             and not self._stop.is_set()
         )
 
     def _backoff(self) -> float:
         # Full jitter keeps the retries of many episodes from arriving together.
         self.started = None
-        longest: float = FIRST_BACKOFF_SECONDS * 2**self._attempts
+        longest: float = FIRST_BACKOFF_SECONDS * 2**self.attempts
         return random.uniform(0.5, 1) * longest  # noqa: S311
 
     def _finish(
@@ -292,7 +297,9 @@ class EpisodePlay:
         reward = 0.0
         if outcome in (Outcome.passed, Outcome.failed):
             reward = compute_reward(results, finished=finished).value
-            reward = broadcast_reward(attempt.scenario, reward, attempt.recorder)
+            self.steps = step_rewards(attempt.scenario, reward, attempt.recorder)
+            if self.steps:
+                reward = sum(self.steps) / len(self.steps)
         if outcome is Outcome.passed and not all(map(_good, results)):
             outcome = Outcome.failed
         trajectory = attempt.recorder.trajectory
@@ -311,7 +318,7 @@ class EpisodePlay:
             ),
             start=self._begun,
             duration=time.monotonic() - self._begun_monotonic,
-            attempts=self._attempts,
+            attempts=self.attempts,
             error=None if error is None else describe(error),
             details=None if error is None or reason is not None else _details(error),
             output=attempt.output.text(),
@@ -354,10 +361,13 @@ class _Attempt:
         return outcome
 
 
-def broadcast_reward(
+def step_rewards(
     scenario: Scenario | None, reward: float, recorder: Recorder
-) -> float:
-    """The episode's reward after the scenario's own `broadcast_rewards`.
+) -> list[float] | None:
+    """What the scenario's own `broadcast_rewards` gives each step.
+
+    Returns:
+        None if it has no such method of its own.
 
     Raises:
         UsageError: The method gave something that is no list of rewards.
@@ -366,7 +376,7 @@ def broadcast_reward(
         scenario is None
         or type(scenario).broadcast_rewards is Scenario.broadcast_rewards
     ):
-        return reward
+        return None
     scenario.reward = reward
     steps = recorder.trajectory.steps
     try:
@@ -384,7 +394,7 @@ def broadcast_reward(
             f"{type(scenario).__name__}.broadcast_rewards() returned {rewards!r}: "
             f"give a list of {len(steps)} numbers in [0, 1], one for each step"
         )
-    return sum(rewards) / len(rewards) if rewards else reward
+    return [float(reward) for reward in rewards]
 
 
 def describe(error: BaseException) -> str:

@@ -25,34 +25,66 @@ def default_concurrency() -> int:
     return min(32, 8 * (os.cpu_count() or 1))
 
 
+def play_all(
+    make_play: Callable[[int], EpisodePlay],
+    count: int,
+    *,
+    concurrency: int,
+    asynchronous: bool = False,
+) -> Iterator[list[Finished]]:
+    """Plays a known number of episodes and yields them, in batches, as they finish.
+
+    An empty batch comes at every tick in which nothing finished.
+    """
+    indices = iter(range(count))
+
+    def take() -> EpisodePlay | None:
+        index = next(indices, None)
+        return None if index is None else make_play(index)
+
+    pool = EpisodePool(
+        take, concurrency=min(concurrency, count), asynchronous=asynchronous
+    )
+    pool.start(count)
+    try:
+        while count:
+            batch = pool.collect()
+            count -= len(batch)
+            yield batch
+    finally:
+        pool.stop()
+
+
 class EpisodePool:
-    """Plays episodes and yields them as they finish.
+    """Plays the episodes that `take` gives; `collect` says which have finished.
 
     The consumer's thread watches the time limits; an episode that is overdue is
     abandoned, and its daemon thread (Python cannot kill one) is replaced.
 
-    Attributes:
-        in_flight: Episodes being played now.
+    Args:
+        take: The next episode, or None when there is none (then call `start` when
+            there is one). It is called in the playing threads, one at a time.
+        concurrency: The most episodes in flight.
+        asynchronous: Whether they are async scenarios.
     """
 
     def __init__(
         self,
-        make_play: Callable[[int], EpisodePlay],
-        count: int,
+        take: Callable[[], EpisodePlay | None],
         *,
         concurrency: int,
         asynchronous: bool = False,
     ) -> None:
-        self._make_play = make_play
-        self._count = count
-        self._concurrency = min(concurrency, count)
+        self._take_next = take
+        self._concurrency = concurrency
         self._asynchronous = asynchronous
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loops: list[asyncio.AbstractEventLoop] = []
         # Bounded: episodes that nobody takes would fill the memory.
-        self._done: Queue[Finished] = Queue(maxsize=max(self._concurrency, 64))
-        self._running: dict[int, EpisodePlay] = {}
+        self._done: Queue[Finished] = Queue(maxsize=max(concurrency, 64))
+        self._running: dict[str, EpisodePlay] = {}
         self._lock = threading.Lock()
-        self._next = 0
+        # Threads or tasks that take episodes.
+        self._players = 0
         self._stopped = False
         self._error: BaseException | None = None
 
@@ -61,35 +93,20 @@ class EpisodePool:
         """Episodes being played now."""
         return len(self._running)
 
-    def __iter__(self) -> Iterator[list[Finished]]:
-        """Yields, in batches, what finished since the last time, until all are done.
+    def start(self, episodes: int = 1) -> None:
+        """Says that `take` has this many episodes more."""
+        with self._lock:
+            more = min(episodes, self._concurrency - self._players)
+            self._players += more
+        for _ in range(more):
+            self._start_player()
 
-        An empty batch comes at every tick in which nothing finished.
+    def collect(self) -> list[Finished]:
+        """What finished since the last time; waits a tick for the first.
+
+        Raises:
+            BaseException: What `take` raised.
         """
-        left = self._count
-        for _ in range(1 if self._asynchronous else self._concurrency):
-            self._start_thread()
-        try:
-            while left:
-                batch = self._collect()
-                left -= len(batch)
-                yield batch
-        finally:
-            self.stop()
-
-    def stop(self) -> None:
-        """Starts no further episode and abandons those in flight."""
-        self._stopped = True
-        for play in list(self._running.values()):
-            play.abandon(EpisodeStopped("the run was stopped"))
-        # Threads that wait for a place in the queue can end.
-        with contextlib.suppress(Empty):
-            while True:
-                self._done.get_nowait()
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._cancel_tasks)
-
-    def _collect(self) -> list[Finished]:
         batch: list[Finished] = []
         try:
             batch.append(self._done.get(timeout=TICK_SECONDS))
@@ -109,55 +126,87 @@ class EpisodePool:
             if episode is None:
                 continue
             with self._lock:
-                self._running.pop(play.index, None)
+                self._running.pop(play.id, None)
             batch.append((play, episode))
-            if not self._asynchronous:
-                self._start_thread()
+            if self._asynchronous:
+                self._start_loop()
+            self._start_player()
         return batch
 
-    def _start_thread(self) -> None:
-        work = self._work_all_async if self._asynchronous else self._work
+    def stop(self) -> None:
+        """Starts no further episode and abandons those in flight."""
+        self._stopped = True
+        for play in list(self._running.values()):
+            play.abandon(EpisodeStopped("the run was stopped"))
+        # Threads that wait for a place in the queue can end.
+        with contextlib.suppress(Empty):
+            while True:
+                self._done.get_nowait()
+        for loop in self._loops:
+            with contextlib.suppress(RuntimeError):  # it is closed
+                loop.call_soon_threadsafe(_cancel_tasks)
+
+    def _start_player(self) -> None:
+        if not self._asynchronous:
+            threading.Thread(
+                target=self._play, name="agentgym-episodes", daemon=True
+            ).start()
+            return
+        if not self._loops:
+            self._start_loop()
+        loop = self._loops[-1]
+        asyncio.run_coroutine_threadsafe(self._play_async(), loop)
+
+    def _start_loop(self) -> None:
+        """Starts an event loop in a thread; the one before, if any, is blocked."""
+        begun: Queue[asyncio.AbstractEventLoop] = Queue()
+
+        async def run() -> None:
+            begun.put(asyncio.get_running_loop())
+            await asyncio.Event().wait()
+
+        def work() -> None:
+            # `stop` cancels all tasks.
+            with contextlib.suppress(asyncio.CancelledError):
+                asyncio.run(run())
+
         threading.Thread(target=work, name="agentgym-episodes", daemon=True).start()
+        self._loops.append(begun.get())
 
     def _take(self) -> EpisodePlay | None:
         with self._lock:
-            if self._stopped or self._next >= self._count:
+            if self._stopped:
                 return None
             try:
-                play = self._make_play(self._next)
-            except BaseException as exc:  # noqa: BLE001 - raised again by `_collect`
+                play = self._take_next()
+            except BaseException as exc:  # noqa: BLE001 - raised again by `collect`
                 self._stopped, self._error = True, exc
                 return None
-            self._running[self._next] = play
-            self._next += 1
+            if play is None:
+                self._players -= 1
+            else:
+                self._running[play.id] = play
             return play
 
-    def _work(self) -> None:
+    def _play(self) -> None:
         while (play := self._take()) is not None:
             if not self._hand_over(play, play.run()):
                 return
 
-    def _work_all_async(self) -> None:
-        async def work() -> None:
-            while (play := self._take()) is not None:
-                self._hand_over(play, await play.run_async())
-
-        async def work_all() -> None:
-            self._loop = asyncio.get_running_loop()
-            await asyncio.gather(*(work() for _ in range(self._concurrency)))
-
-        # `stop` cancels all tasks.
-        with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(work_all())
-
-    def _cancel_tasks(self) -> None:
-        for task in asyncio.all_tasks():
-            task.cancel()
+    async def _play_async(self) -> None:
+        while (play := self._take()) is not None:
+            if not self._hand_over(play, await play.run_async()):
+                return
 
     def _hand_over(self, play: EpisodePlay, episode: Episode | None) -> bool:
         """Gives a result to the consumer; False when the play was abandoned."""
         with self._lock:
-            mine = self._running.pop(play.index, None) is play
+            mine = self._running.pop(play.id, None) is play
         if mine:
             self._done.put((play, episode))
         return mine
+
+
+def _cancel_tasks() -> None:
+    for task in asyncio.all_tasks():
+        task.cancel()

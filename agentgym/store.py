@@ -28,6 +28,10 @@ class RunStore:
     A folder that cannot be written or a full disk never stops a run: the store then
     closes, and `warning` says so.
 
+    Args:
+        root: The project's folder.
+        resume: Folder of an earlier run to go on with.
+
     Attributes:
         id: UTC time and a few random digits.
         folder: The run's folder.
@@ -35,16 +39,17 @@ class RunStore:
         warning: One sentence if something could not be stored.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.id = (
-            f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
-        )
-        self.folder = root / ".agentgym" / "runs" / self.id
+    def __init__(self, root: Path, resume: Path | None = None) -> None:
+        now = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+        self.id = now if resume is None else resume.name
+        self.folder = resume or root / ".agentgym" / "runs" / self.id
         self.stored = 0
         self.warning: str | None = None
         self._file: int | None = None
         try:
-            self.folder.mkdir(parents=True)
+            self.folder.mkdir(parents=True, exist_ok=resume is not None)
+            if resume is not None:
+                drop_cut_line(self.episodes_path)
             ignore = root / ".agentgym" / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
@@ -112,6 +117,17 @@ class RunStore:
             f"{what} stored in {self.folder}: {exc.strerror or exc}; the report is "
             f"complete all the same; {advice}"
         )
+
+
+def drop_cut_line(path: Path) -> None:
+    """Removes the half line that a killed run may have left at the end of a file.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    with suppress(FileNotFoundError), path.open("r+b") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

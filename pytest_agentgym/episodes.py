@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from _pytest.outcomes import Exit, Skipped, XFailed
 
 from agentgym.cases import Case, make_cases
-from agentgym.episode import Episode
-from agentgym.errors import Outcome, UsageError
+from agentgym.errors import UsageError
 from agentgym.play import EpisodePlay, Limits
-from agentgym.pool import EpisodePool, Finished, default_concurrency
-from agentgym.reliability import attrition_exceeded
+from agentgym.pool import Finished, default_concurrency, play_all
 from agentgym.scenarios import split_to_play
 from pytest_agentgym.capture import EpisodeOutput, split_output
 from pytest_agentgym.collection import ScenarioFailed, ScenarioItem
@@ -22,6 +18,7 @@ from pytest_agentgym.isolation import FixtureWorld
 from pytest_agentgym.policy import POLICY
 from pytest_agentgym.reports import EpisodeReport
 from pytest_agentgym.run import RUN
+from pytest_agentgym.tally import Tally
 from pytest_agentgym.warning_filters import errors_as_warnings
 
 _CONTROL = (Skipped, XFailed, Exit)
@@ -52,18 +49,18 @@ def play_scenario(item: ScenarioItem) -> None:
     plays = _Plays(item, _cases(item, count), policy.spec if policy else None)
     debugging = item.config.getoption("usepdb") or item.config.getoption("trace")
     capture = item.config.getoption("capture") != "no" and not item.one_at_a_time
-    tally = _Tally(item)
+    results = _Results(item)
     with split_output(capture and not debugging), errors_as_warnings():
         batches = plays.one_by_one(count) if debugging else plays.many(count)
         for batch in batches:
             run.check_stop()
-            tally.add(batch)
+            results.add(batch)
             for play, _ in batch:
                 if play.control is not None:
                     raise play.control
                 if debugging and play.first_failure is not None:
                     raise play.first_failure
-    tally.judge()
+    results.judge()
 
 
 class _Plays:
@@ -76,23 +73,17 @@ class _Plays:
         self.item = item
         self.cases = cases
         self.policy = policy
-        self.limits = Limits(
-            timeout=item.settings.timeout or options.timeout,
-            max_tool_calls=options.max_tool_calls,
-            infra_retries=options.infra_retries,
-        )
+        self.limits = item.config.stash[RUN].limits_of(item)
         self.concurrency = options.concurrency or default_concurrency()
         self._started = item.ihook.pytest_agentgym_episode_started
 
     def many(self, count: int) -> Iterator[list[Finished]]:
         """Plays them concurrently."""
-        return iter(
-            EpisodePool(
-                self.make,
-                count,
-                concurrency=1 if self.item.one_at_a_time else self.concurrency,
-                asynchronous=self.item.asynchronous,
-            )
+        return play_all(
+            self.make,
+            count,
+            concurrency=1 if self.item.one_at_a_time else self.concurrency,
+            asynchronous=self.item.asynchronous,
         )
 
     def one_by_one(self, count: int) -> Iterator[list[Finished]]:
@@ -125,15 +116,13 @@ class _Plays:
         )
 
 
-class _Tally:
-    """Counts the item's outcomes, sends the episodes on, judges the item."""
+class _Results:
+    """Sends an item's episodes on, and judges the item."""
 
     def __init__(self, item: ScenarioItem) -> None:
         self.item = item
         self.run = item.config.stash[RUN]
-        self.outcomes: Counter[Outcome] = Counter()
-        self.failed_checks: Counter[str] = Counter()
-        self.first_error: dict[Outcome, str] = {}
+        self.tally = Tally()
         self._rewarded = item.ihook.pytest_agentgym_reward_computed
 
     def add(self, batch: list[Finished]) -> None:
@@ -143,54 +132,16 @@ class _Tally:
             return
         for episode in episodes:
             self._rewarded(item=self.item, episode=episode)
-            self._count(episode)
+            self.tally.add(episode)
         report = EpisodeReport.of(self.item, episodes, self.run.planned)
         self.item.ihook.pytest_runtest_logreport(report=report)
 
-    def _count(self, episode: Episode) -> None:
-        self.outcomes[episode.outcome] += 1
-        if episode.error:
-            self.first_error.setdefault(episode.outcome, episode.error)
-        if episode.outcome is not Outcome.failed:
-            return
-        for check in episode.checks:
-            if check["status"] in ("failed", "errored"):
-                name = Path(check["file"]).name
-                self.failed_checks[f"{name}:{check['line']}: {check['text']}"] += 1
-
     def judge(self) -> None:
         """Passes or fails the item on its own threshold."""
-        passed = self.outcomes[Outcome.passed]
-        counted = passed + self.outcomes[Outcome.failed]
-        total = sum(self.outcomes.values())
-        threshold = self.run.threshold_of(self.item)
-        if counted:
-            self.item.user_properties.append(
-                ("agentgym_reliability", round(passed / counted, 4))
-            )
-        self.item.user_properties.append(("agentgym_episodes", total))
-        if attrition_exceeded(counted, total):
-            lost = [
-                f"{self.outcomes[outcome]} {outcome}: {error}"
-                for outcome, error in self.first_error.items()
-                if outcome is not Outcome.failed
-            ]
-            raise ScenarioFailed(
-                f"cannot judge: {total - counted} of {total} episodes do not count\n"
-                + "\n".join(lost)
-            )
-        if passed / counted < threshold:
-            raise ScenarioFailed(
-                f"reliability {passed / counted:.1%} ({passed} of {counted} episodes "
-                f"passed) is below {threshold:.1%}" + self._reasons()
-            )
-
-    def _reasons(self) -> str:
-        lines = [f"{n:>5} x {text}" for text, n in self.failed_checks.most_common(5)]
-        error = self.first_error.get(Outcome.failed)
-        if error is not None:
-            lines.append(f"  first error: {error}")
-        return "".join("\n" + line[:300] for line in lines)
+        self.item.user_properties.extend(self.tally.properties)
+        failure = self.tally.failure(self.run.threshold_of(self.item))
+        if failure is not None:
+            raise ScenarioFailed(failure)
 
 
 def _cases(item: ScenarioItem, count: int) -> list[Case]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agentgym.errors import UsageError
+from agentgym.integrations.shipped import NEEDS_LANGCHAIN, create_langchain_agent
 from pytest_agentgym.isolation import EpisodeRequest
-from pytest_agentgym.shipped_agent import NEEDS_LANGCHAIN, create_langchain_agent
 
 if TYPE_CHECKING:
     import httpx
@@ -36,6 +36,9 @@ def policy(request: pytest.FixtureRequest) -> PolicyEndpoint:
     """Where the agent reaches its model: `base_url`, `api_key`, `model`."""
     from pytest_agentgym.policy import POLICY
 
+    own = getattr(request, "policy", None)
+    if own is not None:
+        return own  # type: ignore[no-any-return]
     return request.config.stash[POLICY].endpoint()
 
 

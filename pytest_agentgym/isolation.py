@@ -23,6 +23,7 @@ from agentgym.scenarios import Scenario
 from pytest_agentgym.folders import TMP_PATH, episode_folder
 
 if TYPE_CHECKING:
+    from agentgym.policy.endpoint import PolicyEndpoint
     from pytest_agentgym.collection import ScenarioItem
 
 PROCESS_WIDE = frozenset(
@@ -50,6 +51,7 @@ class EpisodeRequest:
     Attributes:
         case: The case of this episode.
         episode: Index of this episode in its scenario.
+        policy: The episode's own policy endpoint; None if the run's is meant.
     """
 
     scope = "function"
@@ -72,6 +74,7 @@ class EpisodeRequest:
         self.instance = world.instance
         self.case = world.case
         self.episode = world.index
+        self.policy = world.policy
         callspec = getattr(item, "callspec", None)
         if callspec is not None and fixturename in callspec.params:
             self.param = callspec.params[fixturename]
@@ -100,12 +103,26 @@ class EpisodeRequest:
 
 
 class FixtureWorld:
-    """World of one episode: see `agentgym.play.World`."""
+    """World of one episode: see `agentgym.play.World`.
 
-    def __init__(self, item: ScenarioItem, index: int, case: Case) -> None:
+    Args:
+        item: The scenario.
+        index: Number of the episode.
+        case: Its case.
+        policy: Where this episode's agent finds its model, if not where all do.
+    """
+
+    def __init__(
+        self,
+        item: ScenarioItem,
+        index: int,
+        case: Case,
+        policy: PolicyEndpoint | None = None,
+    ) -> None:
         self.item = item
         self.index = index
         self.case = case
+        self.policy = policy
         self.scenario: Scenario | None = None
         self.instance: Any = None
         self.finalizers: list[Callable[[], object]] = []

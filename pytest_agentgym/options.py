@@ -9,6 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from agentgym.cases import Split
+    from pytest_agentgym.train_options import TrainOptions
 
 DEFAULT_THRESHOLD = 0.95
 DEFAULT_TIMEOUT = 300.0
@@ -30,6 +31,7 @@ class Options:
     threshold: float
     policy: str
     json_path: str | None
+    train: TrainOptions | None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -85,6 +87,34 @@ def add_options(parser: pytest.Parser) -> None:
         "Hugging Face model, or the URL of an OpenAI-compatible endpoint, URL#MODEL",
     )
     option("-json", "PATH", "write the summary there, too")
+    group.addoption(
+        "--train",
+        action="store_true",
+        default=False,
+        dest="agentgym_train",
+        help="with --agentgym: improve the policy on the scenarios' train cases, "
+        "measure before and after, and save a trained agent",
+    )
+    option("-target", "SHARE", "--train: reliability to reach (default: 0.95)")
+    option("-updates", "N", "--train: the most policy updates (default: 100)")
+    option("-budget", "DURATION", "--train: the most time, as 20m or 1h (default: 20m)")
+    option(
+        "-save", "NAME", "--train: the agent's name (default: the scenarios' folder)"
+    )
+    option(
+        "-resume",
+        "RUN",
+        "--train: go on with a training that ended early (default: the latest)",
+        nargs="?",
+        const="latest",
+    )
+    option("-train-config", "FILE", "--train: JSON file with fields of TrainingConfig")
+    option(
+        "-components",
+        "LIST",
+        "--train: what is trained, of tool_selection, parameter_selection and "
+        "output_generation, separated by commas (default: the scenarios' own)",
+    )
 
 
 def read_options(config: pytest.Config) -> Options:
@@ -108,6 +138,8 @@ def read_options(config: pytest.Config) -> Options:
             raise pytest.UsageError(f"--agentgym-{name} {text}: give {wanted} {limits}")
         return value
 
+    from pytest_agentgym.train_options import read_train_options
+
     split = config.getoption("agentgym_split")
     if split is not None:
         split = split.replace("-", "_")
@@ -126,4 +158,5 @@ def read_options(config: pytest.Config) -> Options:
         threshold=number("threshold", float, 0, 1, DEFAULT_THRESHOLD),
         policy=config.getoption("agentgym_policy") or "embedded",
         json_path=config.getoption("agentgym_json"),
+        train=read_train_options(config),
     )

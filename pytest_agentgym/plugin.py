@@ -26,6 +26,11 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the parts of the plugin that this run needs."""
     if not config.getoption("agentgym"):
+        if config.getoption("agentgym_train"):
+            raise pytest.UsageError(
+                "--train trains the agent of agentgym's scenarios: write pytest "
+                "--agentgym --train"
+            )
         from pytest_agentgym.not_run import NotRun
 
         config.pluginmanager.register(NotRun(), "agentgym-not-run")
@@ -56,5 +61,9 @@ def _start(config: pytest.Config) -> None:
         register(module, module.__name__)
     soft_assert.install(config)
     config.add_cleanup(soft_assert.uninstall)
-    if worker is None:
+    if run.options.train is not None:
+        from pytest_agentgym.training import register_training
+
+        register_training(config, run)
+    elif worker is None:
         register(Reporter(config), "agentgym-reporter")

@@ -21,15 +21,22 @@ class RunPolicy:
         folder: Folder that all processes of the run share.
         main_pid: The main process; the server ends with it.
         say: Shows a line while the server starts.
+        root: The project, whose trained agents can be named.
     """
 
     def __init__(
-        self, spec: str, folder: Path, main_pid: int, say: Callable[[str], None]
+        self,
+        spec: str,
+        folder: Path,
+        main_pid: int,
+        say: Callable[[str], None],
+        root: Path | None = None,
     ) -> None:
         self.spec = spec
         self._folder = folder
         self._main_pid = main_pid
         self._say = say
+        self._root = root
         self._lock = threading.Lock()
         self._endpoint: PolicyEndpoint | None = None
 
@@ -48,11 +55,17 @@ class RunPolicy:
         from agentgym.policy import Remote, resolve
         from agentgym.policy.process import shared
 
-        resolved = resolve(self.spec)
+        resolved = resolve(self.spec, root=self._root)
         if isinstance(resolved, Remote):
             return resolved.endpoint
         self._say(f"agentgym: loading the policy {self.spec}")
-        return shared(resolved.path, self._folder, exit_with=self._main_pid)
+        return shared(
+            resolved.path,
+            self._folder,
+            adapter=resolved.adapter,
+            exit_with=self._main_pid,
+            name=resolved.name,
+        )
 
 
 POLICY = pytest.StashKey[RunPolicy]()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from agentgym.errors import UsageError
+from agentgym.play import Limits
 from pytest_agentgym.collection import ScenarioFailed, ScenarioItem
 from pytest_agentgym.options import Options, read_options
 from pytest_agentgym.policy import POLICY, RunPolicy
@@ -33,7 +34,7 @@ class Run:
         self.folder = folder
         self.planned = 0
         config.stash[POLICY] = RunPolicy(
-            self.options.policy, folder, main_pid, _speaker(config)
+            self.options.policy, folder, main_pid, _speaker(config), config.rootpath
         )
 
     def episodes_of(self, item: ScenarioItem) -> int:
@@ -44,6 +45,14 @@ class Run:
         """The reliability that the scenario must reach."""
         own = item.settings.threshold
         return self.options.threshold if own is None else own
+
+    def limits_of(self, item: ScenarioItem) -> Limits:
+        """What one episode of the scenario may use up."""
+        return Limits(
+            timeout=item.settings.timeout or self.options.timeout,
+            max_tool_calls=self.options.max_tool_calls,
+            infra_retries=self.options.infra_retries,
+        )
 
     def check_stop(self) -> None:
         """Stops this worker when the main process was interrupted.

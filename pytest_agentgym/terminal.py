@@ -66,10 +66,14 @@ class Reporter:
             self.summary.run_id = self.store.id
         self._planned = report.planned
         self.store.append(report.lines)
+        self._count(report)
         finished = self.config.hook.pytest_agentgym_episode_finished
         for episode in report.episodes:
-            self.summary.add(episode)
             finished(episode=episode)
+
+    def _count(self, report: EpisodeReport) -> None:
+        for episode in report.episodes:
+            self.summary.add(episode)
         self._show_progress([episode.outcome for episode in report.episodes])
 
     def _show_progress(self, outcomes: list[Outcome]) -> None:
@@ -124,7 +128,7 @@ class Reporter:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Writes the summary and decides the exit code."""
-        data = self.summary.to_json()
+        data = self._to_json()
         if self.store is not None:
             self.store.write_summary(data)
             if self.store.warning is not None:
@@ -138,9 +142,13 @@ class Reporter:
         if self.usage_errors:
             session.exitstatus = EXIT_USAGE
         elif self.summary.scenarios:
-            code = self.summary.exit_code
+            code = data["exit_code"]
             # An ordinary test that failed beside reliable scenarios still counts.
             session.exitstatus = code or session.exitstatus
+
+    def _to_json(self) -> dict[str, Any]:
+        """The content of `summary.json`."""
+        return self.summary.to_json()
 
     def _write_json(self, path: Path, data: dict[str, Any]) -> None:
         path = self.config.invocation_params.dir / path
@@ -169,13 +177,17 @@ class Reporter:
         extra = self.config.hook.pytest_agentgym_report_section(summary=self.summary)
         for text in itertools.chain.from_iterable(extra):
             writer.write_line(text)
-        writer.section("verdict", "-")
-        for line in terminal.verdict(self.summary, width):
+        for line in self._verdict(width):
             _write(writer, line)
         for text in dict.fromkeys(self.usage_errors + self.summary.warnings):
             writer.write_line(text, yellow=True)
         if self.store is not None and self.store.warning is None:
             writer.write_line(f"stored in {_relative(self.store.folder)}")
+
+    def _verdict(self, width: int) -> Iterator[terminal.Line]:
+        """The last section."""
+        yield terminal.Heading("verdict")
+        yield from terminal.verdict(self.summary, width)
 
     def _terminal(self) -> Any:
         return self.config.pluginmanager.get_plugin("terminalreporter")

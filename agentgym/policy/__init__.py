@@ -14,9 +14,17 @@ __all__ = ["Local", "PolicyEndpoint", "Remote", "embedded_path", "resolve"]
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A model folder, to be served by a process of our own."""
+    """A model folder, to be served by a process of our own.
+
+    Attributes:
+        path: The folder.
+        adapter: Folder of a LoRA adapter that belongs to it.
+        name: Name of the model in the API; the folder's name if empty.
+    """
 
     path: Path
+    adapter: Path | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +39,21 @@ def embedded_path() -> Path:
     return Path(__file__).parent / "embedded"
 
 
-def resolve(spec: str, *, api_key: str = "agentgym") -> Local | Remote:
+def resolve(
+    spec: str, *, api_key: str = "agentgym", root: Path | None = None
+) -> Local | Remote:
     """Say what a policy option means.
 
     Args:
-        spec: "embedded", a model folder, or the URL of an OpenAI-compatible API, with
-            ``#model`` behind it unless the server's first model is meant.
+        spec: "embedded", a model folder, a trained agent's name or folder, or the URL
+            of an OpenAI-compatible API, with ``#model`` behind it unless the server's
+            first model is meant.
         api_key: Sent to a remote server.
+        root: Trained agents are also looked for in this project.
 
     Raises:
-        UsageError: The folder does not exist or the server does not answer.
+        UsageError: The folder does not exist, the trained agent cannot be used, or the
+            server does not answer.
     """
     if spec == "embedded":
         if not (embedded_path() / "config.json").is_file():
@@ -60,10 +73,18 @@ def resolve(spec: str, *, api_key: str = "agentgym") -> Local | Remote:
             )
         )
     path = Path(spec).expanduser()
+    # An agent often has the name of its scenarios' folder: only a model comes first.
+    if not (path / "config.json").is_file():
+        from agentgym.policy.trained import TrainedAgent, is_agent
+
+        for place in (None, root):
+            if is_agent(spec, place):
+                agent = TrainedAgent.load(spec, place)
+                return Local(agent.base, agent.adapter, str(agent))
     if not path.exists():
         raise UsageError(
             f"policy {spec!r} is neither an existing folder nor an http(s) URL "
-            'nor "embedded"'
+            'nor "embedded" nor a trained agent'
         )
     return Local(path)
 

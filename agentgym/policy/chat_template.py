@@ -62,8 +62,16 @@ class ChatTemplate:
         messages: Sequence[Message],
         tools: Sequence[Mapping[str, Any]] | None = None,
         tool_choice: str | Mapping[str, Any] | None = None,
+        *,
+        salt: str = "",
     ) -> Prompt:
         """Turn a request into the tokens that the reply follows.
+
+        Args:
+            messages: The conversation so far.
+            tools: OpenAI's descriptions of the tools.
+            tool_choice: OpenAI's field of this name.
+            salt: Only replies remembered with the same salt are continued.
 
         Raises:
             PromptError: A message, a tool or the choice makes no sense.
@@ -74,7 +82,7 @@ class ChatTemplate:
         forced_names = _forced_names(tools, tool_choice)
         if tool_choice == "none" or not tools:
             tools = None
-        digests = _digests(shown, tools)
+        digests = _digests(shown, tools, salt)
         ids = self._continue(shown, tools, digests)
         if ids is None:
             ids = self._encode(self._render(shown, tools, generation=True))
@@ -313,11 +321,11 @@ def _normal_call(index: int, call: Any) -> dict[str, Any]:
 
 
 def _digests(
-    messages: list[Message], tools: Sequence[Mapping[str, Any]] | None
+    messages: list[Message], tools: Sequence[Mapping[str, Any]] | None, salt: str
 ) -> list[bytes]:
     """A digest of the conversation up to and with each message."""
     digest = hashlib.blake2b(
-        json.dumps(tools, sort_keys=True).encode(), digest_size=16
+        json.dumps([salt, tools], sort_keys=True).encode(), digest_size=16
     ).digest()
     digests = []
     for message in messages:

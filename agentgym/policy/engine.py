@@ -1,15 +1,23 @@
-"""Continuous batching: requests join and leave the running batch between steps."""
+"""Continuous batching: requests join and leave the running batch between steps.
+
+One adapter is in the model's weights at a time. A request for another one waits until
+all before it are answered; then the weights are switched. Requests are admitted in the
+order they came, so none waits for ever.
+"""
 
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from agentgym.errors import UsageError
+from agentgym.policy.adapter import AdaptedWeights, Adapter, read_adapter
 from agentgym.policy.kv_cache import SharedPrefixCache
 from agentgym.policy.loading import LoadedPolicy
 from agentgym.policy.plain_cache import PlainCache, agrees
@@ -31,8 +39,15 @@ class RowCache(Protocol):
     def release(self, row: Row, *, keep: bool = True) -> None:
         """Take a row out of the batch."""
 
+    def clear(self) -> None:
+        """Forget everything computed; no row may be in the batch."""
+
     def forward(self, counts: list[int]) -> Tensor:
         """Run the next tokens of each row; return the logits after the last."""
+
+
+class UnknownAdapterError(LookupError):
+    """No adapter of this name is loaded."""
 
 
 @dataclass(eq=False, slots=True)
@@ -41,6 +56,8 @@ class Generation:
 
     prompt: Sequence[int]
     params: SamplingParams
+    adapter: str | None = None
+    """Name of a loaded adapter; None: the weights that the engine started with."""
     on_step: Callable[["Generation"], None] | None = None
     """Called in the engine's thread after each token."""
     on_done: Callable[["Generation"], None] | None = None
@@ -55,12 +72,20 @@ class Generation:
     cached_tokens: int = 0
     error: BaseException | None = None
     cancelled: bool = False
+    _adapter: Adapter | None = None
     _row: Row | None = None
     _dice: Dice | None = None
 
     def cancel(self) -> None:
         """Stop at the next step; harmless when already finished."""
         self.cancelled = True
+
+
+@dataclass(eq=False, slots=True)
+class _Unload:
+    """Waits among the requests until those before it are answered."""
+
+    done: "Future[None]" = field(default_factory=Future)
 
 
 class Engine:
@@ -73,6 +98,7 @@ class Engine:
         max_rows: int = 64,
         step_tokens: int = 1024,
         threads: int | None = None,
+        adapter: str | Path | None = None,
     ) -> None:
         """Prepare the model for sampling and start the thread.
 
@@ -83,6 +109,10 @@ class Engine:
                 does not hold up the requests that are being answered.
             threads: Threads of torch; by default 1 for a small model, whose products
                 are too small to share, and all cores but one for others.
+            adapter: Folder of an adapter for the requests that name none.
+
+        Raises:
+            UsageError: The adapter does not fit the model.
         """
         self.policy = policy
         self._max_rows = max_rows
@@ -91,6 +121,9 @@ class Engine:
         self._threads = threads or (
             1 if size < 30_000_000 else max(1, torch.get_num_threads() - 1)
         )
+        self._weights = AdaptedWeights(policy.model, name=policy.name)
+        self._adapters: dict[str, Adapter] = {}
+        self._default = None if adapter is None else self._read(adapter)
         self._cache = self._make_cache()
         self._forbidden: Tensor | None = None
         if policy.forbidden_ids:
@@ -98,8 +131,9 @@ class Engine:
             forbidden_V[sorted(policy.forbidden_ids)] = True
             self._forbidden = forbidden_V.to(policy.model.device)
         self._running: dict[Row, Generation] = {}
-        self._waiting: deque[Generation] = deque()
-        self._inbox: deque[Generation] = deque()
+        self._waiting: deque[Generation | _Unload] = deque()
+        self._inbox: deque[Generation | _Unload] = deque()
+        self._door = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(
@@ -108,27 +142,72 @@ class Engine:
         self._thread.start()
 
     def submit(self, generation: Generation) -> Generation:
-        """Queue a request; returns at once."""
+        """Queue a request; returns at once.
+
+        Raises:
+            UnknownAdapterError: Its adapter is not loaded.
+        """
         if self._stopping:
             raise RuntimeError("the engine is closed")
-        self._inbox.append(generation)
+        with self._door:
+            # From here on it has its adapter, whatever becomes of the name.
+            generation._adapter = self._find(generation.adapter)
+            self._inbox.append(generation)
         self._wake.set()
         return generation
 
+    def load_adapter(self, name: str, folder: str | Path) -> None:
+        """Make an adapter's folder known by a name, in the place of an older one.
+
+        Raises:
+            UsageError: It is no LoRA adapter for this model, or the name is no good.
+        """
+        if not name or name == self.policy.name:
+            raise UsageError(f"{name!r} cannot be an adapter's name: choose another")
+        self._adapters[name] = self._read(folder)
+
+    def unload_adapter(self, name: str) -> "Future[None]":
+        """Forget an adapter: at once for new requests, those queued still run.
+
+        Returns:
+            Done when they are answered and its weights are gone.
+
+        Raises:
+            UnknownAdapterError: It is not loaded.
+        """
+        item = _Unload()
+        with self._door:
+            self._find(name)
+            del self._adapters[name]
+            self._inbox.append(item)
+        self._wake.set()
+        return item.done
+
+    @property
+    def adapters(self) -> dict[str, Path]:
+        """Names and folders of the loaded adapters."""
+        return {name: adapter.path for name, adapter in [*self._adapters.items()]}
+
     def generate(
-        self, prompt: Sequence[int], params: SamplingParams | None = None
+        self,
+        prompt: Sequence[int],
+        params: SamplingParams | None = None,
+        adapter: str | None = None,
     ) -> Generation:
         """Sample one reply and wait for it."""
-        return self.generate_all([prompt], params)[0]
+        return self.generate_all([prompt], params, adapter)[0]
 
     def generate_all(
-        self, prompts: Sequence[Sequence[int]], params: SamplingParams | None = None
+        self,
+        prompts: Sequence[Sequence[int]],
+        params: SamplingParams | None = None,
+        adapter: str | None = None,
     ) -> list[Generation]:
         """Sample a reply to each prompt, all in flight together."""
         params = params or SamplingParams()
         futures: list[Future[Generation]] = [Future() for _ in prompts]
         for prompt, future in zip(prompts, futures, strict=True):
-            self.submit(Generation(prompt, params, on_done=future.set_result))
+            self.submit(Generation(prompt, params, adapter, on_done=future.set_result))
         done = [future.result() for future in futures]
         for generation in done:
             if generation.error is not None:
@@ -163,6 +242,19 @@ class Engine:
             model.set_attn_implementation("sdpa")
         return plain
 
+    def _read(self, folder: str | Path) -> Adapter:
+        adapter = read_adapter(folder)
+        self._weights.check(adapter)
+        return adapter
+
+    def _find(self, name: str | None) -> Adapter | None:
+        if name is None:
+            return self._default
+        found = self._adapters.get(name)
+        if found is None:
+            raise UnknownAdapterError(f"the adapter {name!r} is not loaded")
+        return found
+
     # The engine's thread.
 
     def _run(self) -> None:
@@ -173,8 +265,13 @@ class Engine:
                     self._turn()
                 except Exception as error:  # noqa: BLE001
                     self._fail(error)
-        for generation in [*self._running.values(), *self._waiting, *self._inbox]:
-            self._finish(generation, "cancelled")
+            # Whoever uses the model next finds it as it was.
+            self._weights.use(None)
+        for item in [*self._running.values(), *self._waiting, *self._inbox]:
+            if isinstance(item, _Unload):
+                item.done.set_exception(RuntimeError("the engine is closed"))
+            else:
+                self._finish(item, "cancelled")
 
     def _turn(self) -> None:
         self._wake.clear()
@@ -197,9 +294,16 @@ class Engine:
     def _admit(self) -> None:
         later: deque[Generation] = deque()
         while self._waiting and len(self._running) < self._max_rows:
-            generation = self._waiting.popleft()
-            if generation.cancelled:
-                self._finish(generation, "cancelled")
+            generation = self._waiting[0]
+            if not self._switch_for(generation):
+                break
+            self._waiting.popleft()
+            if isinstance(generation, _Unload):
+                generation.done.set_result(None)
+                continue
+            if generation.cancelled or generation.error is not None:
+                reason = "cancelled" if generation.cancelled else "error"
+                self._finish(generation, reason, generation.error)
                 continue
             row = generation._row or Row(generation.prompt)
             generation._row = row
@@ -210,6 +314,29 @@ class Engine:
             generation._dice = Dice(generation.params.seed)
             self._running[row] = generation
         self._waiting.extendleft(reversed(later))
+
+    def _switch_for(self, first: Generation | _Unload) -> bool:
+        """Get the weights ready for the first in the queue; False: not yet."""
+        active = self._weights.active
+        if isinstance(first, _Unload):
+            known = (self._default, *self._adapters.values())
+            wanted = active if active in known else self._default
+        elif first.cancelled:
+            return True
+        else:
+            wanted = first._adapter
+        if wanted is active:
+            return True
+        if self._running:
+            return False
+        self._cache.clear()
+        try:
+            self._weights.use(wanted)
+        except Exception as error:  # noqa: BLE001
+            # Out of memory, say: the request fails, and the base weights are back.
+            if isinstance(first, Generation):
+                first.error = error
+        return True
 
     def _plan(self) -> list[int]:
         """How many tokens each row runs: prompts share what the step allows."""

@@ -1,5 +1,6 @@
 """Can this folder be an agent's policy? Asked without importing torch."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -48,6 +49,18 @@ def check_template(folder: Path, template: str | None) -> None:
             f"the chat template of the model in {folder} knows no tools: "
             "use a model that can call tools"
         )
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 over a model's weight files: their names and what is in them."""
+    whole = hashlib.sha256()
+    files = {*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")}
+    for file in sorted(files):
+        if not file.name.startswith("adapter_model"):
+            with file.open("rb") as stream:
+                part = hashlib.file_digest(stream, "sha256").hexdigest()
+            whole.update(f"{file.name} {part}\n".encode())
+    return whole.hexdigest()
 
 
 def _read_json(file: Path) -> dict[str, object]:

@@ -204,6 +204,14 @@ class SharedPrefixCache:
         while self._kept_bytes > self._keep_bytes:
             self._forget(next(iter(self._kept.values())))
 
+    def clear(self) -> None:
+        """Forget all keys and values: they are of weights that are no more."""
+        assert not self.rows, "rows are running"
+        self._index.clear()
+        self._kept.clear()
+        self._kept_bytes = 0
+        self._trunks.clear()
+
     def _forget(self, row: Row) -> None:
         if self._kept.pop(id(row), None) is not None and row.kept_L2HSD is not None:
             self._kept_bytes -= row.kept_L2HSD.nbytes

@@ -37,6 +37,10 @@ class PlainCache:
         self.rows.remove(row)
         del self._caches[row]
 
+    def clear(self) -> None:
+        """Nothing is kept of rows that have left."""
+        assert not self.rows, "rows are running"
+
     def forward(self, counts: list[int]) -> Tensor:
         """Run the next ``counts[i]`` tokens of each row; return its last logits."""
         outputs: list[Tensor | None] = []

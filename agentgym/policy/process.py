@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import http.client
 import importlib.util
 import json
 import os
@@ -15,7 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agentgym.errors import UsageError
+from agentgym.errors import InfraError, UsageError
+from agentgym.policy.adapter_folder import check_adapter
 from agentgym.policy.endpoint import PolicyEndpoint
 from agentgym.policy.folder import check_folder
 
@@ -38,20 +40,28 @@ class PolicyProcess:
         cls,
         model: str | Path,
         *,
+        adapter: Path | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
         log: Path | None = None,
         on_wait: Callable[[float], None] | None = None,
         exit_with: int | None = None,
         name: str = "",
+        port: int = 0,
         timeout: float = 600,
     ) -> "PolicyProcess":
         """Start a server for a model folder and wait until it answers.
 
         Args:
             model: Folder of a local Hugging Face model.
+            adapter: Folder of a LoRA adapter that is part of the model from the start.
+            device: "auto", "cpu", "cuda", ...
+            dtype: "auto", "float32", "float16" or "bfloat16".
             log: File that gets the server's output; by default it is dropped.
             on_wait: Called about once a second with the seconds waited.
             exit_with: The server ends with this process; by default this one.
             name: Name of the model in the API.
+            port: Where it listens; 0 for any free port.
             timeout: Seconds after which waiting ends.
 
         Raises:
@@ -59,12 +69,17 @@ class PolicyProcess:
         """
         check_installed()
         check_folder(Path(model).expanduser())
+        if adapter is not None:
+            check_adapter(adapter)
         with tempfile.TemporaryDirectory(prefix="agentgym-") as folder:
             ready = Path(folder, "ready.json")
             output = log or Path(folder, "server.log")
             command = [sys.executable, "-m", "agentgym.policy.server"]
             command += ["--model", str(model), "--ready-file", str(ready)]
             command += ["--exit-with", str(exit_with or os.getpid()), "--name", name]
+            command += ["--port", str(port), "--device", device, "--dtype", dtype]
+            if adapter is not None:
+                command += ["--adapter", str(adapter)]
             with output.open("ab") as stream:
                 process = subprocess.Popen(
                     command,
@@ -78,6 +93,54 @@ class PolicyProcess:
                 _end(process)
                 raise
         return cls(process, _endpoint(found))
+
+    def __enter__(self) -> "PolicyProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Make an adapter's folder known to the server by a name.
+
+        Raises:
+            UsageError: The server refuses it; the message is the server's.
+            InfraError: The server does not answer.
+        """
+        path = str(folder.expanduser().resolve())
+        self._post("load_lora_adapter", {"lora_name": name, "lora_path": path})
+
+    def unload_adapter(self, name: str, *, timeout: float = 600) -> None:
+        """Forget an adapter, when all requests for it so far are answered.
+
+        Raises:
+            UsageError: It is not loaded.
+            InfraError: The server does not answer.
+        """
+        self._post("unload_lora_adapter", {"lora_name": name}, timeout)
+
+    def _post(self, path: str, body: dict[str, str], timeout: float = 600) -> None:
+        url = f"{self.endpoint.base_url}/{path}"
+        request = urllib.request.Request(  # noqa: S310
+            url,
+            json.dumps(body).encode(),
+            {
+                "Authorization": f"Bearer {self.endpoint.api_key}",
+                "Content-Type": "application/json",
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=timeout):  # noqa: S310
+                pass
+        except urllib.error.HTTPError as error:
+            with error:
+                sentence = _sentence(error)
+            raise (UsageError if error.code < 500 else InfraError)(sentence) from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            raise InfraError(
+                f"the policy server does not answer at {url}: {reason}"
+            ) from None
 
     def alive(self) -> bool:
         """Whether the server still runs."""
@@ -97,6 +160,7 @@ def shared(
     folder: Path,
     *,
     exit_with: int,
+    adapter: Path | None = None,
     log: Path | None = None,
     on_wait: Callable[[float], None] | None = None,
     name: str = "",
@@ -117,7 +181,12 @@ def shared(
             if healthy(endpoint):
                 return endpoint
         process = PolicyProcess.start(
-            model, log=log, on_wait=on_wait, exit_with=exit_with, name=name
+            model,
+            adapter=adapter,
+            log=log,
+            on_wait=on_wait,
+            exit_with=exit_with,
+            name=name,
         )
         endpoint = process.endpoint
         known = {
@@ -160,6 +229,14 @@ def _endpoint(found: dict[str, Any]) -> PolicyEndpoint:
         api_key=_API_KEY,
         model=found["model"],
     )
+
+
+def _sentence(error: urllib.error.HTTPError) -> str:
+    """What the server says in OpenAI's shape of errors."""
+    try:
+        return str(json.load(error)["error"]["message"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"the policy server answered {error.code} {error.reason}"
 
 
 def _wait(

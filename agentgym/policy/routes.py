@@ -4,28 +4,42 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from agentgym.errors import UsageError
 from agentgym.policy import wire
 from agentgym.policy.chat_template import ChatTemplate, Prompt, PromptError
-from agentgym.policy.engine import Engine, Generation
+from agentgym.policy.engine import Engine, Generation, UnknownAdapterError
 from agentgym.policy.loading import LoadedPolicy
 from agentgym.policy.tool_calls import OPEN, ParsedReply, parse
-from agentgym.policy.wire import BadRequestError, ChatRequest, CompletionRequest
+from agentgym.policy.wire import (
+    BadRequestError,
+    ChatRequest,
+    CompletionRequest,
+    LoadAdapterRequest,
+    UnloadAdapterRequest,
+)
 
 
 class PolicyServer:
     """The routes of one policy."""
 
-    def __init__(self, policy: LoadedPolicy, *, api_key: str | None = None) -> None:
+    def __init__(
+        self,
+        policy: LoadedPolicy,
+        *,
+        api_key: str | None = None,
+        adapter: Path | None = None,
+    ) -> None:
         self.policy = policy
-        self.engine = Engine(policy)
+        self.engine = Engine(policy, adapter=adapter)
         self.template = ChatTemplate(policy.tokenizer)
         self._api_key = api_key
 
@@ -37,6 +51,16 @@ class PolicyServer:
                     "/v1/chat/completions", self._route(self._chat), methods=["POST"]
                 ),
                 Route("/v1/completions", self._route(self._complete), methods=["POST"]),
+                Route(
+                    "/v1/load_lora_adapter",
+                    self._route(self._load_adapter),
+                    methods=["POST"],
+                ),
+                Route(
+                    "/v1/unload_lora_adapter",
+                    self._route(self._unload_adapter),
+                    methods=["POST"],
+                ),
                 Route("/v1/models", self._route(self._models)),
                 Route("/health", self._health),
             ],
@@ -56,6 +80,8 @@ class PolicyServer:
                 return _error(str(error), error.status, param=error.param)
             except PromptError as error:
                 return _error(str(error), 400)
+            except UnknownAdapterError as error:
+                return _error(str(error), 404, param="model")
 
         return route
 
@@ -74,18 +100,45 @@ class PolicyServer:
             "root": str(self.policy.path),
             "max_model_len": self.policy.context,
         }
-        return _json({"object": "list", "data": [card]})
+        adapters = [
+            card | {"id": name, "root": str(path), "parent": self.policy.name}
+            for name, path in self.engine.adapters.items()
+        ]
+        return _json({"object": "list", "data": [card, *adapters]})
+
+    async def _load_adapter(self, request: Request) -> Response:
+        asked = wire.read_request(LoadAdapterRequest, await request.body())
+        try:
+            await asyncio.to_thread(
+                self.engine.load_adapter, asked.lora_name, asked.lora_path
+            )
+        except UsageError as error:
+            missing = not Path(asked.lora_path).expanduser().exists()
+            raise BadRequestError(str(error), status=404 if missing else 400) from error
+        name = asked.lora_name
+        return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
+
+    async def _unload_adapter(self, request: Request) -> Response:
+        asked = wire.read_request(UnloadAdapterRequest, await request.body())
+        name = asked.lora_name
+        try:
+            await asyncio.wrap_future(self.engine.unload_adapter(name))
+        except RuntimeError as error:
+            raise HTTPException(503, "the policy server is stopping") from error
+        return PlainTextResponse(
+            f"Success: LoRA adapter '{name}' removed successfully."
+        )
 
     async def _complete(self, request: Request) -> Response:
         asked = wire.read_request(CompletionRequest, await request.body())
-        self._check_model(asked.model)
+        adapter = self._adapter(asked.model)
         if asked.stream:
             raise BadRequestError("/v1/completions does not stream: use chat")
         given = asked.prompt
         ids = self.template.encode(given) if isinstance(given, str) else given
         room = self._room(ids)
         params = asked.sampling(room=room, top_logprobs=asked.logprobs or 0)
-        generation = await self._generate(request, Generation(ids, params))
+        generation = await self._generate(request, Generation(ids, params, adapter))
         choice: dict[str, Any] = {
             "index": 0,
             "text": self._text(generation, ""),
@@ -98,8 +151,13 @@ class PolicyServer:
 
     async def _chat(self, request: Request) -> Response:
         asked = wire.read_request(ChatRequest, await request.body())
-        self._check_model(asked.model)
-        prompt = self.template.prompt(asked.messages, asked.tools, asked.tool_choice)
+        adapter = self._adapter(asked.model)
+        prompt = self.template.prompt(
+            asked.messages,
+            asked.tools,
+            asked.tool_choice,
+            salt=asked.rollout_id or "",
+        )
         if asked.max_completion_tokens is not None:
             asked.max_tokens = asked.max_completion_tokens
         if asked.top_logprobs and not asked.logprobs:
@@ -107,7 +165,7 @@ class PolicyServer:
         params = asked.sampling(
             room=self._room(prompt.ids), top_logprobs=asked.top_logprobs or 0
         )
-        generation = Generation(prompt.ids, params)
+        generation = Generation(prompt.ids, params, adapter)
         if asked.stream:
             return StreamingResponse(
                 self._stream(asked, prompt, generation),
@@ -132,7 +190,7 @@ class PolicyServer:
         generation: Generation,
         choice: dict[str, Any],
     ) -> dict[str, Any]:
-        response = wire.envelope(kind, self.policy.name) | {
+        response = wire.envelope(kind, asked.model or self.policy.name) | {
             "choices": [choice],
             "usage": wire.usage(generation),
         }
@@ -141,13 +199,19 @@ class PolicyServer:
             choice["token_ids"] = generation.token_ids
         return response
 
-    def _check_model(self, name: str | None) -> None:
-        if name not in (None, "", self.policy.name):
+    def _adapter(self, name: str | None) -> str | None:
+        """The adapter that a request's `model` means."""
+        if name in (None, "", self.policy.name):
+            return None
+        known = self.engine.adapters
+        if name not in known:
+            names = " or ".join(repr(n) for n in (self.policy.name, *known))
             raise BadRequestError(
-                f"the model {name!r} does not exist here: use {self.policy.name!r}",
+                f"the model {name!r} does not exist here: use {names}",
                 status=404,
                 param="model",
             )
+        return name
 
     def _room(self, ids: list[int]) -> int:
         context = self.policy.context
@@ -217,7 +281,7 @@ class PolicyServer:
                 loop.call_soon_threadsafe(news.set)
 
         generation.on_step = generation.on_done = wake
-        base = wire.envelope("chat.completion.chunk", self.policy.name)
+        base = wire.envelope("chat.completion.chunk", asked.model or self.policy.name)
         sent = tokens = 0
 
         def chunk(delta: dict[str, Any], reason: str | None = None) -> bytes:
@@ -237,7 +301,11 @@ class PolicyServer:
             tokens = len(generation.token_ids)
             return _event(base | {"choices": [choice]})
 
-        self.engine.submit(generation)
+        try:
+            self.engine.submit(generation)
+        except UnknownAdapterError as error:
+            yield _event(wire.error_body(str(error), kind="invalid_request_error"))
+            return
         try:
             first = {"role": "assistant", "content": ""}
             opening = base | {"choices": [{"index": 0, "delta": first}]}

@@ -2,8 +2,9 @@
 
 Usage: ``python -m agentgym.policy.server --model FOLDER``. It speaks vLLM's dialect:
 ``return_token_ids`` puts ``prompt_token_ids`` on the response and ``token_ids`` on the
-choice. Log-probabilities are the model's own, at temperature 1. A reply has at most
-1024 tokens unless ``max_tokens`` says otherwise.
+choice, and LoRA adapters are loaded and unloaded while it runs. Log-probabilities are
+the model's own, at temperature 1. A reply has at most 1024 tokens unless ``max_tokens``
+says otherwise.
 """
 
 import argparse
@@ -94,6 +95,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve a local model over an OpenAI-compatible API.",
     )
     parser.add_argument("--model", required=True, metavar="FOLDER")
+    parser.add_argument(
+        "--adapter",
+        type=Path,
+        metavar="FOLDER",
+        help="LoRA adapter that is part of the model from the start",
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument("--name", default="", help="name of the model in the API")
@@ -118,7 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         listener = _listen(options.host, options.port)
         policy = load(options.model, options.device, options.dtype, name=options.name)
-        server = PolicyServer(policy, api_key=options.api_key)
+        server = PolicyServer(policy, api_key=options.api_key, adapter=options.adapter)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         if options.ready_file:
@@ -148,7 +155,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio turns Nagle's algorithm off, which makes answers wait for 40 ms, only
+    # where the protocol is told.
+    listener = socket.socket(family, proto=socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

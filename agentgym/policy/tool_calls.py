@@ -7,6 +7,7 @@ name can be read stays a call, with the arguments exactly as the model wrote the
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 OPEN = "<tool_call>"
@@ -16,6 +17,8 @@ _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NAME = re.compile(r'"name"\s*:\s*"((?:[^"\\]|\\.)+)"')
 _ARGUMENTS = re.compile(r'"(?:arguments|parameters)"\s*:\s*')
+
+_Members = dict[str, tuple[object, int, int]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,45 +37,72 @@ class ParsedReply:
     tool_calls: tuple[ParsedCall, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundCall:
+    """A call, or a failed attempt at one, and where in the text it stands.
+
+    Attributes:
+        start: Where its opening marker begins.
+        end: Behind its closing marker, or where it ends without one.
+        arguments: From where to where its arguments stand, if it has any. Ones that
+            never close go up to the call's end, blank space included.
+        call: What is called; None if no name can be read.
+    """
+
+    start: int
+    end: int
+    arguments: tuple[int, int] | None
+    call: ParsedCall | None
+
+
 def parse(text: str) -> ParsedReply:
     """Split assistant text into content and tool calls; never raises."""
-    if OPEN not in text:
-        return ParsedReply(content=text.strip() or None)
     said: list[str] = []
     calls: list[ParsedCall] = []
     position = 0
-    while (start := text.find(OPEN, position)) >= 0:
-        said.append(text[position:start])
-        call, position = _read_call(text, start + len(OPEN))
-        if call is None:
-            said.append(text[start:position])
-        else:
-            calls.append(call)
+    for found in find_calls(text):
+        if found.call is not None:
+            said.append(text[position : found.start])
+            calls.append(found.call)
+            position = found.end
     said.append(text[position:])
     content = "".join(said).strip()
     return ParsedReply(content=content or None, tool_calls=tuple(calls))
 
 
-def _read_call(text: str, start: int) -> tuple[ParsedCall | None, int]:
-    """Read the call whose body begins at ``start``; also return where it ends."""
-    well_formed = _read_object(text, _SPACE.match(text, start).end())  # type: ignore[union-attr]
+def find_calls(text: str) -> Iterator[FoundCall]:
+    """Every place where a call is opened, in order, none within another; never raises.
+
+    Yields:
+        The calls that `parse` returns, and the ones whose name cannot be read, which
+        to `parse` are content.
+    """
+    position = 0
+    while (start := text.find(OPEN, position)) >= 0:
+        found = _read_call(text, start)
+        yield found
+        position = found.end
+
+
+def _read_call(text: str, opening: int) -> FoundCall:
+    """Read the call whose opening marker is at ``opening``."""
+    start = opening + len(OPEN)
+    well_formed = _read_object(text, _skip(text, start))
     if well_formed is not None:
         members, end = well_formed
-        end = _SPACE.match(text, end).end()  # type: ignore[union-attr]
+        end = _skip(text, end)
         if text.startswith(CLOSE, end):
-            return _from_members(members), end + len(CLOSE)
+            return _from_members(text, members, opening, end + len(CLOSE))
         if end == len(text) or text.startswith(OPEN, end):
-            return _from_members(members), end
-    return _read_malformed(text, start)
+            return _from_members(text, members, opening, end)
+    return _read_malformed(text, opening, start)
 
 
-def _read_object(
-    text: str, position: int
-) -> tuple[dict[str, tuple[object, str]], int] | None:
-    """Walk a JSON object, keeping each member's value and its raw text."""
+def _read_object(text: str, position: int) -> tuple[_Members, int] | None:
+    """Walk a JSON object, keeping each member's value and where it stands."""
     if not text.startswith("{", position):
         return None
-    members: dict[str, tuple[object, str]] = {}
+    members: _Members = {}
     position = _skip(text, position + 1)
     if text.startswith("}", position):
         return members, position + 1
@@ -84,7 +114,7 @@ def _read_object(
                 return None
             start = _skip(text, position + 1)
             value, end = _DECODER.raw_decode(text, start)
-            members[key] = (value, text[start:end])
+            members[key] = (value, start, end)
             position = _skip(text, end)
             if text.startswith("}", position):
                 return members, position + 1
@@ -100,15 +130,18 @@ def _skip(text: str, position: int) -> int:
     return match.end() if match else position
 
 
-def _from_members(members: dict[str, tuple[object, str]]) -> ParsedCall | None:
-    name = members.get("name", (None, ""))[0]
+def _from_members(text: str, members: _Members, start: int, end: int) -> FoundCall:
+    name = members["name"][0] if "name" in members else None
     if not isinstance(name, str) or not name:
-        return None
-    raw = (members.get("arguments") or members.get("parameters") or (None, "{}"))[1]
-    return ParsedCall(name=name, arguments=raw)
+        return FoundCall(start=start, end=end, arguments=None, call=None)
+    given = members.get("arguments") or members.get("parameters")
+    arguments = given[1:] if given else None
+    raw = text[slice(*arguments)] if arguments else "{}"
+    call = ParsedCall(name=name, arguments=raw)
+    return FoundCall(start=start, end=end, arguments=arguments, call=call)
 
 
-def _read_malformed(text: str, start: int) -> tuple[ParsedCall | None, int]:
+def _read_malformed(text: str, opening: int, start: int) -> FoundCall:
     """Read a call that is no JSON object: its name, and the rest as it stands."""
     close, following = text.find(CLOSE, start), text.find(OPEN, start)
     if close >= 0 and (following < 0 or close < following):
@@ -117,24 +150,28 @@ def _read_malformed(text: str, start: int) -> tuple[ParsedCall | None, int]:
         body, end = text[start:following], following
     else:
         body, end = text[start:], len(text)
-    arguments = _ARGUMENTS.search(body)
+    key = _ARGUMENTS.search(body)
     # A "name" inside the arguments is the tool's own parameter, not the tool.
-    name = _NAME.search(body, 0, arguments.start() if arguments else len(body))
+    name = _NAME.search(body, 0, key.start() if key else len(body))
     if name is None:
-        return None, end
-    raw = _malformed_arguments(body, arguments.end()) if arguments else ""
-    return ParsedCall(name=_unescape(name.group(1)), arguments=raw), end
+        return FoundCall(start=opening, end=end, arguments=None, call=None)
+    raw, arguments = "", None
+    if key:
+        stop = _malformed_arguments_end(body, key.end())
+        raw = body[key.end() : stop].strip()
+        arguments = (start + key.end(), start + stop)
+    call = ParsedCall(name=_unescape(name.group(1)), arguments=raw)
+    return FoundCall(start=opening, end=end, arguments=arguments, call=call)
 
 
-def _malformed_arguments(body: str, start: int) -> str:
+def _malformed_arguments_end(body: str, start: int) -> int:
     try:
-        _, end = _DECODER.raw_decode(body, start)
+        # The arguments may be sound and only what is around them is not.
+        return _DECODER.raw_decode(body, start)[1]
     except (ValueError, RecursionError):
-        rest = body[start:].strip()
         # The last brace closes the call around the arguments, when there are two.
-        return rest[:-1].rstrip() if rest.endswith("}}") else rest
-    # The arguments are sound and only what is around them is not.
-    return body[start:end]
+        rest = body[start:].rstrip()
+        return start + len(rest) - 1 if rest.endswith("}}") else len(body)
 
 
 def _unescape(name: str) -> str:

@@ -39,6 +39,8 @@ class SamplingRequest(BaseModel):
 
     model: str | None = None
     temperature: float | None = Field(default=None, ge=0, le=10)
+    sampling_temperature: float | None = Field(default=None, ge=0, le=10)
+    """Wins over `temperature`, which a gateway in between may have set."""
     top_p: float | None = Field(default=None, gt=0, le=1)
     max_tokens: int | None = Field(default=None, ge=1)
     stop: str | list[str] | None = None
@@ -57,8 +59,11 @@ class SamplingRequest(BaseModel):
         if not all(stop):
             raise BadRequestError("stop holds an empty string", param="stop")
         wanted = self.max_tokens or DEFAULT_MAX_TOKENS
+        temperature = self.sampling_temperature
+        if temperature is None:
+            temperature = self.temperature
         return SamplingParams(
-            temperature=1.0 if self.temperature is None else self.temperature,
+            temperature=1.0 if temperature is None else temperature,
             top_p=1.0 if self.top_p is None else self.top_p,
             seed=self.seed,
             max_tokens=min(wanted, room),
@@ -77,6 +82,8 @@ class ChatRequest(SamplingRequest):
     max_completion_tokens: int | None = Field(default=None, ge=1)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    rollout_id: str | None = None
+    """Keeps apart the conversations of rollouts that begin alike."""
 
     @property
     def reads_tool_calls(self) -> bool:
@@ -91,7 +98,20 @@ class CompletionRequest(SamplingRequest):
     logprobs: int | None = Field(default=None, ge=0, le=20)
 
 
-R = TypeVar("R", bound=SamplingRequest)
+class LoadAdapterRequest(BaseModel):
+    """POST /v1/load_lora_adapter."""
+
+    lora_name: str = Field(min_length=1)
+    lora_path: str = Field(min_length=1)
+
+
+class UnloadAdapterRequest(BaseModel):
+    """POST /v1/unload_lora_adapter."""
+
+    lora_name: str = Field(min_length=1)
+
+
+R = TypeVar("R", bound=BaseModel)
 
 
 def read_request(kind: type[R], body: bytes) -> R:

@@ -53,6 +53,8 @@ class RunSummary:
         started: Seconds since 1970.
         warnings: Sentences about the run itself.
         interrupted: Episodes played and planned, if it was stopped before its end.
+        whole: Whether the run alone is judged against its threshold: a scenario then
+            fails a run that reaches it only by a threshold of its own.
     """
 
     threshold: float
@@ -64,6 +66,7 @@ class RunSummary:
     tools: dict[str, ToolTally] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     interrupted: tuple[int, int] | None = None
+    whole: bool = False
 
     def scenario(self, name: str, threshold: float | None = None) -> ScenarioTally:
         """The tally of a scenario; its own threshold replaces the run's."""
@@ -142,6 +145,8 @@ class RunSummary:
     def below(self) -> list[ScenarioTally]:
         """Scenarios that do not reach their thresholds, the least reliable first."""
         missed = [s for s in self.gated if s.judgeable and not s.reliability.met]
+        if self.whole and self.reliability.met:
+            missed = [s for s in missed if s.threshold != self.threshold]
         return sorted(missed, key=lambda s: s.passed / s.counted)
 
     @property

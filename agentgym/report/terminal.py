@@ -330,7 +330,8 @@ def _gate(summary: RunSummary) -> str:
     alone = gates == 1
     same = all(s.threshold == summary.threshold for s in summary.gated)
     if summary.exit_code == 0:
-        scenarios = "" if alone else f" and each of {gates} scenarios"
+        each = not alone and not summary.whole
+        scenarios = f" and each of {gates} scenarios" if each else ""
         own = "" if same else "; scenarios have their own thresholds"
         return f"gate met: the run{scenarios} reached {limit}{own}"
     missed = [] if summary.reliability.met else [f"the run is below {limit}"]

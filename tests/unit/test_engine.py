@@ -283,6 +283,21 @@ def test_the_next_turn_continues_the_exact_tokens(
         assert changed.ids[: len(known)] != known
 
 
+def test_rollouts_that_begin_alike_keep_their_own_tokens(tiny: LoadedPolicy) -> None:
+    template = ChatTemplate(tiny.tokenizer)
+    reply = {"role": "assistant", "content": "ok"}
+    more = [*conversation(), reply, {"role": "user", "content": "Yes?"}]
+    sampled = {"a": [5, 6], "b": [7, 8]}
+    for rollout, ids in sampled.items():
+        prompt = template.prompt(conversation(), TOOLS, salt=rollout)
+        template.remember(prompt, reply, ids)
+    for rollout, ids in sampled.items():
+        following = template.prompt(more, TOOLS, salt=rollout).ids
+        assert following[len(prompt.ids) :][:2] == ids
+    unknown = template.prompt(more, TOOLS).ids
+    assert unknown[len(prompt.ids) :][:2] not in sampled.values()
+
+
 def test_a_reply_that_was_cut_off_gets_its_end(tiny: LoadedPolicy) -> None:
     template = ChatTemplate(tiny.tokenizer)
     prompt = template.prompt(conversation(), TOOLS)

@@ -408,6 +408,7 @@ def test_the_public_names_are_these() -> None:
         "SimulatorError",
         "Step",
         "ToolCall",
+        "TrainedAgent",
         "Trajectory",
         "UsageError",
         "__version__",

@@ -1,4 +1,4 @@
-"""The agent of users who bring only tools: LangChain on the policy endpoint."""
+"""An agent for those who bring only tools: LangChain on the policy's endpoint."""
 
 from __future__ import annotations
 
@@ -20,11 +20,25 @@ NEEDS_LANGCHAIN = (
 )
 
 
+def check_langchain(sentence: str = NEEDS_LANGCHAIN) -> None:
+    """Checks that LangChain is there.
+
+    Raises:
+        UsageError: It is not; the message is the sentence.
+    """
+    try:
+        import langchain.agents  # noqa: F401
+        import langchain_openai  # noqa: F401
+    except ImportError:
+        raise UsageError(sentence) from None
+
+
 def create_langchain_agent(
     policy: PolicyEndpoint,
     tools: Sequence[Any],
-    instructions: str,
+    instructions: str | None,
     *,
+    max_retries: int = 0,
     client: httpx.Client | None = None,
     async_client: httpx.AsyncClient | None = None,
 ) -> Any:
@@ -34,24 +48,24 @@ def create_langchain_agent(
         policy: Where the model is.
         tools: Functions with type hints and docstrings, or LangChain tools.
         instructions: The system prompt.
+        max_retries: Of a model call. An episode that meets an infrastructure error is
+            tried again as a whole.
         client: For sync calls; many agents can share one.
         async_client: For calls in the running event loop.
 
     Raises:
         UsageError: LangChain is not installed.
     """
-    try:
-        from langchain.agents import create_agent
-        from langchain_openai import ChatOpenAI
-        from pydantic import SecretStr
-    except ImportError:
-        raise UsageError(NEEDS_LANGCHAIN) from None
+    check_langchain()
+    from langchain.agents import create_agent
+    from langchain_openai import ChatOpenAI
+    from pydantic import SecretStr
+
     model = ChatOpenAI(
         base_url=policy.base_url,
         api_key=SecretStr(policy.api_key),
         model=policy.model,
-        # An episode that meets an infrastructure error is tried again as a whole.
-        max_retries=0,
+        max_retries=max_retries,
         timeout=MODEL_SECONDS,
         http_client=client,
         http_async_client=async_client,

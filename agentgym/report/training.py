@@ -1,0 +1,80 @@
+"""What a training did, as lines for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from agentgym.episode import Episode
+from agentgym.errors import Outcome
+from agentgym.report.lines import Line, count, interval, number, percent, wrapped
+
+
+def training_section(
+    training: Mapping[str, Any],
+    measured: Mapping[str, Sequence[Episode]],
+    width: int = 80,
+) -> Iterator[Line]:
+    """Before and after, what it took, and where the agent is.
+
+    Args:
+        training: The `training` object of `summary.json`.
+        measured: The episodes of each measurement.
+        width: Characters that a line may have.
+    """
+    for name in ("before", "after"):
+        share = training.get(name)
+        if share and share.get("value") is not None:
+            text = f"{name:<11}{percent(share['value'])} {_range(share)}"
+            yield Line(text, {"bold": name == "after"})
+    difference = training.get("difference")
+    if difference and difference.get("value") is not None:
+        low, high = 100 * difference["low"], 100 * difference["high"]
+        text = (
+            f"difference {100 * difference['value']:+.1f} points "
+            f"({low:+.1f} to {high:+.1f}), paired on the same cases"
+        )
+        yield Line(text, {"green" if low > 0 else "yellow": True})
+    took = [
+        count(training.get("episodes", 0), "episode"),
+        count(training.get("updates", 0), "update"),
+        f"{training.get('seconds', 0.0) / 60:.1f} minutes",
+    ]
+    yield Line(f"took       {', '.join(took)}")
+    yield from _costs(measured)
+    agent = training.get("agent")
+    if agent:
+        yield from wrapped(f"saved      {agent}", width, hanging=" " * 11)
+
+
+def cost_per_pass(episodes: Sequence[Episode]) -> tuple[float, float] | None:
+    """Tokens and tool calls per passed episode, those that failed included.
+
+    Returns:
+        None if none passed.
+    """
+    played = [episode for episode in episodes if episode.counted]
+    passed = sum(episode.outcome is Outcome.passed for episode in played)
+    if not passed:
+        return None
+    tokens = sum(episode.tokens for episode in played)
+    calls = sum(row["calls"] for episode in played for row in episode.tools)
+    return tokens / passed, calls / passed
+
+
+def _costs(measured: Mapping[str, Sequence[Episode]]) -> Iterator[Line]:
+    costs = {name: cost_per_pass(episodes) for name, episodes in measured.items()}
+    before, after = costs.get("before"), costs.get("after")
+    if before is None:
+        return
+    for place, noun in enumerate(("tokens", "tool calls")):
+        text = f"{noun} per passed episode: {number(before[place])} before"
+        if after is not None:
+            text += f", {number(after[place])} after"
+            if before[place]:
+                text += f" ({100 * (after[place] / before[place] - 1):+.0f} %)"
+        yield Line(text)
+
+
+def _range(share: Mapping[str, Any]) -> str:
+    return f"({interval(share['low'], share['high'])} %)"

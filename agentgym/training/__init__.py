@@ -1,0 +1,1 @@
+"""On-policy training of the model behind an agent; nothing heavy is imported here."""

@@ -1,0 +1,48 @@
+"""The metrics of each update: `updates.jsonl`, and TensorBoard if installed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+class Journal:
+    """Writes one line per update as soon as it is made.
+
+    Args:
+        folder: The run's folder.
+        updates: Updates that are done; later lines, of an update that was interrupted
+            before it was saved, are removed.
+    """
+
+    def __init__(self, folder: Path, updates: int = 0) -> None:
+        self._path = folder / "updates.jsonl"
+        if self._path.exists():
+            lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
+            self._path.write_text("".join(lines[:updates]), encoding="utf-8")
+        self._board = _board(folder / "tensorboard")
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Adds an update."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        if self._board is None:
+            return
+        for name, value in row.items():
+            if isinstance(value, int | float) and name != "update":
+                self._board.add_scalar(f"training/{name}", value, row["update"])
+        self._board.flush()
+
+    def close(self) -> None:
+        """Closes TensorBoard's file."""
+        if self._board is not None:
+            self._board.close()
+
+
+def _board(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder))

@@ -1,0 +1,74 @@
+"""What came of a training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Share = dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """Held-out reliability before and after, and what it took.
+
+    Attributes:
+        before: Value and 95 % interval before; None if it was not measured to its end.
+        after: The same after, on the same cases.
+        difference: Paired on the same episodes, with a 95 % interval.
+        target: The reliability that was asked for.
+        met: Whether `after` (or `before`, without an update) reaches it.
+        judgeable: Whether enough episodes count to say so.
+        interrupted: Whether it was stopped before its end.
+        episodes: Played for training and validation.
+        updates: Policy updates.
+        seconds: All sittings together, measurements included.
+        policy: What was trained.
+        version: The version that was measured and saved.
+        looks: Measurements on held-out cases since the one before.
+        agent: Folder of the saved agent; None if nothing was saved.
+        reason: Why it ended, in one sentence.
+    """
+
+    before: Share | None
+    after: Share | None
+    difference: dict[str, float] | None
+    target: float
+    met: bool
+    judgeable: bool
+    interrupted: bool
+    episodes: int
+    updates: int
+    seconds: float
+    policy: str
+    version: int
+    looks: int
+    agent: Path | None
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The `training` object of `summary.json`."""
+        return {
+            "before": self.before,
+            "after": self.after,
+            "difference": self.difference,
+            "target": self.target,
+            "met": self.met,
+            "judgeable": self.judgeable,
+            "interrupted": self.interrupted,
+            "episodes": self.episodes,
+            "updates": self.updates,
+            "seconds": round(self.seconds, 1),
+            "policy": self.policy,
+            "version": self.version,
+            "looks": self.looks,
+            "agent": None if self.agent is None else str(self.agent),
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TrainingResult:
+        """The result that `to_json` described."""
+        agent = data["agent"]
+        return cls(**{**data, "agent": None if agent is None else Path(agent)})

@@ -1,0 +1,155 @@
+"""Plays groups of episodes until a batch has enough to teach."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from agentgym.training.batch import Sample, informative
+from agentgym.training.config import TrainingConfig
+from agentgym.training.curriculum import Curriculum
+from agentgym.training.measurement import training_cases
+from agentgym.training.player import COUNTED
+from agentgym.training.result import RolloutResult
+from agentgym.training.rows import merge
+from agentgym.training.segments import Component
+from agentgym.training.task import ScenarioInfo, Task
+
+MOST = 2
+"""A batch costs at most so many times the episodes of one without a dull group."""
+LEAST_SHARE = 0.25
+
+Components = Callable[[Sequence[int]], list[Component]]
+Play = Callable[[list[Task]], list[RolloutResult]]
+
+
+@dataclass(slots=True)
+class Collected:
+    """The groups of a batch, and what was played for it.
+
+    Attributes:
+        groups: Groups that have something to teach.
+        played: All episodes that count.
+        dull: Groups whose episodes all earned the same.
+        stale: Episodes that another policy version played, at least in part.
+        lost: Episodes that do not count or lack their tokens.
+    """
+
+    groups: list[list[Sample]] = field(default_factory=list)
+    played: list[Sample] = field(default_factory=list)
+    dull: int = 0
+    stale: int = 0
+    lost: int = 0
+
+
+class Collector:
+    """Draws cases, has them played, and makes samples of the results."""
+
+    def __init__(
+        self,
+        scenarios: Sequence[ScenarioInfo],
+        config: TrainingConfig,
+        curriculum: Curriculum,
+        components: Components,
+        play: Play,
+    ) -> None:
+        self._scenarios = {info.scenario: info for info in scenarios}
+        self._config = config
+        self._curriculum = curriculum
+        self._components = components
+        self._play = play
+
+    def collect(self, version: int) -> Collected:
+        """Plays groups with the present policy until enough of them vary.
+
+        Args:
+            version: The present policy version.
+        """
+        config, found = self._config, Collected()
+        left = config.groups * (MOST if config.dynamic_sampling else 1)
+        while left and len(found.groups) < config.groups:
+            share = len(found.groups) / max(len(found.groups) + found.dull, 1)
+            missing = config.groups - len(found.groups)
+            count = missing
+            if found.dull:
+                count = math.ceil(missing / max(share, LEAST_SHARE))
+            count = min(count, left)
+            left -= count
+            self._round(count, version, found)
+        return found
+
+    def trained(self, scenario: str) -> frozenset[str]:
+        """The components that are trained in a scenario."""
+        if self._config.components is not None:
+            return frozenset(self._config.components)
+        components = self._scenarios[scenario].components
+        return frozenset(name for name, on in components.items() if on)
+
+    def _round(self, count: int, version: int, found: Collected) -> None:
+        size = self._config.group_size
+        tasks = [
+            Task(
+                scenario=scenario,
+                split="train",
+                case=case,
+                phase="train",
+                repeat=number,
+            )
+            for scenario in self._curriculum.draw(count)
+            for case in [self._case(scenario)]
+            for number in range(size)
+        ]
+        results = self._play(tasks)
+        for first in range(0, len(results), size):
+            group = [
+                sample
+                for result in results[first : first + size]
+                if (sample := self._sample(result, version, found)) is not None
+            ]
+            found.played += group
+            for sample in group:
+                self._curriculum.observe(
+                    sample.scenario, passed=sample.passed, played=1
+                )
+            if len(group) > 1 and informative(group, self._config.reward):
+                found.groups.append(group)
+            else:
+                found.dull += 1
+
+    def _case(self, scenario: str) -> int:
+        number = self._curriculum.next_case(scenario)
+        count = training_cases(self._scenarios[scenario])
+        return number if count is None else number % count
+
+    def _sample(
+        self, result: RolloutResult, version: int, found: Collected
+    ) -> Sample | None:
+        """The sample of a result; None if it must not be learnt from."""
+        if result.task.split != "train" or result.task.phase != "train":
+            raise AssertionError(f"{result.task} in a batch")
+        if (
+            result.outcome not in COUNTED
+            or result.reward is None
+            or not all(call.ok for call in result.calls)
+        ):
+            found.lost += 1
+            return None
+        versions = [call.version for call in result.calls]
+        if any(v != version for v in versions):
+            found.stale += 1
+            if self._config.stale == "refuse":
+                return None
+        rows = merge(result.calls, self._components)
+        return Sample(
+            scenario=result.task.scenario,
+            reward=result.reward,
+            passed=result.outcome == "passed",
+            rows=rows,
+            steps=result.steps,
+            trained=self.trained(result.task.scenario),
+            versions=versions,
+            calls=len(result.calls),
+            tokens=sum(len(c.prompt_ids) + len(c.token_ids) for c in result.calls),
+            tool_calls=sum("parameter_selection" in row.components for row in rows),
+        )

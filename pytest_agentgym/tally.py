@@ -1,0 +1,80 @@
+"""Counts a scenario's outcomes, and says why it failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from agentgym.episode import Episode
+from agentgym.errors import Outcome
+from agentgym.reliability import attrition_exceeded
+
+
+class Tally:
+    """The outcomes of one scenario's episodes."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[Outcome] = Counter()
+        self.seconds = 0.0
+        self._failed_checks: Counter[str] = Counter()
+        self._first_error: dict[Outcome, str] = {}
+
+    def add(self, episode: Episode) -> None:
+        """Counts one episode."""
+        self.outcomes[episode.outcome] += 1
+        self.seconds += episode.duration
+        if episode.error:
+            self._first_error.setdefault(episode.outcome, episode.error)
+        if episode.outcome is not Outcome.failed:
+            return
+        for check in episode.checks:
+            if check["status"] in ("failed", "errored"):
+                name = Path(check["file"]).name
+                self._failed_checks[f"{name}:{check['line']}: {check['text']}"] += 1
+
+    @property
+    def passed(self) -> int:
+        """Episodes that passed."""
+        return self.outcomes[Outcome.passed]
+
+    @property
+    def counted(self) -> int:
+        """Episodes that measure the agent."""
+        return self.passed + self.outcomes[Outcome.failed]
+
+    @property
+    def properties(self) -> list[tuple[str, object]]:
+        """What the scenario's report tells other plugins, such as JUnit's."""
+        found: list[tuple[str, object]] = []
+        if self.counted:
+            share = round(self.passed / self.counted, 4)
+            found.append(("agentgym_reliability", share))
+        return [*found, ("agentgym_episodes", sum(self.outcomes.values()))]
+
+    def failure(self, threshold: float) -> str | None:
+        """Why the scenario fails against this threshold, or cannot be judged."""
+        passed, counted = self.passed, self.counted
+        total = sum(self.outcomes.values())
+        if attrition_exceeded(counted, total):
+            lost = [
+                f"{self.outcomes[outcome]} {outcome}: {error}"
+                for outcome, error in self._first_error.items()
+                if outcome is not Outcome.failed
+            ]
+            return (
+                f"cannot judge: {total - counted} of {total} episodes do not count\n"
+                + "\n".join(lost)
+            )
+        if passed / counted < threshold:
+            return (
+                f"reliability {passed / counted:.1%} ({passed} of {counted} episodes "
+                f"passed) is below {threshold:.1%}" + self._reasons()
+            )
+        return None
+
+    def _reasons(self) -> str:
+        lines = [f"{n:>5} x {text}" for text, n in self._failed_checks.most_common(5)]
+        error = self._first_error.get(Outcome.failed)
+        if error is not None:
+            lines.append(f"  first error: {error}")
+        return "".join("\n" + line[:300] for line in lines)

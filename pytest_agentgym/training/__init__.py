@@ -1,0 +1,46 @@
+"""`pytest --agentgym --train`: the plugin's only door to `agentgym.training`.
+
+The main process has the hub and the trainer (`main`); the single process, or each xdist
+worker, claims rollouts and plays them (`runner`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agentgym.errors import UsageError
+
+if TYPE_CHECKING:
+    from pytest_agentgym.run import Run
+
+
+def register_training(config: pytest.Config, run: Run) -> None:
+    """Registers what this process of a training needs.
+
+    Raises:
+        pytest.UsageError: Training is impossible; says why and what to do.
+    """
+    from pytest_agentgym.training.setting_up import Start, check_installed
+
+    register = config.pluginmanager.register
+    try:
+        check_installed()
+        main = not hasattr(config, "workerinput")
+        start = Start.read(run.options, config.rootpath) if main else None
+    except UsageError as exc:
+        raise pytest.UsageError(str(exc)) from None
+
+    from pytest_agentgym.training.files import RunFiles
+    from pytest_agentgym.training.main import MainProcess
+    from pytest_agentgym.training.report import TrainingReporter
+    from pytest_agentgym.training.runner import Runner
+
+    files = RunFiles(run.folder)
+    register(Runner(config, files), "agentgym-runner")
+    if start is None:
+        return
+    reporter = TrainingReporter(config, start.config.target, start.config.minutes)
+    register(reporter, "agentgym-reporter")
+    register(MainProcess(config, start, files, reporter), "agentgym-training")

@@ -1,0 +1,217 @@
+"""The main process of a training: the hub, the trainer's thread, the results."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from agentgym.errors import AgentGymError, UsageError
+from pytest_agentgym.run import RUN
+from pytest_agentgym.training.catalogue import Entry, deserialized
+from pytest_agentgym.training.distribution import HubScheduling, wake
+from pytest_agentgym.training.files import Failure, RunFiles
+from pytest_agentgym.training.item_reports import item_reports
+from pytest_agentgym.training.report import TrainingReporter
+from pytest_agentgym.training.setting_up import Start, default_name
+
+if TYPE_CHECKING:
+    from agentgym.training.loop import Training, TrainingResult
+
+    from agentgym.training.gateway import Gateway
+
+WATCH_SECONDS = 0.2
+
+
+class MainProcess:
+    """Starts the trainer, waits for its end, and reports the scenarios.
+
+    Args:
+        config: Of the main process.
+        start: What the training starts from.
+        files: The run's shared files.
+        reporter: Shows the progress and the results.
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        start: Start,
+        files: RunFiles,
+        reporter: TrainingReporter,
+    ) -> None:
+        self._config = config
+        self._start = start
+        self._files = files
+        self._reporter = reporter
+        self._stopped = threading.Event()
+        self._over = threading.Event()
+        self._training: Training | None = None
+        self._gateway: Gateway | None = None
+        self._result: TrainingResult | None = None
+        self._error: BaseException | None = None
+        self._trainer = threading.Thread(
+            target=self._train, name="agentgym-trainer", daemon=True
+        )
+        self._watcher = threading.Thread(
+            target=self._watch, name="agentgym-watcher", daemon=True
+        )
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(
+        self, session: pytest.Session
+    ) -> Generator[None, object, object]:
+        """Trains while the runners play, here or in xdist's workers."""
+        if self._config.option.collectonly:
+            return (yield)
+        self._trainer.start()
+        self._watcher.start()
+        interrupted = True
+        try:
+            looped = yield
+            interrupted = False
+        finally:
+            self._end(interrupted)
+        self._tell(session)
+        return looped
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_xdist_make_scheduler(self) -> HubScheduling:
+        """Gives xdist's workers nothing to run."""
+        return HubScheduling(self._over.is_set)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Has the episodes of a worker that died played again."""
+        training = self._training
+        if error and training is not None:
+            training.runner_lost(f"{node.gateway.id}-")
+
+    def _train(self) -> None:
+        """The trainer's thread."""
+        from agentgym.training.gateway import Gateway
+
+        try:
+            self._gateway = gateway = Gateway.start()
+            self._files.write_hub(gateway.url, gateway.key)
+            entries = self._collected()
+            training = None if entries is None else self._make(entries, gateway)
+            if training is not None:
+                self._training = training
+                if self._stopped.is_set():
+                    return
+                self._result = training.run()
+        except BaseException as exc:  # noqa: BLE001 - raised again in the main thread
+            self._error = exc
+        finally:
+            self._over.set()
+            self._files.end()
+            xdist = self._config.pluginmanager.get_plugin("dsession")
+            if xdist is not None:
+                wake(xdist)
+
+    def _collected(self) -> list[Entry] | None:
+        """What the first runner collected; None if the run ends before."""
+        while not self._stopped.is_set():
+            found = self._files.catalogue()
+            if found is not None:
+                return [Entry.from_json(entry) for entry in found]
+            time.sleep(0.02)
+        return None
+
+    def _make(self, entries: list[Entry], gateway: Gateway) -> Training | None:
+        """The training of the collected scenarios; None without any."""
+        from agentgym.training.loop import Training
+
+        from agentgym.training.plan import TrainingPlan
+
+        start, run = self._start, self._config.stash[RUN]
+        self._reporter.collected(entries)
+        scenarios = tuple(e.info for e in entries if e.info is not None)
+        if not scenarios:
+            return None
+        root = self._config.rootpath
+        name = start.save or default_name(root, [s.scenario for s in scenarios])
+        folder = self._reporter.open_store(start.resumed)
+        start.write(folder, name)
+        plan = TrainingPlan(
+            scenarios=scenarios,
+            base=start.base,
+            adapter=start.adapter,
+            base_spec=start.policy,
+            config=start.config,
+            seed=start.seed,
+            name=name,
+            run_folder=folder,
+            agents_folder=root / ".agentgym" / "agents",
+            timeout=max(entry.timeout for entry in entries),
+            episodes=run.options.episodes,
+        )
+        return Training(plan, gateway, self._reporter.observer)
+
+    def _watch(self) -> None:
+        """Stops the trainer when a runner has ended the training."""
+        while not self._over.wait(WATCH_SECONDS):
+            if self._files.failure() is not None:
+                self._stop()
+                return
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        if self._training is not None:
+            self._training.stop()
+
+    def _end(self, interrupted: bool) -> None:
+        """Waits for the trainer; it saves what it has when it is stopped."""
+        if interrupted:
+            self._files.stop()
+        # Whatever ended the runners, there is nobody to play any more.
+        self._stop()
+        self._reporter.closing(self._over.is_set())
+        self._trainer.join()
+        self._watcher.join()
+        if self._gateway is not None:
+            self._gateway.close()
+        self._reporter.ended(self._result)
+
+    def _tell(self, session: pytest.Session) -> None:
+        """Raises the training's error, or reports the scenarios."""
+        failure = self._files.failure()
+        if failure is not None:
+            self._tell_failure(session, failure)
+        if isinstance(self._error, UsageError):
+            self._reporter.usage_errors.append(str(self._error))
+        elif self._error is not None and failure is None:
+            raise self._error
+        elif failure is None or failure.kind == "teardown":
+            self._report_items()
+
+    def _tell_failure(self, session: pytest.Session, failure: Failure) -> None:
+        if failure.report is not None:
+            report = deserialized(self._config, failure.report)
+            self._config.hook.pytest_runtest_logreport(report=report)
+        match failure.kind:
+            case "usage":
+                if failure.text not in self._reporter.usage_errors:
+                    self._reporter.usage_errors.append(failure.text)
+            case "exit":
+                pytest.exit(failure.text)
+            case "collection":
+                raise session.Interrupted(failure.text)
+            case "internal":
+                raise AgentGymError(f"a runner failed:\n{failure.text}")
+
+    def _report_items(self) -> None:
+        met = self._result is not None and self._result.met
+        for entry in self._reporter.entries:
+            for report in item_reports(
+                self._config,
+                entry,
+                self._reporter.tally(entry),
+                target=self._start.config.target,
+                met=met,
+            ):
+                self._config.hook.pytest_runtest_logreport(report=report)

@@ -1,0 +1,74 @@
+"""Makes the episode that a claimed rollout asks for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from _pytest.outcomes import Exit, Skipped, XFailed
+
+from agentgym.cases import Case
+from agentgym.play import EpisodePlay
+from agentgym.training.runner_client import Claim, RunnerClient
+from pytest_agentgym.capture import EpisodeOutput
+from pytest_agentgym.collection import ScenarioItem
+from pytest_agentgym.isolation import FixtureWorld
+from pytest_agentgym.run import RUN
+from pytest_agentgym.training.catalogue import case_source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """A claimed rollout with its scenario and case."""
+
+    claim: Claim
+    item: ScenarioItem
+    case: Case
+
+    @property
+    def id(self) -> str:
+        """The rollout's and the episode's id."""
+        return self.claim.rollout_id
+
+
+class RolloutMaker:
+    """Makes rollouts of claims, and episodes of rollouts."""
+
+    def __init__(self, items: Sequence[ScenarioItem], client: RunnerClient) -> None:
+        self._cases = {item.nodeid: case_source(item) for item in items}
+        self._client = client
+
+    def rollout(self, claim: Claim, item: ScenarioItem) -> Rollout:
+        """The rollout of a claim on this scenario.
+
+        Raises:
+            UsageError: The scenario has no such case.
+        """
+        case = self._cases[item.nodeid].at(claim.task.split, claim.task.case)
+        return Rollout(claim=claim, item=item, case=case)
+
+    def play(self, rollout: Rollout) -> EpisodePlay:
+        """Its episode; each attempt at it has a policy endpoint of its own."""
+        claim, item, case = rollout.claim, rollout.item, rollout.case
+        run = item.config.stash[RUN]
+        index = claim.task.case
+        attempts = itertools.count()
+
+        def make_world() -> FixtureWorld:
+            endpoint = self._client.endpoint(claim, next(attempts))
+            return FixtureWorld(item, index, case, endpoint)
+
+        item.ihook.pytest_agentgym_episode_started(item=item, index=index, case=case)
+        return EpisodePlay(
+            id=claim.rollout_id,
+            scenario=item.nodeid,
+            index=index,
+            case=case,
+            specs=item.specs,
+            make_world=make_world,
+            make_output=EpisodeOutput,
+            limits=run.limits_of(item),
+            control=(Skipped, XFailed, Exit),
+            policy=run.options.policy if "policy" in item.fixturenames else None,
+        )

@@ -1,0 +1,190 @@
+"""What a training starts from: the policy, the settings, the agent's name, the run."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentgym.errors import UsageError
+from agentgym.policy.agent_folder import check_name
+from agentgym.policy.folder import check_folder
+from agentgym.store import write_json
+from pytest_agentgym.options import Options
+from pytest_agentgym.train_options import LATEST, TrainOptions
+
+if TYPE_CHECKING:
+    from agentgym.training.config import TrainingConfig
+
+PYTHON = tuple(sys.version_info[:2])
+_NEEDED = (
+    *("agentlightning", "httpx", "peft", "pydantic", "safetensors"),
+    *("torch", "transformers", "uvicorn"),
+)
+_STATE = "training.json"
+"""What a resumed run must have in common with the one that ended early."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What a training starts from.
+
+    Attributes:
+        base: Folder of the base model.
+        adapter: Folder of the trained agent to go on from, if any.
+        policy: What the user called the policy.
+        save: The agent's name, if it was given.
+        resumed: Folder of the run to go on with, if any.
+    """
+
+    base: Path
+    adapter: Path | None
+    policy: str
+    config: TrainingConfig
+    seed: int
+    save: str | None
+    resumed: Path | None
+
+    @classmethod
+    def read(cls, options: Options, root: Path) -> Start:
+        """Checks everything that can be checked before anything is started.
+
+        Raises:
+            UsageError: Training is impossible; says why and what to do.
+        """
+        check_installed()
+        train = options.train
+        assert train is not None
+        resumed = None if train.resume is None else _resumed(root, train.resume)
+        before = {} if resumed is None else _state(resumed)
+        policy = before.get("policy", options.policy)
+        if resumed is not None:
+            _same("policy", options.policy, "embedded", policy, resumed)
+            _same("seed", options.seed, 0, before["seed"], resumed)
+        base, adapter = _local(policy, root)
+        return cls(
+            base=base,
+            adapter=adapter,
+            policy=policy,
+            config=_config(before.get("config", {}) | train.settings, train),
+            seed=before.get("seed", options.seed),
+            save=train.save or before.get("save"),
+            resumed=resumed,
+        )
+
+    def write(self, folder: Path, name: str) -> None:
+        """Writes down what a resumed run needs."""
+        given = self.config.model_dump(mode="json", exclude_unset=True)
+        state = {"policy": self.policy, "seed": self.seed, "save": name}
+        write_json(folder / _STATE, {**state, "config": given})
+
+
+def check_installed() -> None:
+    """Checks that this Python can train.
+
+    Raises:
+        UsageError: It is too old, or the extra is missing.
+    """
+    if PYTHON < (3, 12):
+        raise UsageError(
+            "--train needs Python 3.12 or newer (Agent Lightning does); measuring "
+            "works here"
+        )
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"--train needs {', '.join(missing)}: run pip install 'agentgym[train]'"
+        )
+
+
+def default_name(root: Path, scenarios: Sequence[str]) -> str:
+    """The agent's name: that of the folder that all scenario files are in.
+
+    Args:
+        root: pytest's root directory.
+        scenarios: Node ids.
+    """
+    folders = [(root / name.partition("::")[0]).parent for name in scenarios]
+    folder = Path(os.path.commonpath(folders)) if folders else root
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", folder.name).strip("_-")[:80]
+    try:
+        check_name(name)
+    except UsageError:  # such as "embedded" or "support_v2"
+        return f"{name}-agent" if name else "agent"
+    return name
+
+
+def _local(spec: str, root: Path) -> tuple[Path, Path | None]:
+    """The folders of the base model and of the adapter on it, if any."""
+    from agentgym.policy import Local, resolve
+
+    if spec.startswith(("http://", "https://")):
+        raise UsageError(
+            f"the model behind {spec} can be measured, not trained: give "
+            "--agentgym-policy a model folder"
+        )
+    found = resolve(spec, root=root)
+    assert isinstance(found, Local)
+    check_folder(found.path)
+    return found.path, found.adapter
+
+
+def _config(settings: dict[str, Any], train: TrainOptions) -> TrainingConfig:
+    from pydantic import ValidationError
+
+    from agentgym.training.config import TrainingConfig
+
+    try:
+        return TrainingConfig(**settings)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        where = f"{train.settings_file}: " if train.settings_file else ""
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(TrainingConfig.model_fields)
+            text = f"there is no setting {name!r}; the settings are {known}"
+        else:
+            text = f"{name}={first['input']!r}: {first['msg']}"
+        raise UsageError(f"{where}{text}") from None
+
+
+def _resumed(root: Path, run: str) -> Path:
+    runs = root / ".agentgym" / "runs"
+    if run != LATEST:
+        folder = runs / run
+        if not (folder / _STATE).is_file():
+            raise UsageError(f"--agentgym-resume {run}: there is no training {folder}")
+        return folder
+    # Their names begin with the time.
+    found = sorted(path.parent for path in runs.glob(f"*/{_STATE}"))
+    if not found:
+        raise UsageError(
+            f"--agentgym-resume: there is no training in {runs}; start one without it"
+        )
+    return found[-1]
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    path = folder / _STATE
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {name: found[name] for name in ("policy", "seed", "save", "config")}
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise UsageError(
+            f"--agentgym-resume: {path} is damaged ({type(exc).__name__}): start a new "
+            "training"
+        ) from exc
+
+
+def _same(name: str, given: object, default: object, before: object, run: Path) -> None:
+    if given not in (default, before):
+        raise UsageError(
+            f"--agentgym-{name} {given}: the training in {run} has {before}; leave the "
+            "option out, or start a new training"
+        )
