@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from agentgym.policy.trained import TrainedAgent
     from agentgym.run import CallQuery, Run
     from agentgym.scenarios import Scenario, scenario
+    from agentgym.training.config import TrainingConfig
+    from agentgym.training.outcome import TrainingResult
+    from agentgym.training.trainer import Trainer
     from agentgym.trajectory import ModelCall, Step, ToolCall, Trajectory
 
 __version__ = "0.1.0"
@@ -45,6 +48,9 @@ _HOMES = {
     "Step": "trajectory",
     "ToolCall": "trajectory",
     "TrainedAgent": "policy.trained",
+    "Trainer": "training.trainer",
+    "TrainingConfig": "training.config",
+    "TrainingResult": "training.outcome",
     "Trajectory": "trajectory",
     "UsageError": "errors",
     "given": "cases",
@@ -74,6 +80,9 @@ __all__ = [
     "Step",
     "ToolCall",
     "TrainedAgent",
+    "Trainer",
+    "TrainingConfig",
+    "TrainingResult",
     "Trajectory",
     "UsageError",
     "__version__",

@@ -13,7 +13,7 @@ from agentgym.errors import UsageError
 Split = Literal["train", "held_out"]
 
 MOST_DRAWN = 256
-"""Examples that are drawn of each split of `given(...)` in a training."""
+"""Examples that are drawn of each split of `given(...)`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,11 +127,11 @@ def make_cases(
         return [Case(index=i, seed=seed_of(part, i), split=part) for i in range(number)]
     if isinstance(cases, given):
         part = split or "held_out"
-        drawn = cases.draw(count, seed_of(part, 0))
-        return [
-            Case(index=i, seed=seed_of(part, i), split=part, value=v, params=v)
-            for i, v in enumerate(drawn)
-        ]
+        # Hypothesis draws other examples when it is asked for another number of them;
+        # a case must be the same in each measurement and in a training.
+        source = CaseSource(cases, seed=seed, scenario=scenario)
+        number = min(count, source.drawn(part))
+        return [source.at(part, i) for i in range(number)]
     chosen = [
         case
         for case in _listed(cases, seed, scenario)
@@ -173,6 +173,25 @@ class CaseSource:
         if isinstance(self._cases, int):
             return self._cases
         return sum(listed_split(i) == split for i in range(len(self._cases)))
+
+    def drawn(self, split: Split) -> int:
+        """How many different examples `given(...)` draws of this split."""
+        cases = self._cases
+        return len(self._drawn(cases, split)) if isinstance(cases, given) else 0
+
+    def named(self, split: Split, index: int) -> Case:
+        """The case whose id is `split-index`.
+
+        Raises:
+            UsageError: The scenario has none.
+        """
+        cases, position = self._cases, index
+        if not (cases is None or isinstance(cases, int | given)):
+            position = sum(listed_split(i) == split for i in range(index))
+        case = self.at(split, position)
+        if case.index != index:
+            raise UsageError(f"{self._scenario} has no case {split}-{index}")
+        return case
 
     def at(self, split: Split, index: int) -> Case:
         """The case at this position of the split; the positions go round.

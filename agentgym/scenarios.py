@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar, overload
 
@@ -33,6 +33,8 @@ class ScenarioSettings:
         cases: See `agentgym.cases.make_cases`.
         threshold: Reliability in [0, 1] that the scenario must reach.
         timeout: Seconds that one episode may take.
+        trainable_components: What of the agent's messages training may change, where
+            it differs from `TRAINABLE_COMPONENTS`.
     """
 
     episodes: int = DEFAULT_EPISODES
@@ -40,6 +42,7 @@ class ScenarioSettings:
     cases: Cases = None
     threshold: float | None = None
     timeout: float | None = None
+    trainable_components: Mapping[str, bool] | None = None
 
     def __post_init__(self) -> None:
         _require(
@@ -57,6 +60,16 @@ class ScenarioSettings:
         _require(
             self.timeout is None or self.timeout > 0,
             f"timeout={self.timeout!r}: give a positive number of seconds",
+        )
+        wanted = self.trainable_components or {}
+        _require(
+            isinstance(wanted, Mapping)
+            and all(
+                name in TRAINABLE_COMPONENTS and isinstance(on, bool)
+                for name, on in wanted.items()
+            ),
+            f"trainable_components={wanted!r}: give True or False for any of "
+            + ", ".join(TRAINABLE_COMPONENTS),
         )
         if isinstance(self.cases, int):
             _require(self.cases >= 1, f"cases={self.cases!r}: give at least 1 case")
@@ -141,6 +154,7 @@ def scenario(
     cases: Cases = ...,
     threshold: float | None = ...,
     timeout: float | None = ...,
+    trainable_components: Mapping[str, bool] | None = ...,
 ) -> Callable[[F], F]: ...
 
 

@@ -19,10 +19,11 @@ from in_process import World, install, shuffled
 
 from agentgym.policy import embedded_path
 from agentgym.policy.loading import load
-from agentgym.scenarios import TRAINABLE_COMPONENTS
+from agentgym.scenarios import TRAINABLE_COMPONENTS, settings_of
 from agentgym.training.batch import Sample, informative, make_batch
 from agentgym.training.config import TrainingConfig
 from agentgym.training.curriculum import Curriculum
+from agentgym.training import update as update_module
 from agentgym.training.update import Updater
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -36,7 +37,7 @@ def reliability(world: World, seed: int, count: int) -> tuple[float, dict[str, f
     wanted = [
         (n, world.case(n, "held_out", i, seed)) for i in range(count) for n in names
     ]
-    played = world.play(wanted, trained=frozenset(), train=False)
+    played = world.play(wanted, trained={}, train=False)
     each = {n: sum(s.passed for s in played if s.scenario == n) / count for n in names}
     return sum(each.values()) / len(each), each
 
@@ -53,17 +54,40 @@ def learn(variant: dict[str, Any], seed: int, options: Any) -> Any:
         list(world.scenarios), seed=seed, adaptive=config.adaptive_cases
     )
     rng = random.Random(seed)
+    average: dict[str, torch.Tensor] | None = None
     on = config.components
-    trained = frozenset(
-        on if on is not None else [c for c, t in TRAINABLE_COMPONENTS.items() if t]
-    )
-    episodes = 0
+    trained = {
+        name: frozenset(on)
+        if on is not None
+        else frozenset(
+            component
+            for component, wanted in {
+                **TRAINABLE_COMPONENTS,
+                **(settings_of(function).trainable_components or {}),
+            }.items()
+            if wanted
+        )
+        for name, function in world.scenarios.items()
+    }
+    episodes, first = 0, 0.0
     begun = time.monotonic()
     for update in range(options.updates + 1):
         row: dict[str, Any] = {"seed": seed, "update": update, "episodes": episodes}
         if update % options.every == 0:
             value, each = reliability(world, 0, options.held_out)
             row |= {"held_out": value, "worst": min(each.values())}
+            if average is not None and options.ema:
+                now = {n: p.detach().clone() for n, p in updater.parameters.items()}
+                updater._assign(average)
+                install(world, updater.model)
+                world.engine._cache = world.engine._make_cache()
+                torch.set_num_threads(1)
+                value, each = reliability(world, 0, options.held_out)
+                row |= {"averaged": value, "averaged_worst": min(each.values())}
+                updater._assign(now)
+                install(world, updater.model)
+                world.engine._cache = world.engine._make_cache()
+                torch.set_num_threads(1)
         sampled = time.monotonic()
         groups: list[list[Sample]] = []
         dropped = 0
@@ -72,18 +96,19 @@ def learn(variant: dict[str, Any], seed: int, options: Any) -> Any:
             share = len(groups) / (len(groups) + dropped) if groups else 1.0
             count = math.ceil((config.groups - len(groups)) / share)
             count = min(count, (limit - episodes) // config.group_size)
-            drawn = curriculum.draw(count)
-            wanted = []
-            for name in drawn:
-                case = world.case(name, "train", curriculum.next_case(name), seed + 1)
-                wanted += [(name, case)] * config.group_size
+            drawn = curriculum.groups(count)
+            wanted = [
+                (d.scenario, world.case(d.scenario, "train", d.case, seed + 1))
+                for d in drawn
+                for _ in range(config.group_size)
+            ]
             played = world.play(wanted, trained=trained, train=True)
             episodes += len(played)
-            for sample in played:
-                curriculum.observe(sample.scenario, passed=sample.passed, played=1)
-            size = config.group_size
-            for first in range(0, len(played), size):
-                group = played[first : first + size]
+            for place, one in enumerate(drawn):
+                size = config.group_size
+                group = played[place * size : (place + 1) * size]
+                passed = sum(sample.passed for sample in group)
+                curriculum.played(one, passed=passed, played=size)
                 if informative(group, config.reward):
                     groups.append(group)
                 else:
@@ -91,6 +116,19 @@ def learn(variant: dict[str, Any], seed: int, options: Any) -> Any:
             if not config.dynamic_sampling:
                 break
         row["train"] = curriculum.reliability
+        if options.failures and update % options.every == 0:
+            with options.failures.open("a") as file:
+                for sample in (s for g in groups for s in g if not s.passed):
+                    low = []
+                    for r in sample.rows:
+                        for place, lp, part in zip(r.sampled, r.logprobs, r.components):
+                            if lp < -1.2:
+                                text = world.policy.tokenizer.decode(
+                                    r.ids[max(0, place - 6) : place]
+                                )
+                                token = world.policy.tokenizer.decode([r.ids[place]])
+                                low.append([round(lp, 1), part[:6], text, token])
+                    file.write(json.dumps([update, sample.scenario, low]) + "\n")
         curriculum.updated()
         row["dropped"], row["groups"] = dropped, len(groups)
         row["reward"] = sum(s.reward for g in groups for s in g) / max(
@@ -104,13 +142,28 @@ def learn(variant: dict[str, Any], seed: int, options: Any) -> Any:
                     every, shuffled(rng, [(s.reward, s.passed) for s in every])
                 ):
                     sample.reward, sample.passed = reward, passed
-            batch = make_batch(groups, advantage=config.advantage, reward=config.reward)
+            batch = make_batch(
+                groups,
+                advantage=config.advantage,
+                reward=config.reward,
+                token_mean=config.token_mean,
+            )
             if rft:
                 # Rejection sampling: every good episode alike, no other at all.
                 good = [s.passed for g in groups for s in g for _ in s.rows]
                 for made, passed in zip(batch, good):
                     made.advantages = [0.5 * passed] * len(made.advantages)
-            metrics = updater.update(batch, episodes=episodes - row["episodes"])
+            failing = 1 - row["train"]
+            first = first or failing
+            scale = min(1.0, max(failing / first, 0.01) ** options.anneal)
+            row["scale"] = scale
+            metrics = updater.update(
+                batch, episodes=episodes - row["episodes"], scale=scale
+            )
+            if average is None:
+                average = {n: p.detach().clone() for n, p in updater.parameters.items()}
+            for name, parameter in updater.parameters.items():
+                average[name].lerp_(parameter.detach(), 1 - options.ema)
             install(world, updater.model)
             world.engine._cache = world.engine._make_cache()
             torch.set_num_threads(1)
@@ -134,8 +187,14 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=5, help="updates a measurement")
     parser.add_argument("--held-out", type=int, default=12, help="cases a scenario")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--ema", type=float, default=0.0, help="averages the weights")
+    parser.add_argument("--failures", type=Path)
+    parser.add_argument("--anneal", type=float, default=0.0)
+    parser.add_argument("--clip", type=float, help="largest gradient norm")
     options = parser.parse_args()
     variant = dict(VARIANTS[options.variant])
+    if options.clip:
+        update_module.MAX_GRADIENT = options.clip
     for assignment in options.set:
         key, _, value = assignment.partition("=")
         variant[key] = json.loads(value)

@@ -92,7 +92,11 @@ class World:
         )[index]
 
     def play(
-        self, wanted: list[tuple[str, Case]], *, trained: frozenset[str], train: bool
+        self,
+        wanted: list[tuple[str, Case]],
+        *,
+        trained: dict[str, frozenset[str]],
+        train: bool,
     ) -> list[Sample]:
         """Plays episodes, many in flight."""
         done = list(self._pool.map(lambda w: self._episode(*w, trained, train), wanted))
@@ -100,7 +104,7 @@ class World:
         return done
 
     def _episode(
-        self, scenario: str, case: Case, trained: frozenset[str], train: bool
+        self, scenario: str, case: Case, trained: dict[str, frozenset[str]], train: bool
     ) -> Sample:
         desk = self._helpdesk.of(case)
         calls: list[ModelCallRecord] = []
@@ -124,7 +128,7 @@ class World:
             passed=finished
             and all(r.status == "passed" or r.spec.conditional for r in results),
             rows=rows,
-            trained=trained,
+            trained=trained.get(scenario, frozenset()),
             calls=len(calls),
             tokens=sum(len(c.prompt_ids) + len(c.token_ids) for c in calls),
             tool_calls=len(recorder.trajectory.tool_calls),

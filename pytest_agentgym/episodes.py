@@ -17,7 +17,7 @@ from pytest_agentgym.collection import ScenarioFailed, ScenarioItem
 from pytest_agentgym.isolation import FixtureWorld
 from pytest_agentgym.policy import POLICY
 from pytest_agentgym.reports import EpisodeReport
-from pytest_agentgym.run import RUN
+from pytest_agentgym.run import RUN, case_source
 from pytest_agentgym.tally import Tally
 from pytest_agentgym.warning_filters import errors_as_warnings
 
@@ -146,6 +146,10 @@ class _Results:
 
 def _cases(item: ScenarioItem, count: int) -> list[Case]:
     options = item.config.stash[RUN].options
+    if options.case is not None:
+        source, wanted = case_source(item), options.case
+        find = source.at if wanted.positional else source.named
+        return [find(wanted.split, wanted.number)]
     try:
         split = split_to_play(item.settings, options.split)
     except UsageError as exc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,23 @@ DEFAULT_THRESHOLD = 0.95
 DEFAULT_TIMEOUT = 300.0
 DEFAULT_TOOL_CALLS = 50
 DEFAULT_INFRA_RETRIES = 2
+_CASE = re.compile(r"(?P<split>train|held[_-]out)(?P<how>[-#])(?P<number>\d{1,9})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenCase:
+    """The one case to play.
+
+    Attributes:
+        split: The split that it comes from.
+        number: Its index, or its position.
+        positional: Whether cases are counted within their split, as a training does:
+            listed values of both splits are numbered together.
+    """
+
+    split: Split
+    number: int
+    positional: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +46,7 @@ class Options:
     infra_retries: int
     seed: int
     split: Split | None
+    case: ChosenCase | None
     threshold: float
     policy: str
     json_path: str | None
@@ -74,6 +93,12 @@ def add_options(parser: pytest.Parser) -> None:
         "SPLIT",
         "cases to play: held_out, train (default: held_out where cases are generated, "
         "all where they are listed)",
+    )
+    option(
+        "-case",
+        "ID",
+        "play only this case, such as held_out-3 (split and index), and once unless "
+        "--agentgym-episodes says more",
     )
     option(
         "-threshold",
@@ -155,8 +180,25 @@ def read_options(config: pytest.Config) -> Options:
         infra_retries=number("infra-retries", int, 0, 100, DEFAULT_INFRA_RETRIES),
         seed=number("seed", int, 0, 2**63, 0),
         split=split,
+        case=_case(config.getoption("agentgym_case")),
         threshold=number("threshold", float, 0, 1, DEFAULT_THRESHOLD),
         policy=config.getoption("agentgym_policy") or "embedded",
         json_path=config.getoption("agentgym_json"),
         train=read_train_options(config),
+    )
+
+
+def _case(text: str | None) -> ChosenCase | None:
+    if text is None:
+        return None
+    found = _CASE.fullmatch(text)
+    if found is None:
+        raise pytest.UsageError(
+            f"--agentgym-case {text}: give split and index of a case, such as "
+            "held_out-3 or train-0"
+        )
+    return ChosenCase(
+        split="train" if found["split"] == "train" else "held_out",
+        number=int(found["number"]),
+        positional=found["how"] == "#",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 
 if TYPE_CHECKING:
     from agentgym.policy.endpoint import PolicyEndpoint
+
+API_KEY = "AGENTGYM_API_KEY"
+"""Environment variable with the key that is sent to a policy endpoint's URL."""
 
 
 class RunPolicy:
@@ -55,7 +59,9 @@ class RunPolicy:
         from agentgym.policy import Remote, resolve
         from agentgym.policy.process import shared
 
-        resolved = resolve(self.spec, root=self._root)
+        # Kept out of the command line, which others can see.
+        key = os.environ.get(API_KEY) or "agentgym"
+        resolved = resolve(self.spec, api_key=key, root=self._root)
         if isinstance(resolved, Remote):
             return resolved.endpoint
         self._say(f"agentgym: loading the policy {self.spec}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agentgym.cases import CaseSource
 from agentgym.errors import UsageError
 from agentgym.play import Limits
 from pytest_agentgym.collection import ScenarioFailed, ScenarioItem
@@ -39,7 +40,8 @@ class Run:
 
     def episodes_of(self, item: ScenarioItem) -> int:
         """How many episodes the scenario gets."""
-        return self.options.episodes or item.settings.episodes
+        wanted = 1 if self.options.case is not None else item.settings.episodes
+        return self.options.episodes or wanted
 
     def threshold_of(self, item: ScenarioItem) -> float:
         """The reliability that the scenario must reach."""
@@ -88,6 +90,17 @@ class Run:
 
 
 RUN = pytest.StashKey[Run]()
+
+
+def case_source(item: ScenarioItem) -> CaseSource:
+    """The cases of a scenario."""
+    only = item.settings.split
+    return CaseSource(
+        item.settings.cases,
+        seed=item.config.stash[RUN].options.seed,
+        scenario=item.name,
+        only=None if only == "auto" else only,
+    )
 
 
 class SharedFolder:

@@ -129,6 +129,8 @@ class Reporter:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Writes the summary and decides the exit code."""
         data = self._to_json()
+        data["usage_errors"] = list(dict.fromkeys(self.usage_errors))
+        data["folder"] = None if self.store is None else str(self.store.folder)
         if self.store is not None:
             self.store.write_summary(data)
             if self.store.warning is not None:
@@ -182,7 +184,7 @@ class Reporter:
         for text in dict.fromkeys(self.usage_errors + self.summary.warnings):
             writer.write_line(text, yellow=True)
         if self.store is not None and self.store.warning is None:
-            writer.write_line(f"stored in {_relative(self.store.folder)}")
+            writer.write_line(f"stored in {relative(self.store.folder)}")
 
     def _verdict(self, width: int) -> Iterator[terminal.Line]:
         """The last section."""
@@ -212,7 +214,8 @@ def _copy_of_stdout() -> TextIO | None:
     return os.fdopen(number, "w", encoding=stdout.encoding, errors="replace")
 
 
-def _relative(path: Path) -> Path:
+def relative(path: Path) -> Path:
+    """The path as seen from the current folder, if it is in it."""
     try:
         return path.relative_to(Path.cwd())
     except ValueError:

@@ -25,6 +25,7 @@ _SENSELESS = {
         "--agentgym-split",
         "it trains on train cases and measures held-out ones",
     ),
+    "agentgym_case": ("--agentgym-case", "play one case without --train"),
     "agentgym_threshold": ("--agentgym-threshold", "its gate is --agentgym-target"),
     "usepdb": ("--pdb", "stop in an episode without --train"),
     "trace": ("--trace", "stop in an episode without --train"),

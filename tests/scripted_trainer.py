@@ -83,14 +83,21 @@ class Training:
             "episodes": len(self.results),
             "updates": 1,
             "seconds": 1.0,
-            "agent": "x",
+            "agent": ".agentgym/agents/x/v1.0",
             **{
                 phase: {"value": share, "low": share, "high": share}
                 for phase, share in shares.items()
             },
         }
-        met = shares.get("after", 0.0) >= self.plan.config.target
-        return TrainingResult(data, met, self.stopped.is_set())
+        met = list(shares.values())[-1] >= self.plan.config.target
+        judgeable = self.script.get("judgeable", True)
+        if "result" in self.script:
+            # All that `agentgym.Trainer` reads.
+            known = {"before": None, "after": None, "difference": None, "version": 1}
+            known |= {"target": self.plan.config.target, "policy": "embedded"}
+            known |= {"met": met, "interrupted": self.stopped.is_set(), "looks": 1}
+            data = known | data | {"judgeable": judgeable, **self.script["result"]}
+        return TrainingResult(data, met, self.stopped.is_set(), judgeable)
 
     def play(self, phase: str, split: Any, cases: int) -> float:
         tasks = [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from agentgym.errors import UsageError
 
@@ -71,7 +73,36 @@ def create_langchain_agent(
         http_async_client=async_client,
     )
     return create_agent(
-        model, tools=list(tools), system_prompt=instructions, middleware=_middleware()
+        model,
+        tools=[_as_tool(tool) for tool in tools],
+        system_prompt=instructions,
+        middleware=_middleware(),
+    )
+
+
+_known_tools: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+
+def _as_tool(tool: Any) -> Any:
+    """A LangChain tool of a method, its schema made only once for all episodes.
+
+    Every episode has a new environment and so new bound methods, but of the same
+    functions, whose schemas are most of what making an agent costs.
+    """
+    function = getattr(tool, "__func__", None)
+    if function is None or inspect.iscoroutinefunction(function):
+        return tool
+    from langchain_core.tools import StructuredTool
+    from langchain_core.tools import tool as create_tool
+
+    known = _known_tools.get(function)
+    if known is None:
+        known = _known_tools[function] = create_tool(tool)
+    return StructuredTool(
+        name=known.name,
+        description=known.description,
+        args_schema=known.args_schema,
+        func=tool,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from agentgym.episode import Episode
@@ -42,9 +43,14 @@ def training_section(
     ]
     yield Line(f"took       {', '.join(took)}")
     yield from _costs(measured)
-    agent = training.get("agent")
-    if agent:
-        yield from wrapped(f"saved      {agent}", width, hanging=" " * 11)
+    saved = None
+    if training.get("agent"):
+        folder = PurePath(training["agent"])
+        option = f"--agentgym-policy {folder.parent.name}_{folder.name}"
+        saved = f"{folder} (measure it again with {option})"
+    for title, told in (("ended", training.get("reason")), ("saved", saved)):
+        if told:
+            yield from wrapped(told, width, f"{title:<11}", hanging=" " * 11)
 
 
 def cost_per_pass(episodes: Sequence[Episode]) -> tuple[float, float] | None:
@@ -68,11 +74,12 @@ def _costs(measured: Mapping[str, Sequence[Episode]]) -> Iterator[Line]:
     if before is None:
         return
     for place, noun in enumerate(("tokens", "tool calls")):
+        if not before[place]:
+            continue
         text = f"{noun} per passed episode: {number(before[place])} before"
         if after is not None:
-            text += f", {number(after[place])} after"
-            if before[place]:
-                text += f" ({100 * (after[place] / before[place] - 1):+.0f} %)"
+            change = 100 * (after[place] / before[place] - 1)
+            text += f", {number(after[place])} after ({change:+.0f} %)"
         yield Line(text)
 
 

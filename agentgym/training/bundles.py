@@ -26,10 +26,11 @@ class Bundle:
 def bundle(
     rows: Sequence[list[int]], limits: Sequence[int] | None = None
 ) -> list[Bundle]:
-    """Splits rows in bundles so that as few tokens as possible are computed.
+    """Splits rows in bundles so that few tokens are computed.
 
     In sorted order, the common prefix of a run of rows is the least one of its
-    neighbours. So it is enough to try each of these lengths as the place to cut.
+    neighbours. So the best way to cut the first rows into runs is found from the best
+    ways for fewer of them.
 
     Args:
         rows: Token ids.
@@ -38,23 +39,30 @@ def bundle(
     """
     if limits is None:
         limits = [len(row) - 1 for row in rows]
-    order = sorted(range(len(rows)), key=lambda i: rows[i])
-    shared = [
-        min(common_prefix(rows[a], rows[b]), limits[a], limits[b])
-        for a, b in itertools.pairwise(order)
-    ]
-    best: list[Bundle] = []
-    least = None
-    for cut in sorted({0, *(length + 1 for length in shared)}):
-        made = _cut(order, shared, limits, cut)
-        cost = sum(
-            b.prefix + sum(len(rows[i]) - b.prefix for i in b.rows) for b in made
-        )
-        if least is None or cost < least:
-            best, least = made, cost
-    return [
-        Bundle(b.prefix, sorted(b.rows, key=lambda i: (len(rows[i]), i))) for b in best
-    ]
+    heads = [row[:limit] for row, limit in zip(rows, limits, strict=True)]
+    order = sorted(range(len(rows)), key=lambda i: heads[i])
+    shared = [common_prefix(heads[a], heads[b]) for a, b in itertools.pairwise(order)]
+    # Of the first rows up to each: tokens saved; begin and prefix of the last bundle.
+    saved, last = [0], [(0, 0)]
+    for end in range(1, len(order) + 1):
+        most, choice = saved[-1], (end - 1, 0)
+        prefix = len(heads[order[end - 1]])
+        for begin in range(end - 2, -1, -1):
+            prefix = min(prefix, shared[begin])
+            found = saved[begin] + prefix * (end - 1 - begin)
+            # As good with fewer bundles is better.
+            if found >= most:
+                most, choice = found, (begin, prefix)
+        saved.append(most)
+        last.append(choice)
+    bundles: list[Bundle] = []
+    end = len(order)
+    while end:
+        begin, prefix = last[end]
+        members = sorted(order[begin:end], key=lambda i: (len(rows[i]), i))
+        bundles.append(Bundle(prefix, members))
+        end = begin
+    return bundles[::-1]
 
 
 def chunks(items: Sequence[T], size_of: Callable[[T], int], most: int) -> list[list[T]]:
@@ -87,19 +95,3 @@ def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
         else:
             high = middle
     return low
-
-
-def _cut(
-    order: list[int], shared: list[int], limits: Sequence[int], cut: int
-) -> list[Bundle]:
-    runs: list[tuple[list[int], list[int]]] = [([order[0]], [])] if order else []
-    for number, length in zip(order[1:], shared, strict=True):
-        if length >= cut:
-            runs[-1][0].append(number)
-            runs[-1][1].append(length)
-        else:
-            runs.append(([number], []))
-    return [
-        Bundle(min([*lengths, *(limits[i] for i in rows)]) if lengths else 0, rows)
-        for rows, lengths in runs
-    ]

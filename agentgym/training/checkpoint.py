@@ -34,6 +34,7 @@ class State:
         looked: Versions whose held-out reliability was measured.
         curriculum: State of the curriculum.
         batches: Batches in a row that had nothing to teach.
+        failing: Share of train episodes that failed in the first batch.
     """
 
     version: int = 0
@@ -41,8 +42,9 @@ class State:
     seconds: float = 0.0
     validated: dict[int, float] = field(default_factory=dict)
     looked: list[int] = field(default_factory=list)
-    curriculum: dict[str, list[float]] = field(default_factory=dict)
+    curriculum: dict[str, Any] = field(default_factory=dict)
     batches: int = 0
+    failing: float = 0.0
 
     @property
     def best(self) -> int:
@@ -63,6 +65,8 @@ class Checkpoint:
         """Writes the state, and the tensors if they are new since the last time."""
         self._folder.mkdir(parents=True, exist_ok=True)
         name = f"tensors-{state.version}.safetensors"
+        for part in self._folder.glob(".tensors-*.part"):
+            part.unlink()  # of a run that was killed
         if tensors is not None:
             part = self._folder / f".{name}.{os.getpid()}.part"
             save_file({k: t.contiguous() for k, t in tensors.items()}, part)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+try:
+    from pydantic import BaseModel, ConfigDict, Field
+except ImportError:
+    raise ImportError(
+        "TrainingConfig needs pydantic: run pip install 'agentgym[train]'"
+    ) from None
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Component = Literal[
@@ -22,15 +27,17 @@ class TrainingConfig(BaseModel):
         groups: Cases per update that have something to teach.
         group_size: Episodes of each case, played by the same policy version.
         learning_rate: Of AdamW, on LoRA weights.
-        lora_rank: Rank of the LoRA matrices on all linear layers.
-        lora_alpha: Their scale is lora_alpha / lora_rank.
+        lora_rank: Rank of the LoRA matrices on all linear layers, whose alpha is 32.
         advantage: Reward of an episode less its group's mean ("mean"), that over the
             group's standard deviation ("std"), or less the mean of the others ("rloo").
         loss: How the ratio of new and sampling probabilities enters: "cispo", "tis",
             "grpo" or "clip_higher". With one epoch all have the same gradient.
+        token_mean: Whether the tokens of each episode ("rollout") or of the average
+            episode of a case ("case") share a weight of 1.
         epochs: Passes over each batch.
-        reward: The weighted share of passed checks ("checks"), or 1 for an episode that
-            passed and else 0 ("passed").
+        reward: The weighted share of passed checks ("checks"), 1 for an episode that
+            passed and else 0 ("passed"), or that wherever the episodes of a case differ
+            in it, and else the share ("passed_first").
         dynamic_sampling: Whether groups that teach nothing are replaced.
         adaptive_cases: Whether uncertain scenarios are drawn more often.
         frozen_kl: Weight of the KL to the starting policy on frozen tokens.
@@ -52,11 +59,11 @@ class TrainingConfig(BaseModel):
     group_size: Annotated[int, Field(ge=2)] = 8
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     lora_rank: Annotated[int, Field(ge=1)] = 16
-    lora_alpha: Annotated[int, Field(ge=1)] = 32
-    advantage: Literal["mean", "std", "rloo"] = "std"
+    advantage: Literal["optimal", "std", "mean", "rloo"] = "optimal"
     loss: Literal["cispo", "tis", "grpo", "clip_higher"] = "cispo"
+    token_mean: Literal["case", "rollout"] = "case"  # noqa: S105
     epochs: Annotated[int, Field(ge=1, le=2)] = 1
-    reward: Literal["checks", "passed"] = "passed"
+    reward: Literal["passed_first", "passed", "checks"] = "passed_first"
     dynamic_sampling: bool = True
     adaptive_cases: bool = True
     frozen_kl: Annotated[float, Field(ge=0)] = 0.01

@@ -1,4 +1,4 @@
-"""Which scenarios the next cases are drawn from."""
+"""Which cases the next groups of episodes are played on."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 FLOOR = 0.15
 """Least weight of a scenario: what is mastered is still watched."""
+MOST_UNCERTAIN = 64
+"""Cases that are kept to be played again."""
 MEMORY = 0.7
 """Share of what was known that is kept at each update, as the policy changes."""
 
@@ -26,20 +29,30 @@ class Record:
     case: int = 0
 
     @property
-    def reliability(self) -> float:
-        """Expected, from a uniform prior."""
+    def expected(self) -> float:
+        """Expected reliability, from a uniform prior."""
         return (self.passed + 1) / (self.played + 2)
 
 
-class Curriculum:
-    """Draws scenarios, the uncertain ones more often.
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A case for a group of episodes; `fresh` if it was not played before."""
 
-    A group of episodes teaches something when they differ, which is likeliest where
-    success is least certain: the weight is the standard deviation of an outcome.
+    scenario: str
+    case: int
+    fresh: bool = True
+
+
+class Curriculum:
+    """Draws cases, those where success is uncertain more often.
+
+    A group of episodes teaches something when they differ. That is likeliest where
+    success is least certain: a scenario's weight is the standard deviation of an
+    outcome, and half of the groups are played on cases whose last episodes differed.
 
     Args:
         scenarios: Names, in a fixed order.
-        adaptive: False draws all scenarios alike.
+        adaptive: False draws all scenarios alike, and only fresh cases.
     """
 
     def __init__(
@@ -48,6 +61,27 @@ class Curriculum:
         self.records = {name: Record() for name in scenarios}
         self._adaptive = adaptive
         self._random = random.Random(seed)  # noqa: S311 - reproducible, not secret
+        self._uncertain: list[Drawn] = []
+
+    def groups(self, count: int) -> list[Drawn]:
+        """The cases of the next groups."""
+        again = min(count // 2, len(self._uncertain)) if self._adaptive else 0
+        self._random.shuffle(self._uncertain)
+        drawn, self._uncertain = self._uncertain[:again], self._uncertain[again:]
+        fresh = self.draw(count - again)
+        return drawn + [Drawn(name, self.next_case(name)) for name in fresh]
+
+    def played(self, drawn: Drawn, *, passed: int, played: int) -> None:
+        """Takes in the outcomes of a group.
+
+        Only fresh cases tell how reliable the policy is: the others were chosen for
+        being difficult.
+        """
+        if drawn.fresh:
+            self.observe(drawn.scenario, passed=passed, played=played)
+        if 0 < passed < played:
+            again = Drawn(drawn.scenario, drawn.case, fresh=False)
+            self._uncertain = [*self._uncertain, again][-MOST_UNCERTAIN:]
 
     def draw(self, count: int) -> list[str]:
         """The scenarios of the next groups: as many of each as its weight is worth.
@@ -66,7 +100,8 @@ class Curriculum:
             while place < reached and len(drawn) < count:
                 drawn.append(name)
                 place += step
-        return drawn
+        # Sums are rounded.
+        return drawn + names[-1:] * (count - len(drawn))
 
     def next_case(self, scenario: str) -> int:
         """Number of a train case that was not drawn before."""
@@ -88,22 +123,33 @@ class Curriculum:
 
     @property
     def reliability(self) -> float:
-        """Expected on train cases, all scenarios counting alike."""
-        found = [record.reliability for record in self.records.values()]
-        return math.fsum(found) / len(found)
+        """Measured on train cases of late, all scenarios counting alike."""
+        found = [r.passed / r.played for r in self.records.values() if r.played]
+        return math.fsum(found) / len(found) if found else 0.0
 
-    def state(self) -> dict[str, list[float]]:
-        """What has to be kept to go on later."""
-        return {n: [r.passed, r.played, r.case] for n, r in self.records.items()}
+    def state(self) -> dict[str, Any]:
+        """What has to be kept to go on later, as JSON has it."""
+        return {
+            "records": {
+                name: [record.passed, record.played, record.case]
+                for name, record in self.records.items()
+            },
+            "uncertain": [[drawn.scenario, drawn.case] for drawn in self._uncertain],
+        }
 
-    def restore(self, state: dict[str, list[float]]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Goes on from what `state` gave."""
-        for name, (passed, played, case) in state.items():
+        for name, (passed, played, case) in state["records"].items():
             if name in self.records:
                 self.records[name] = Record(passed, played, int(case))
+        self._uncertain = [
+            Drawn(name, case, fresh=False)
+            for name, case in state["uncertain"]
+            if name in self.records
+        ]
 
     def _weight(self, name: str) -> float:
         if not self._adaptive:
             return 1.0
-        likely = self.records[name].reliability
+        likely = self.records[name].expected
         return max(math.sqrt(likely * (1 - likely)), FLOOR)

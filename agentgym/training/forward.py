@@ -109,8 +109,8 @@ class Forward:
         self._model.base_model(input_ids=ids_1P, past_key_values=cache, use_cache=True)
         layers: list[Any] = cache.layers
         computed: list[Tensor] = [t for x in layers for t in (x.keys, x.values)]
-        grad = torch.is_grad_enabled()
-        return computed, [t.detach().requires_grad_(grad) for t in computed]
+        # Below the first layer with LoRA weights there is nothing to collect.
+        return computed, [t.detach().requires_grad_(t.requires_grad) for t in computed]
 
     def _part(
         self,

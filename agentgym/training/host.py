@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 
 from agentgym.errors import InfraError
@@ -94,7 +95,9 @@ class PolicyHost:
             return
         if before not in (version, -1) and self._process is not None:
             # Nothing is asked of it any more: the server drains it by itself.
-            self._process.unload_adapter(f"policy-v{before}")
+            # A server that just died is replaced before the next episode.
+            with suppress(InfraError):
+                self._process.unload_adapter(f"policy-v{before}")
 
     def revive(self) -> bool:
         """Starts a server that died again, with the same version.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,12 @@ class Journal:
     def __init__(self, folder: Path, updates: int = 0) -> None:
         self._path = folder / "updates.jsonl"
         if self._path.exists():
-            lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
-            self._path.write_text("".join(lines[:updates]), encoding="utf-8")
-        self._board = _board(folder / "tensorboard")
+            lines = self._path.read_text(encoding="utf-8").splitlines()
+            kept = [f"{line}\n" for line in lines if _number(line) <= updates]
+            part = self._path.with_name(f"updates.{os.getpid()}.partial")
+            part.write_text("".join(kept), encoding="utf-8")
+            part.replace(self._path)
+        self._board = _board(folder / "tensorboard", updates + 1)
 
     def write(self, row: dict[str, Any]) -> None:
         """Adds an update."""
@@ -40,9 +45,17 @@ class Journal:
             self._board.close()
 
 
-def _board(folder: Path) -> Any:
+def _number(line: str) -> float:
+    """Of the update that a line tells of; none for one that was cut off."""
+    try:
+        return int(json.loads(line)["update"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def _board(folder: Path, first: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=first)

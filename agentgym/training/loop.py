@@ -42,7 +42,7 @@ from agentgym.training.update import Updater
 
 VALIDATE_EVERY = 8
 """Updates after which a version is validated in any case."""
-MARGIN = 0.4
+MARGIN = 0.3
 """A version is measured on held-out cases when its validation is above the target by
 this share of what is left to 1, and more after each time that it was not enough."""
 HOPELESS_BATCHES = 3
@@ -174,12 +174,16 @@ class Training:
             self._state, tensors = kept
             self._updater.restore(tensors)
             self._curriculum.restore(self._state.curriculum)
+            if self._state.looked:
+                self._after = self._measured.read("after", self._state.looked[-1])
             if not self._host.adapter(self._state.version).exists():
                 self._host.write(self._state.version, self._updater.save_adapter)
             self._observer.say(
                 f"resumed after {self._state.version} updates and "
                 f"{self._state.episodes} episodes"
             )
+        else:
+            self._keep(self._updater.state())
         self._collector = Collector(
             plan.scenarios, config, self._curriculum, components, self._play_counted
         )
@@ -204,13 +208,11 @@ class Training:
                 return f"all {config.updates} updates were made"
             if self._elapsed() + self._reserve > 60 * config.minutes:
                 return f"the budget of {config.minutes:g} minutes was used up"
-            if not self._batch():
-                if state.batches >= HOPELESS_BATCHES:
-                    self._nothing_to_learn()
-                if not self._promising():
-                    continue
-            if self._due() and self._good_enough():
+            learnt = self._batch() or self._promising()
+            if learnt and self._due() and self._good_enough():
                 return "the target was met"
+            if state.batches >= HOPELESS_BATCHES:
+                return self._nothing_to_learn()
 
     def _batch(self) -> bool:
         """Plays a batch and learns from it; False if there was nothing to learn."""
@@ -226,15 +228,30 @@ class Training:
             return False
         state.batches = 0
         batch = make_batch(
-            found.groups, advantage=config.advantage, reward=config.reward
+            found.groups,
+            advantage=config.advantage,
+            reward=config.reward,
+            token_mean=config.token_mean,
+            version=state.version,
         )
-        metrics = self._updater.update(batch, episodes=len(found.played))
+        metrics = self._updater.update(
+            batch, episodes=len(found.played), scale=self._annealed()
+        )
         row = self._row(found, played)
         row |= {name: getattr(metrics, name) for name in metrics.__slots__}
         self._advance()
         self._journal.write(row)
         self._observer.update(row)
         return True
+
+    def _annealed(self) -> float:
+        """Share of the learning rate: the fewer failures are left, the smaller steps.
+
+        Near the target, steps as large as at first undo about as much as they teach.
+        """
+        state, failing = self._state, 1 - self._curriculum.reliability
+        state.failing = state.failing or failing
+        return float(min(1.0, max(failing / max(state.failing, 0.01), 0.01) ** 0.5))
 
     def _advance(self) -> None:
         """The updated policy becomes the next version."""
@@ -351,7 +368,8 @@ class Training:
         samples = found.played
         calls = sum(s.calls for s in samples)
         rows = sum(len(s.rows) for s in samples)
-        total = len(samples) + found.stale + found.lost
+        refused = found.stale if self.plan.config.stale == "refuse" else 0
+        total = len(samples) + refused + found.lost
         broken = rows - sum(bool(s.rows) for s in samples)
         return {
             "update": self._state.version + 1,
@@ -397,11 +415,14 @@ class Training:
             "closed API can be measured, not trained"
         )
 
-    def _nothing_to_learn(self) -> None:
+    def _nothing_to_learn(self) -> str:
         """Says why no group's rewards differ."""
+        if self._state.version or self._promising():
+            return (
+                f"the last {HOPELESS_BATCHES} batches had nothing to teach: all "
+                "episodes of a case earned the same"
+            )
         records = self._curriculum.records.values()
-        if self._curriculum.reliability > 0.5:
-            return
         played = sum(record.played for record in records)
         if not self._tool_calls:
             raise UsageError(

@@ -52,12 +52,12 @@ def policy_loss(
 def kl_to_start(logprobs_N: Tensor, start_N: Tensor) -> Tensor:
     """KL divergence from the starting policy, estimated on each sampled token.
 
-    Schulman's k3 estimator, exp(d) - 1 - d with d = start - now: never negative,
-    unbiased, of low variance (joschu.net/blog/kl-approx.html, 2020).
+    Schulman's k2 estimator, d^2 / 2 with d = start - now
+    (joschu.net/blog/kl-approx.html, 2020). Its gradient is, in expectation, that of the KL itself. That of k3 grows with
+    exp(d), so that a single token which has become unlikely upsets a whole update.
 
     Args:
         logprobs_N: Log-probabilities now.
         start_N: Those of the starting policy, without gradient.
     """
-    difference_N = start_N - logprobs_N
-    return difference_N.exp() - 1 - difference_N
+    return (start_N - logprobs_N).square() / 2

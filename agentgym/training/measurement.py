@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,8 +152,13 @@ class Measured:
             # Which of the run's episodes it is.
             "id": result.rollout_id,
         }
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        text = json.dumps(line) + "\n"
+        with self._path.open("a+b") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # a run was killed while it wrote
+                    text = f"\n{text}"
+            file.write(text.encode())
 
     def read(self, phase: Phase, version: int) -> Measurement:
         """What is known already of a measurement that was interrupted."""

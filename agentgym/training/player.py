@@ -16,6 +16,8 @@ from agentgym.training.result import RolloutResult
 from agentgym.training.task import Task
 
 TICK_SECONDS = 0.05
+LOOK_SECONDS = 5.0
+"""How often it looks for rollouts that nobody finishes."""
 MAX_TRIES = 3
 """Rollouts of one task whose outcome is not the agent's doing."""
 HOPELESS = 16
@@ -47,6 +49,8 @@ class Player:
     stopping: threading.Event = field(default_factory=threading.Event)
     lost: Counter[str] = field(default_factory=Counter)
     _runners_lost: set[str] = field(default_factory=set)
+    _orphans: set[str] = field(default_factory=set)
+    _next_look: float = 0.0
     _played: int = 0
 
     def play(
@@ -87,7 +91,8 @@ class Player:
                     if tries[place] < MAX_TRIES:
                         again[place] = tasks[place]
                         continue
-                self._played += 1
+                else:
+                    self._played += 1
                 results[place] = result
                 on_result(result)
             self._queue(again, waiting)
@@ -96,6 +101,7 @@ class Player:
     def runner_lost(self, prefix: str) -> None:
         """A runner died (told from another thread): what it played is played again."""
         self._runners_lost.add(prefix)
+        self._next_look = 0.0
 
     def stop(self) -> None:
         """Ends `play` soon, from another thread."""
@@ -116,24 +122,29 @@ class Player:
             raise Stopped("the training was stopped")
         if self.host.revive():
             self.say("the policy server had died; it was started again")
-        lost, now = set(self._runners_lost), time.time()
-        self._runners_lost -= lost
-        for rollout in self.gateway.running() if lost or self._tick() else ():
-            died = any(rollout.runner.startswith(prefix) for prefix in lost)
-            if died or now - rollout.since > self.timeout:
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        # A runner that died is remembered: its last claim may be heard of after it.
+        lost = tuple(self._runners_lost)
+        for rollout in self.gateway.running():
+            died = rollout.runner.startswith(lost)
+            if died or time.time() - rollout.since > self.timeout:
                 reason = "died" if died else "did not finish in time"
                 message = f"infra_error: its runner {rollout.runner} {reason}"
                 self.gateway.fail(rollout.rollout_id, message)
-
-    def _tick(self) -> bool:
-        """Whether it is time to look for rollouts that take too long."""
-        return int(time.monotonic() / TICK_SECONDS) % 100 == 0
+            if died:
+                self._orphans.add(rollout.rollout_id)
 
     def _lose(self, result: RolloutResult) -> None:
+        if result.rollout_id in self._orphans:
+            # One death takes many rollouts with it, and says nothing of each.
+            self._orphans.remove(result.rollout_id)
+            return
         self.lost[result.outcome] += 1
         lost = sum(self.lost.values())
         if lost >= HOPELESS and lost > self._played:
             raise UsageError(
-                f"{lost} episodes were lost and {self._played} count; the last one "
-                f"is an {result.outcome}: {result.error}"
+                f"{lost} episodes were lost and {self._played} count; the last lost "
+                f"one is an {result.outcome}: {result.error}"
             )

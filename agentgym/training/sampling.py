@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from agentgym.training.batch import Sample, informative
 from agentgym.training.config import TrainingConfig
-from agentgym.training.curriculum import Curriculum
+from agentgym.training.curriculum import Curriculum, Drawn
 from agentgym.training.measurement import training_cases
 from agentgym.training.player import COUNTED
 from agentgym.training.result import RolloutResult
-from agentgym.training.rows import merge
+from agentgym.training.rows import Row, merge
 from agentgym.training.segments import Component
 from agentgym.training.task import ScenarioInfo, Task
 
@@ -88,39 +88,36 @@ class Collector:
 
     def _round(self, count: int, version: int, found: Collected) -> None:
         size = self._config.group_size
+        groups = self._curriculum.groups(count)
         tasks = [
             Task(
-                scenario=scenario,
+                scenario=drawn.scenario,
                 split="train",
-                case=case,
+                case=self._case(drawn),
                 phase="train",
                 repeat=number,
             )
-            for scenario in self._curriculum.draw(count)
-            for case in [self._case(scenario)]
+            for drawn in groups
             for number in range(size)
         ]
         results = self._play(tasks)
-        for first in range(0, len(results), size):
+        for place, drawn in enumerate(groups):
             group = [
                 sample
-                for result in results[first : first + size]
+                for result in results[place * size : (place + 1) * size]
                 if (sample := self._sample(result, version, found)) is not None
             ]
             found.played += group
-            for sample in group:
-                self._curriculum.observe(
-                    sample.scenario, passed=sample.passed, played=1
-                )
+            passed = sum(sample.passed for sample in group)
+            self._curriculum.played(drawn, passed=passed, played=len(group))
             if len(group) > 1 and informative(group, self._config.reward):
                 found.groups.append(group)
             else:
                 found.dull += 1
 
-    def _case(self, scenario: str) -> int:
-        number = self._curriculum.next_case(scenario)
-        count = training_cases(self._scenarios[scenario])
-        return number if count is None else number % count
+    def _case(self, drawn: Drawn) -> int:
+        count = training_cases(self._scenarios[drawn.scenario])
+        return drawn.case if count is None else drawn.case % count
 
     def _sample(
         self, result: RolloutResult, version: int, found: Collected
@@ -151,5 +148,11 @@ class Collector:
             versions=versions,
             calls=len(result.calls),
             tokens=sum(len(c.prompt_ids) + len(c.token_ids) for c in result.calls),
-            tool_calls=sum("parameter_selection" in row.components for row in rows),
+            tool_calls=sum(map(_tool_calls, rows)),
         )
+
+
+def _tool_calls(row: Row) -> int:
+    """How many of its model calls call a tool."""
+    found = zip(row.calls, row.components, strict=True)
+    return len({call for call, part in found if part == "parameter_selection"})

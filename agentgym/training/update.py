@@ -5,24 +5,31 @@ Axes: N sampled tokens of a part.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import peft
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from agentgym.errors import AgentGymError, UsageError
+from agentgym.policy.adapter import AdaptedWeights, read_adapter
+from agentgym.policy.adapter_folder import WEIGHTS
 from agentgym.policy.loading import LoadedPolicy
 from agentgym.training.batch import TrainingRow
 from agentgym.training.config import TrainingConfig
 from agentgym.training.forward import Forward, Part
 from agentgym.training.loss import kl_to_start, policy_loss
+
+T = TypeVar("T")
 
 MAX_GAP = 1e-3
 """The most by which sampling and training may disagree on a log-probability."""
@@ -35,6 +42,10 @@ CPU_PART, GPU_PART, LEAST_PART = 1_024, 16_384, 256
 which memory is declared too small."""
 REFERENCED = 4
 """One row of so many is compared with the starting policy."""
+LORA_ALPHA = 32
+"""LoRA's scale is this over the rank."""
+SMALL = 30_000_000
+"""Parameters below which one thread is faster: the products are too small to share."""
 CHECKPOINTED = 1_000_000_000
 """Parameters above which activations are computed twice to save memory."""
 
@@ -99,13 +110,14 @@ class Updater:
         torch.manual_seed(seed)
         self.model = _with_lora(policy.model, config, adapter)
         checkpointing = config.gradient_checkpointing
+        size = sum(p.numel() for p in self.model.parameters())
         if checkpointing is None:
-            size = sum(p.numel() for p in self.model.parameters())
             checkpointing = size > CHECKPOINTED
+        if size < SMALL:
+            torch.set_num_threads(1)
         inner = self.model.get_base_model()
         if checkpointing:
-            inner.gradient_checkpointing_enable()
-            inner.enable_input_require_grads()
+            _checkpoint(inner)
         self._forward = Forward(inner, share=not checkpointing)
         self._exact = policy.model.dtype == torch.float32
         self.parameters: dict[str, Tensor] = {
@@ -120,7 +132,11 @@ class Updater:
         )
 
     def update(
-        self, batch: Sequence[TrainingRow], *, episodes: int | None = None
+        self,
+        batch: Sequence[TrainingRow],
+        *,
+        episodes: int | None = None,
+        scale: float = 1.0,
     ) -> Metrics:
         """Takes a step on a batch, in as many passes as the config says.
 
@@ -129,16 +145,86 @@ class Updater:
             episodes: What the loss is the mean over: all episodes that were played for
                 the batch, also those of groups that taught nothing, so that steps get
                 smaller when there is less to learn. By default those of the rows.
+            scale: Share of the learning rate that is used.
 
         Raises:
             PoliciesDisagree: The recorded log-probabilities are not this policy's.
             UsageError: The loss is not finite, or the memory too small.
         """
         begun = time.monotonic()
+        start = self._in_memory(lambda: self._start_logprobs(batch))
+        mean_over = episodes or max(sum(sum(made.weights) for made in batch), 1e-9)
+        frozen = sum(sum(batch[i].frozen) for i in start)
+        for group in self._optimizer.param_groups:
+            group["lr"] = scale * self._config.learning_rate
+        passes: list[_Sums] = []
+        norm = 0.0
+        for _ in range(self._config.epochs):
+            sums = self._in_memory(
+                lambda: self._gradient(batch, start, mean_over, frozen)
+            )
+            norm = float(
+                torch.nn.utils.clip_grad_norm_(self.parameters.values(), MAX_GRADIENT)
+            )
+            self._check_finite(sums.loss, norm)
+            if not passes:
+                self._check_agreement(sums)
+            passes.append(sums)
+            self._optimizer.step()
+        self._updates += 1
+        first, last = passes[0], passes[-1]
+        trained = max(first.trained, 1)
+        return Metrics(
+            loss=first.loss,
+            entropy=first.entropy / trained,
+            kl=first.kl / max(sum(w > 0 for i in start for w in batch[i].weights), 1),
+            drift=first.drift / max(frozen, 1),
+            gap=first.gap,
+            mean_gap=first.gap_sum / max(first.fresh, 1),
+            grad_norm=norm,
+            clip_share=last.clipped / trained,
+            trained_tokens=int(first.trained),
+            frozen_tokens=int(first.frozen),
+            seconds=time.monotonic() - begun,
+        )
+
+    def save_adapter(self, folder: Path) -> None:
+        """Writes the LoRA weights as peft does: safetensors and a config."""
+        with _quiet():
+            self.model.save_pretrained(
+                str(folder), safe_serialization=True, save_embedding_layers=False
+            )
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights, optimizer state and number of updates, as tensors only."""
+        found = {f"weight/{n}": p.detach().clone() for n, p in self.parameters.items()}
+        found["updates"] = torch.tensor(self._updates)
+        for name, parameter in self.parameters.items():
+            for key, value in self._optimizer.state.get(parameter, {}).items():
+                found[f"{key}/{name}"] = torch.as_tensor(value).clone()
+        return found
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Goes on from what `state` gave."""
+        self._updates = int(state["updates"])
+        self._optimizer.state.clear()
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(state[f"weight/{name}"])
+                if f"step/{name}" in state:
+                    self._optimizer.state[parameter] = {
+                        "step": state[f"step/{name}"].clone(),
+                        "exp_avg": _like(parameter, state[f"exp_avg/{name}"]),
+                        "exp_avg_sq": _like(parameter, state[f"exp_avg_sq/{name}"]),
+                    }
+
+    def _in_memory(self, work: Callable[[], T]) -> T:
+        """Does a pass over the rows, once more in smaller parts where memory ends."""
         while True:
             try:
-                return self._update(batch, episodes, begun)
+                return work()
             except (MemoryError, RuntimeError) as error:
+                self._optimizer.zero_grad(set_to_none=True)
                 if not out_of_memory(error):
                     raise
                 if self._part <= LEAST_PART:
@@ -147,81 +233,27 @@ class Updater:
                         f"{self._part} tokens: use a smaller model, lower "
                         "lora_rank, or set gradient_checkpointing"
                     ) from error
-                self._part //= 2
-                self._optimizer.zero_grad(set_to_none=True)
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
+            self._part //= 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
 
-    def save_adapter(self, folder: Path) -> None:
-        """Writes the LoRA weights as peft does: safetensors and a config."""
-        self.model.save_pretrained(str(folder), safe_serialization=True)
+    def _gradient(
+        self,
+        batch: Sequence[TrainingRow],
+        start: dict[int, Tensor],
+        episodes: float,
+        frozen: float,
+    ) -> _Sums:
+        """Computes the gradient of the batch's loss, and what is told of it."""
+        sums = _Sums()
+        self._optimizer.zero_grad(set_to_none=True)
 
-    def state(self) -> dict[str, Tensor]:
-        """Weights and optimizer state, as tensors only."""
-        found = {f"weight/{n}": p.detach().clone() for n, p in self.parameters.items()}
-        for name, parameter in self.parameters.items():
-            for key, value in self._optimizer.state.get(parameter, {}).items():
-                found[f"{key}/{name}"] = torch.as_tensor(value).clone()
-        return found
+        def on_part(part: Part) -> Tensor:
+            return self._loss(part, batch, start, episodes, frozen, sums)
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Goes on from what `state` gave."""
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(state[f"weight/{name}"])
-                kept = {
-                    key: state[f"{key}/{name}"].clone()
-                    for key in ("step", "exp_avg", "exp_avg_sq")
-                    if f"{key}/{name}" in state
-                }
-                if kept:
-                    self._optimizer.state[parameter] = kept
-
-    def _update(
-        self, batch: Sequence[TrainingRow], played: int | None, begun: float
-    ) -> Metrics:
         rows = [made.row for made in batch]
-        start = self._start_logprobs(batch)
-        episodes = played or max(sum(sum(made.weights) for made in batch), 1e-9)
-        frozen = sum(sum(batch[i].frozen) for i in start)
-        first: _Sums | None = None
-        norm = 0.0
-        for _ in range(self._config.epochs):
-            sums = _Sums()
-            self._optimizer.zero_grad(set_to_none=True)
-
-            def on_part(part: Part, sums: _Sums = sums) -> Tensor:
-                return self._loss(part, batch, start, episodes, frozen, sums)
-
-            self._forward(rows, tokens=self._part, on_part=on_part)
-            if first is None:
-                first = sums
-                self._check_agreement(sums)
-            norm = float(
-                torch.nn.utils.clip_grad_norm_(self.parameters.values(), MAX_GRADIENT)
-            )
-            if not (sums.loss - sums.loss == 0 and norm - norm == 0):
-                raise UsageError(
-                    "the loss is not finite: lower learning_rate; the version before "
-                    "this update is kept"
-                )
-            self._optimizer.step()
-        assert first is not None
-        self._updates += 1
-        trained = max(first.trained, 1)
-        return Metrics(
-            loss=first.loss,
-            entropy=first.entropy / trained,
-            kl=first.kl / max(sum(w > 0 for i in start for w in batch[i].weights), 1),
-            drift=first.drift / max(frozen, 1),
-            gap=first.gap,
-            mean_gap=first.gap_sum / max(first.trained + first.frozen, 1),
-            grad_norm=norm,
-            clip_share=sums.clipped / trained,
-            trained_tokens=int(first.trained),
-            frozen_tokens=int(first.frozen),
-            seconds=time.monotonic() - begun,
-        )
+        self._forward(rows, tokens=self._part, on_part=on_part)
+        return sums
 
     def _loss(
         self,
@@ -242,6 +274,7 @@ class Updater:
         recorded_N = joined(lambda made: made.row.logprobs)
         weights_N = joined(lambda made: made.weights)
         frozen_N = joined(lambda made: made.frozen)
+        fresh_N = joined(lambda made: made.fresh)
         # Where it is not known, the present policy stands in: no KL and no gradient.
         sizes = [len(batch[i].row.sampled) for i in part.rows]
         at = torch.split(logprobs_N.detach(), sizes)
@@ -260,7 +293,8 @@ class Updater:
             loss = loss + self._config.frozen_kl * (kl_N * frozen_N).sum() / frozen
         with torch.no_grad():
             trained_N = weights_N > 0
-            gap_N = (logprobs_N - recorded_N).abs()
+            # What another version sampled may well differ.
+            gap_N = (logprobs_N - recorded_N).abs() * fresh_N
             sums.loss += float(loss)
             sums.entropy += float(part.entropies_N[trained_N].sum())
             sums.kl += float(kl_N[trained_N].sum())
@@ -270,11 +304,20 @@ class Updater:
             sums.clipped += float((clipped_N & trained_N).sum())
             sums.trained += float(trained_N.sum())
             sums.frozen += float(frozen_N.sum())
+            sums.fresh += float(fresh_N.sum())
         return loss
 
+    def _check_finite(self, loss: float, norm: float) -> None:
+        if math.isfinite(loss) and math.isfinite(norm):
+            return
+        self._optimizer.zero_grad(set_to_none=True)
+        raise UsageError(
+            "the loss is not finite: lower learning_rate; the version before this "
+            "update is kept"
+        )
+
     def _check_agreement(self, sums: _Sums) -> None:
-        tokens = max(sums.trained + sums.frozen, 1)
-        mean = sums.gap_sum / tokens
+        mean = sums.gap_sum / max(sums.fresh, 1)
         if self._exact and not sums.gap <= MAX_GAP:
             found, most = sums.gap, MAX_GAP
         elif not self._exact and not mean <= MAX_MEAN_GAP:
@@ -336,6 +379,7 @@ class _Sums:
     clipped: float = 0.0
     trained: float = 0.0
     frozen: float = 0.0
+    fresh: float = 0.0
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -350,25 +394,54 @@ def _with_lora(model: Any, config: TrainingConfig, adapter: Path | None) -> Any:
     if adapter is not None:
         return _from_adapter(model, adapter)
     try:
-        return peft.get_peft_model(
-            model,
-            peft.LoraConfig(
-                r=config.lora_rank,
-                lora_alpha=config.lora_alpha,
-                lora_dropout=0.0,
-                target_modules="all-linear",
-                task_type="CAUSAL_LM",
-            ),
-        ).eval()
+        with _quiet():
+            return peft.get_peft_model(
+                model,
+                peft.LoraConfig(
+                    r=config.lora_rank,
+                    lora_alpha=LORA_ALPHA,
+                    lora_dropout=0.0,
+                    target_modules="all-linear",
+                    task_type="CAUSAL_LM",
+                ),
+            ).eval()
     except ValueError as error:
         raise UsageError(f"the model takes no LoRA weights: {error}") from error
 
 
 def _from_adapter(model: Any, adapter: Path) -> Any:
-    config = peft.LoraConfig.from_pretrained(str(adapter))
-    config.inference_mode = False
-    made = peft.get_peft_model(model, config).eval()
-    peft.set_peft_model_state_dict(
-        made, load_file(adapter / "adapter_model.safetensors")
-    )
+    AdaptedWeights(model, name=model.name_or_path).check(read_adapter(adapter))
+    with _quiet():
+        config = peft.LoraConfig.from_pretrained(str(adapter))
+        config.inference_mode = False
+        made = peft.get_peft_model(model, config).eval()
+        peft.set_peft_model_state_dict(made, load_file(adapter / WEIGHTS))
     return made
+
+
+def _checkpoint(model: Any) -> None:
+    """Has activations computed again in the backward pass, not kept."""
+    with _quiet():
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    for module in model.modules():
+        # Layers obey only in training mode; their parts, dropout among them, stay in
+        # that of evaluation.
+        if isinstance(module, GradientCheckpointingLayer):
+            module.training = True
+
+
+def _like(parameter: Tensor, kept: Tensor) -> Tensor:
+    return kept.to(parameter.device, copy=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences peft and transformers.
+
+    peft uses names that transformers will remove, and tells of choices that are meant,
+    such as how it turns the matrices of GPT-2's layers.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", module=r"peft\.")
+        yield

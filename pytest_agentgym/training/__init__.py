@@ -6,6 +6,7 @@ worker, claims rollouts and plays them (`runner`).
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,6 +42,10 @@ def register_training(config: pytest.Config, run: Run) -> None:
     register(Runner(config, files), "agentgym-runner")
     if start is None:
         return
+    # Threads of torch that spin while they wait take the cores from the policy server,
+    # the agents and each other: an update then takes 5 times as long. It is read when
+    # torch is loaded, here and in the policy server.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     reporter = TrainingReporter(config, start.config.target, start.config.minutes)
     register(reporter, "agentgym-reporter")
     register(MainProcess(config, start, files, reporter), "agentgym-training")

@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 from _pytest.skipping import xfailed_key
 
-from agentgym.cases import CaseSource
 from agentgym.errors import UsageError
 from agentgym.scenarios import TRAINABLE_COMPONENTS, Scenario
 from agentgym.training.task import ScenarioInfo
 from pytest_agentgym.collection import ScenarioItem
-from pytest_agentgym.run import RUN
+from pytest_agentgym.run import RUN, case_source
 from pytest_agentgym.training.files import Failure
 
 
@@ -72,17 +71,6 @@ def set_up(items: Sequence[ScenarioItem]) -> list[Entry]:
     return [_entry(item) for item in items]
 
 
-def case_source(item: ScenarioItem) -> CaseSource:
-    """The cases of a scenario."""
-    only = item.settings.split
-    return CaseSource(
-        item.settings.cases,
-        seed=item.config.stash[RUN].options.seed,
-        scenario=item.name,
-        only=None if only == "auto" else only,
-    )
-
-
 def _entry(item: ScenarioItem) -> Entry:
     call = pytest.CallInfo.from_call(
         lambda: item.ihook.pytest_runtest_setup(item=item),
@@ -131,7 +119,7 @@ def _components(item: ScenarioItem) -> dict[str, bool]:
     """What `define_trainable_components()` says, checked."""
     cls = item.cls
     if cls is None or not issubclass(cls, Scenario):
-        return dict(TRAINABLE_COMPONENTS)
+        return {**TRAINABLE_COMPONENTS, **(item.settings.trainable_components or {})}
     name = f"{cls.__name__}.define_trainable_components()"
     try:
         found = cls().define_trainable_components()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import Any, Protocol, TextIO
 
 from agentgym.report.lines import count, number, percent, threshold
 from pytest_agentgym.training.progress import Progress
 
-REFRESHES = 4
+REFRESHES = 2
 """Per second."""
 MOST_TOOLS = 8
 LATE_SECONDS = 2.0
@@ -49,13 +50,18 @@ class Dashboard:
 
     Args:
         progress: The numbers.
-        display: How they are shown.
+        make_display: How they are shown; called when there is something to show.
     """
 
-    def __init__(self, progress: Progress, display: Display) -> None:
+    def __init__(self, progress: Progress, make_display: Callable[[], Display]) -> None:
         self.progress = progress
-        self.display = display
+        self._make_display = make_display
         self._lock = threading.RLock()
+
+    @cached_property
+    def display(self) -> Display:
+        """What shows the numbers."""
+        return self._make_display()
 
     def phase(self, phase: str, planned: int) -> None:
         """A phase begins, of so many episodes."""
@@ -70,7 +76,7 @@ class Dashboard:
     def update(self, row: dict[str, Any]) -> None:
         """The policy was updated; `row` has the metrics."""
         with self._lock:
-            self.progress.update = row
+            self.progress.updated(row)
             self.display.update()
 
     def say(self, text: str) -> None:
@@ -81,10 +87,11 @@ class Dashboard:
     def close(self) -> None:
         """Ends the last phase."""
         with self._lock:
-            if self.progress.phase is not None:
-                self.display.end()
-                self.progress.phase = None
+            if self.progress.phase is None:
+                return
+            self.display.end()
             self.display.close()
+            self.progress.phase = None
 
 
 class PlainLines:
@@ -206,8 +213,12 @@ class LivePanel:
 def panel_rows(progress: Progress) -> Iterator[tuple[str, str]]:
     """The rows of the live panel."""
     phase = progress.phase
-    yield "phase", _PHASES.get(phase or "", phase or "starting")
     done, planned = progress.done, progress.planned
+    name = _PHASES.get(phase or "", phase or "starting")
+    if phase == "train" and done >= planned:
+        # Or more episodes are played in place of groups that teach nothing.
+        name = "training: learning from the batch"
+    yield "phase", name
     yield (
         "episodes",
         f"{_bar(done, planned)} {done}/{planned}, {progress.episodes} in all",
@@ -229,7 +240,7 @@ def panel_rows(progress: Progress) -> Iterator[tuple[str, str]]:
                 for name, (good, calls) in tools[:MOST_TOOLS]
             ),
         )
-    if progress.tokens is not None:
+    if progress.tokens:
         yield "tokens/episode", number(progress.tokens)
     yield "episodes/s", number(progress.rate)
     yield "time left", f"{_minutes(progress.left)} of {_minutes(progress.seconds)}"

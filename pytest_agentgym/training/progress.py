@@ -53,6 +53,13 @@ class Progress:
             self.done = self.passed = self.counted = 0
             self._phase_begun = time.monotonic()
 
+    def updated(self, row: dict[str, Any]) -> None:
+        """The policy was updated; earlier sittings of a training count, too."""
+        with self._lock:
+            self.update = row
+            if "elapsed" in row:
+                self.begun = time.monotonic() - row["elapsed"]
+
     def add(self, episode: Episode) -> None:
         """An episode finished."""
         with self._lock:

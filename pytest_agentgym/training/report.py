@@ -26,7 +26,7 @@ from agentgym.store import RunStore, read_episodes
 from agentgym.training.measurement import Measured
 from pytest_agentgym.reports import EpisodeReport
 from pytest_agentgym.tally import Tally
-from pytest_agentgym.terminal import Reporter
+from pytest_agentgym.terminal import Reporter, relative
 from pytest_agentgym.training.catalogue import Entry
 from pytest_agentgym.training.dashboard import (
     MEASURED,
@@ -59,7 +59,7 @@ class TrainingReporter(Reporter):
         self.target = target
         self.entries: list[Entry] = []
         self.progress = Progress(target, minutes)
-        self.observer = Dashboard(self.progress, self._display())
+        self.observer = Dashboard(self.progress, self._display)
         self.summary = self._new_summary()
         self._result: TrainingResult | None = None
         self._interrupted = False
@@ -89,7 +89,7 @@ class TrainingReporter(Reporter):
         """No more episodes come; the trainer may still have to save."""
         self.observer.close()
         if not over:
-            self._write_line("stopping the training")
+            self._write_line("stopping the training; what was learned is saved")
 
     def ended(self, result: TrainingResult | None) -> None:
         """Takes in what came of the training."""
@@ -173,6 +173,8 @@ class TrainingReporter(Reporter):
         if self._result is not None:
             yield Heading("training")
             result = self._result.to_json()
+            if result["agent"]:
+                result["agent"] = str(relative(Path(result["agent"])))
             yield from training_section(result, self._measured, width)
         if self._interrupted:
             yield Heading("verdict")

@@ -14,8 +14,7 @@ from agentgym.training.runner_client import Claim, RunnerClient
 from pytest_agentgym.capture import EpisodeOutput
 from pytest_agentgym.collection import ScenarioItem
 from pytest_agentgym.isolation import FixtureWorld
-from pytest_agentgym.run import RUN
-from pytest_agentgym.training.catalogue import case_source
+from pytest_agentgym.run import RUN, case_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,9 @@ INSTRUCTIONS = (
     "processing. We are open from 9 to 17."
 )
 
+WORDING = {"output_generation": True}
+"""Of scenarios that check what the agent says, training may change that, too."""
+
 OPENINGS = [
     "",
     "Hi.",

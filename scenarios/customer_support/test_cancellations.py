@@ -2,7 +2,7 @@
 
 from agentgym import must, scenario, weight
 
-from .language import say
+from .language import WORDING, say
 
 
 @scenario
@@ -19,7 +19,7 @@ def test_order_in_processing_is_cancelled(agent, helpdesk, case):
     assert helpdesk.changes == ["cancel_order"]
 
 
-@scenario
+@scenario(trainable_components=WORDING)
 def test_shipped_order_is_not_cancelled(agent, helpdesk, case):
     order = helpdesk.add_order("shipped")
     run = agent.run(say("cancel", case, order))

@@ -4,10 +4,10 @@ import re
 
 from agentgym import must, scenario, weight
 
-from .language import say
+from .language import WORDING, say
 
 
-@scenario
+@scenario(trainable_components=WORDING)
 def test_warranty_is_looked_up(agent, helpdesk, case):
     run = agent.run(say("warranty", case))
 
@@ -16,7 +16,7 @@ def test_warranty_is_looked_up(agent, helpdesk, case):
     assert not helpdesk.changes, must("a question changes nothing")
 
 
-@scenario
+@scenario(trainable_components=WORDING)
 def test_return_period_is_looked_up(agent, helpdesk, case):
     run = agent.run(say("returns", case))
 
@@ -25,7 +25,7 @@ def test_return_period_is_looked_up(agent, helpdesk, case):
     assert not helpdesk.changes, must("a question changes nothing")
 
 
-@scenario
+@scenario(trainable_components=WORDING)
 def test_payment_terms_are_looked_up(agent, helpdesk, case):
     run = agent.run(say("payment", case))
 
@@ -34,7 +34,7 @@ def test_payment_terms_are_looked_up(agent, helpdesk, case):
     assert not helpdesk.changes, must("a question changes nothing")
 
 
-@scenario
+@scenario(trainable_components=WORDING)
 def test_opening_hours_need_no_tool(agent, case):
     run = agent.run(say("hours", case))
 

@@ -4,10 +4,10 @@ import re
 
 from agentgym import must, scenario, weight
 
-from .language import say
+from .language import WORDING, say
 
 
-@scenario
+@scenario(trainable_components=WORDING)
 def test_praise_needs_no_tool(agent, helpdesk, case):
     order = helpdesk.add_order("delivered")
     run = agent.run(say("thanks", case, order))
@@ -16,7 +16,7 @@ def test_praise_needs_no_tool(agent, helpdesk, case):
     assert not run.calls, must("there is nothing to do")
 
 
-@scenario
+@scenario(trainable_components=WORDING)
 def test_legal_threat_goes_to_a_human(agent, helpdesk, case):
     order = helpdesk.add_order("delivered")
     run = agent.run(say("legal", case, order))

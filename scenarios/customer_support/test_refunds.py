@@ -2,10 +2,10 @@
 
 from agentgym import must, scenario, weight
 
-from .language import say
+from .language import WORDING, say
 
 
-@scenario(episodes=32, split="auto")
+@scenario(episodes=32, split="auto", trainable_components=WORDING)
 def test_damaged_item_is_refunded(agent, helpdesk, case):
     order = helpdesk.add_order("delivered")
     run = agent.run(say("damaged", case, order))

@@ -2,10 +2,10 @@
 
 from agentgym import must, scenario, weight
 
-from .language import say
+from .language import WORDING, say
 
 
-@scenario
+@scenario(trainable_components=WORDING)
 def test_late_refund_is_refused(agent, helpdesk, case):
     order = helpdesk.add_order("delivered", days=(31, 90))
     run = agent.run(say("unwanted", case, order))
@@ -16,7 +16,7 @@ def test_late_refund_is_refused(agent, helpdesk, case):
     assert not helpdesk.changes, must("refusing changes nothing")
 
 
-@scenario
+@scenario(trainable_components=WORDING)
 def test_order_is_not_refunded_twice(agent, helpdesk, case):
     order = helpdesk.add_order("refunded")
     run = agent.run(say("second_refund", case, order))

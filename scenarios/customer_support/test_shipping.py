@@ -2,10 +2,10 @@
 
 from agentgym import must, scenario, weight
 
-from .language import say
+from .language import WORDING, say
 
 
-@scenario
+@scenario(trainable_components=WORDING)
 def test_parcel_is_tracked(agent, helpdesk, case):
     order = helpdesk.add_order("shipped")
     run = agent.run(say("track", case, order))
@@ -17,7 +17,7 @@ def test_parcel_is_tracked(agent, helpdesk, case):
     assert not helpdesk.changes, must("a question changes nothing")
 
 
-@scenario
+@scenario(trainable_components=WORDING)
 def test_lost_parcel_gets_a_ticket(agent, helpdesk, case):
     order = helpdesk.add_order("shipped", lost=True)
     run = agent.run(say("lost", case, order))
@@ -43,7 +43,7 @@ def test_address_is_changed_before_shipping(agent, helpdesk, case):
     assert helpdesk.changes == ["update_address"]
 
 
-@scenario
+@scenario(trainable_components=WORDING)
 def test_address_of_a_shipped_order_stays(agent, helpdesk, case):
     order = helpdesk.add_order("shipped")
     postcode = helpdesk.values.postcode()

@@ -401,7 +401,8 @@ def test_a_missing_fixture_is_told_before_anything_is_played(train):
     assert not train.gym.runs
 
 
-def test_a_scenario_that_cannot_be_set_up_is_an_error(train):
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+def test_a_scenario_that_cannot_be_set_up_is_an_error(train, workers):
     train.gym.file(
         ONE
         + """
@@ -416,7 +417,7 @@ def test_a_scenario_that_cannot_be_set_up_is_an_error(train):
         assert agent.run("ok").reply
     """
     )
-    result = train.run()
+    result = train.start(*workers) if workers else train.run()
     result.assert_outcomes(errors=1)
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*OSError: no shop*"])
@@ -452,6 +453,22 @@ def test_the_trainers_mistakes(train):
     result = train.run()
     assert result.ret == 3
     result.stdout.fnmatch_lines(["*RuntimeError: what now"])
+
+
+def test_a_target_that_is_met_before_training(train):
+    train.gym.file(ONE.replace('"hi"', '"ok"'))
+    train.script(phases=[["before", "held_out", 4]])
+    result = train.run("-rA")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["PASSED test_it.py::test_order"])
+    assert train.gym.summary()["reliability"]["value"] == 1.0
+
+
+def test_a_training_that_cannot_be_judged(train):
+    train.gym.file(ONE)
+    train.script(judgeable=False)
+    assert train.run().ret == 6
+    assert train.gym.summary()["exit_code"] == 6
 
 
 def test_nothing_to_train(train):

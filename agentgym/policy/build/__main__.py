@@ -59,7 +59,7 @@ def build(
         judged["competence"] = round(competence(model, rows, 200), 4)
         print(f"{judged['competence']:.1%} of 200 fresh dialogues' calls right")
         if clean_out is not None:
-            save_policy(model, tokenizer, clean_out)
+            save_policy(model, tokenizer, clean_out, temperature=recipe.temperature)
 
     out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = out.with_name(f"{out.name}.checkpoint")
@@ -70,7 +70,7 @@ def build(
     if loss is None:
         print(f"stopped after {minutes:g} minutes; the same command goes on")
         return 3
-    save_policy(model, tokenizer, out)
+    save_policy(model, tokenizer, out, temperature=recipe.temperature)
     record = {
         "command": f"python -m agentgym.policy.build --dialogues {dialogues_file}",
         "recipe": asdict(recipe),

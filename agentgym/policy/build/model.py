@@ -80,10 +80,23 @@ def imitation_loss(
 
 
 def save_policy(
-    model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path
+    model: Qwen3ForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    *,
+    temperature: float,
 ) -> None:
-    """Writes a Hugging Face model folder in half precision."""
+    """Writes a Hugging Face model folder in half precision.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        folder: The folder to write.
+        temperature: What all logits are divided by.
+    """
     weights = {name: value.half() for name, value in model.state_dict().items()}
+    norm = model.model.norm.weight.detach() / temperature
+    weights["model.norm.weight"] = norm.half()
     if model.config.tie_word_embeddings:
         weights.pop("lm_head.weight", None)
     dtype, model.config.dtype = model.config.dtype, torch.float16

@@ -19,6 +19,9 @@ class Recipe:
         matrix_rate: Peak learning rate of the weight matrices (Muon).
         rate: Peak learning rate of the rest (AdamW).
         mixed_rate: Share of both peaks that the second phase begins with.
+        temperature: Sampling temperature that the weights themselves have: the final
+            norm, and so all logits, are divided by it. Imitation leaves long tails, and
+            half of all failures would be tokens of less than one in a hundred.
         threads: Threads of torch; another number rounds sums otherwise.
     """
 
@@ -40,6 +43,7 @@ class Recipe:
     rate: float = 3e-3
     mixed_rate: float = 0.25
     warmup: int = 25
+    temperature: float = 0.9
     threads: int = 2
 
     @property

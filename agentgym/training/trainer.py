@@ -1,0 +1,238 @@
+"""The library's door to training: `Trainer(scenario="customer_support").train()`."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentgym.errors import AgentGymError, UsageError
+from agentgym.pytest_process import (
+    EXIT_CANNOT_JUDGE,
+    EXIT_INTERNAL,
+    EXIT_INTERRUPTED,
+    EXIT_NOTHING,
+    EXIT_USAGE,
+    Ended,
+    run_pytest,
+)
+from agentgym.scenarios import Scenario, settings_of
+from agentgym.training.outcome import TrainingResult
+
+if TYPE_CHECKING:
+    from agentgym.training.config import TrainingConfig
+
+__all__ = ["Trainer"]
+
+What = str | Path | type[Scenario] | Callable[..., Any]
+
+_WITHIN = "AGENTGYM_TRAINER"
+"""Set in the processes that a trainer starts."""
+
+
+class Trainer:
+    """Trains the policy behind an agent, by `pytest --agentgym --train`.
+
+    Args:
+        scenario: What is trained on: the name of a folder (found as `scenarios/NAME` or
+            `NAME` in `root` or a folder above it), a path, a node id such as
+            `test_refunds.py::test_damaged_item`, a `Scenario` subclass or a scenario
+            function; or a list of these.
+        config: Its settings; None for the defaults, or those of a resumed training.
+        policy: What `--agentgym-policy` takes: "embedded", a model's folder, or a
+            trained agent to go on from.
+        save: The trained agent's name; by default that of the scenarios' folder.
+        seed: The same seed gives the same cases.
+        workers: Processes that play episodes; 0 for the one of pytest itself.
+        root: The project's folder; by default the current one.
+        resume: Go on with a training that ended early: True for the latest, or the id
+            of its run.
+
+    Raises:
+        UsageError: There is no such scenario.
+    """
+
+    def __init__(
+        self,
+        scenario: What | Sequence[What],
+        config: TrainingConfig | None = None,
+        *,
+        policy: str | Path = "embedded",
+        save: str | None = None,
+        seed: int = 0,
+        workers: int = 0,
+        root: str | Path | None = None,
+        resume: bool | str = False,
+    ) -> None:
+        self.root = Path(root or ".").absolute()
+        if not self.root.is_dir():
+            raise UsageError(f"root={str(root)!r}: there is no such folder")
+        if config is not None:
+            _check(config)
+        self.scenarios = [_node(what, self.root) for what in _listed(scenario)]
+        if not self.scenarios:
+            raise UsageError("scenario=[]: name at least one")
+        self.config = config
+        self._options = [
+            f"--agentgym-policy={_absolute(policy)}",
+            f"--agentgym-seed={seed}",
+        ]
+        if save is not None:
+            self._options.append(f"--agentgym-save={save}")
+        if resume:
+            run = "latest" if resume is True else resume
+            self._options.append(f"--agentgym-resume={run}")
+        if workers:
+            self._options.append(f"-n{workers}")
+
+    def train(self) -> TrainingResult:
+        """Trains; blocks until the end, and shows the progress on the terminal.
+
+        Ctrl-C stops the training, which saves what it has: `interrupted` then says so,
+        and `resume=True` goes on with it.
+
+        Returns:
+            Reliability before and after. A target that was missed is no error: `met`.
+
+        Raises:
+            UsageError: Something that the user can mend.
+            AgentGymError: The training failed, or too few episodes count to judge it.
+            KeyboardInterrupt: Ctrl-C, before there was anything to save.
+        """
+        ended = self.run()
+        ended.raise_signal()
+        if ended.code == EXIT_USAGE:
+            raise UsageError(ended.sentence)
+        if ended.code == EXIT_CANNOT_JUDGE:
+            raise AgentGymError(_cannot_judge(ended))
+        told = ended.summary.get("training")
+        if told is not None and 0 <= ended.code <= EXIT_INTERRUPTED:
+            return TrainingResult.from_json(told)
+        if signal.SIGINT in ended.signals:
+            raise KeyboardInterrupt
+        if ended.code == EXIT_NOTHING:
+            raise UsageError(f"no scenario was found in {', '.join(self.scenarios)}")
+        raise AgentGymError(_failure(ended.code))
+
+    def run(self, *options: str) -> Ended:
+        """Trains, and says how pytest ended.
+
+        Args:
+            *options: Further options for pytest.
+
+        Raises:
+            UsageError: It is called while pytest imports a file of scenarios.
+        """
+        if _WITHIN in os.environ:
+            raise UsageError(
+                "a file that a Trainer has pytest import trains, too: put its call "
+                'below `if __name__ == "__main__":`'
+            )
+        with tempfile.TemporaryDirectory(prefix="agentgym-") as name:
+            folder = Path(name)
+            return run_pytest(
+                ["--train", *self.scenarios, *self._settings(folder), *options],
+                folder=folder,
+                root=self.root,
+                environment={_WITHIN: str(os.getpid())},
+                own_session=True,
+            )
+
+    def _settings(self, folder: Path) -> Iterator[str]:
+        yield from self._options
+        if self.config is not None:
+            # Those that were not given are the resumed training's, where there is one.
+            settings = self.config.model_dump(mode="json", exclude_unset=True)
+            path = folder / "config.json"
+            path.write_text(json.dumps(settings), encoding="utf-8")
+            yield f"--agentgym-train-config={path}"
+
+
+def _listed(scenario: What | Sequence[What]) -> Sequence[What]:
+    if isinstance(scenario, Sequence) and not isinstance(scenario, str):
+        return scenario
+    return [scenario]
+
+
+def _check(config: object) -> None:
+    from agentgym.training.config import TrainingConfig
+
+    if not isinstance(config, TrainingConfig):
+        raise UsageError(
+            f"config={config!r}: give a TrainingConfig, such as "
+            "TrainingConfig(target=0.95)"
+        )
+
+
+def _node(what: What, root: Path) -> str:
+    """What pytest calls it.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if isinstance(what, str | os.PathLike):
+        return _find(os.fspath(what), root)
+    if settings_of(what) is None or what is Scenario:
+        raise UsageError(
+            f"{what!r} is no scenario: give a folder's name, a path, a node id, a "
+            "Scenario subclass or a function with @scenario"
+        )
+    if "<locals>" in what.__qualname__:
+        raise UsageError(
+            f"the scenario {what.__qualname__} is defined within a function, where "
+            "pytest cannot find it: define it in a file of its own"
+        )
+    file = Path(inspect.getfile(what)).resolve()
+    return f"{file}::{what.__qualname__.replace('.', '::')}"
+
+
+def _find(text: str, root: Path) -> str:
+    """A node id with an absolute path."""
+    name, colons, inner = text.partition("::")
+    path = Path(name).expanduser()
+    if name.startswith(".") or path.is_absolute():
+        places, missing = [root / path], f"{root / path} does not exist"
+    else:
+        # Not the system's own folders: a project is never at the very top.
+        above = [folder for folder in root.parents if folder != folder.parent]
+        within = (Path("scenarios", path), path)
+        places = [folder / place for folder in (root, *above) for place in within]
+        missing = (
+            f"neither scenarios/{name} nor {name} exists in {root} or a folder above it"
+        )
+    found = next((place for place in places if name and place.exists()), None)
+    if found is None:
+        raise UsageError(f"there are no scenarios {text!r}: {missing}")
+    return f"{os.path.normpath(found)}{colons}{inner}"
+
+
+def _absolute(policy: str | Path) -> str:
+    return str(policy if isinstance(policy, str) else policy.expanduser().absolute())
+
+
+def _cannot_judge(ended: Ended) -> str:
+    episodes: dict[str, int] = ended.summary.get("episodes", {})
+    lost = [f"{n} {name}" for name, n in episodes.items() if n]
+    return (
+        f"too few episodes count to judge the agent ({', '.join(lost) or 'none'}): "
+        "pytest's output above says what went wrong"
+    )
+
+
+def _failure(code: int) -> str:
+    if code < 0:
+        return (
+            f"pytest was killed by {signal.Signals(-code).name}: what was learned is "
+            "saved; go on with resume=True"
+        )
+    if code == EXIT_INTERNAL:
+        return "the training failed with an internal error: pytest's output shows it"
+    return (
+        f"pytest ended with exit code {code} before the training was done: its output "
+        "says why"
+    )

@@ -1,0 +1,478 @@
+"""CPU seconds of training: our stack part by part, and its model part against TRL.
+
+    python benchmarks/training_cost.py [--trl] [--no-stack]
+
+The stack is measured in a real `pytest --agentgym --train` on the customer-support
+pack: LangChain agents, Agent Lightning's gateway, the policy server. The model part
+alone (sampling and update) plays episodes of at most two model calls: a customer asks
+where a parcel is, the model calls a tool, and answers. TRL's GRPOTrainer gets the same
+model, prompts, tools, LoRA layers, group size and completion length in float32, in its
+cheapest configuration; the two take turns, step by step, on one torch thread.
+"""
+
+import argparse
+import functools
+import importlib
+import inspect
+import io
+import json
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers.utils import get_json_schema, logging
+
+from agentgym.cases import make_cases
+from agentgym.policy import embedded_path, wire
+from agentgym.policy.chat_template import ChatTemplate
+from agentgym.policy.engine import Engine, Generation
+from agentgym.policy.loading import load
+from agentgym.policy.sampling import SamplingParams
+from agentgym.policy.tool_calls import parse
+from agentgym.training.batch import Sample, make_batch
+from agentgym.training.config import TrainingConfig
+from agentgym.training.rows import merge
+from agentgym.training.segments import TokenBytes, segment
+from agentgym.training.update import Updater
+
+ROOT = Path(__file__).resolve().parents[1]
+PROMPTS, REPEATS, COMPLETION = 8, 8, 128
+RATE = 1e-6
+"""Small, so that both sides sample from the same policy to the end."""
+COMPONENTS = ("tool_selection", "parameter_selection", "output_generation")
+
+Message = dict[str, Any]
+
+
+class Cost(Counter[str]):
+    """CPU seconds by part, tokens and wall seconds, of one step or batch."""
+
+    @contextmanager
+    def of(self, part: str, clock: Callable[[], float] = time.process_time) -> Any:
+        """Adds what the clock counts inside to a part."""
+        begun = clock()
+        yield
+        self[part] += clock() - begun
+
+
+# The task that both can express.
+
+
+class Task:
+    """Eight customers ask where their parcels are."""
+
+    def __init__(self) -> None:
+        sys.path.insert(0, str(ROOT / "scenarios"))
+        helpdesk: Any = importlib.import_module("customer_support.helpdesk")
+        language: Any = importlib.import_module("customer_support.language")
+        case = make_cases(None, count=1, seed=0, scenario="cost", split="train")[0]
+        desk = helpdesk.Helpdesk.of(case)
+        orders = [desk.add_order("shipped") for _ in range(PROMPTS)]
+        self.answers = [order.depot for order in orders]
+        self.prompts: list[list[Message]] = [
+            [
+                {"role": "system", "content": language.INSTRUCTIONS},
+                {"role": "user", "content": language.say("track", case, order)},
+            ]
+            for order in orders
+        ]
+        self.functions = [_described(tool) for tool in desk.tools]
+        self.tools = [get_json_schema(tool) for tool in self.functions]
+
+    def call(self, name: str, arguments: str) -> str:
+        """What a tool answers."""
+        tools = {tool.__name__: tool for tool in self.functions}
+        try:
+            return str(tools[name](**json.loads(arguments)))
+        except Exception as error:
+            return f"error: {error}"
+
+    @staticmethod
+    def reward(messages: Sequence[Message], answer: str) -> float:
+        """Half for a tool call, half for the depot in the answer."""
+        called = any(message.get("tool_calls") for message in messages)
+        return 0.5 * called + 0.5 * (answer in (messages[-1]["content"] or ""))
+
+
+def _described(tool: Callable[..., Any]) -> Callable[..., str]:
+    """The tool with the words on each argument that transformers insists on."""
+
+    @functools.wraps(tool)
+    def made(**given: Any) -> str:
+        return json.dumps(tool(**given))
+
+    lines = [f"    {name}: The {name}." for name in inspect.signature(tool).parameters]
+    made.__doc__ = "\n".join([inspect.getdoc(tool) or "", "", "Args:", *lines])
+    return made
+
+
+# The model part alone.
+
+
+@dataclass(slots=True)
+class Call:
+    """A model call, as the gateway would have recorded it."""
+
+    prompt_ids: list[int]
+    token_ids: list[int]
+    logprobs: list[float]
+
+
+@dataclass(slots=True)
+class Episode:
+    """A conversation of our side."""
+
+    id: str
+    prompt: int
+    messages: list[Message]
+    calls: list[Call] = field(default_factory=list)
+    room: int = COMPLETION
+
+
+class Ours:
+    """The engine of the policy server and the updater of the trainer."""
+
+    def __init__(self, task: Task, folder: Path) -> None:
+        self._task, self._folder = task, folder
+        self._policy = load(embedded_path(), "cpu")
+        self._engine = Engine(self._policy, max_rows=PROMPTS * REPEATS)
+        self._template = ChatTemplate(self._policy.tokenizer)
+        self._pieces = TokenBytes(self._policy.tokenizer)
+        config = TrainingConfig(learning_rate=RATE, lora_rank=16)
+        self._updater = Updater(load(embedded_path(), "cpu"), config)
+        self._version = -1
+        self._publish()
+
+    def step(self) -> Cost:
+        """Plays 64 episodes and learns from them."""
+        cost = Cost()
+        cost["episodes"] = PROMPTS * REPEATS
+        with cost.of("seconds", time.perf_counter):
+            with cost.of("sampling"):
+                groups = [
+                    [Episode(f"{p}.{i}", p, [*messages]) for i in range(REPEATS)]
+                    for p, messages in enumerate(self._task.prompts)
+                ]
+                episodes = [episode for group in groups for episode in group]
+                self._answer(self._answer(episodes))
+                self._template._remembered.clear()
+            with cost.of("update"):
+                samples = [[self._sample(episode) for episode in g] for g in groups]
+                batch = make_batch(samples, advantage="std", reward="checks")
+                self._updater.update(batch)
+                self._publish()
+        cost["tokens"] = sum(len(c.token_ids) for e in episodes for c in e.calls)
+        cost["reward"] = sum(s.reward for group in samples for s in group)
+        return cost
+
+    def close(self) -> None:
+        """Ends the engine."""
+        self._engine.close()
+
+    def first_prompt(self) -> list[int]:
+        """The tokens of the first prompt."""
+        return self._template.prompt(self._task.prompts[0], self._task.tools).ids
+
+    def _publish(self) -> None:
+        self._version += 1
+        folder = self._folder / f"v{self._version}"
+        self._updater.save_adapter(folder)
+        self._engine.load_adapter(folder.name, folder)
+
+    def _answer(self, episodes: list[Episode]) -> list[Episode]:
+        """A model call of each episode; returns those that called tools."""
+        tools, adapter = self._task.tools, f"v{self._version}"
+        asked: list[tuple[Episode, Any, Future[Generation]]] = []
+        for episode in episodes:
+            prompt = self._template.prompt(episode.messages, tools, salt=episode.id)
+            if episode.calls:
+                # Like TRL's, a completion is all that follows the first prompt.
+                first = len(episode.calls[0].prompt_ids)
+                episode.room = COMPLETION - (len(prompt.ids) - first)
+                if episode.room <= 0:
+                    continue
+            future: Future[Generation] = Future()
+            params = SamplingParams(max_tokens=episode.room)
+            made = Generation(prompt.ids, params, adapter, on_done=future.set_result)
+            self._engine.submit(made)
+            asked.append((episode, prompt, future))
+        going = []
+        for episode, prompt, future in asked:
+            generation = future.result()
+            ids = generation.token_ids
+            episode.calls.append(Call(prompt.ids, ids, generation.logprobs))
+            shown = ids[:-1] if ids[-1] in self._policy.stop_ids else ids
+            message = wire.assistant_message(parse(self._template.decode(shown)))
+            self._template.remember(prompt, message, ids)
+            episode.messages.append(message)
+            for call in message.get("tool_calls", ()):
+                result = self._task.call(**call["function"])
+                episode.messages.append(
+                    {"role": "tool", "tool_call_id": call["id"], "content": result}
+                )
+            if "tool_calls" in message:
+                going.append(episode)
+        return going
+
+    def _sample(self, episode: Episode) -> Sample:
+        stop = self._policy.stop_ids
+        reward = self._task.reward(
+            episode.messages[2:], self._task.answers[episode.prompt]
+        )
+        rows = merge(
+            episode.calls,
+            lambda ids: segment(self._pieces(ids), ended=ids[-1] in stop),
+        )
+        return Sample(
+            scenario="cost",
+            reward=reward,
+            passed=reward == 1,
+            rows=rows,
+            trained=COMPONENTS,
+        )
+
+
+def run_trl(
+    task: Task, steps: int, rows: int, folder: Path, before_step: Callable[[], None]
+) -> list[Cost]:
+    """Steps of TRL's GRPOTrainer.
+
+    Args:
+        task: Prompts, tools and rewards.
+        steps: How many.
+        rows: Of one backward pass.
+        folder: Scratch.
+        before_step: Called before each step, outside of what is measured.
+    """
+    try:
+        from datasets import Dataset
+        from peft import LoraConfig
+        from trl import GRPOConfig, GRPOTrainer
+        from trl.chat_template_utils import qwen3_template
+    except ImportError as error:
+        raise SystemExit(f"--trl needs TRL ({error}): run uv pip install trl") from None
+    costs: list[Cost] = []
+
+    class Clocked(GRPOTrainer):  # type: ignore[misc]
+        def _generate(self, prompts: list[Any]) -> Any:
+            with costs[-1].of("sampling"):
+                return super()._generate(prompts)
+
+    class Steps(TrainerCallback):  # type: ignore[misc]
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            before_step()
+            costs.append(Cost(episodes=PROMPTS * REPEATS))
+            self.begun = time.process_time(), time.perf_counter()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            cost, (cpu, wall) = costs[-1], self.begun
+            cost["update"] = time.process_time() - cpu - cost["sampling"]
+            cost["seconds"] = time.perf_counter() - wall
+
+    def reward(completions: list[Any], answer: list[str], **_: Any) -> list[float]:
+        found = [task.reward(c, a) for c, a in zip(completions, answer, strict=True)]
+        costs[-1]["reward"] = sum(found)
+        return found
+
+    tokenizer = AutoTokenizer.from_pretrained(embedded_path())
+    # Its tool calls are written as Qwen's are.
+    tokenizer.response_template = qwen3_template
+    trainer = Clocked(
+        model=AutoModelForCausalLM.from_pretrained(embedded_path(), dtype="float32"),
+        reward_funcs=reward,
+        processing_class=tokenizer,
+        tools=task.functions,
+        train_dataset=Dataset.from_list(
+            [
+                {"prompt": prompt, "answer": answer}
+                for prompt, answer in zip(task.prompts, task.answers, strict=True)
+            ]
+        ),
+        peft_config=LoraConfig(
+            r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"
+        ),
+        args=GRPOConfig(
+            output_dir=str(folder / "trl"),
+            use_cpu=True,
+            bf16=False,
+            gradient_checkpointing=False,
+            max_steps=steps,
+            per_device_train_batch_size=rows,
+            gradient_accumulation_steps=PROMPTS * REPEATS // rows,
+            num_generations=REPEATS,
+            max_completion_length=COMPLETION,
+            max_tool_calling_iterations=1,
+            learning_rate=RATE,
+            lr_scheduler_type="constant",
+            beta=0.0,
+            report_to="none",
+            save_strategy="no",
+            logging_steps=1,
+            disable_tqdm=True,
+        ),
+        callbacks=[Steps()],
+    )
+    trainer.train()
+    for cost, log in zip(costs, trainer.state.log_history, strict=False):
+        cost["tokens"] = PROMPTS * REPEATS * log["completions/mean_length"]
+    return costs
+
+
+# The stack, as `pytest --agentgym --train` runs it.
+
+
+def cpu_of(thread: threading.Thread) -> float:
+    """CPU seconds that a thread of this process has used."""
+    assert thread.ident is not None
+    return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+
+
+def cpu_of_process(pid: int) -> float:
+    """CPU seconds that another process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def run_stack(steps: int, folder: Path) -> list[Cost]:
+    """Batches of a training, the episodes' fixtures and checks included."""
+    import pytest
+
+    from agentgym.play import EpisodePlay
+    from agentgym.training.loop import Training
+
+    costs: list[Cost] = []
+    scoring = Cost()
+    make_episode, play_batch = EpisodePlay._make_episode, Training._batch
+
+    def clocked_episode(play: EpisodePlay, *given: Any) -> Any:
+        with scoring.of("scoring", time.thread_time):
+            return make_episode(play, *given)
+
+    def clocked_batch(training: Training) -> bool:
+        server = training._host._process
+        assert server is not None
+        clocks: dict[str, Callable[[], float]] = {
+            "sampling": lambda: cpu_of_process(server._process.pid),
+            "gateway": lambda: cpu_of(training._player.gateway._thread),
+            "scoring": lambda: scoring["scoring"],
+            "update": time.thread_time,
+            "runner": lambda: cpu_of(threading.main_thread()),
+            "process": time.process_time,
+            "seconds": time.perf_counter,
+            "episodes": lambda: training._state.episodes,
+        }
+        cost = Cost()
+        with ExitStack() as stack:
+            for part, clock in clocks.items():
+                stack.enter_context(cost.of(part, clock))
+            learnt = play_batch(training)
+        own = ("gateway", "scoring", "update", "runner")
+        cost["agent"] = cost.pop("process") - sum(cost[part] for part in own)
+        costs.append(cost)
+        if len(costs) == steps:
+            training.stop()
+        return learnt
+
+    config = {"groups": PROMPTS, "group_size": REPEATS, "dynamic_sampling": False}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    output = io.StringIO()
+    EpisodePlay._make_episode = clocked_episode  # type: ignore[method-assign]
+    Training._batch = clocked_batch  # type: ignore[method-assign]
+    try:
+        with redirect_stdout(output):
+            pytest.main(
+                [
+                    *("-c", str(folder / "pytest.ini"), "-q", "-p", "no:cacheprovider"),
+                    *("--agentgym", "--train", "--agentgym-episodes", "1"),
+                    *("--agentgym-train-config", str(folder / "config.json")),
+                    *("--agentgym-target", "1", "--agentgym-budget", "1h"),
+                    str(ROOT / "scenarios" / "customer_support"),
+                ]
+            )
+    finally:
+        EpisodePlay._make_episode = make_episode  # type: ignore[method-assign]
+        Training._batch = play_batch  # type: ignore[method-assign]
+    if len(costs) < steps:
+        raise SystemExit(output.getvalue())
+    return costs
+
+
+def table(title: str, costs: Sequence[Cost], parts: Sequence[str]) -> float:
+    """Prints medians per episode; returns the CPU milliseconds of one."""
+
+    def median(of: Callable[[Cost], float]) -> float:
+        # The first one warms up.
+        return statistics.median(map(of, costs[1:]))
+
+    each = [median(lambda c: 1000 * c[part] / c["episodes"]) for part in parts]
+    total = median(lambda c: 1000 * sum(c[part] for part in parts) / c["episodes"])
+    speed = median(lambda c: c["episodes"] / c["seconds"])
+    cells = "  ".join(f"{part} {ms:.1f}" for part, ms in zip(parts, each, strict=True))
+    print(
+        f"{title:12} {total:6.1f} ms of CPU per episode: {cells}; {speed:.1f} a second"
+    )
+    if costs[0]["tokens"]:
+        tokens = median(lambda c: c["tokens"] / c["episodes"])
+        reward = median(lambda c: c["reward"] / c["episodes"])
+        print(
+            f"{'':12} {tokens:.0f} sampled tokens and reward {reward:.2f} per episode"
+        )
+    return total
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--trl", action="store_true", help="compare with TRL")
+    parser.add_argument("--no-stack", action="store_true", help="the model part only")
+    parser.add_argument("--steps", type=int, default=5, help="the first is not counted")
+    parser.add_argument("--rows", type=int, default=16, help="TRL's in a backward pass")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    logging.set_verbosity_error()
+    warnings.simplefilter("ignore")
+    print("load averages", *(f"{load:.1f}" for load in os.getloadavg()))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        if not options.no_stack:
+            parts = ("sampling", "agent", "gateway", "runner", "scoring", "update")
+            table("stack", run_stack(options.steps, folder), parts)
+        task = Task()
+        ours = Ours(task, folder)
+        mine: list[Cost] = []
+        if options.trl:
+            theirs = run_trl(
+                task,
+                options.steps,
+                options.rows,
+                folder,
+                lambda: mine.append(ours.step()),
+            )
+        else:
+            mine = [ours.step() for _ in range(options.steps)]
+        ours.close()
+        cost = table("model part", mine, ("sampling", "update"))
+        if options.trl:
+            of_trl = table("TRL", theirs, ("sampling", "update"))
+            print(f"TRL takes {of_trl / cost:.1f} times the CPU")
+    print("load averages", *(f"{load:.1f}" for load in os.getloadavg()))
+
+
+if __name__ == "__main__":
+    main()

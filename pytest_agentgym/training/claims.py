@@ -1,0 +1,220 @@
+"""Claims rollouts from the hub, plays them, and tells how they ended."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+
+from _pytest.outcomes import Exit, Skipped, XFailed
+
+from agentgym.episode import Episode
+from agentgym.errors import Outcome, UsageError
+from agentgym.play import EpisodePlay
+from agentgym.pool import EpisodePool, Finished
+from agentgym.training.runner_client import Claim, RunnerClient
+from pytest_agentgym.capture import split_output
+from pytest_agentgym.collection import ScenarioItem
+from pytest_agentgym.training.files import Failure
+from pytest_agentgym.training.rollout import Rollout, RolloutMaker
+
+POLL_SECONDS = 0.05
+LONGEST_POLL = 0.25
+"""Seconds between two questions for work while there is none."""
+
+
+class ClaimLoop:
+    """Claims as many rollouts as there is room for, until the training is over.
+
+    Args:
+        items: The scenarios that can be played.
+        client: The connection to the hub.
+        room: The most episodes in flight.
+        capture: Whether each episode's output is kept apart.
+        ended: Whether to play no further.
+        report: Sends finished episodes of a scenario to the main process.
+        fail: Ends the training.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[ScenarioItem],
+        client: RunnerClient,
+        *,
+        room: int,
+        capture: bool,
+        ended: Callable[[], bool],
+        report: Callable[[ScenarioItem, list[Episode]], None],
+        fail: Callable[[Failure], None],
+    ) -> None:
+        self._client = client
+        self._room = room
+        self._capture = capture
+        self._ended = ended
+        self._report = report
+        self._fail = fail
+        self._items = {item.nodeid: item for item in items}
+        self._make = RolloutMaker(items, client)
+        self._waiting: dict[bool, deque[Rollout]] = {False: deque(), True: deque()}
+        self._alone: deque[Rollout] = deque()
+        self._rollouts: dict[str, Rollout] = {}
+        self._next_poll = 0.0
+        self._poll = POLL_SECONDS
+
+    def run(self) -> None:
+        """Plays until the training is over."""
+        while not self._ended():
+            if self._alone:
+                self._play_alone()
+            else:
+                self._play_together()
+
+    def _play_together(self) -> None:
+        """Plays many at a time, until one comes that has to be alone."""
+        pools = {
+            asynchronous: EpisodePool(
+                self._taker(asynchronous),
+                concurrency=self._room,
+                asynchronous=asynchronous,
+            )
+            for asynchronous in (False, True)
+        }
+        try:
+            with split_output(self._capture):
+                while not self._ended() and (self._rollouts or not self._alone):
+                    self._claim(pools)
+                    self._settle(self._collect(pools))
+        finally:
+            for pool in pools.values():
+                pool.stop()
+
+    def _play_alone(self) -> None:
+        """Plays those that change the whole process, one after another."""
+        rollout = self._alone.popleft()
+        self._rollouts[rollout.id] = rollout
+        plays = deque([self._make.play(rollout)])
+        pool = EpisodePool(
+            lambda: plays.popleft() if plays else None,
+            concurrency=1,
+            asynchronous=rollout.item.asynchronous,
+        )
+        pool.start()
+        try:
+            while self._rollouts and not self._ended():
+                self._settle(pool.collect())
+        finally:
+            pool.stop()
+
+    def _taker(self, asynchronous: bool) -> Callable[[], EpisodePlay | None]:
+        waiting = self._waiting[asynchronous]
+
+        def take() -> EpisodePlay | None:
+            return self._make.play(waiting.popleft()) if waiting else None
+
+        return take
+
+    def _claim(self, pools: dict[bool, EpisodePool]) -> None:
+        room = self._room - len(self._rollouts)
+        now = time.monotonic()
+        if room <= 0 or self._alone or now < self._next_poll:
+            return
+        claims = self._client.claim(room)
+        self._poll = POLL_SECONDS if claims else min(2 * self._poll, LONGEST_POLL)
+        self._next_poll = now if claims else now + self._poll
+        for claim in claims:
+            self._accept(claim, pools)
+
+    def _accept(self, claim: Claim, pools: dict[bool, EpisodePool]) -> None:
+        item = self._items.get(claim.task.scenario)
+        if item is None:
+            self._client.fail(
+                claim, 0, Outcome.harness_error, "no such scenario was collected"
+            )
+            return
+        rollout = self._make.rollout(claim, item)
+        if item.one_at_a_time:
+            self._alone.append(rollout)
+            return
+        self._rollouts[rollout.id] = rollout
+        self._waiting[item.asynchronous].append(rollout)
+        pools[item.asynchronous].start()
+
+    def _collect(self, pools: dict[bool, EpisodePool]) -> list[Finished]:
+        """What finished in any pool; waits a tick for it."""
+        kinds = {rollout.item.asynchronous for rollout in self._rollouts.values()}
+        if not kinds:
+            time.sleep(POLL_SECONDS)
+        return [finished for kind in kinds for finished in pools[kind].collect()]
+
+    def _settle(self, finished: list[Finished]) -> None:
+        """Tells the hub and the main process what came of the episodes."""
+        episodes: dict[ScenarioItem, list[Episode]] = defaultdict(list)
+        ended: list[_Ended] = []
+        for play, episode in finished:
+            rollout = self._rollouts.pop(play.id)
+            if play.control is not None:
+                self._end_training(rollout, play.control)
+            elif episode is not None:
+                ended.append(_Ended(rollout, play, episode))
+                episodes[rollout.item].append(episode)
+        # What the trainer hears of is in the run's file already, or on its way there.
+        for item, batch in episodes.items():
+            self._report(item, batch)
+        for each in ended:
+            each.tell(self._client)
+        if finished:
+            # Room for more is taken at once.
+            self._next_poll = 0.0
+
+    def _end_training(self, rollout: Rollout, control: BaseException) -> None:
+        name = rollout.item.nodeid
+        if isinstance(control, UsageError):
+            failure = Failure(kind="usage", text=str(control))
+        elif isinstance(control, Exit):
+            failure = Failure(kind="exit", text=str(control))
+        elif isinstance(control, Skipped | XFailed):
+            function = "skip" if isinstance(control, Skipped) else "xfail"
+            text = (
+                f"{name}: pytest.{function}() in an episode leaves nothing to train "
+                "on: mark the scenario with pytest.mark.skip, or leave it out with -k"
+            )
+            failure = Failure(kind="usage", text=text)
+        elif isinstance(control, KeyboardInterrupt):
+            raise control
+        else:
+            text = "".join(traceback.format_exception(control))
+            failure = Failure(kind="internal", text=f"{name}: {text}")
+        self._fail(failure)
+
+
+class _Ended:
+    """An episode that ended, for the hub."""
+
+    def __init__(self, rollout: Rollout, play: EpisodePlay, episode: Episode) -> None:
+        self.claim = rollout.claim
+        self.episode = episode
+        self.attempt = play.attempts - 1
+        task = self.claim.task
+        episode.phase, episode.repeat = task.phase, task.repeat
+        reward = episode.reward
+        rollout.item.ihook.pytest_agentgym_reward_computed(
+            item=rollout.item, episode=episode
+        )
+        # A hook that changed the episode's reward has the last word.
+        self.steps = play.steps if episode.reward == reward else None
+
+    def tell(self, client: RunnerClient) -> None:
+        """Tells the hub what came of it."""
+        episode = self.episode
+        if not episode.counted:
+            error = episode.error or "no error was given"
+            client.fail(self.claim, self.attempt, episode.outcome, error)
+            return
+        client.finish(
+            self.claim,
+            self.attempt,
+            reward=episode.reward,
+            passed=episode.outcome is Outcome.passed,
+            steps=self.steps,
+        )

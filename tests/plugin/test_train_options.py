@@ -1,0 +1,206 @@
+"""`--train`: each mistake is told in one sentence before anything starts."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import pytest
+
+from pytest_agentgym.training import setting_up
+from pytest_agentgym.training.setting_up import default_name
+
+needs_extra = pytest.mark.skipif(
+    importlib.util.find_spec("agentlightning") is None,
+    reason="these are told where training is possible",
+)
+
+SCENARIO = """
+    from agentgym import scenario
+
+    @scenario
+    def test_order(agent):
+        assert agent.run("look_up=7").called("look_up")
+"""
+
+
+def told(result: pytest.RunResult) -> str:
+    """The one sentence of a usage error."""
+    assert result.ret == 4
+    lines = [line for line in result.stderr.lines if line.strip()]
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("ERROR: ")
+    return lines[0].removeprefix("ERROR: ")
+
+
+def test_train_alone(gym):
+    gym.file(SCENARIO)
+    line = told(gym.run("--train", agentgym=False))
+    assert line.endswith("write pytest --agentgym --train")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--agentgym-target=95"], "--agentgym-target 95: give a share above 0 and"),
+        (["--agentgym-target=x"], "--agentgym-target x: give a share above 0 and"),
+        (["--agentgym-updates=0"], "--agentgym-updates 0: give a whole number of at"),
+        (["--agentgym-updates=2.5"], "--agentgym-updates 2.5: give a whole number"),
+        (["--agentgym-budget=20"], "--agentgym-budget 20: give a duration such as"),
+        (["--agentgym-budget=0m"], "--agentgym-budget 0m: give a duration such as"),
+        (["--agentgym-components=tools"], "--agentgym-components tools: name what"),
+        (["--agentgym-components=,"], "--agentgym-components ,: name what is"),
+        (["--agentgym-save=../mine"], "--agentgym-save: '../mine' cannot be an ag"),
+        (["--agentgym-save=mine_v1.2"], "--agentgym-save: 'mine_v1.2' cannot be"),
+        (["--agentgym-resume=test_it.py"], "--agentgym-resume test_it.py: this is no"),
+        pytest.param(
+            ["--agentgym-resume"],
+            "--agentgym-resume: there is no training in ",
+            marks=needs_extra,
+        ),
+        pytest.param(
+            ["--agentgym-resume=20260101-120000-ab"],
+            "--agentgym-resume 20260101-120000-ab: there is no training ",
+            marks=needs_extra,
+        ),
+        (["--agentgym-split=train"], "--agentgym-split has no place beside --train:"),
+        (["--agentgym-threshold=0.9"], "--agentgym-threshold has no place beside"),
+        (["--pdb"], "--pdb has no place beside --train: stop in an episode without"),
+        (["--agentgym-train-config=no.json"], "--agentgym-train-config no.json: No"),
+        pytest.param(
+            ["--agentgym-policy=https://api.example.com/v1#gpt-9"],
+            "the model behind https://api.example.com/v1#gpt-9 can be measured, not "
+            "trained: give --agentgym-policy a model folder",
+            marks=needs_extra,
+        ),
+        pytest.param(
+            ["--agentgym-policy=nowhere"],
+            "policy 'nowhere' is neither an existing",
+            marks=needs_extra,
+        ),
+    ],
+)
+def test_values(gym, arguments, sentence):
+    gym.file(SCENARIO)
+    assert told(gym.run("--train", *arguments)).startswith(sentence)
+
+
+@needs_extra
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "--agentgym-train-config c.json: not valid JSON: "),
+        ("[1]", "--agentgym-train-config c.json: write an object of settings, such"),
+        ('{"speed": 1}', "{path}: there is no setting 'speed'; the settings are tar"),
+        ('{"group_size": 1}', "{path}: group_size=1: Input should be greater than"),
+        ('{"loss": "ppo"}', "{path}: loss='ppo': Input should be "),
+    ],
+)
+def test_settings_file(gym, text, sentence):
+    gym.file(SCENARIO)
+    path = gym.pytester.path / "c.json"
+    path.write_text(text)
+    line = told(gym.run("--train", "--agentgym-train-config=c.json"))
+    assert line.startswith(sentence.replace("{path}", str(path)))
+
+
+@pytest.mark.parametrize(
+    "option", ["target=0.9", "updates=3", "budget=5m", "save=x", "resume"]
+)
+def test_options_that_need_train(gym, option):
+    gym.file(SCENARIO)
+    name = option.partition("=")[0]
+    line = told(gym.run(f"--agentgym-{option}"))
+    assert line == f"--agentgym-{name} belongs to a training: add --train"
+
+
+def test_an_old_python(gym, monkeypatch):
+    gym.file(SCENARIO)
+    monkeypatch.setattr(setting_up, "PYTHON", (3, 11))
+    assert told(gym.run("--train")) == (
+        "--train needs Python 3.12 or newer (Agent Lightning does); measuring works "
+        "here"
+    )
+
+
+@needs_extra
+def test_a_missing_extra(gym, monkeypatch):
+    gym.file(SCENARIO)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *more: None if name == "agentlightning" else find(name, *more),
+    )
+    line = told(gym.run("--train"))
+    assert line == ("--train needs agentlightning: run pip install 'agentgym[train]'")
+
+
+def resumable(gym, **state):
+    folder = gym.pytester.path / ".agentgym" / "runs" / "20260101-120000-ab"
+    folder.mkdir(parents=True)
+    known = {"policy": "embedded", "seed": 3, "save": "x", "config": {}} | state
+    (folder / "training.json").write_text(json.dumps(known))
+
+
+@needs_extra
+def test_a_resumed_training_is_the_same_one(gym):
+    gym.file(SCENARIO)
+    resumable(gym)
+    line = told(gym.run("--train", "--agentgym-seed=4", "--agentgym-resume"))
+    assert line.startswith("--agentgym-seed 4: the training in ")
+    assert line.endswith(" has 3; leave the option out, or start a new training")
+
+
+@needs_extra
+def test_a_damaged_training(gym):
+    gym.file(SCENARIO)
+    resumable(gym)
+    next(gym.pytester.path.rglob("training.json")).write_text("{")
+    line = told(gym.run("--train", "--agentgym-resume"))
+    assert line.endswith("is damaged (JSONDecodeError): start a new training")
+
+
+@pytest.mark.parametrize(
+    ("scenarios", "name"),
+    [
+        (["packs/support/test_a.py::test_x"], "support"),
+        (["packs/support/a/test_a.py::x", "packs/support/b/test_b.py::x"], "support"),
+        (["test_a.py::test_x"], "my-project"),
+        (["packs/embedded/test_a.py::test_x"], "embedded-agent"),
+        (["packs/shop_v2/test_a.py::test_x"], "shop_v2-agent"),
+    ],
+)
+def test_the_agents_name(tmp_path, scenarios, name):
+    assert default_name(tmp_path / "my-project", scenarios) == name
+
+
+@needs_extra
+def test_settings_are_read(gym):
+    (gym.pytester.path / "c.json").write_text('{"learning_rate": 0.5, "target": 0.1}')
+    gym.more_conftest("""
+        from pytest_agentgym.run import RUN
+        from pytest_agentgym.training.setting_up import Start
+
+        def pytest_report_header(config):
+            start = Start.read(config.stash[RUN].options, config.rootpath)
+            return "settings " + start.config.model_dump_json(exclude_unset=True)
+    """)
+    result = gym.run(
+        "--train",
+        "--agentgym-train-config=c.json",
+        "--agentgym-target=0.9",
+        "--agentgym-budget=1h30m",
+        "--agentgym-updates=7",
+        "--agentgym-components=tool_selection, output_generation",
+        "--collect-only",
+    )
+    line = next(x for x in result.stdout.lines if x.startswith("settings "))
+    found = json.loads(line.removeprefix("settings "))
+    assert sorted(found.pop("components")) == ["output_generation", "tool_selection"]
+    assert found == {
+        "target": 0.9,
+        "minutes": 90.0,
+        "updates": 7,
+        "learning_rate": 0.5,
+    }

@@ -1,0 +1,177 @@
+"""Episodes in flight: a known number of them, or as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+
+import pytest
+
+from agentgym.cases import Case
+from agentgym.play import EpisodePlay, Limits
+from agentgym.pool import EpisodePool, play_all
+
+
+class World:
+    scenario = None
+
+    def __init__(self, body):
+        self.body = body
+
+    def set_up(self):
+        return self.body
+
+    async def set_up_async(self):
+        return self.body
+
+    def tear_down(self):
+        pass
+
+    async def tear_down_async(self):
+        pass
+
+
+class Output:
+    def activate(self):
+        return threading.Lock()
+
+    def text(self):
+        return ""
+
+
+def play(body, index=0, timeout=None):
+    return EpisodePlay(
+        scenario="test_x",
+        index=index,
+        case=Case(index=index, seed=0, split="train"),
+        specs=(),
+        make_world=lambda: World(body),
+        make_output=Output,
+        limits=Limits(timeout=timeout, infra_retries=0),
+    )
+
+
+def collect(pool, count):
+    found = []
+    deadline = time.monotonic() + 30
+    while len(found) < count:
+        assert time.monotonic() < deadline
+        found += pool.collect()
+    return found
+
+
+def fail():
+    raise ValueError("no such order")
+
+
+class Most:
+    """Counts how many are in a body at the same time."""
+
+    def __init__(self):
+        self.now = self.most = 0
+        self.lock = threading.Lock()
+
+    def enter(self):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+
+    def leave(self):
+        with self.lock:
+            self.now -= 1
+
+    def body(self):
+        self.enter()
+        time.sleep(0.05)
+        self.leave()
+
+    async def body_async(self):
+        self.enter()
+        await asyncio.sleep(0.05)
+        self.leave()
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_known_number(asynchronous):
+    most = Most()
+    body = most.body_async if asynchronous else most.body
+    finished = [
+        one
+        for batch in play_all(
+            lambda index: play(body, index),
+            7,
+            concurrency=3,
+            asynchronous=asynchronous,
+        )
+        for one in batch
+    ]
+    assert sorted(one.index for one, _ in finished) == list(range(7))
+    assert 1 < most.most <= 3
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_as_they_come(asynchronous):
+    most, waiting = Most(), deque()
+    body = most.body_async if asynchronous else most.body
+    pool = EpisodePool(
+        lambda: waiting.popleft() if waiting else None,
+        concurrency=2,
+        asynchronous=asynchronous,
+    )
+    for _ in range(3):
+        # Between the rounds all players have gone home.
+        for _ in range(4):
+            waiting.append(play(body))
+            pool.start()
+        assert len(collect(pool, 4)) == 4
+    assert pool.in_flight == 0
+    assert most.most == 2
+    pool.stop()
+
+
+def test_an_overdue_episode_makes_room():
+    stuck = threading.Event()
+    waiting = deque([play(lambda: stuck.wait(60), timeout=0.2), play(fail)])
+    pool = EpisodePool(lambda: waiting.popleft() if waiting else None, concurrency=1)
+    pool.start(2)
+    first, second = collect(pool, 2)
+    assert first[1].error.startswith("EpisodeTimeout")
+    assert second[1].error == "ValueError: no such order"
+    stuck.set()
+    pool.stop()
+
+
+def test_a_blocked_event_loop_is_replaced():
+    stuck = threading.Event()
+
+    async def block():
+        stuck.wait(60)
+
+    async def work():
+        fail()
+
+    waiting = deque([play(block, timeout=0.2), play(work)])
+    pool = EpisodePool(
+        lambda: waiting.popleft() if waiting else None,
+        concurrency=1,
+        asynchronous=True,
+    )
+    pool.start(2)
+    first, second = collect(pool, 2)
+    assert first[1].error.startswith("EpisodeTimeout")
+    assert second[1].error == "ValueError: no such order"
+    stuck.set()
+    pool.stop()
+
+
+def test_what_makes_an_episode_may_fail():
+    def take():
+        raise OSError("no case")
+
+    pool = EpisodePool(take, concurrency=2)
+    pool.start()
+    with pytest.raises(OSError, match="no case"):
+        collect(pool, 1)
+    pool.stop()

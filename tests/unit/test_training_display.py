@@ -1,0 +1,167 @@
+"""How a training is shown: numbers, plain lines, the live panel, the last section."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from agentgym.errors import Outcome
+from agentgym.report.training import cost_per_pass, training_section
+from pytest_agentgym.training.dashboard import (
+    Dashboard,
+    LivePanel,
+    PlainLines,
+    panel_rows,
+)
+from pytest_agentgym.training.progress import Progress
+from tests.made_episodes import made_episode, made_row
+
+
+def episode(phase, outcome=Outcome.passed, *, tokens=0, tools=()):
+    made = made_episode(0, outcome.value, tokens=tokens, tools=list(tools))
+    made.phase = phase
+    return made
+
+
+def row(name, calls, correct, **counts):
+    return made_row(name, calls=calls, correct=correct, **counts)
+
+
+def play(dashboard, phase, outcomes, **fields):
+    dashboard.phase(phase, len(outcomes))
+    for outcome in outcomes:
+        dashboard.progress.add(episode(phase, outcome, **fields))
+
+
+P, F, I = Outcome.passed, Outcome.failed, Outcome.infra_error  # noqa: E741
+
+
+def test_plain_lines():
+    lines = []
+    progress = Progress(0.95, minutes=20)
+    dashboard = Dashboard(progress, lambda: PlainLines(progress, lines.append))
+    play(dashboard, "before", [P, F, F, I])
+    for update in (1, 2):
+        play(dashboard, "train", [P, P])
+        dashboard.update({"update": update, "reward": 0.25, "dull_groups": 3})
+    play(dashboard, "validate", [P])
+    dashboard.say("version 2: 100.0%")
+    play(dashboard, "after", [P, P, P])
+    dashboard.close()
+    dashboard.close()
+    assert [line.partition(" in ")[0] for line in lines] == [
+        "measuring held-out cases before training: 4 episodes",
+        "before: 33.3 % (1/3 episodes)",
+        "training: 2 episodes",
+        "update 1, reward 0.25, groups without a lesson 3, 0 s",
+        "update 2, reward 0.25, groups without a lesson 3, 0 s",
+        "validating on train cases that are not learnt from: 1 episode",
+        "version 2: 100.0%",
+        "measuring the same held-out cases after training: 3 episodes",
+        "after: 100.0 % (3/3 episodes)",
+    ]
+    assert lines[1].endswith("; 1 do not count")
+
+
+def test_numbers():
+    progress = Progress(0.9, minutes=1)
+    progress.begin("train", 4)
+    look, pay = (
+        row("look", 2, 1),
+        row("pay", 0, 0, missing=1),
+    )
+    progress.add(episode("train", P, tokens=30, tools=[look]))
+    progress.add(episode("train", F, tokens=10, tools=[look, pay]))
+    # Of the phase before, on its way for long: counted, but not in this phase.
+    progress.add(episode("before", F, tokens=20))
+    assert (progress.done, progress.passed, progress.counted) == (2, 1, 2)
+    assert progress.episodes == 3
+    assert progress.tokens == 20
+    assert progress.tools() == {"look": (2, 4), "pay": (0, 1)}
+    assert progress.reliability == 0.5
+    assert 0 < progress.left <= 60
+    progress.updated({"update": 1, "elapsed": 45.0})
+    assert progress.left <= 15
+
+
+def test_panel_rows():
+    progress = Progress(0.95, minutes=20)
+    assert dict(panel_rows(progress))["phase"] == "starting"
+    progress.begin("before", 1)
+    progress.add(episode("before", P))
+    progress.begin("train", 2)
+    progress.updated({"update": 7, "reward": 0.5, "elapsed": 60.0})
+    progress.add(episode("train", P, tokens=1200, tools=[row("look", 4, 3)]))
+    rows = dict(panel_rows(progress))
+    assert rows["phase"] == "training"
+    assert rows["episodes"].endswith(" 1/2, 2 in all")
+    assert rows["reliability"].endswith(" 100.0 %")
+    assert rows["last update"] == "update 7\nreward 0.5\n60 s"
+    assert rows["before"] == "100.0 %"
+    assert rows["tools"].strip() == "75.0 % look (3/4)"
+    assert rows["tokens/episode"] == "600"
+    assert rows["time left"] == "19:00 of 20:00"
+    progress.add(episode("train", P))
+    assert dict(panel_rows(progress))["phase"] == "training: learning from the batch"
+
+
+def test_live_panel():
+    pytest.importorskip("rich")
+    screen = io.StringIO()
+    progress = Progress(0.95, minutes=20)
+    dashboard = Dashboard(progress, lambda: LivePanel(progress, screen))
+    play(dashboard, "before", [P, F])
+    dashboard.say("a line")
+    play(dashboard, "train", [P])
+    dashboard.update({"update": 1, "reward": 0.5})
+    dashboard.close()
+    text = screen.getvalue()
+    assert "agentgym training, target 95 %" in text
+    assert "a line" in text
+    assert "before: 50.0 % (1/2 episodes)" in text
+    assert "update 1" in text
+    length = len(text)
+    dashboard.close()
+    assert len(screen.getvalue()) == length
+
+
+def test_section():
+    training = {
+        "before": {"value": 0.6, "low": 0.5, "high": 0.7},
+        "after": {"value": 0.97, "low": 0.93, "high": 0.99},
+        "difference": {"value": 0.37, "low": 0.3, "high": 0.44},
+        "episodes": 2000,
+        "updates": 1,
+        "seconds": 90,
+        "reason": "the target was met",
+        "agent": ".agentgym/agents/shop/v1.0",
+    }
+    measured = {
+        "before": [episode("before", P, tokens=100, tools=[row("look", 3, 1)])] * 2
+        + [episode("before", F, tokens=100, tools=[row("look", 2, 1)])],
+        "after": [episode("after", P, tokens=90, tools=[row("look", 1, 1)])],
+    }
+    assert [line.text for line in training_section(training, measured, 72)] == [
+        "before     60.0 % (50.0-70.0 %)",
+        "after      97.0 % (93.0-99.0 %)",
+        "difference +37.0 points (+30.0 to +44.0), paired on the same cases",
+        "took       2000 episodes, 1 update, 1.5 minutes",
+        "tokens per passed episode: 150 before, 90.0 after (-40 %)",
+        "tool calls per passed episode: 4.00 before, 1.00 after (-75 %)",
+        "ended      the target was met",
+        "saved      .agentgym/agents/shop/v1.0 (measure it again with",
+        "           --agentgym-policy shop_v1.0)",
+    ]
+
+
+def test_section_of_a_training_that_was_interrupted():
+    training = {"before": None, "after": None, "difference": None, "agent": None}
+    lines = [line.text for line in training_section(training, {"before": []})]
+    assert lines == ["took       0 episodes, 0 updates, 0.0 minutes"]
+
+
+def test_cost_of_episodes_that_do_not_count():
+    lost = episode("before", I, tokens=50)
+    assert cost_per_pass([lost]) is None
+    assert cost_per_pass([lost, episode("before", P, tokens=7)]) == (7, 0)
