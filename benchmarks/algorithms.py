@@ -9,6 +9,7 @@ import math
 import random
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,23 @@ from agentgym.scenarios import TRAINABLE_COMPONENTS, settings_of
 from agentgym.training.batch import Sample, informative, make_batch
 from agentgym.training.config import TrainingConfig
 from agentgym.training.curriculum import Curriculum
-from agentgym.training import update as update_module
 from agentgym.training.update import Updater
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
+    "std": {"advantage": "std"},
+    "mean": {"advantage": "mean"},
+    "rloo": {"advantage": "rloo"},
+    "rollout-mean": {"token_mean": "rollout"},
+    "checks": {"reward": "checks"},
+    "cispo-2": {"epochs": 2},
+    "tis-2": {"epochs": 2, "loss": "tis"},
+    "grpo-2": {"epochs": 2, "loss": "grpo"},
+    "clip-higher-2": {"epochs": 2, "loss": "clip_higher"},
+    "plain-cases": {"adaptive_cases": False},
+    "not-annealed": {"annealed": False},
+    "shuffled": {"shuffle": True},
+    "rejection-sampling": {"rejection": True},
 }
 
 
@@ -42,10 +55,59 @@ def reliability(world: World, seed: int, count: int) -> tuple[float, dict[str, f
     return sum(each.values()) / len(each), each
 
 
-def learn(variant: dict[str, Any], seed: int, options: Any) -> Any:
+def trained_components(world: World, config: TrainingConfig) -> dict[str, Any]:
+    """What is trained in each scenario."""
+    if config.components is not None:
+        return dict.fromkeys(world.scenarios, frozenset(config.components))
+    found = {}
+    for name, function in world.scenarios.items():
+        own = (settings_of(function) or settings_of(World)).trainable_components or {}
+        on = {**TRAINABLE_COMPONENTS, **own}
+        found[name] = frozenset(part for part, wanted in on.items() if wanted)
+    return found
+
+
+def collect(
+    world: World,
+    config: TrainingConfig,
+    curriculum: Curriculum,
+    trained: dict[str, Any],
+    seed: int,
+) -> tuple[list[list[Sample]], int]:
+    """Groups that have something to teach, and how many episodes were played."""
+    groups: list[list[Sample]] = []
+    size, asked = config.group_size, 0
+    while len(groups) < config.groups and asked < 2 * config.groups:
+        share = len(groups) / asked if groups else 1.0
+        count = math.ceil((config.groups - len(groups)) / max(share, 0.25))
+        count = min(count, 2 * config.groups - asked)
+        asked += count
+        drawn = curriculum.groups(count)
+        wanted = [
+            (d.scenario, world.case(d.scenario, "train", d.case, seed + 1))
+            for d in drawn
+            for _ in range(size)
+        ]
+        played = world.play(wanted, trained=trained, train=True)
+        for place, one in enumerate(drawn):
+            group = played[place * size : (place + 1) * size]
+            passed = sum(sample.passed for sample in group)
+            curriculum.played(one, passed=passed, played=size)
+            if informative(group, config.reward):
+                groups.append(group)
+        if not config.dynamic_sampling:
+            break
+    return groups, asked * size
+
+
+def learn(
+    variant: dict[str, Any], seed: int, options: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
     """Trains once; yields a row per update."""
     variant = dict(variant)
-    shuffle, rft = variant.pop("shuffle", False), variant.pop("rft", False)
+    shuffle = variant.pop("shuffle", False)
+    rejection = variant.pop("rejection", False)
+    annealed = variant.pop("annealed", True)
     config = TrainingConfig(**variant)
     torch.set_num_threads(1)
     world = World()
@@ -53,22 +115,8 @@ def learn(variant: dict[str, Any], seed: int, options: Any) -> Any:
     curriculum = Curriculum(
         list(world.scenarios), seed=seed, adaptive=config.adaptive_cases
     )
+    trained = trained_components(world, config)
     rng = random.Random(seed)
-    average: dict[str, torch.Tensor] | None = None
-    on = config.components
-    trained = {
-        name: frozenset(on)
-        if on is not None
-        else frozenset(
-            component
-            for component, wanted in {
-                **TRAINABLE_COMPONENTS,
-                **(settings_of(function).trainable_components or {}),
-            }.items()
-            if wanted
-        )
-        for name, function in world.scenarios.items()
-    }
     episodes, first = 0, 0.0
     begun = time.monotonic()
     for update in range(options.updates + 1):
@@ -76,134 +124,64 @@ def learn(variant: dict[str, Any], seed: int, options: Any) -> Any:
         if update % options.every == 0:
             value, each = reliability(world, 0, options.held_out)
             row |= {"held_out": value, "worst": min(each.values())}
-            if average is not None and options.ema:
-                now = {n: p.detach().clone() for n, p in updater.parameters.items()}
-                updater._assign(average)
-                install(world, updater.model)
-                world.engine._cache = world.engine._make_cache()
-                torch.set_num_threads(1)
-                value, each = reliability(world, 0, options.held_out)
-                row |= {"averaged": value, "averaged_worst": min(each.values())}
-                updater._assign(now)
-                install(world, updater.model)
-                world.engine._cache = world.engine._make_cache()
-                torch.set_num_threads(1)
-        sampled = time.monotonic()
-        groups: list[list[Sample]] = []
-        dropped = 0
-        limit = 2 * config.groups * config.group_size + episodes
-        while len(groups) < config.groups and episodes < limit:
-            share = len(groups) / (len(groups) + dropped) if groups else 1.0
-            count = math.ceil((config.groups - len(groups)) / share)
-            count = min(count, (limit - episodes) // config.group_size)
-            drawn = curriculum.groups(count)
-            wanted = [
-                (d.scenario, world.case(d.scenario, "train", d.case, seed + 1))
-                for d in drawn
-                for _ in range(config.group_size)
-            ]
-            played = world.play(wanted, trained=trained, train=True)
-            episodes += len(played)
-            for place, one in enumerate(drawn):
-                size = config.group_size
-                group = played[place * size : (place + 1) * size]
-                passed = sum(sample.passed for sample in group)
-                curriculum.played(one, passed=passed, played=size)
-                if informative(group, config.reward):
-                    groups.append(group)
-                else:
-                    dropped += 1
-            if not config.dynamic_sampling:
-                break
+        if update == options.updates:
+            yield row
+            break
+        groups, played = collect(world, config, curriculum, trained, seed)
+        episodes += played
         row["train"] = curriculum.reliability
-        if options.failures and update % options.every == 0:
-            with options.failures.open("a") as file:
-                for sample in (s for g in groups for s in g if not s.passed):
-                    low = []
-                    for r in sample.rows:
-                        for place, lp, part in zip(r.sampled, r.logprobs, r.components):
-                            if lp < -1.2:
-                                text = world.policy.tokenizer.decode(
-                                    r.ids[max(0, place - 6) : place]
-                                )
-                                token = world.policy.tokenizer.decode([r.ids[place]])
-                                low.append([round(lp, 1), part[:6], text, token])
-                    file.write(json.dumps([update, sample.scenario, low]) + "\n")
+        failing = 1 - curriculum.reliability
+        first = first or failing
+        scale = min(1.0, max(failing / first, 0.01) ** 0.5) if annealed else 1.0
         curriculum.updated()
-        row["dropped"], row["groups"] = dropped, len(groups)
-        row["reward"] = sum(s.reward for g in groups for s in g) / max(
-            1, sum(map(len, groups))
+        samples = [sample for group in groups for sample in group]
+        if shuffle:
+            earned = shuffled(rng, [(s.reward, s.passed) for s in samples])
+            for sample, (reward, passed) in zip(samples, earned, strict=True):
+                sample.reward, sample.passed = reward, passed
+        batch = make_batch(
+            groups,
+            advantage=config.advantage,
+            reward=config.reward,
+            token_mean=config.token_mean,
         )
-        row["sampling"] = time.monotonic() - sampled
-        if groups and update < options.updates:
-            if shuffle:
-                every = [s for g in groups for s in g]
-                for sample, (reward, passed) in zip(
-                    every, shuffled(rng, [(s.reward, s.passed) for s in every])
-                ):
-                    sample.reward, sample.passed = reward, passed
-            batch = make_batch(
-                groups,
-                advantage=config.advantage,
-                reward=config.reward,
-                token_mean=config.token_mean,
-            )
-            if rft:
-                # Rejection sampling: every good episode alike, no other at all.
-                good = [s.passed for g in groups for s in g for _ in s.rows]
-                for made, passed in zip(batch, good):
-                    made.advantages = [0.5 * passed] * len(made.advantages)
-            failing = 1 - row["train"]
-            first = first or failing
-            scale = min(1.0, max(failing / first, 0.01) ** options.anneal)
-            row["scale"] = scale
-            metrics = updater.update(
-                batch, episodes=episodes - row["episodes"], scale=scale
-            )
-            if average is None:
-                average = {n: p.detach().clone() for n, p in updater.parameters.items()}
-            for name, parameter in updater.parameters.items():
-                average[name].lerp_(parameter.detach(), 1 - options.ema)
+        if rejection:
+            # Every good episode alike, and no other at all.
+            good = [sample.passed for sample in samples for _ in sample.rows]
+            for made, passed in zip(batch, good, strict=True):
+                made.advantages = [float(passed)] * len(made.advantages)
+        if batch:
+            metrics = updater.update(batch, episodes=played, scale=scale)
             install(world, updater.model)
-            world.engine._cache = world.engine._make_cache()
-            torch.set_num_threads(1)
             row |= {
-                k: getattr(metrics, k)
-                for k in ("entropy", "kl", "drift", "gap", "grad_norm", "clip_share")
+                name: getattr(metrics, name)
+                for name in ("entropy", "kl", "drift", "gap", "grad_norm", "clip_share")
             }
-            row["learning"] = metrics.seconds
         row["seconds"] = time.monotonic() - begun
         yield row
     world.engine.close()
 
 
 def main() -> None:
-    """Runs variants and seeds one after the other."""
+    """Runs a variant with one seed after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--variant", default="default")
+    parser.add_argument("--variant", default="default", choices=VARIANTS)
     parser.add_argument("--set", nargs="*", default=[], help="field=JSON of the config")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--updates", type=int, default=25)
-    parser.add_argument("--every", type=int, default=5, help="updates a measurement")
-    parser.add_argument("--held-out", type=int, default=12, help="cases a scenario")
+    parser.add_argument("--updates", type=int, default=12)
+    parser.add_argument("--every", type=int, default=4, help="updates a measurement")
+    parser.add_argument("--held-out", type=int, default=20, help="cases a scenario")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--ema", type=float, default=0.0, help="averages the weights")
-    parser.add_argument("--failures", type=Path)
-    parser.add_argument("--anneal", type=float, default=0.0)
-    parser.add_argument("--clip", type=float, help="largest gradient norm")
     options = parser.parse_args()
     variant = dict(VARIANTS[options.variant])
-    if options.clip:
-        update_module.MAX_GRADIENT = options.clip
     for assignment in options.set:
         key, _, value = assignment.partition("=")
         variant[key] = json.loads(value)
     for seed in options.seeds:
         for row in learn(variant, seed, options):
-            row = {
+            row = {"variant": options.variant, "set": options.set} | {
                 k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()
             }
-            row = {"variant": options.variant, "set": options.set} | row
             print(json.dumps(row), flush=True)
             if options.out:
                 with options.out.open("a") as file:

@@ -62,9 +62,11 @@ def pack() -> dict[str, Callable[..., None]]:
         module.__dict__[soft_assert._JUDGES] = [Judge(each) for each in specs]
         module.__dict__[soft_assert._EXCEPTION] = builtins.Exception
         exec(compile(tree, str(path), "exec"), module.__dict__)
-        for name, value in vars(module).items():
-            if callable(value) and settings_of(value) is not None:
-                found[name] = value
+        found |= {
+            name: value
+            for name, value in vars(module).items()
+            if callable(value) and settings_of(value) is not None
+        }
     return found
 
 
@@ -117,7 +119,7 @@ class World:
             try:
                 function(**{name: known[name] for name in names})
                 finished = True
-            except Exception:
+            except Exception:  # noqa: BLE001 - as a failed episode
                 finished = False
         results = log.results(specs_of(function) or ())
         reward = compute_reward(results, finished=finished)
@@ -185,7 +187,7 @@ class World:
                         value = tools[name](**arguments)
                         result = json.dumps(value, ensure_ascii=False)
                         recorder.tool_finished(call, value)
-                    except Exception as error:
+                    except Exception as error:  # noqa: BLE001 - told to the model
                         result = f"error: {error}"
                         recorder.tool_failed(call, error)
                 messages.append(
@@ -212,6 +214,9 @@ def install(world: World, model: Any) -> None:
             if lora is not None and hasattr(lora, "lora_A"):
                 base = lora.get_base_layer().weight
                 module.weight.copy_(base + lora.get_delta_weight("default"))
+    # What was computed with the weights before is void.
+    world.engine._cache = world.engine._make_cache()
+    torch.set_num_threads(1)
 
 
 def shuffled(rng: random.Random, values: list[Any]) -> list[Any]:

@@ -53,8 +53,9 @@ def kl_to_start(logprobs_N: Tensor, start_N: Tensor) -> Tensor:
     """KL divergence from the starting policy, estimated on each sampled token.
 
     Schulman's k2 estimator, d^2 / 2 with d = start - now
-    (joschu.net/blog/kl-approx.html, 2020). Its gradient is, in expectation, that of the KL itself. That of k3 grows with
-    exp(d), so that a single token which has become unlikely upsets a whole update.
+    (joschu.net/blog/kl-approx.html, 2020). Its gradient is, in expectation, that of the
+    KL itself. That of k3 grows with exp(d), so that a single token which has become
+    unlikely upsets a whole update.
 
     Args:
         logprobs_N: Log-probabilities now.

@@ -72,8 +72,10 @@ def run(forward: Forward, rows: list[Row], tokens: int = 64) -> tuple[Any, ...]:
     def on_part(part: Part) -> torch.Tensor:
         parts.append(part)
         sizes = [len(rows[i].sampled) for i in part.rows]
-        logprobs.update(zip(part.rows, part.logprobs_N.detach().split(sizes)))
-        entropies.update(zip(part.rows, part.entropies_N.split(sizes)))
+        logprobs.update(
+            zip(part.rows, part.logprobs_N.detach().split(sizes), strict=True)
+        )
+        entropies.update(zip(part.rows, part.entropies_N.split(sizes), strict=True))
         places = [float(t) for i in part.rows for t in rows[i].sampled]
         return (part.logprobs_N * torch.tensor(places).sin()).sum()
 
@@ -111,7 +113,7 @@ def compare(found: tuple[Any, ...], wanted: tuple[Any, ...]) -> None:
         for key in those:
             # The forward pass sums logits in float32.
             torch.testing.assert_close(
-                these[key].double(), those[key], rtol=2e-5, atol=2e-5, msg=str(key)
+                these[key].double(), those[key], rtol=2e-5, atol=2e-5, msg=lambda text, key=key: f"{key}: {text}"
             )
 
 
@@ -155,7 +157,7 @@ def test_what_cannot_be_trained_or_need_not_be(model):
     rows = make_rows(model.config.vocab_size, groups=1)
     # Nothing was sampled; tokens follow that no reply follows; a row twice.
     rows[0].sampled = []
-    rows[1].ids = rows[1].ids + [1, 2, 3]
+    rows[1].ids = [*rows[1].ids, 1, 2, 3]
     rows.append(rows[2])
     forward = Forward(model)
     compare(run(forward, rows), plain(model, rows))
@@ -191,7 +193,12 @@ LAYERS = {"layer_types": ["sliding_attention", "full_attention"]}
             Qwen3Config(**SMALL, use_sliding_window=True, sliding_window=5, **LAYERS),
             None,
         ),
-        (Qwen3MoeConfig(**SMALL, num_experts=4, moe_intermediate_size=8), None),
+        (
+            Qwen3MoeConfig(
+                **SMALL, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=8
+            ),
+            True,
+        ),
         # Logits are scaled behind the output layer.
         (GraniteConfig(**SMALL, logits_scaling=3.0, attention_multiplier=0.5), True),
         # It has a state in the place of keys and values.
@@ -206,8 +213,6 @@ LAYERS = {"layer_types": ["sliding_attention", "full_attention"]}
 )
 def test_other_architectures(config, shares):
     model = built(config)
-    for parameter in model.get_input_embeddings().parameters():
-        parameter.requires_grad_(True)
     forward = Forward(model)
     if shares is not None:
         assert forward.shares == shares
