@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import itertools
 import logging
 import secrets
@@ -335,10 +336,14 @@ class _Lightning:
                 f"{'.'.join(map(str, _PYTHON))}: measuring works here, too"
             )
         try:
-            from agentlightning import schemas
-            from agentlightning.server import app, proxy, store
-            from agentlightning.server.routes import events, models, rollouts
-            from agentlightning.server.routes import proxy as proxy_routes
+            schemas = importlib.import_module("agentlightning.schemas")
+            app, proxy, store, events, models, rollouts, proxy_routes = (
+                importlib.import_module(f"agentlightning.server.{name}")
+                for name in (
+                    *("app", "proxy", "store", "routes.events", "routes.models"),
+                    *("routes.rollouts", "routes.proxy"),
+                )
+            )
         except ImportError as error:
             raise UsageError(
                 f"training needs Agent Lightning ({error}): "

@@ -110,7 +110,7 @@ def test_xdist_gives_the_same_summary(gym):
 
 def _steady(value):
     """What does not differ between two equal runs: no times and no random ids."""
-    changing = ("run", "started", "seconds", "latency", "example", "duration")
+    changing = ("run", "folder", "started", "seconds", "latency", "example", "duration")
     if isinstance(value, dict):
         return {k: _steady(v) for k, v in value.items() if k not in changing}
     if isinstance(value, list):

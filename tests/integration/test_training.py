@@ -1,0 +1,286 @@
+"""A real training: pytest, LangChain agents, gateway, policy server, LoRA weights."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("agentlightning")
+pytest.importorskip("langchain")
+
+from agentgym import TrainedAgent, TrainingResult  # noqa: E402
+from tests.tiny_policy import make_tiny  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+SMALL = {"groups": 4, "group_size": 4, "learning_rate": 1e-3}
+
+
+class Project:
+    """A folder with some of the shipped scenarios in it."""
+
+    def __init__(self, root: Path, *files: str) -> None:
+        self.root = root
+        pack = root / "customer_support"
+        shutil.copytree(ROOT / "scenarios/customer_support", pack)
+        for path in pack.glob("test_*.py"):
+            if path.name not in files:
+                path.unlink()
+        (root / "config.json").write_text(json.dumps(SMALL))
+
+    def command(self, *arguments: str, train: bool = True) -> list[str]:
+        plugins = ("agentgym", *(["xdist"] if "-n2" in arguments else []))
+        named = [part for name in plugins for part in ("-p", name)]
+        command = [sys.executable, "-m", "pytest", *named, "--agentgym"]
+        command += ["--rootdir", str(self.root), "--agentgym-episodes=4"]
+        if train:
+            command += ["--train", "--agentgym-train-config=config.json"]
+        return [*command, *arguments]
+
+    def start(self, *arguments: str, train: bool = True) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*arguments, train=train),
+            cwd=self.root,
+            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments: str, train: bool = True) -> tuple[int, str]:
+        process = self.start(*arguments, train=train)
+        output, _ = process.communicate(timeout=400)
+        return process.returncode, output
+
+    @property
+    def runs(self) -> list[Path]:
+        return sorted((self.root / ".agentgym/runs").glob("*"))
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        path = self.runs[-1] / name
+        if not path.exists():
+            return []
+        found = []
+        for line in path.read_text().splitlines():
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+        return found
+
+    def wait_for_update(self, process: subprocess.Popen[str]) -> None:
+        """Until the first update is in the journal."""
+        end = time.monotonic() + 300
+        while not (self.runs and self.lines("updates.jsonl")):
+            assert process.poll() is None, process.stdout and process.stdout.read()
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, int, str]:
+    project = Project(tmp_path_factory.mktemp("trained"), "test_cancellations.py")
+    return project, *project.run("--agentgym-updates=2", "customer_support")
+
+
+def test_a_training_leaves_its_results(trained):
+    project, code, output = trained
+    assert code in (0, 1), output
+    summary = json.loads((project.runs[-1] / "summary.json").read_text())
+    training = summary["training"]
+    result = TrainingResult.from_json(training)
+    assert result.updates == 2
+    assert result.met == (code == 0)
+    for share in (training["before"], training["after"]):
+        assert 0 <= share["low"] <= share["value"] <= share["high"] <= 1
+    difference = training["after"]["value"] - training["before"]["value"]
+    assert training["difference"]["value"] == pytest.approx(difference)
+    assert "paired on the same cases" in output
+    updates = project.lines("updates.jsonl")
+    assert [row["update"] for row in updates] == [1, 2]
+    for row in updates:
+        assert row["gap"] < 1e-3
+        assert row["broken_prefixes"] == row["stale_share"] == 0
+        assert all(math.isfinite(v) for v in row.values())
+
+
+def test_held_out_cases_never_enter_a_batch(trained):
+    project, _, output = trained
+    episodes = project.lines("episodes.jsonl")
+    seeds: dict[str, list[Any]] = {}
+    for episode in episodes:
+        case = (episode["scenario"], episode["case"]["seed"])
+        seeds.setdefault(episode["phase"], []).append(case)
+        held_out = episode["phase"] in ("before", "after")
+        assert episode["case"]["split"] == ("held_out" if held_out else "train")
+    assert sorted(seeds["before"]) == sorted(seeds["after"]), output
+    assert not set(seeds["train"]) & set(seeds["before"])
+    assert not set(seeds.get("validate", ())) & set(seeds["train"])
+
+
+def test_the_saved_agent_is_measured_by_its_name(trained):
+    project, _, output = trained
+    agent = TrainedAgent.load("customer_support_v1.0", root=project.root)
+    assert "before" in agent.card()
+    assert "after" in agent.card()
+    folder = project.root / ".agentgym/agents/customer_support/v1.0"
+    assert {p.name for p in folder.iterdir()} == {
+        *("adapter_config.json", "adapter_model.safetensors", "agent.json")
+    }
+    code, output = project.run(
+        "--agentgym-policy=customer_support_v1.0", "customer_support", train=False
+    )
+    assert code in (0, 1), output
+    assert "reliability" in output
+
+
+def test_two_workers(tmp_path):
+    project = Project(tmp_path, "test_refusals.py")
+    code, output = project.run("-n2", "--agentgym-updates=1", "customer_support")
+    assert code in (0, 1), output
+    [row] = project.lines("updates.jsonl")
+    assert row["gap"] < 1e-3
+    assert row["stale_share"] == 0
+
+
+def test_a_killed_training_goes_on_from_its_last_update(tmp_path):
+    project = Project(tmp_path, "test_refusals.py")
+    process = project.start("--agentgym-updates=9", "customer_support")
+    project.wait_for_update(process)
+    process.kill()
+    process.wait()
+    done = len(project.lines("updates.jsonl"))
+    before = [line for line in project.lines("measured.jsonl")]
+    code, output = project.run(
+        "--agentgym-resume", f"--agentgym-updates={done + 1}", "customer_support"
+    )
+    assert code in (0, 1), output
+    assert "resumed after" in output
+    assert len(project.runs) == 1
+    updates = project.lines("updates.jsonl")
+    assert [row["update"] for row in updates] == list(range(1, done + 2))
+    again = [x for x in project.lines("measured.jsonl") if x["phase"] == "before"]
+    assert again == [line for line in before if line["phase"] == "before"]
+    assert not list(project.root.rglob("*.part"))
+
+
+def test_a_killed_policy_server_is_replaced(tmp_path):
+    project = Project(tmp_path, "test_refusals.py")
+    process = project.start("--agentgym-updates=2", "customer_support")
+    project.wait_for_update(process)
+    mine = ["pgrep", "-P", str(process.pid), "-f", "agentgym.policy.server"]
+    found = subprocess.run(mine, capture_output=True, text=True, check=True)
+    os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode in (0, 1), output
+    assert "it was started again" in output
+    assert len(project.lines("updates.jsonl")) == 2
+
+
+DEAF = """
+import pytest
+
+@pytest.fixture
+def agent():
+    return lambda message: message
+"""
+ECHO = """
+import pytest
+from openai import OpenAI
+
+@pytest.fixture
+def agent(policy):
+    client = OpenAI(base_url=policy.base_url, api_key=policy.api_key)
+
+    def reply(message):
+        answer = client.chat.completions.create(
+            model=policy.model,
+            messages=[{"role": "user", "content": message}],
+            max_tokens=12,
+        )
+        return answer.choices[0].message.content or ""
+
+    return reply
+"""
+
+
+@pytest.mark.parametrize(
+    ("conftest", "scenario", "arguments", "code", "sentence"),
+    [
+        (DEAF, "run.reply == 'no'", (), 4, "closed API can be measured, not trained"),
+        (ECHO, "run.reply or True", (), 0, "the target was met before training"),
+        (ECHO, "not run and False", (), 4, "made no tool call and earned nothing"),
+    ],
+    ids=["closed", "met", "no-call"],
+)
+def test_what_cannot_be_trained(
+    tmp_path, conftest, scenario, arguments, code, sentence
+):
+    project = Project(tmp_path)
+    (tmp_path / "conftest.py").write_text(conftest)
+    (tmp_path / "test_it.py").write_text(
+        "from agentgym import scenario\n\n\n@scenario\ndef test_it(agent, case):\n"
+        f'    run = agent.run("hello")\n    assert {scenario}\n'
+    )
+    found, output = project.run(*arguments, "test_it.py")
+    assert found == code, output
+    assert sentence in " ".join(output.split())
+    assert not (tmp_path / ".agentgym/agents").exists()
+
+
+@pytest.mark.parametrize(
+    ("split", "sentence"),
+    [("held_out", "only held-out cases"), ("train", "only train cases")],
+)
+def test_cases_of_one_split_only(tmp_path, split, sentence):
+    project = Project(tmp_path)
+    (tmp_path / "conftest.py").write_text(ECHO)
+    (tmp_path / "test_it.py").write_text(
+        f"from agentgym import scenario\n\n\n@scenario(split={split!r})\n"
+        'def test_it(agent):\n    assert agent.run("hello").reply\n'
+    )
+    code, output = project.run("test_it.py")
+    assert code == 4, output
+    assert f"there are {sentence}" in output
+
+
+def test_a_loss_that_is_not_finite(tmp_path):
+    project = Project(tmp_path, "test_refusals.py")
+    settings = SMALL | {"learning_rate": 1e30}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    code, output = project.run("customer_support")
+    assert code == 4, output
+    assert "lower learning_rate" in " ".join(output.split())
+
+
+@pytest.mark.parametrize("architecture", ["qwen3", "llama"])
+def test_any_local_model(tmp_path, architecture):
+    """Its reward is the share of replies without a certain letter."""
+    project = Project(tmp_path)
+    make_tiny(tmp_path / "model", architecture)
+    (tmp_path / "conftest.py").write_text(ECHO)
+    (tmp_path / "test_it.py").write_text(
+        "from agentgym import scenario\n\n\n"
+        '@scenario(trainable_components={"output_generation": True})\n'
+        'def test_it(agent):\n    run = agent.run("hello")\n'
+        '    assert "e" not in run.reply\n    assert "o" not in run.reply\n'
+    )
+    settings = {"groups": 4, "group_size": 8, "learning_rate": 1e-2}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    code, output = project.run(
+        "--agentgym-policy=model", "--agentgym-updates=6", "test_it.py"
+    )
+    assert code in (0, 1), output
+    rows = project.lines("updates.jsonl")
+    assert all(row["gap"] < 1e-3 for row in rows)
+    assert rows[-1]["reward"] > rows[0]["reward"], output
