@@ -93,13 +93,14 @@ class Task:
         ]
         self.functions = [_described(tool) for tool in desk.tools]
         self.tools = [get_json_schema(tool) for tool in self.functions]
+        self.mistakes = (helpdesk.HelpdeskError, ValueError, LookupError, TypeError)
 
     def call(self, name: str, arguments: str) -> str:
         """What a tool answers."""
         tools = {tool.__name__: tool for tool in self.functions}
         try:
             return str(tools[name](**json.loads(arguments)))
-        except Exception as error:
+        except self.mistakes as error:
             return f"error: {error}"
 
     @staticmethod
@@ -420,7 +421,9 @@ def table(title: str, costs: Sequence[Cost], parts: Sequence[str]) -> float:
         # The first one warms up.
         return statistics.median(map(of, costs[1:]))
 
-    each = [median(lambda c: 1000 * c[part] / c["episodes"]) for part in parts]
+    each = [
+        median(lambda c, part=part: 1000 * c[part] / c["episodes"]) for part in parts
+    ]
     total = median(lambda c: 1000 * sum(c[part] for part in parts) / c["episodes"])
     speed = median(lambda c: c["episodes"] / c["seconds"])
     cells = "  ".join(f"{part} {ms:.1f}" for part, ms in zip(parts, each, strict=True))

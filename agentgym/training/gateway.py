@@ -350,7 +350,7 @@ class _Lightning:
                 "run pip install 'agentgym[train]'"
             ) from None
         for module in (app, proxy, proxy_routes):
-            module.log = _Log()
+            vars(module)["log"] = _Log()
         return cls(
             app=app,
             proxy=proxy,

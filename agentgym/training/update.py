@@ -123,7 +123,7 @@ class Updater:
         self.parameters: dict[str, Tensor] = {
             name: p for name, p in self.model.named_parameters() if p.requires_grad
         }
-        self._start = {n: p.detach().clone() for n, p in self.parameters.items()}
+        self._start = self._weights()
         self._optimizer = torch.optim.AdamW(
             self.parameters.values(),
             lr=config.learning_rate,
@@ -166,11 +166,12 @@ class Updater:
             norm = float(
                 torch.nn.utils.clip_grad_norm_(self.parameters.values(), MAX_GRADIENT)
             )
-            self._check_finite(sums.loss, norm)
+            if not (math.isfinite(sums.loss) and math.isfinite(norm)):
+                raise self._diverged()
             if not passes:
                 self._check_agreement(sums)
             passes.append(sums)
-            self._optimizer.step()
+            self._step(batch)
         self._updates += 1
         first, last = passes[0], passes[-1]
         trained = max(first.trained, 1)
@@ -197,7 +198,7 @@ class Updater:
 
     def state(self) -> dict[str, Tensor]:
         """Weights, optimizer state and number of updates, as tensors only."""
-        found = {f"weight/{n}": p.detach().clone() for n, p in self.parameters.items()}
+        found = {f"weight/{name}": value for name, value in self._weights().items()}
         found["updates"] = torch.tensor(self._updates)
         for name, parameter in self.parameters.items():
             for key, value in self._optimizer.state.get(parameter, {}).items():
@@ -307,11 +308,25 @@ class Updater:
             sums.fresh += float(fresh_N.sum())
         return loss
 
-    def _check_finite(self, loss: float, norm: float) -> None:
-        if math.isfinite(loss) and math.isfinite(norm):
-            return
+    def _step(self, batch: Sequence[TrainingRow]) -> None:
+        """Steps, unless the policy would then give no finite probabilities."""
+        before = self._weights()
+        self._optimizer.step()
+        least = min((made.row for made in batch), key=lambda row: len(row.ids))
+        finite: list[bool] = []
+
+        def on_part(part: Part) -> None:
+            finite.append(bool(part.logprobs_N.isfinite().all()))
+
+        with torch.no_grad():
+            self._forward([least], tokens=self._part, on_part=on_part)
+        if not all(finite):
+            self._assign(before)
+            raise self._diverged()
+
+    def _diverged(self) -> UsageError:
         self._optimizer.zero_grad(set_to_none=True)
-        raise UsageError(
+        return UsageError(
             "the loss is not finite: lower learning_rate; the version before this "
             "update is kept"
         )
@@ -355,12 +370,15 @@ class Updater:
 
     @contextmanager
     def _starting_weights(self) -> Iterator[None]:
-        now = {name: p.detach().clone() for name, p in self.parameters.items()}
+        now = self._weights()
         self._assign(self._start)
         try:
             yield
         finally:
             self._assign(now)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: p.detach().clone() for name, p in self.parameters.items()}
 
     def _assign(self, values: Mapping[str, Tensor]) -> None:
         with torch.no_grad():

@@ -19,8 +19,8 @@ import pytest
 pytest.importorskip("agentlightning")
 pytest.importorskip("langchain")
 
-from agentgym import TrainedAgent, TrainingResult  # noqa: E402
-from tests.tiny_policy import make_tiny  # noqa: E402
+from agentgym import TrainedAgent, TrainingResult
+from tests.tiny_policy import make_tiny
 
 pytestmark = pytest.mark.slow
 
@@ -87,9 +87,16 @@ class Project:
             time.sleep(0.05)
 
 
+def kill_child(process: subprocess.Popen[str], command: str) -> None:
+    """Kills one process that the given one has started."""
+    find = ["pgrep", "-P", str(process.pid), "-f", command]
+    found = subprocess.run(find, capture_output=True, text=True, check=True)
+    os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, int, str]:
-    project = Project(tmp_path_factory.mktemp("trained"), "test_cancellations.py")
+    project = Project(tmp_path_factory.mktemp("trained"), "test_refunds.py")
     return project, *project.run("--agentgym-updates=2", "customer_support")
 
 
@@ -144,23 +151,28 @@ def test_the_saved_agent_is_measured_by_its_name(trained):
     assert "reliability" in output
 
 
-def test_two_workers(tmp_path):
-    project = Project(tmp_path, "test_refusals.py")
-    code, output = project.run("-n2", "--agentgym-updates=1", "customer_support")
-    assert code in (0, 1), output
-    [row] = project.lines("updates.jsonl")
-    assert row["gap"] < 1e-3
-    assert row["stale_share"] == 0
+def test_two_workers_of_which_one_is_killed(tmp_path):
+    project = Project(tmp_path, "test_refunds.py")
+    process = project.start("-n2", "--agentgym-updates=2", "customer_support")
+    project.wait_for_update(process)
+    kill_child(process, "stdin.readline")
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode in (0, 1), output
+    updates = project.lines("updates.jsonl")
+    assert [row["update"] for row in updates] == [1, 2]
+    for row in updates:
+        assert row["gap"] < 1e-3
+        assert row["stale_share"] == 0
 
 
 def test_a_killed_training_goes_on_from_its_last_update(tmp_path):
-    project = Project(tmp_path, "test_refusals.py")
+    project = Project(tmp_path, "test_refunds.py")
     process = project.start("--agentgym-updates=9", "customer_support")
     project.wait_for_update(process)
     process.kill()
-    process.wait()
+    process.communicate()
     done = len(project.lines("updates.jsonl"))
-    before = [line for line in project.lines("measured.jsonl")]
+    before = project.lines("measured.jsonl")
     code, output = project.run(
         "--agentgym-resume", f"--agentgym-updates={done + 1}", "customer_support"
     )
@@ -175,12 +187,10 @@ def test_a_killed_training_goes_on_from_its_last_update(tmp_path):
 
 
 def test_a_killed_policy_server_is_replaced(tmp_path):
-    project = Project(tmp_path, "test_refusals.py")
+    project = Project(tmp_path, "test_refunds.py")
     process = project.start("--agentgym-updates=2", "customer_support")
     project.wait_for_update(process)
-    mine = ["pgrep", "-P", str(process.pid), "-f", "agentgym.policy.server"]
-    found = subprocess.run(mine, capture_output=True, text=True, check=True)
-    os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+    kill_child(process, "agentgym.policy.server")
     output, _ = process.communicate(timeout=400)
     assert process.returncode in (0, 1), output
     assert "it was started again" in output
@@ -255,7 +265,7 @@ def test_cases_of_one_split_only(tmp_path, split, sentence):
 
 
 def test_a_loss_that_is_not_finite(tmp_path):
-    project = Project(tmp_path, "test_refusals.py")
+    project = Project(tmp_path, "test_refunds.py")
     settings = SMALL | {"learning_rate": 1e30}
     (tmp_path / "config.json").write_text(json.dumps(settings))
     code, output = project.run("customer_support")
