@@ -10,14 +10,13 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from agentgym.errors import UsageError
 from agentgym.store import write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT = 1
 
@@ -63,6 +62,8 @@ class Checkpoint:
 
     def save(self, state: State, tensors: dict[str, Tensor] | None = None) -> None:
         """Writes the state, and the tensors if they are new since the last time."""
+        from safetensors.torch import save_file
+
         self._folder.mkdir(parents=True, exist_ok=True)
         name = f"tensors-{state.version}.safetensors"
         for part in self._folder.glob(".tensors-*.part"):
@@ -86,6 +87,9 @@ class Checkpoint:
         """
         if not self._state.exists():
             return None
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
         try:
             found: dict[str, Any] = json.loads(self._state.read_text(encoding="utf-8"))
             if found.pop("format") != FORMAT:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from agentgym.errors import InfraError
+from agentgym.errors import AgentGymError, InfraError
 from agentgym.policy.process import PolicyProcess
 from agentgym.training.gateway import Gateway
 
@@ -48,16 +49,14 @@ class PolicyHost:
         self._log = log
         self._device, self._dtype = device, dtype
         self._restarts = 0
-        self._process: PolicyProcess | None = None
+        self._starter = ThreadPoolExecutor(1, "agentgym-host")
+        self._started: Future[PolicyProcess] | None = None
 
     def start(self) -> None:
-        """Starts the server.
-
-        Raises:
-            UsageError: The model cannot be served.
-        """
+        """Begins to start the server; the first version that is published waits."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._process = PolicyProcess.start(
+        self._started = self._starter.submit(
+            PolicyProcess.start,
             self._base,
             log=self._log,
             name="base",
@@ -84,7 +83,12 @@ class PolicyHost:
         part.rename(target)
 
     def publish(self, version: int) -> None:
-        """Has every model call from now on answered by this version."""
+        """Has every model call from now on answered by this version.
+
+        Raises:
+            UsageError: The model cannot be served.
+            InfraError: The server dies again and again.
+        """
         before = self.version
         self.version = version
         try:
@@ -93,11 +97,11 @@ class PolicyHost:
             if not self.revive():
                 raise
             return
-        if before not in (version, -1) and self._process is not None:
+        if before not in (version, -1):
             # Nothing is asked of it any more: the server drains it by itself.
             # A server that just died is replaced before the next episode.
             with suppress(InfraError):
-                self._process.unload_adapter(f"policy-v{before}")
+                self._process().unload_adapter(f"policy-v{before}")
 
     def revive(self) -> bool:
         """Starts a server that died again, with the same version.
@@ -108,7 +112,7 @@ class PolicyHost:
         Raises:
             InfraError: It dies again and again.
         """
-        if self._process is None or self._process.alive():
+        if self._started is None or self._process().alive():
             return False
         self._restarts += 1
         if self._restarts > RESTARTS:
@@ -130,11 +134,17 @@ class PolicyHost:
 
     def close(self) -> None:
         """Ends the server."""
-        if self._process is not None:
-            self._process.stop()
+        if self._started is not None:
+            with suppress(AgentGymError):
+                self._process().stop()
+        self._starter.shutdown()
+
+    def _process(self) -> PolicyProcess:
+        """The server, as soon as it answers."""
+        assert self._started is not None
+        return self._started.result()
 
     def _load(self) -> None:
-        assert self._process is not None
-        name = f"policy-v{self.version}"
-        self._process.load_adapter(name, self.adapter(self.version))
-        self._gateway.publish(self._process.endpoint, name, self.version)
+        process, name = self._process(), f"policy-v{self.version}"
+        process.load_adapter(name, self.adapter(self.version))
+        self._gateway.publish(process.endpoint, name, self.version)

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 from agentgym.errors import UsageError
 from agentgym.policy.agent_folder import save_agent
-from agentgym.policy.loading import load
 from agentgym.training.batch import make_batch
 from agentgym.training.checkpoint import Checkpoint, State
 from agentgym.training.curriculum import Curriculum
@@ -38,7 +37,6 @@ from agentgym.training.result import RolloutResult
 from agentgym.training.sampling import Collected, Collector
 from agentgym.training.segments import Component, TokenBytes, segment
 from agentgym.training.task import Phase, Task
-from agentgym.training.update import Updater
 
 VALIDATE_EVERY = 8
 """Updates after which a version is validated in any case."""
@@ -133,9 +131,8 @@ class Training:
     def _run(self) -> str:
         """Everything; returns why it ended."""
         config = self.plan.config
-        kept = self._checkpoint.load()
         self._host.start()
-        self._prepare(kept)
+        self._prepare(self._checkpoint.load())
         if self._state.version == 0:
             self._host.write(0, self._updater.save_adapter)
         # The policy is measured as it was before anything was learnt.
@@ -158,6 +155,10 @@ class Training:
         return len(known) < len(held_out_tasks(self.plan.scenarios, "before"))
 
     def _prepare(self, kept: Any) -> None:
+        # Heavy: the server imports the same at the same time.
+        from agentgym.policy.loading import load
+        from agentgym.training.update import Updater
+
         plan, config = self.plan, self.plan.config
         policy = load(plan.base, config.device, config.dtype)
         pieces = TokenBytes(policy.tokenizer)
