@@ -19,9 +19,8 @@ from pytest_agentgym.training.report import TrainingReporter
 from pytest_agentgym.training.setting_up import Start, default_name
 
 if TYPE_CHECKING:
-    from agentgym.training.loop import Training, TrainingResult
-
     from agentgym.training.gateway import Gateway
+    from agentgym.training.loop import Training, TrainingResult
 
 WATCH_SECONDS = 0.2
 
@@ -125,7 +124,6 @@ class MainProcess:
     def _make(self, entries: list[Entry], gateway: Gateway) -> Training | None:
         """The training of the collected scenarios; None without any."""
         from agentgym.training.loop import Training
-
         from agentgym.training.plan import TrainingPlan
 
         start, run = self._start, self._config.stash[RUN]
