@@ -24,6 +24,7 @@ from agentgym.scenarios import TRAINABLE_COMPONENTS, settings_of
 from agentgym.training.batch import Sample, informative, make_batch
 from agentgym.training.config import TrainingConfig
 from agentgym.training.curriculum import Curriculum
+from agentgym.training.sampling import MOST
 from agentgym.training.update import Updater
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -77,10 +78,11 @@ def collect(
     """Groups that have something to teach, and how many episodes were played."""
     groups: list[list[Sample]] = []
     size, asked = config.group_size, 0
-    while len(groups) < config.groups and asked < 2 * config.groups:
+    most = round(MOST * config.groups)
+    while len(groups) < config.groups and asked < most:
         share = len(groups) / asked if groups else 1.0
         count = math.ceil((config.groups - len(groups)) / max(share, 0.25))
-        count = min(count, 2 * config.groups - asked)
+        count = min(count, most - asked)
         asked += count
         drawn = curriculum.groups(count)
         wanted = [

@@ -29,7 +29,8 @@ class TrainingConfig(BaseModel):
         learning_rate: Of AdamW, on LoRA weights.
         lora_rank: Rank of the LoRA matrices on all linear layers, whose alpha is 32.
         advantage: Reward of an episode less its group's mean ("mean"), that over the
-            group's standard deviation ("std"), or less the mean of the others ("rloo").
+            group's standard deviation ("std"), less the mean of the others ("rloo"),
+            or less the mean weighted by squared gradients ("optimal").
         loss: How the ratio of new and sampling probabilities enters: "cispo", "tis",
             "grpo" or "clip_higher". With one epoch all have the same gradient.
         token_mean: Whether the tokens of each episode ("rollout") or of the average
@@ -55,7 +56,7 @@ class TrainingConfig(BaseModel):
     target: Share = 0.95
     updates: Annotated[int, Field(ge=1)] = 100
     minutes: Annotated[float, Field(gt=0)] = 20.0
-    groups: Annotated[int, Field(ge=1)] = 20
+    groups: Annotated[int, Field(ge=1)] = 16
     group_size: Annotated[int, Field(ge=2)] = 8
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     lora_rank: Annotated[int, Field(ge=1)] = 16

@@ -38,8 +38,10 @@ from agentgym.training.sampling import Collected, Collector
 from agentgym.training.segments import Component, TokenBytes, segment
 from agentgym.training.task import Phase, Task
 
-VALIDATE_EVERY = 8
+VALIDATE_EVERY = 16
 """Updates after which a version is validated in any case."""
+VALIDATE_AFTER = 3
+"""Updates between validations while the target seems near."""
 MARGIN = 0.3
 """A version is measured on held-out cases when its validation is above the target by
 this share of what is left to 1, and more after each time that it was not enough."""
@@ -279,10 +281,8 @@ class Training:
         return self._curriculum.reliability >= self._bar() - 0.03
 
     def _due(self) -> bool:
-        version = self._state.version
-        if version in self._state.validated:
-            return False
-        return self._promising() or version % VALIDATE_EVERY == 0
+        since = self._state.version - max(self._state.validated, default=0)
+        return since >= (VALIDATE_AFTER if self._promising() else VALIDATE_EVERY)
 
     def _bar(self) -> float:
         """What a validation must reach for a look at held-out cases."""

@@ -16,7 +16,7 @@ from agentgym.training.rows import Row, merge
 from agentgym.training.segments import Component
 from agentgym.training.task import ScenarioInfo, Task
 
-MOST = 2
+MOST = 1.25
 """A batch costs at most so many times the episodes of one without a dull group."""
 LEAST_SHARE = 0.25
 
@@ -67,7 +67,7 @@ class Collector:
             version: The present policy version.
         """
         config, found = self._config, Collected()
-        left = config.groups * (MOST if config.dynamic_sampling else 1)
+        left = round(config.groups * (MOST if config.dynamic_sampling else 1))
         while left and len(found.groups) < config.groups:
             share = len(found.groups) / max(len(found.groups) + found.dull, 1)
             missing = config.groups - len(found.groups)

@@ -461,7 +461,7 @@ def test_a_runner_survives_a_failure_that_passes(monkeypatch):
 
 
 def test_a_missing_package_is_one_sentence(monkeypatch):
-    monkeypatch.setitem(sys.modules, "agentlightning", None)
+    monkeypatch.setitem(sys.modules, "agentlightning.schemas", None)
     with pytest.raises(UsageError, match=r"pip install 'agentgym\[train\]'"):
         Gateway.start()
 
