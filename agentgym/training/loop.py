@@ -42,7 +42,7 @@ VALIDATE_EVERY = 16
 """Updates after which a version is validated in any case."""
 VALIDATE_AFTER = 3
 """Updates between validations while the target seems near."""
-MARGIN = 0.3
+MARGIN = 0.2
 """A version is measured on held-out cases when its validation is above the target by
 this share of what is left to 1, and more after each time that it was not enough."""
 HOPELESS_BATCHES = 3
@@ -292,7 +292,7 @@ class Training:
     def _good_enough(self) -> bool:
         """Validates this version and, if it does well, measures held-out cases."""
         state, target = self._state, self.plan.config.target
-        tasks = validation_tasks(self.plan.scenarios)
+        tasks = validation_tasks(self.plan.scenarios, len(state.validated))
         self._observer.phase("validate", len(tasks))
         found = Measurement()
         for result in self._player.play(tasks, self._count):

@@ -96,18 +96,23 @@ def held_out_tasks(scenarios: Sequence[ScenarioInfo], phase: Phase) -> list[Task
     ]
 
 
-def validation_tasks(scenarios: Sequence[ScenarioInfo]) -> list[Task]:
+def validation_tasks(scenarios: Sequence[ScenarioInfo], before: int = 0) -> list[Task]:
     """Train-side episodes that choose the best version, never learnt from.
 
-    Where a scenario has few cases, these are its last ones; with fewer than four train
-    cases they are the train cases themselves.
+    They are other ones each time, or else a set that happens to be difficult would hold
+    up a whole training. Where a scenario has few cases, these are its last ones; with
+    fewer than four train cases they are the train cases themselves.
+
+    Args:
+        scenarios: What is trained.
+        before: How many validations there were before.
     """
     chosen = [info for info in scenarios if info.train_cases != 0]
     each = VALIDATION_EPISODES // max(len(chosen), 1)
     each = min(max(each, LEAST_VALIDATION), MOST_VALIDATION)
     tasks = []
     for info in chosen:
-        cases = _validation_cases(info, each)
+        cases = _validation_cases(info, each, before)
         tasks += [
             Task(
                 scenario=info.scenario,
@@ -129,12 +134,13 @@ def training_cases(info: ScenarioInfo) -> int | None:
     return count - count // 4
 
 
-def _validation_cases(info: ScenarioInfo, each: int) -> list[int]:
+def _validation_cases(info: ScenarioInfo, each: int, before: int) -> list[int]:
     count = info.train_cases
     if count is None:
-        return [FIRST_VALIDATION_CASE + number for number in range(each)]
-    first = training_cases(info) if count >= 4 else 0
-    return list(range(first or 0, count))
+        first = FIRST_VALIDATION_CASE + before * each
+        return list(range(first, first + each))
+    first = (training_cases(info) or 0) if count >= 4 else 0
+    return list(range(first, count))
 
 
 class Measured:
