@@ -34,6 +34,7 @@ class State:
         curriculum: State of the curriculum.
         batches: Batches in a row that had nothing to teach.
         failing: Share of train episodes that failed in the first batch.
+        reserve: Seconds that the measurement at the end is expected to take.
     """
 
     version: int = 0
@@ -44,6 +45,7 @@ class State:
     curriculum: dict[str, Any] = field(default_factory=dict)
     batches: int = 0
     failing: float = 0.0
+    reserve: float = 0.0
 
     @property
     def best(self) -> int:

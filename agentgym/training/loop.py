@@ -98,7 +98,6 @@ class Training:
         self._state = State()
         self._before = Measurement()
         self._after = Measurement()
-        self._reserve = 0.0
         self._tool_calls = 0
 
     def run(self) -> TrainingResult:
@@ -195,8 +194,7 @@ class Training:
         begun = time.monotonic()
         self._before = self._measure("before", version=0)
         if not self._state.version:
-            # What the measurement at the end will take.
-            self._reserve = 1.1 * (time.monotonic() - begun)
+            self._state.reserve = 1.1 * (time.monotonic() - begun)
         if not self._before.judgeable:
             raise UsageError(
                 f"only {self._before.counted} of {len(self._before.outcomes)} episodes "
@@ -209,7 +207,7 @@ class Training:
         while True:
             if state.version >= config.updates:
                 return f"all {config.updates} updates were made"
-            if self._elapsed() + self._reserve > 60 * config.minutes:
+            if self._elapsed() + state.reserve > 60 * config.minutes:
                 return f"the budget of {config.minutes:g} minutes was used up"
             learnt = self._batch() or self._promising()
             if learnt and self._due() and self._good_enough():
