@@ -365,8 +365,7 @@ def run_stack(steps: int, folder: Path) -> list[Cost]:
             return make_episode(play, *given)
 
     def clocked_batch(training: Training) -> bool:
-        server = training._host._process
-        assert server is not None
+        server = training._host._process()
         clocks: dict[str, Callable[[], float]] = {
             "sampling": lambda: cpu_of_process(server._process.pid),
             "gateway": lambda: cpu_of(training._player.gateway._thread),
