@@ -78,7 +78,7 @@ def collect(
     """Groups that have something to teach, and how many episodes were played."""
     groups: list[list[Sample]] = []
     size, asked = config.group_size, 0
-    most = round(MOST * config.groups)
+    most = math.ceil(MOST * config.groups)
     while len(groups) < config.groups and asked < most:
         share = len(groups) / asked if groups else 1.0
         count = math.ceil((config.groups - len(groups)) / max(share, 0.25))

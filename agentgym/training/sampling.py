@@ -67,7 +67,7 @@ class Collector:
             version: The present policy version.
         """
         config, found = self._config, Collected()
-        left = round(config.groups * (MOST if config.dynamic_sampling else 1))
+        left = math.ceil(config.groups * (MOST if config.dynamic_sampling else 1))
         while left and len(found.groups) < config.groups:
             share = len(found.groups) / max(len(found.groups) + found.dull, 1)
             missing = config.groups - len(found.groups)

@@ -277,7 +277,7 @@ def test_a_loss_that_is_not_finite(tmp_path):
 
 @pytest.mark.parametrize("architecture", ["qwen3", "llama"])
 def test_any_local_model(tmp_path, architecture):
-    """Its reward is the share of replies without a certain letter."""
+    """It learns to be brief, which is paid for letter by letter."""
     project = Project(tmp_path)
     make_tiny(tmp_path / "model", architecture)
     (tmp_path / "conftest.py").write_text(ECHO)
@@ -285,14 +285,16 @@ def test_any_local_model(tmp_path, architecture):
         "from agentgym import scenario\n\n\n"
         '@scenario(trainable_components={"output_generation": True})\n'
         'def test_it(agent):\n    run = agent.run("hello")\n'
-        '    assert "e" not in run.reply\n    assert "o" not in run.reply\n'
+        "    for most in range(40):\n        assert len(run.reply) <= most\n"
     )
-    settings = {"groups": 4, "group_size": 8, "learning_rate": 1e-2}
+    # A random model is nearly the same for all tokens: it takes long steps.
+    settings = {"groups": 4, "group_size": 8, "learning_rate": 0.1}
     (tmp_path / "config.json").write_text(json.dumps(settings))
     code, output = project.run(
-        "--agentgym-policy=model", "--agentgym-updates=6", "test_it.py"
+        "--agentgym-policy=model", "--agentgym-updates=10", "test_it.py"
     )
     assert code in (0, 1), output
     rows = project.lines("updates.jsonl")
     assert all(row["gap"] < 1e-3 for row in rows)
-    assert rows[-1]["reward"] > rows[0]["reward"], output
+    rewards = [row["reward"] for row in rows]
+    assert sum(rewards[-3:]) / 3 > rewards[0] + 0.05, output

@@ -383,7 +383,7 @@ def test_misuse_of_the_command(capsys, tmp_path, monkeypatch, arguments, sentenc
 REAL = """
     from agentgym import scenario
 
-    @scenario(episodes=4)
+    @scenario(episodes=16)
     def test_length(agent, case):
         reply = agent.run(f"Where is my order A{case.seed % 9000 + 1000}?").reply
         assert len(reply) % 2
@@ -398,11 +398,11 @@ def test_a_real_training(gym, monkeypatch):
     gym.conftest(AGENT)
     gym.file(textwrap.dedent(REAL), "scenarios/tiny/test_it.py")
     config = agentgym.TrainingConfig(
-        updates=1, groups=1, group_size=4, target=1.0, components={"output_generation"}
+        updates=1, groups=1, group_size=8, target=1.0, components={"output_generation"}
     )
     result = Trainer("tiny", config).train()
     assert (result.updates, result.version, result.policy) == (1, 1, "embedded")
-    assert result.episodes >= 4
+    assert result.episodes >= 8
     assert not result.interrupted
     for share in (result.before, result.after):
         assert share is not None
