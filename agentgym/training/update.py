@@ -312,7 +312,8 @@ class Updater:
         """Steps, unless the policy would then give no finite probabilities."""
         before = self._weights()
         self._optimizer.step()
-        least = min((made.row for made in batch), key=lambda row: len(row.ids))
+        sampled = (made.row for made in batch if made.row.sampled)
+        least = min(sampled, key=lambda row: len(row.ids))
         finite: list[bool] = []
 
         def on_part(part: Part) -> None:
