@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         SimulatorError,
         UsageError,
     )
-    from agentgym.integrations import Agent, tool, wrap
+    from agentgym.integrations import Agent, redirect, tool, wrap
     from agentgym.policy.endpoint import PolicyEndpoint
     from agentgym.policy.trained import TrainedAgent
     from agentgym.run import CallQuery, Run
@@ -55,6 +55,7 @@ _HOMES = {
     "UsageError": "errors",
     "given": "cases",
     "must": "checks",
+    "redirect": "integrations",
     "rubric": "checks",
     "scenario": "scenarios",
     "tool": "integrations",
@@ -88,6 +89,7 @@ __all__ = [
     "__version__",
     "given",
     "must",
+    "redirect",
     "rubric",
     "scenario",
     "tool",

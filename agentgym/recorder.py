@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -10,7 +11,13 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from agentgym.activation import Activation
-from agentgym.errors import EpisodeStopped, ToolCallLimit, chain, is_infra
+from agentgym.errors import (
+    EpisodeStopped,
+    ToolCallLimit,
+    UsageError,
+    chain,
+    is_infra,
+)
 from agentgym.trajectory import (
     MAX_DEPTH,
     Message,
@@ -20,10 +27,19 @@ from agentgym.trajectory import (
     Trajectory,
     jsonable,
     printed,
+    shorten,
 )
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Iterable
+
+_ids = itertools.count()
+_said: dict[str, int] = {}
+"""The latest messages of users, and whose episodes' they are."""
+_said_door = threading.Lock()
+_REMEMBERED = 1000
+_TELLING = 12
+"""Shorter messages, such as "yes", are no proof."""
 
 _current: ContextVar[Recorder | None] = ContextVar("agentgym_recorder", default=None)
 
@@ -48,12 +64,14 @@ class Recorder:
         infra_failure: The last model call's failure, if infrastructure is to blame.
         limit_exceeded: Set once the agent made too many tool calls, also if its
             framework swallowed the exception.
+        misuse: Set once the agent was seen to be used wrongly, likewise.
     """
 
     def __init__(self, max_tool_calls: int | None = None) -> None:
         self.trajectory = Trajectory()
         self.infra_failure: BaseException | None = None
         self.limit_exceeded: ToolCallLimit | None = None
+        self.misuse: UsageError | None = None
         self._max_tool_calls = max_tool_calls
         self._begun = time.perf_counter()
         self._lock = threading.Lock()
@@ -67,6 +85,8 @@ class Recorder:
         self._claimed: defaultdict[str, int] = defaultdict(int)
         self._requested = 0
         self._turn_begins = False
+        self._id = next(_ids)
+        self._own: set[str] = set()
 
     def activate(self) -> Activation[Recorder]:
         """Makes this the current recorder of the context."""
@@ -77,7 +97,15 @@ class Recorder:
         with self._lock:
             self._refuse_if_stopped()
             self.trajectory.messages.append(message)
-            self._turn_begins |= message.get("role") == "user"
+            if message.get("role") == "user":
+                self._turn_begins = True
+                said = message.get("content")
+                if isinstance(said, str) and len(said) >= _TELLING:
+                    self._own.add(said)
+                    with _said_door:
+                        _said[said] = self._id
+                        if len(_said) > _REMEMBERED:
+                            del _said[next(iter(_said))]
 
     def reply(self, text: str) -> None:
         """Adds the agent's reply, unless it is the last message already."""
@@ -88,12 +116,28 @@ class Recorder:
             if last.get("role") != "assistant" or (last.get("content") or "") != text:
                 messages.append({"role": "assistant", "content": text})
 
-    def model_started(self, model: str | None = None) -> ModelCall:
-        """A model call begins."""
+    def model_started(
+        self,
+        model: str | None = None,
+        *,
+        heard: Iterable[str] = (),
+        path: tuple[str, ...] = (),
+    ) -> ModelCall:
+        """A model call begins.
+
+        Args:
+            model: Its name.
+            heard: The user's messages in the request; read in the first one only.
+            path: Names of the nested agents that ask, from the outermost one.
+
+        Raises:
+            UsageError: A message is another episode's: the agent keeps its state.
+        """
         with self._lock:
             self._refuse_if_stopped()
             self._refuse_over_limit()
-            call = ModelCall(start=self._now(), model=model)
+            self._refuse_foreign(heard)
+            call = ModelCall(start=self._now(), model=model, path=path)
             step = Step(model=call)
             self.trajectory.steps.append(step)
             self._models[id(call)] = (step, time.monotonic())
@@ -128,6 +172,7 @@ class Recorder:
             for request in message.get("tool_calls") or ():
                 asked = _requested(request)
                 asked.start = now
+                asked.path = call.path
                 step.tool_calls.append(asked)
                 self._answers[id(asked)] = None
                 self._requested += 1
@@ -144,15 +189,28 @@ class Recorder:
             self.infra_failure = exc if any(map(is_infra, chain(exc))) else None
 
     def tool_started(
-        self, name: str, arguments: dict[str, Any], *, call_id: str | None = None
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        *,
+        call_id: str | None = None,
+        path: tuple[str, ...] = (),
     ) -> ToolCall:
         """A tool begins to run.
+
+        Args:
+            name: The tool's.
+            arguments: What it is called with.
+            call_id: The model's; without one it is found by name and arguments.
+            path: Names of the nested agents that call it, from the outermost one.
 
         Raises:
             ToolCallLimit: The episode has used up its tool calls.
         """
         with self._lock:
-            return self._start(name, arguments, call_id)
+            call = self._start(name, arguments, call_id)
+            call.path = call.path or path
+            return call
 
     def function_started(self, name: str, arguments: dict[str, Any]) -> ToolCall | None:
         """A function that is a tool begins to run.
@@ -244,6 +302,19 @@ class Recorder:
         if self._stopped is not None:
             raise EpisodeStopped(str(self._stopped)) from self._stopped
 
+    def _refuse_foreign(self, heard: Iterable[str]) -> None:
+        """Every user's message is a canary: no other episode's agent may know it."""
+        if self._models or any(step.model for step in self.trajectory.steps):
+            return
+        for text in heard:
+            if text not in self._own and _said.get(text, self._id) != self._id:
+                self.misuse = UsageError(
+                    "the agent keeps its state between episodes: this episode's model "
+                    f"call has another one's message ({shorten(text, 60)}); make the "
+                    "agent anew in the `agent` fixture, with its own memory"
+                )
+                raise self.misuse
+
     def _refuse_over_limit(self) -> None:
         limit = self._max_tool_calls
         if limit is not None and self._requested > limit:
@@ -261,7 +332,7 @@ class Recorder:
     ) -> ToolCall:
         self._refuse_if_stopped()
         self._refuse_over_limit()
-        call = self._waiting(name, call_id)
+        call = self._waiting(name, arguments, call_id)
         if call is None:
             call = ToolCall(id=call_id or "", name=name, arguments=_copy(arguments))
             if self._turn_begins or not self.trajectory.steps:
@@ -285,8 +356,11 @@ class Recorder:
         if self._claimed[call.name]:
             self._claimed[call.name] -= 1
 
-    def _waiting(self, name: str, call_id: str | None) -> ToolCall | None:
+    def _waiting(
+        self, name: str, arguments: dict[str, Any], call_id: str | None
+    ) -> ToolCall | None:
         """The requested call that this execution belongs to."""
+        named = None
         for step in reversed(self.trajectory.steps):
             for call in step.tool_calls:
                 if call.executed:
@@ -295,8 +369,12 @@ class Recorder:
                     if call.id == call_id:
                         return call
                 elif call.name == name and call.malformed is None:
-                    return call
-        return None
+                    # Parallel calls of one tool are told apart by their arguments;
+                    # those may have been completed by the tool's defaults.
+                    if call.arguments == arguments:
+                        return call
+                    named = named or call
+        return named
 
     def _asked(self, call_id: str) -> tuple[Step | None, ToolCall | None]:
         """The newest call with this id that a model asked for."""

@@ -25,6 +25,8 @@ class ToolCall:
         executed: Whether a tool ran at all; a call to an unknown tool never does.
         start: Seconds since the episode began; of the request, until it runs.
         duration: Seconds.
+        path: Names of the nested agents that made it, from the outermost one; empty
+            for the agent itself.
     """
 
     id: str
@@ -36,6 +38,7 @@ class ToolCall:
     executed: bool = False
     start: float = 0.0
     duration: float = 0.0
+    path: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.malformed is not None:
@@ -58,6 +61,7 @@ class ToolCall:
             "executed": self.executed,
             "start": round(self.start, 6),
             "duration": round(self.duration, 6),
+            **_path(self.path),
         }
 
 
@@ -70,6 +74,7 @@ class ModelCall:
         error: Why there is none, as `Type: text`.
         start: Seconds since the episode began.
         duration: Seconds.
+        path: Names of the nested agents that asked, as of a tool call.
     """
 
     start: float = 0.0
@@ -80,6 +85,7 @@ class ModelCall:
     completion_tokens: int | None = None
     finish_reason: str | None = None
     error: str | None = None
+    path: tuple[str, ...] = ()
 
     def to_json(self, message: Message | None = None) -> dict[str, Any]:
         """The JSON form.
@@ -96,6 +102,7 @@ class ModelCall:
             "completion_tokens": self.completion_tokens,
             "finish_reason": self.finish_reason,
             "error": self.error and clean(self.error),
+            **_path(self.path),
         }
 
 
@@ -169,13 +176,26 @@ class Trajectory:
         return cls(
             steps=[
                 Step(
-                    model=None if step["model"] is None else ModelCall(**step["model"]),
-                    tool_calls=[ToolCall(**call) for call in step["tool_calls"]],
+                    model=None
+                    if step["model"] is None
+                    else ModelCall(**_with_path(step["model"])),
+                    tool_calls=[
+                        ToolCall(**_with_path(call)) for call in step["tool_calls"]
+                    ],
                 )
                 for step in data["steps"]
             ],
             messages=list(data["messages"]),
         )
+
+
+def _path(path: tuple[str, ...]) -> dict[str, list[str]]:
+    """Nothing where no agents are nested, as in most files."""
+    return {"path": [clean(name) for name in path]} if path else {}
+
+
+def _with_path(data: dict[str, Any]) -> dict[str, Any]:
+    return {**data, "path": tuple(data.get("path", ()))}
 
 
 def reply_of(messages: list[Message]) -> str:

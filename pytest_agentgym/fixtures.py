@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,29 @@ def policy(request: pytest.FixtureRequest) -> PolicyEndpoint:
     if own is not None:
         return own  # type: ignore[no-any-return]
     return request.config.stash[POLICY].endpoint()
+
+
+@pytest.fixture
+def policy_environment(policy: PolicyEndpoint) -> Iterator[PolicyEndpoint]:
+    """Sets OPENAI_BASE_URL and OPENAI_API_KEY to the policy's, during one episode.
+
+    For agents that build their client inside. The environment is the whole process's,
+    so the episodes of such scenarios run one at a time; `-n` gives more processes.
+    """
+    wanted = {
+        "OPENAI_BASE_URL": policy.base_url,
+        "OPENAI_API_BASE": policy.base_url,
+        "OPENAI_API_KEY": policy.api_key,
+        "OPENAI_MODEL": policy.model,
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    yield policy
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ PROCESS_WIDE = frozenset(
         "capsysbinary",
         "capteesys",
         "monkeypatch",
+        "policy_environment",
         "recwarn",
     }
 )

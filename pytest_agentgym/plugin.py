@@ -47,6 +47,8 @@ def _start(config: pytest.Config) -> None:
     from pytest_agentgym.run import RUN, Run, SharedFolder
     from pytest_agentgym.terminal import Reporter
 
+    # CrewAI's telemetry holds up the end of a process until its server answers.
+    os.environ.setdefault("CREWAI_DISABLE_TELEMETRY", "true")
     register = config.pluginmanager.register
     worker = getattr(config, "workerinput", {}).get("agentgym")
     if worker is None:

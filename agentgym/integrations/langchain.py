@@ -1,12 +1,19 @@
 """LangChain 1.x and LangGraph: any Runnable, watched through its callbacks.
 
-Tested with langchain 1.4, langchain-core 1.7, langgraph 1.2.
+A handler that is passed to each invocation sees the calls of models and tools, nested
+graphs included. `redirect` finds the `ChatOpenAI` models inside the runnable and lets
+them ask the policy, in this driver's own invocations only.
 """
 # The handler's signatures are LangChain's.
 
 from __future__ import annotations
 
-import json
+import contextlib
+import functools
+import types
+from collections import deque
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -14,34 +21,78 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+from agentgym.errors import UsageError
+from agentgym.integrations.messages import assistant, text_of
 from agentgym.trajectory import Message, ModelCall, ToolCall, printed
 
 if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
 
+    from agentgym.policy.endpoint import PolicyEndpoint
     from agentgym.recorder import Recorder
+
+TESTED = ("1.1", "1.7")
+"""Versions of langchain-core."""
+
+_redirected: ContextVar[dict[int, Any] | None] = ContextVar(
+    "agentgym_langchain_redirected", default=None
+)
+"""By the model's id, the model that answers in its place."""
+
+
+def driver(agent: Any) -> LangChainDriver:
+    """The driver of a runnable."""
+    return LangChainDriver(agent)
 
 
 class LangChainDriver:
     """Plays the turns of a conversation; the history is the graph's messages."""
-
-    asynchronous = False
 
     def __init__(self, runnable: Any) -> None:
         self._runnable = runnable
         self._history: list[Any] = []
         self._form = _input_form(runnable)
         self._thread_id = uuid4().hex
+        self._models: dict[int, Any] = {}
 
     def take(self, message: str, recorder: Recorder) -> Any:
         """Invokes the runnable."""
         given, config = self._prepare(message, recorder)
-        return self._keep(self._runnable.invoke(given, config), recorder)
+        with self._redirection():
+            value = self._runnable.invoke(given, config)
+        return self._keep(value, recorder)
 
     async def take_async(self, message: str, recorder: Recorder) -> Any:
         """Invokes the runnable in the running event loop."""
         given, config = self._prepare(message, recorder)
-        return self._keep(await self._runnable.ainvoke(given, config), recorder)
+        with self._redirection():
+            value = await self._runnable.ainvoke(given, config)
+        return self._keep(value, recorder)
+
+    def redirect(self, policy: PolicyEndpoint) -> None:
+        """Lets the chat models inside the runnable ask the policy.
+
+        Raises:
+            UsageError: There is none, or one of another maker than OpenAI.
+        """
+        found = list(_chat_models(self._runnable))
+        if not found:
+            raise UsageError(
+                "redirect(): no chat model was found in this LangChain runnable: build "
+                "it in the `agent` fixture from the policy's base_url, api_key and "
+                "model"
+            )
+        for model in found:
+            self._models[id(model)] = _twin(model, policy)
+            _follow_redirection(model)
+
+    @contextlib.contextmanager
+    def _redirection(self) -> Iterator[None]:
+        token = _redirected.set(self._models or None)
+        try:
+            yield
+        finally:
+            _redirected.reset(token)
 
     def _prepare(self, message: str, recorder: Recorder) -> tuple[Any, Any]:
         recorder.message({"role": "user", "content": message})
@@ -118,8 +169,12 @@ class RecordingHandler(BaseCallbackHandler):
     ) -> None:
         """A model call begins."""
         self._join_answers(messages[0])
-        name = (metadata or {}).get("ls_model_name")
-        self._models[run_id] = self._recorder.model_started(name)
+        about = metadata or {}
+        self._models[run_id] = self._recorder.model_started(
+            about.get("ls_model_name"),
+            heard=(_text(m) for m in messages[0] if isinstance(m, HumanMessage)),
+            path=_path(about),
+        )
 
     def on_llm_start(
         self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID, **_: Any
@@ -164,13 +219,14 @@ class RecordingHandler(BaseCallbackHandler):
         run_id: UUID,
         inputs: dict[str, Any] | None = None,
         tool_call_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         """A tool begins to run."""
         name = (serialized or {}).get("name") or kwargs.get("name") or ""
         arguments = {"input": input_str} if inputs is None else dict(inputs)
         self._tools[run_id] = self._recorder.tool_started(
-            name, arguments, call_id=tool_call_id
+            name, arguments, call_id=tool_call_id, path=_path(metadata or {})
         )
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -208,32 +264,110 @@ class RecordingHandler(BaseCallbackHandler):
 
 def assistant_message(message: AIMessage) -> Message:
     """A LangChain message in OpenAI's shape, malformed tool calls included."""
-    told: Message = {"role": "assistant", "content": _text(message)}
-    calls = [
-        _call(call["id"], call["name"], json.dumps(call["args"]))
-        for call in message.tool_calls
-    ]
-    calls += [
-        _call(call["id"], call["name"] or "", call["args"] or "")
+    calls = [(call["id"], call["name"], call["args"]) for call in message.tool_calls]
+    malformed = [
+        (call["id"], call["name"] or "", call["args"] or "")
         for call in message.invalid_tool_calls
     ]
-    if calls:
-        told["tool_calls"] = calls
-    return told
-
-
-def _call(call_id: str | None, name: str, arguments: str) -> dict[str, Any]:
-    return {
-        "id": call_id or "",
-        "type": "function",
-        "function": {"name": name, "arguments": arguments},
-    }
+    return assistant(_text(message), [*calls, *malformed])
 
 
 def _text(message: BaseMessage) -> str:
-    content = message.content
-    if isinstance(content, str):
-        return content
-    return "".join(
-        part if isinstance(part, str) else str(part.get("text", "")) for part in content
+    return text_of(message.content)
+
+
+def _path(metadata: dict[str, Any]) -> tuple[str, ...]:
+    """The nested graphs that a node runs in: a namespace such as `plan:ID|tools:ID`."""
+    namespace = str(metadata.get("langgraph_checkpoint_ns") or "")
+    return tuple(part.partition(":")[0] for part in namespace.split("|")[:-1])
+
+
+_MOST_OBJECTS = 20_000
+_LEAVES = (str, bytes, int, float, bool, type, types.ModuleType, type(None))
+
+
+def _chat_models(runnable: Any) -> Iterator[BaseChatModel]:
+    """The chat models that a runnable holds, also in the closures of its nodes."""
+    seen: dict[int, Any] = {}
+    queue = deque([runnable])
+    while queue and len(seen) < _MOST_OBJECTS:
+        thing = queue.popleft()
+        if id(thing) in seen or isinstance(thing, _LEAVES):
+            continue
+        seen[id(thing)] = thing  # kept, so that no other one can get its id
+        if isinstance(thing, BaseChatModel):
+            yield thing
+        else:
+            queue.extend(_held(thing))
+
+
+def _held(thing: Any) -> list[Any]:
+    """What a thing refers to, as far as agents are built of it."""
+    if isinstance(thing, dict):
+        return list(thing.values())
+    if isinstance(thing, list | tuple | set | frozenset):
+        return list(thing)
+    if isinstance(thing, functools.partial):
+        return [thing.func, *thing.args, *thing.keywords.values()]
+    if isinstance(thing, types.MethodType):
+        return [thing.__func__, thing.__self__]
+    if isinstance(thing, types.FunctionType):
+        held = []
+        for cell in thing.__closure__ or ():
+            with contextlib.suppress(ValueError):  # not filled yet
+                held.append(cell.cell_contents)
+        # A node is often a function of a module that has the model as a global.
+        named = (thing.__globals__.get(name) for name in thing.__code__.co_names)
+        return held + [value for value in named if not isinstance(value, _LEAVES)]
+    try:
+        return list(vars(thing).values())
+    except TypeError:
+        slots = (s for cls in type(thing).__mro__ for s in _slots(cls))
+        return [getattr(thing, name, None) for name in slots]
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    slots = cls.__dict__.get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def _twin(model: BaseChatModel, policy: PolicyEndpoint) -> Any:
+    """A model of the same settings that asks the policy."""
+    from langchain_openai import ChatOpenAI
+    from langchain_openai.chat_models.base import BaseChatOpenAI
+    from pydantic import SecretStr
+
+    if not isinstance(model, BaseChatOpenAI):
+        raise UsageError(
+            f"redirect(): the agent asks a {type(model).__name__}, whose requests are "
+            "not OpenAI's: build the agent in the `agent` fixture with "
+            "ChatOpenAI(base_url=policy.base_url, api_key=policy.api_key, "
+            "model=policy.model)"
+        )
+    return ChatOpenAI(
+        base_url=policy.base_url,
+        api_key=SecretStr(policy.api_key),
+        model=policy.model,
+        max_retries=0,
+        temperature=model.temperature,
+        max_completion_tokens=model.max_tokens,
+        timeout=model.request_timeout,
+        streaming=model.streaming,
     )
+
+
+def _follow_redirection(model: BaseChatModel) -> None:
+    """Lets the model, in a driver's invocation, answer through its twin there."""
+    for name in ("_generate", "_agenerate", "_stream", "_astream"):
+        if name not in vars(model):
+            vars(model)[name] = _followed(model, name)
+
+
+def _followed(model: BaseChatModel, name: str) -> Any:
+    own = getattr(model, name)
+
+    def follow(*args: Any, **kwargs: Any) -> Any:
+        twin = (_redirected.get() or {}).get(id(model))
+        return (own if twin is None else getattr(twin, name))(*args, **kwargs)
+
+    return follow

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentgym.errors import UsageError
+from agentgym.integrations.messages import assistant, begin
 from agentgym.recorder import Recorder, current
 from agentgym.trajectory import printed, shorten
 
 if TYPE_CHECKING:
-    from agentgym.trajectory import Message, ModelCall
+    from agentgym.trajectory import ModelCall
 
 C = TypeVar("C")
 
 
 def record_openai(client: C) -> C:
-    """Records what a client's `chat.completions.create` asks and answers.
+    """Records what a client's chat completions ask and answer, streamed ones, too.
 
     Tool calls are those that the model asks for; their results are read from the
     messages of the next request. Only this client object is changed.
@@ -38,100 +40,138 @@ def record_openai(client: C) -> C:
         ) from None
     if getattr(create, "recorded_by_agentgym", False):
         return client
+    for name in ("create", "parse"):
+        method = getattr(completions, name, None)
+        if method is not None:
+            setattr(completions, name, _recorded(method))
+    return client
 
-    if inspect.iscoroutinefunction(create):
 
-        @functools.wraps(create)
+def _recorded(method: Callable[..., Any]) -> Callable[..., Any]:
+    # The client's own decorator hides that its method is async.
+    if inspect.iscoroutinefunction(inspect.unwrap(method)):
+
+        @functools.wraps(method)
         async def recorded_async(*args: Any, **kwargs: Any) -> Any:
             recorder = current()
             if recorder is None:
-                return await create(*args, **kwargs)
+                return await method(*args, **kwargs)
             call = _begin(recorder, kwargs)
             try:
-                answer = await create(*args, **kwargs)
+                answer = await method(*args, **kwargs)
             except Exception as exc:
                 recorder.model_failed(call, exc)
                 raise
-            _end(recorder, call, answer)
+            if kwargs.get("stream"):
+                stream = _Stream(recorder, call)
+                answer._iterator = stream.follow_async(answer._iterator)
+            else:
+                _end(recorder, call, answer)
             return answer
 
         recorded: Any = recorded_async
     else:
 
-        @functools.wraps(create)
+        @functools.wraps(method)
         def recorded_sync(*args: Any, **kwargs: Any) -> Any:
             recorder = current()
             if recorder is None:
-                return create(*args, **kwargs)
+                return method(*args, **kwargs)
             call = _begin(recorder, kwargs)
             try:
-                answer = create(*args, **kwargs)
+                answer = method(*args, **kwargs)
             except Exception as exc:
                 recorder.model_failed(call, exc)
                 raise
-            _end(recorder, call, answer)
+            if kwargs.get("stream"):
+                answer._iterator = _Stream(recorder, call).follow(answer._iterator)
+            else:
+                _end(recorder, call, answer)
             return answer
 
         recorded = recorded_sync
 
     recorded.recorded_by_agentgym = True
-    completions.create = recorded
-    return client
+    return recorded  # type: ignore[no-any-return]
 
 
 def _begin(recorder: Recorder, request: dict[str, Any]) -> ModelCall:
     """Joins the results in the request to their calls, then starts the model call."""
-    if request.get("stream"):
-        raise UsageError(
-            "record_openai cannot follow stream=True: let the agent ask without it"
+    messages = list(request.get("messages") or ())
+    return begin(recorder, messages, request.get("model"), watched=False)
+
+
+class _Stream:
+    """Puts a streamed answer together while the agent reads it."""
+
+    def __init__(self, recorder: Recorder, call: ModelCall) -> None:
+        self._recorder = recorder
+        self._call = call
+        self._text: list[str] = []
+        self._calls: dict[int, list[str]] = {}
+        self._told = False
+
+    def follow(self, chunks: Iterator[Any]) -> Iterator[Any]:
+        try:
+            for chunk in chunks:
+                self._read(chunk)
+                yield chunk
+        except Exception as exc:
+            self._recorder.model_failed(self._call, exc)
+            raise
+        self._finish(None)
+
+    async def follow_async(self, chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        try:
+            async for chunk in chunks:
+                self._read(chunk)
+                yield chunk
+        except Exception as exc:
+            self._recorder.model_failed(self._call, exc)
+            raise
+        self._finish(None)
+
+    def _read(self, chunk: Any) -> None:
+        if chunk.usage is not None:
+            # It comes last, after the message's end.
+            self._call.prompt_tokens = chunk.usage.prompt_tokens
+            self._call.completion_tokens = chunk.usage.completion_tokens
+        for choice in chunk.choices[:1]:
+            self._text.append(choice.delta.content or "")
+            for part in choice.delta.tool_calls or ():
+                call = self._calls.setdefault(part.index, ["", "", ""])
+                call[0] += part.id or ""
+                if part.function is not None:
+                    call[1] += part.function.name or ""
+                    call[2] += part.function.arguments or ""
+            if choice.finish_reason is not None:
+                # An agent may run its tools without reading to the end.
+                self._finish(choice.finish_reason)
+
+    def _finish(self, reason: str | None) -> None:
+        if self._told:
+            return
+        self._told = True
+        calls = [tuple(call) for _, call in sorted(self._calls.items())]
+        self._recorder.model_finished(
+            self._call,
+            message=assistant("".join(self._text), calls),  # type: ignore[arg-type]
+            finish_reason=reason,
         )
-    answers = []
-    for message in reversed(list(request.get("messages") or ())):
-        if _field(message, "role") != "tool":
-            break
-        answers.append(message)
-    for message in reversed(answers):
-        content = _field(message, "content")
-        recorder.tool_answered(
-            str(_field(message, "tool_call_id")),
-            content if isinstance(content, str) else _text(content),
-        )
-    return recorder.model_started(request.get("model"))
 
 
 def _end(recorder: Recorder, call: ModelCall, answer: Any) -> None:
     choice = answer.choices[0]
-    message: Message = {"role": "assistant", "content": choice.message.content or ""}
     calls = [
-        {
-            "id": request.id,
-            "type": "function",
-            "function": {
-                "name": request.function.name,
-                "arguments": request.function.arguments,
-            },
-        }
+        (request.id, request.function.name, request.function.arguments)
         for request in choice.message.tool_calls or ()
         if getattr(request, "function", None) is not None
     ]
-    if calls:
-        message["tool_calls"] = calls
     usage = answer.usage
     recorder.model_finished(
         call,
-        message=message,
+        message=assistant(choice.message.content, calls),
         prompt_tokens=None if usage is None else usage.prompt_tokens,
         completion_tokens=None if usage is None else usage.completion_tokens,
         finish_reason=choice.finish_reason,
     )
-
-
-def _field(message: Any, name: str) -> Any:
-    return (
-        message.get(name) if isinstance(message, dict) else getattr(message, name, None)
-    )
-
-
-def _text(content: Any) -> str:
-    parts = content if isinstance(content, list) else []
-    return "".join(str(p.get("text", "")) for p in parts if isinstance(p, dict))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from agentgym.errors import UsageError
+from agentgym.trajectory import printed, shorten
 
 if TYPE_CHECKING:
     import httpx
@@ -56,7 +57,7 @@ def create_langchain_agent(
         async_client: For calls in the running event loop.
 
     Raises:
-        UsageError: LangChain is not installed.
+        UsageError: LangChain is not installed, or a tool cannot be one.
     """
     check_langchain()
     from langchain.agents import create_agent
@@ -74,13 +75,37 @@ def create_langchain_agent(
     )
     return create_agent(
         model,
-        tools=[_as_tool(tool) for tool in tools],
+        tools=_as_tools(tools),
         system_prompt=instructions,
         middleware=_middleware(),
     )
 
 
 _known_tools: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+
+def _as_tools(tools: Sequence[Any]) -> list[Any]:
+    """LangChain's tools of the given ones, each with a name of its own."""
+    from langchain_core.tools import BaseTool
+    from langchain_core.tools import tool as create_tool
+
+    made = []
+    for tool in tools:
+        try:
+            known = _as_tool(tool)
+            if not isinstance(known, BaseTool | dict):
+                known = create_tool(known)
+        except (TypeError, ValueError) as exc:
+            raise UsageError(
+                f"the tool {shorten(printed(tool), 60)} has no schema: give it type "
+                f"hints and a docstring ({exc})"
+            ) from exc
+        made.append(known)
+    names = [getattr(tool, "name", None) for tool in made]
+    for name in names:
+        if name is not None and names.count(name) > 1:
+            raise UsageError(f"two tools are called {name!r}: give one another name")
+    return made
 
 
 def _as_tool(tool: Any) -> Any:

@@ -133,7 +133,8 @@ def test_an_agent_fixture_that_returns_no_agent(gym, value):
     assert result.ret == USAGE
     text = said(gym, result)
     assert "the `agent` fixture returned " in text
-    assert "return a LangChain agent, an object with run(message), or a " in text
+    assert "return an agent of LangChain, CrewAI, AutoGen, " in text
+    assert "an object with run(message) -> reply, or a callable" in text
 
 
 def test_a_tool_that_raises_is_in_the_report(gym):

@@ -224,3 +224,87 @@ def test_a_session_fixture_that_raises_is_an_ordinary_error(gym):
     result = gym.run()
     result.assert_outcomes(errors=1)
     assert result.ret == 1
+
+
+def test_agents_that_build_their_client_inside_take_turns(gym):
+    """The environment names the policy; a real client reads it from there."""
+    pytest.importorskip("openai")
+    gym.conftest("""
+        import pytest, threading
+        from agentgym.testing import ScriptedModel, say
+
+        @pytest.fixture(scope="session")
+        def model():
+            with ScriptedModel([say("hello").after(0.05)]) as model:
+                yield model
+
+        @pytest.fixture
+        def policy(model):
+            return model.endpoint
+
+        lock, inside, most = threading.Lock(), 0, []
+
+        def run(message):
+            global inside
+            import openai
+
+            with lock:
+                inside += 1
+                most.append(inside)
+            with openai.OpenAI(max_retries=0) as client:
+                answer = client.chat.completions.create(
+                    model="scripted", messages=[{"role": "user", "content": message}]
+                )
+            with lock:
+                inside -= 1
+            return answer.choices[0].message.content
+
+        @pytest.fixture
+        def agent(policy_environment):
+            return run
+    """)
+    gym.file("""
+        import conftest, os
+        from agentgym import scenario
+
+        @scenario(episodes=4)
+        def test_hello(agent):
+            assert agent.run("hi").reply == "hello"
+
+        def test_after():
+            assert max(conftest.most) == 1
+            assert "OPENAI_BASE_URL" not in os.environ
+    """)
+    gym.run("--agentgym-concurrency=4").assert_outcomes(passed=2)
+
+
+def test_an_agent_that_keeps_its_state_is_told(gym):
+    gym.conftest("""
+        import pytest
+        from agentgym.recorder import current
+
+        history = []  # of the module, and so of all episodes
+
+        def run(message):
+            history.append(message)
+            call = current().model_started("m", heard=history)
+            answer = {"role": "assistant", "content": "ok"}
+            current().model_finished(call, message=answer)
+            return "ok"
+
+        @pytest.fixture
+        def agent():
+            return run
+    """)
+    gym.file("""
+        from agentgym import scenario
+
+        @scenario(episodes=4)
+        def test_orders(agent, case):
+            assert agent.run(f"Where is my order number {case.index}?").reply == "ok"
+    """)
+    result = gym.run()
+    assert result.ret == 4
+    result.stdout.fnmatch_lines(
+        ["*the agent keeps its state between episodes: this episode's model call has*"]
+    )

@@ -14,6 +14,7 @@ from agentgym.errors import EpisodeStopped, ToolCallLimit, UsageError
 from agentgym.integrations.openai import record_openai
 from agentgym.integrations.protocol import WrappedAgent
 from agentgym.recorder import Recorder
+from agentgym.testing import ScriptedModel, call, say
 
 
 @agentgym.tool
@@ -158,7 +159,7 @@ class TestWrap:
             {"role": "user", "content": "A1"},
             {"role": "assistant", "content": "did A1"},
         ]
-        assert (second.value, agent.is_async) == ("did A1", False)
+        assert second.value == "did A1"
         assert second.duration > 0
 
     def test_outside_of_an_episode_it_records_too(self) -> None:
@@ -212,8 +213,9 @@ class TestWrap:
         with pytest.raises(UsageError) as raised:
             agentgym.wrap(thing)
         assert str(raised.value) == (
-            f"the `agent` fixture returned {told}; return a LangChain agent, an object "
-            "with run(message), or a callable message -> reply"
+            f"the `agent` fixture returned {told}; return an agent of LangChain, "
+            "CrewAI, AutoGen, AG2, Agent Framework, OpenAI Agents SDK, Pydantic AI, an "
+            "object with run(message) -> reply, or a callable message -> reply"
         )
 
     def test_a_limit_that_the_agent_swallows_still_ends_the_run(self) -> None:
@@ -246,21 +248,18 @@ class TestAsync:
             "partial": functools.partial(self.reply),
         }[kind]
         agent = agentgym.wrap(thing)
-        assert agent.is_async
-        with pytest.raises(UsageError, match="write the scenario as `async def`"):
-            agent.run("hi")
+        in_a_sync_scenario = agent.run("hi")
 
         async def main() -> Any:
             return await agent.run("hi")
 
-        run = asyncio.run(main())
-        assert run.called("look", order="hi")
-        assert run.reply == "hi"
+        for run in (in_a_sync_scenario, asyncio.run(main())):
+            assert run.called("look", order="hi")
+            assert run.reply == "hi"
 
     def test_a_function_that_returns_a_coroutine(self) -> None:
         agent: WrappedAgent = agentgym.wrap(lambda message: self.reply(message))
-        with pytest.raises(UsageError, match="returned an awaitable"):
-            agent.run("hi")
+        assert agent.run("hi").reply == "hi"
 
         async def main() -> Any:
             return await agent.run("hi")
@@ -380,10 +379,75 @@ class TestOpenAI:
         assert isinstance(recorder.infra_failure, ConnectionError)
         assert recorder.trajectory.errors == ["ConnectionError: down"]
 
-    def test_streams_are_refused(self) -> None:
-        client = record_openai(FakeClient([]))
-        with Recorder().activate(), pytest.raises(UsageError, match="stream=True"):
-            client.chat.completions.create(messages=[], stream=True)
+    @pytest.mark.parametrize("asynchronous", [False, True])
+    def test_streams_are_put_together(self, asynchronous: bool) -> None:
+        openai = pytest.importorskip("openai")
+        script = [call("look", order="A1") & call("pay", order="A1"), say("All done.")]
+
+        def asked(client: Any, messages: list[Any]) -> Any:
+            return client.chat.completions.create(
+                model="scripted",
+                messages=messages,
+                stream=True,
+                stream_options={"include_usage": True},
+            )
+
+        def first(endpoint: Any) -> Any:
+            with openai.OpenAI(
+                base_url=endpoint.base_url, api_key="key", max_retries=0
+            ) as client:
+                record_openai(client)
+                said = [{"role": "user", "content": "Pay A1."}]
+                list(asked(client, said))
+                said.append({"role": "assistant", "content": "..."})
+                list(asked(client, said))
+
+        async def second(endpoint: Any) -> None:
+            async with openai.AsyncOpenAI(
+                base_url=endpoint.base_url, api_key="key", max_retries=0
+            ) as client:
+                record_openai(client)
+                said = [{"role": "user", "content": "Pay A1."}]
+                async for _ in await asked(client, said):
+                    pass
+                said.append({"role": "assistant", "content": "..."})
+                async for _ in await asked(client, said):
+                    pass
+
+        with ScriptedModel(script) as model, (recorder := Recorder()).activate():
+            if asynchronous:
+                asyncio.run(second(model.endpoint))
+            else:
+                first(model.endpoint)
+        asking, ending = recorder.trajectory.steps
+        assert [str(c) for c in asking.tool_calls] == [
+            "look(order='A1')",
+            "pay(order='A1')",
+        ]
+        assert ending.model is not None
+        assert ending.model.message["content"].strip() == "All done."
+        assert ending.model.finish_reason == "stop"
+        assert ending.model.completion_tokens
+
+    def test_a_stream_that_breaks_is_the_models_failure(self) -> None:
+        def chunks() -> Any:
+            yield SimpleNamespace(
+                usage=None,
+                choices=[
+                    SimpleNamespace(
+                        delta=SimpleNamespace(content="It", tool_calls=None),
+                        finish_reason=None,
+                    )
+                ],
+            )
+            raise ConnectionError("gone")
+
+        client = record_openai(FakeClient([SimpleNamespace(_iterator=chunks())]))
+        with (recorder := Recorder()).activate():
+            answer = client.chat.completions.create(messages=[], stream=True)
+            with pytest.raises(ConnectionError):
+                list(answer._iterator)
+        assert isinstance(recorder.infra_failure, ConnectionError)
 
     def test_other_things_are_refused(self) -> None:
         with pytest.raises(UsageError, match=r"record_openai\(3\): give an OpenAI"):
@@ -417,6 +481,7 @@ def test_the_public_names_are_these() -> None:
         "__version__",
         "given",
         "must",
+        "redirect",
         "rubric",
         "scenario",
         "tool",

@@ -2,11 +2,18 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from agentgym.errors import EpisodeStopped, EpisodeTimeout, InfraError, ToolCallLimit
+from agentgym.errors import (
+    EpisodeStopped,
+    EpisodeTimeout,
+    InfraError,
+    ToolCallLimit,
+    UsageError,
+)
 from agentgym.recorder import Recorder, current
 from agentgym.trajectory import Message, ToolCall
 
@@ -298,3 +305,56 @@ def test_many_threads_lose_nothing() -> None:
     recorded = recorder.trajectory.tool_calls
     assert len(recorded) == len({c.id for c in recorded}) == len(calls) == 400
     assert all(c.executed and c.result == c.arguments["i"] for c in recorded)
+
+
+class TestCanary:
+    """Each message of a user is a canary: no other episode's model may hear it."""
+
+    def begin(self, said: str, heard: list[str]) -> Recorder:
+        recorder = Recorder()
+        recorder.message({"role": "user", "content": said})
+        recorder.model_started("m", heard=heard)
+        return recorder
+
+    def test_a_message_of_another_episode_is_refused(self) -> None:
+        self.begin("Where is my order A-1?", ["Where is my order A-1?"])
+        with pytest.raises(UsageError, match="keeps its state between episodes"):
+            self.begin(
+                "Where is my order A-2?",
+                ["Where is my order A-1?", "Where is my order A-2?"],
+            )
+
+    def test_what_an_episode_hears_of_itself_and_of_examples_is_fine(self) -> None:
+        for _ in range(2):  # two episodes of one case
+            self.begin(
+                "Where is my order A-3?",
+                ["An example of a question", "Where is my order A-3?"],
+            )
+
+    def test_short_messages_prove_nothing(self) -> None:
+        self.begin("yes", ["yes"])
+        self.begin("What about my order B-1?", ["yes", "What about my order B-1?"])
+
+    def test_only_the_first_request_is_read(self) -> None:
+        recorder = self.begin("Where is my order A-4?", [])
+
+        def never() -> Iterator[str]:
+            raise AssertionError("read")
+            yield ""
+
+        recorder.model_started("m", heard=never())
+
+
+def test_parallel_calls_of_one_tool_are_told_apart_by_their_arguments() -> None:
+    recorder = Recorder()
+    asked = [
+        {"id": i, "function": {"name": "look", "arguments": f'{{"order": "{i}"}}'}}
+        for i in ("A", "B")
+    ]
+    recorder.model_finished(
+        recorder.model_started(),
+        message={"role": "assistant", "content": "", "tool_calls": asked},
+    )
+    second = recorder.tool_started("look", {"order": "B"})
+    first = recorder.tool_started("look", {"order": "A"})
+    assert (first.id, second.id) == ("A", "B")

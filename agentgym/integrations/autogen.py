@@ -1,0 +1,311 @@
+"""AutoGen 0.7: agents and teams of `autogen_agentchat`.
+
+The model client and the workbench of every assistant are watched where the agent calls
+them; the run's own events tell the answers to calls that never ran.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.base import TaskResult
+from autogen_agentchat.messages import BaseChatMessage, ToolCallExecutionEvent
+from autogen_core.models import (
+    AssistantMessage,
+    ChatCompletionClient,
+    CreateResult,
+    FunctionExecutionResultMessage,
+    UserMessage,
+)
+from autogen_core.tools import ToolResult
+from pydantic import BaseModel
+
+from agentgym.errors import UsageError
+from agentgym.integrations.messages import assistant, begin, text_of
+from agentgym.integrations.protocol import AsyncDriver
+from agentgym.recorder import Recorder, current
+from agentgym.trajectory import Message, ModelCall
+
+if TYPE_CHECKING:
+    from agentgym.policy.endpoint import PolicyEndpoint
+
+TESTED = ("0.7.5", "0.7.5")
+"""Versions of autogen-agentchat."""
+
+_redirected: ContextVar[ChatCompletionClient | None] = ContextVar(
+    "agentgym_autogen_redirected", default=None
+)
+
+
+def driver(agent: Any) -> AutoGenDriver:
+    """The driver of an agent or a team."""
+    return AutoGenDriver(agent)
+
+
+class AutoGenDriver(AsyncDriver):
+    """Plays the turns of a conversation; agents and teams keep its history."""
+
+    def __init__(self, agent: Any) -> None:
+        self._agent = agent
+        self._twin: ChatCompletionClient | None = None
+        self._members = list(_assistants(agent))
+        for member, path in self._members:
+            _watch(member, path)
+
+    async def take_async(self, message: str, recorder: Recorder) -> Any:
+        """Runs the agent or team on the message."""
+        recorder.message({"role": "user", "content": message})
+        result: TaskResult | None = None
+        token = _redirected.set(self._twin)
+        try:
+            async for event in self._agent.run_stream(task=message):
+                if isinstance(event, TaskResult):
+                    result = event
+                elif isinstance(event, ToolCallExecutionEvent):
+                    _join(recorder, event.content)
+        finally:
+            _redirected.reset(token)
+        if result is not None:
+            recorder.reply(_reply(result))
+        return result
+
+    def redirect(self, policy: PolicyEndpoint) -> None:
+        """Lets the model clients of all assistants ask the policy."""
+        if not self._members:
+            raise UsageError(
+                f"redirect(): no AssistantAgent was found in this "
+                f"{type(self._agent).__name__}: give its model client the policy's "
+                "base_url, api_key and model in the `agent` fixture"
+            )
+        from autogen_ext.models.openai import OpenAIChatCompletionClient
+
+        own = self._members[0][0]._model_client
+        self._twin = OpenAIChatCompletionClient(
+            model=policy.model,
+            base_url=policy.base_url,
+            api_key=policy.api_key,
+            max_retries=0,
+            model_info={
+                **own.model_info,
+                "function_calling": True,
+                "multiple_system_messages": True,
+            },
+        )
+
+
+def _assistants(
+    agent: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[AssistantAgent, tuple[str, ...]]]:
+    """The assistants in an agent, a team, or within either, and where each is."""
+    if isinstance(agent, AssistantAgent):
+        yield agent, path
+        for workbench in agent._workbench:
+            for tool in getattr(workbench, "_tools", ()):
+                # An AgentTool or a TeamTool.
+                for name in ("_agent", "_team"):
+                    inner = getattr(tool, name, None)
+                    if inner is not None:
+                        yield from _assistants(inner, (*path, inner.name))
+    inner = getattr(agent, "_team", None)  # a SocietyOfMindAgent
+    if inner is not None:
+        yield from _assistants(inner, path)
+    for member in getattr(agent, "_participants", ()):
+        yield from _assistants(member, (*path, member.name))
+
+
+def _watch(agent: AssistantAgent, path: tuple[str, ...]) -> None:
+    agent._model_client = _WatchedClient.of(agent._model_client, path)
+    _watch_tools(agent._handoff_tools, path)
+    for workbench in agent._workbench:
+        tools = getattr(workbench, "_tools", None)
+        if tools is not None:
+            _watch_tools(tools, path)
+        elif not hasattr(workbench.call_tool, "watched_by_agentgym"):
+            # As of an MCP server, whose tools are not there yet.
+            own: Any = workbench.call_tool
+            workbench.call_tool = _watched(own, None, path)  # type: ignore[method-assign]
+
+
+class _WatchedClient:
+    """A model client that records what it is asked and answers, or its twin does."""
+
+    def __init__(self, own: ChatCompletionClient, path: tuple[str, ...]) -> None:
+        self._own = own
+        self._path = path
+
+    @classmethod
+    def of(cls, client: Any, path: tuple[str, ...]) -> Any:
+        return client if isinstance(client, cls) else cls(client, path)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
+
+    @property
+    def _client(self) -> ChatCompletionClient:
+        return _redirected.get() or self._own
+
+    async def create(self, messages: Sequence[Any], **kwargs: Any) -> CreateResult:
+        recorder = current()
+        if recorder is None:
+            return await self._client.create(messages, **kwargs)
+        call = self._begin(recorder, messages)
+        try:
+            result = await self._client.create(messages, **kwargs)
+        except Exception as exc:
+            recorder.model_failed(call, exc)
+            raise
+        _end(recorder, call, result)
+        return result
+
+    async def create_stream(
+        self, messages: Sequence[Any], **kwargs: Any
+    ) -> AsyncIterator[str | CreateResult]:
+        recorder = current()
+        call = None if recorder is None else self._begin(recorder, messages)
+        try:
+            async for part in self._client.create_stream(messages, **kwargs):
+                if recorder and call and isinstance(part, CreateResult):
+                    _end(recorder, call, part)
+                yield part
+        except Exception as exc:
+            if recorder and call:
+                recorder.model_failed(call, exc)
+            raise
+
+    def _begin(self, recorder: Recorder, messages: Sequence[Any]) -> ModelCall:
+        told = [m for message in messages for m in _messages(message)]
+        return begin(recorder, told, path=self._path)
+
+
+def _messages(message: Any) -> Iterator[Message]:
+    if isinstance(message, FunctionExecutionResultMessage):
+        for result in message.content:
+            yield {
+                "role": "tool",
+                "tool_call_id": result.call_id,
+                "content": result.content,
+            }
+    elif isinstance(message, UserMessage):
+        yield {"role": "user", "content": _content(message.content)}
+    elif isinstance(message, AssistantMessage):
+        yield {"role": "assistant", "content": ""}
+
+
+def _content(content: Any) -> str:
+    return content if isinstance(content, str) else text_of(content)
+
+
+def _end(recorder: Recorder, call: ModelCall, result: CreateResult) -> None:
+    content = result.content
+    if isinstance(content, str):
+        message = assistant(content)
+    else:
+        # A text beside tool calls is AutoGen's "thought".
+        calls = [(c.id, c.name, c.arguments) for c in content]
+        message = assistant(result.thought, calls)
+    reason = {"function_calls": "tool_calls"}.get(
+        result.finish_reason, result.finish_reason
+    )
+    recorder.model_finished(
+        call,
+        message=message,
+        prompt_tokens=result.usage.prompt_tokens,
+        completion_tokens=result.usage.completion_tokens,
+        finish_reason=reason,
+    )
+
+
+def _watch_tools(tools: Iterable[Any], path: tuple[str, ...]) -> None:
+    """Records what tools get and return, before AutoGen makes texts of it."""
+    for tool in tools:
+        if not hasattr(tool.run_json, "watched_by_agentgym"):
+            tool.run_json = _watched(tool.run_json, tool.name, path)
+        stream = getattr(tool, "run_json_stream", None)
+        if stream is not None and not hasattr(stream, "watched_by_agentgym"):
+            tool.run_json_stream = _watched_stream(stream, tool.name, path)
+
+
+def _watched(own: Any, tool: str | None, path: tuple[str, ...]) -> Any:
+    """A tool's `run_json(arguments, ...)`, or a workbench's `call_tool(name, ...)`."""
+
+    @functools.wraps(own)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        with _Execution(tool, path, inspect.signature(own), args, kwargs) as execution:
+            return execution.finish(await own(*args, **kwargs))
+
+    call.watched_by_agentgym = True  # type: ignore[attr-defined]
+    return call
+
+
+def _watched_stream(own: Any, tool: str, path: tuple[str, ...]) -> Any:
+    @functools.wraps(own)
+    async def stream(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        last = None
+        with _Execution(tool, path, inspect.signature(own), args, kwargs) as execution:
+            async for part in own(*args, **kwargs):
+                last = part
+                yield part
+            execution.finish(last)
+
+    stream.watched_by_agentgym = True  # type: ignore[attr-defined]
+    return stream
+
+
+class _Execution(contextlib.AbstractContextManager["_Execution"]):
+    """A tool's run, from its start to its result or exception."""
+
+    def __init__(
+        self,
+        tool: str | None,
+        path: tuple[str, ...],
+        signature: inspect.Signature,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self._call = None
+        self._recorder = current()
+        if self._recorder is not None:
+            given = signature.bind(*args, **kwargs).arguments
+            self._call = self._recorder.tool_started(
+                tool or given["name"],
+                dict(given.get("args" if tool else "arguments") or {}),
+                call_id=given.get("call_id"),
+                path=path,
+            )
+
+    def finish(self, result: Any) -> Any:
+        if self._recorder is not None and self._call is not None:
+            value, error = result, None
+            if isinstance(result, ToolResult):
+                value = result.to_text()
+                error = value if result.is_error else None
+            elif isinstance(result, BaseModel):
+                value = result.model_dump()
+            self._recorder.tool_finished(self._call, value, error=error)
+            self._call = None
+        return result
+
+    def __exit__(self, kind: Any, exc: BaseException | None, trace: Any) -> None:
+        if isinstance(exc, Exception) and self._recorder and self._call:
+            self._recorder.tool_failed(self._call, exc)
+
+
+def _join(recorder: Recorder, results: Iterable[Any]) -> None:
+    for result in results:
+        recorder.tool_answered(
+            result.call_id, result.content, refused=bool(result.is_error)
+        )
+
+
+def _reply(result: TaskResult) -> str:
+    """The last message to the user."""
+    for message in reversed(result.messages):
+        if isinstance(message, BaseChatMessage) and message.source != "user":
+            return message.to_model_text()
+    return ""

@@ -1,0 +1,69 @@
+"""Agents that are any callable `message -> reply`, or have such a `run`."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from agentgym.errors import UsageError
+from agentgym.integrations import event_loop
+from agentgym.trajectory import printed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agentgym.policy.endpoint import PolicyEndpoint
+    from agentgym.recorder import Recorder
+
+
+class FunctionDriver:
+    """Calls the function; it runs its own tools.
+
+    Args:
+        function: Sync or async.
+        recognised: What it is, for messages.
+    """
+
+    def __init__(self, function: Callable[..., Any], recognised: str) -> None:
+        self._function = function
+        self._recognised = recognised
+        self._asynchronous = any(
+            inspect.iscoroutinefunction(f)
+            for f in (function, getattr(type(function), "__call__", None))  # noqa: B004
+        )
+
+    def take(self, message: str, recorder: Recorder) -> Any:
+        """Calls the function; what it returns may be awaitable."""
+        recorder.message({"role": "user", "content": message})
+        value = self._function(message)
+        if inspect.isawaitable(value):
+            value = event_loop.run(value)
+        return _reply(value, recorder)
+
+    async def take_async(self, message: str, recorder: Recorder) -> Any:
+        """Awaits the function; a sync one runs in a thread."""
+        import asyncio
+
+        recorder.message({"role": "user", "content": message})
+        if self._asynchronous:
+            value = await self._function(message)
+        else:
+            value = await asyncio.to_thread(self._function, message)
+            if inspect.isawaitable(value):
+                value = await value
+        return _reply(value, recorder)
+
+    def redirect(self, policy: PolicyEndpoint) -> None:
+        """Raises: nobody knows where a function keeps its model."""
+        raise UsageError(
+            f"redirect(): {self._recognised} builds its client itself: give it the "
+            "policy's base_url, api_key and model in the `agent` fixture, or let that "
+            "fixture ask for `policy_environment`, which sets OPENAI_BASE_URL and "
+            "OPENAI_API_KEY"
+        )
+
+
+def _reply(value: Any, recorder: Recorder) -> Any:
+    """Records a function's reply, unless model calls told it already."""
+    recorder.reply("" if value is None else printed(value, str))
+    return value

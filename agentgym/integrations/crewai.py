@@ -1,0 +1,241 @@
+"""CrewAI: agents and crews.
+
+Tools are seen through CrewAI's tool hooks, which run within the call; its event bus
+tells of events in other threads, later, and in any order. Models are seen where CrewAI
+calls them, `LLM.call`, and redirected there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import re
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from crewai import LLM, BaseLLM, Crew
+from crewai.hooks import register_after_tool_call_hook, register_before_tool_call_hook
+
+from agentgym.errors import UsageError
+from agentgym.integrations.messages import assistant, begin, field
+from agentgym.recorder import Recorder, current
+from agentgym.trajectory import Message, ToolCall, printed
+
+if TYPE_CHECKING:
+    from agentgym.policy.endpoint import PolicyEndpoint
+
+TESTED = ("1.15.0", "1.15.30")
+"""Versions of crewai."""
+
+_redirected: ContextVar[BaseLLM | None] = ContextVar(
+    "agentgym_crewai_redirected", default=None
+)
+_tool_error = re.compile(r"Error executing tool: |Tool '.*' has reached ")
+
+
+def driver(agent: Any) -> CrewAIDriver:
+    """The driver of an agent or a crew."""
+    return CrewDriver(agent) if isinstance(agent, Crew) else CrewAIDriver(agent)
+
+
+class CrewAIDriver:
+    """Plays the turns of a conversation with an agent, by `kickoff`."""
+
+    def __init__(self, agent: Any) -> None:
+        self._agent = agent
+        self._twin: BaseLLM | None = None
+        self._history: list[Message] = []
+        _register_hooks()
+        for member in self._members():
+            _watch(member)
+
+    def take(self, message: str, recorder: Recorder) -> Any:
+        """Lets the agent answer, knowing the conversation so far."""
+        said = {"role": "user", "content": message}
+        recorder.message(said)
+        with self._redirection():
+            value = self._agent.kickoff([*self._history, said])
+        # With its tool calls, as in a conversation that was never interrupted; the
+        # system prompt is made anew.
+        self._history = [m for m in value.messages if m["role"] != "system"]
+        recorder.reply(value.raw)
+        return value
+
+    async def take_async(self, message: str, recorder: Recorder) -> Any:
+        """The same in a thread: CrewAI's own async way needs one for tools, too."""
+        return await asyncio.to_thread(self.take, message, recorder)
+
+    def redirect(self, policy: PolicyEndpoint) -> None:
+        """Lets the models of all agents ask the policy."""
+        own = [m.llm for m in self._members() if isinstance(m.llm, BaseLLM)]
+        for llm in own:
+            if not _follows_redirection(llm):
+                raise UsageError(
+                    f"redirect(): the CrewAI agent asks a {type(llm).__name__} of its "
+                    "own: give the agent LLM(model='openai/' + policy.model, "
+                    "base_url=policy.base_url, api_key=policy.api_key) in the `agent` "
+                    "fixture"
+                )
+        self._twin = LLM(
+            model=f"openai/{policy.model}",
+            base_url=policy.base_url,
+            api_key=policy.api_key,
+            temperature=own[0].temperature if own else None,
+        )
+
+    @contextlib.contextmanager
+    def _redirection(self) -> Iterator[None]:
+        token = _redirected.set(self._twin)
+        try:
+            yield
+        finally:
+            _redirected.reset(token)
+
+    def _members(self) -> list[Any]:
+        return [self._agent]
+
+
+class CrewDriver(CrewAIDriver):
+    """Kicks a crew off with the user's message as its input."""
+
+    def __init__(self, crew: Any) -> None:
+        super().__init__(crew)
+        # A kickoff fills the placeholders in, once and for all.
+        self._placeholders = sorted(crew.fetch_inputs())
+
+    def take(self, message: str, recorder: Recorder) -> Any:
+        """Runs the crew; it has no conversation, so each message is a new run."""
+        where = self._input()
+        recorder.message({"role": "user", "content": message})
+        with self._redirection():
+            value = self._agent.kickoff(inputs={where: message})
+        recorder.reply(value.raw)
+        return value
+
+    def _input(self) -> str:
+        """The one `{placeholder}` of the crew's texts, where the message goes."""
+        names = self._placeholders
+        if len(names) == 1:
+            return str(names[0])
+        if "message" in names:
+            return "message"
+        found = ", ".join(names) or "none"
+        raise UsageError(
+            "the crew does not say where the user's message goes: write {message} in "
+            f"the description of its first task (placeholders found: {found})"
+        )
+
+    def _members(self) -> list[Any]:
+        manager = self._agent.manager_agent
+        return [*self._agent.agents, *([] if manager is None else [manager])]
+
+
+def _watch(agent: Any) -> None:
+    """Records what the agent's model is asked and answers, in whichever episode."""
+    llm = agent.llm
+    if not isinstance(llm, BaseLLM) or "call" in vars(llm):
+        return
+    name = str(agent.role)
+    vars(llm)["call"] = _recorded(llm, llm.call, name)
+    vars(llm)["acall"] = _recorded_async(llm, llm.acall, name)
+
+
+def _follows_redirection(llm: BaseLLM) -> bool:
+    # Models of other makers have tools and messages in forms of their own.
+    return "call" in vars(llm)
+
+
+def _recorded(llm: BaseLLM, own: Any, role: str) -> Any:
+    @functools.wraps(own)
+    def call(messages: Any, *args: Any, **kwargs: Any) -> Any:
+        twin = _redirected.get()
+        ask = own if twin is None else twin.call
+        recorder = current()
+        if recorder is None:
+            return ask(messages, *args, **kwargs)
+        begun = begin(recorder, _listed(messages), llm.model)
+        try:
+            answer = ask(messages, *args, **kwargs)
+        except Exception as exc:
+            recorder.model_failed(begun, exc)
+            raise
+        recorder.model_finished(begun, message=_told(answer))
+        return answer
+
+    return call
+
+
+def _recorded_async(llm: BaseLLM, own: Any, role: str) -> Any:
+    @functools.wraps(own)
+    async def acall(messages: Any, *args: Any, **kwargs: Any) -> Any:
+        twin = _redirected.get()
+        ask = own if twin is None else twin.acall
+        recorder = current()
+        if recorder is None:
+            return await ask(messages, *args, **kwargs)
+        begun = begin(recorder, _listed(messages), llm.model)
+        try:
+            answer = await ask(messages, *args, **kwargs)
+        except Exception as exc:
+            recorder.model_failed(begun, exc)
+            raise
+        recorder.model_finished(begun, message=_told(answer))
+        return answer
+
+    return acall
+
+
+def _listed(messages: Any) -> list[Any]:
+    return messages if isinstance(messages, list) else [_user(messages)]
+
+
+def _user(text: Any) -> Message:
+    return {"role": "user", "content": str(text)}
+
+
+def _told(answer: Any) -> Message:
+    """What `LLM.call` returns, as a message: a text, an object, or tool calls."""
+    if isinstance(answer, str):
+        return assistant(answer)
+    if isinstance(answer, list):
+        functions = [(field(c, "id"), field(c, "function")) for c in answer]
+        return assistant(
+            "",
+            [
+                (call_id, str(field(f, "name") or ""), field(f, "arguments") or "")
+                for call_id, f in functions
+                if f is not None
+            ],
+        )
+    dump = getattr(answer, "model_dump_json", None)
+    return assistant(printed(answer, str) if dump is None else dump())
+
+
+@functools.cache
+def _register_hooks() -> None:
+    """Registers, once for the process, hooks that do nothing outside of episodes."""
+    # A hook gets another context object before and after, but the same arguments.
+    running: dict[int, tuple[Recorder, ToolCall]] = {}
+
+    def before(context: Any) -> None:
+        recorder = current()
+        if recorder is not None and context.tool is not None:
+            call = recorder.tool_started(context.tool_name, dict(context.tool_input))
+            running[id(context.tool_input)] = recorder, call
+
+    def after(context: Any) -> None:
+        recorder, call = running.pop(id(context.tool_input), (None, None))
+        if recorder is None or call is None:
+            return
+        result = context.raw_tool_result
+        failed = isinstance(result, str) and _tool_error.match(result)
+        recorder.tool_finished(
+            call,
+            context.tool_result if failed else result,
+            error=result if failed else None,
+        )
+
+    register_before_tool_call_hook(before)
+    register_after_tool_call_hook(after)

@@ -1,0 +1,209 @@
+"""Which framework an agent is of, without importing any."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import inspect
+import sys
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agentgym.errors import UsageError
+from agentgym.integrations.callables import FunctionDriver
+from agentgym.integrations.protocol import WrappedAgent
+from agentgym.trajectory import printed, shorten
+
+if TYPE_CHECKING:
+    from agentgym.policy.endpoint import PolicyEndpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framework:
+    """A framework and how its agents are recognised.
+
+    Attributes:
+        name: As its makers write it.
+        module: The file here that knows it; it has `driver(agent)` and `TESTED`.
+        package: The distribution whose version counts.
+        classes: Package and name of the classes that are agents, and what they are.
+        marker: What the package must have, where a user's own may be called the same.
+    """
+
+    name: str
+    module: str
+    package: str
+    classes: dict[tuple[str, str], str]
+    marker: str = ""
+
+
+FRAMEWORKS = (
+    Framework(
+        name="LangChain",
+        module="langchain",
+        package="langchain-core",
+        classes={
+            ("langgraph", "Pregel"): "a LangGraph graph",
+            ("langchain_core", "Runnable"): "a LangChain runnable",
+        },
+    ),
+    Framework(
+        name="CrewAI",
+        module="crewai",
+        package="crewai",
+        classes={
+            ("crewai", "Crew"): "a CrewAI crew",
+            ("crewai", "BaseAgent"): "a CrewAI agent",
+        },
+    ),
+    Framework(
+        name="AutoGen",
+        module="autogen",
+        package="autogen-agentchat",
+        classes={
+            ("autogen_agentchat", "BaseGroupChat"): "an AutoGen team",
+            ("autogen_agentchat", "BaseChatAgent"): "an AutoGen agent",
+        },
+    ),
+    Framework(
+        name="AG2",
+        module="ag2",
+        package="ag2",
+        classes={("ag2", "Agent"): "an AG2 agent"},
+    ),
+    Framework(
+        name="Agent Framework",
+        module="agent_framework",
+        package="agent-framework-core",
+        classes={
+            ("agent_framework", "BaseAgent"): "a Microsoft Agent Framework agent",
+        },
+    ),
+    Framework(
+        name="OpenAI Agents SDK",
+        module="openai_agents",
+        package="openai-agents",
+        classes={("agents", "AgentBase"): "an agent of the OpenAI Agents SDK"},
+        marker="RunHooks",
+    ),
+    Framework(
+        name="Pydantic AI",
+        module="pydantic_ai",
+        package="pydantic-ai-slim",
+        classes={("pydantic_ai", "AbstractAgent"): "a Pydantic AI agent"},
+    ),
+)
+
+
+def wrap(agent: Any) -> WrappedAgent:
+    """Makes an agent of any known kind one that a scenario can run.
+
+    Args:
+        agent: An agent, graph, crew or team of a framework, an object with
+            `run(message)`, or any callable `message -> reply`, sync or async.
+
+    Returns:
+        The agent behind `run`; its `recognised` says as what it was recognised.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    if isinstance(agent, WrappedAgent):
+        return agent
+    for framework in FRAMEWORKS:
+        kind = _kind(agent, framework)
+        if kind is not None:
+            # Not by name in a table of functions: each import costs up to seconds.
+            module = importlib.import_module(f"{__package__}.{framework.module}")
+            _check_version(framework, module.TESTED)
+            return WrappedAgent(agent, module.driver(agent), kind)
+    if not inspect.isclass(agent):
+        run = getattr(agent, "run", None)
+        if callable(run):
+            kind = f"{type(agent).__name__}.run(message)"
+            return WrappedAgent(agent, FunctionDriver(run, kind), kind)
+        if callable(agent):
+            name = getattr(agent, "__name__", type(agent).__name__)
+            kind = f"the function {name}"
+            return WrappedAgent(agent, FunctionDriver(agent, kind), kind)
+    if inspect.isclass(agent):
+        found = f"the class {agent.__name__}"
+    else:
+        found = f"{type(agent).__name__}: {shorten(printed(agent), 80)}"
+    names = ", ".join(framework.name for framework in FRAMEWORKS)
+    raise UsageError(
+        f"the `agent` fixture returned {found}; return an agent of {names}, an object "
+        "with run(message) -> reply, or a callable message -> reply"
+    )
+
+
+def redirect(agent: Any, policy: PolicyEndpoint) -> WrappedAgent:
+    """Lets an existing agent ask the policy instead of its own model.
+
+    The agent itself keeps its model: only what it does in a scenario is redirected, so
+    that episodes that run at a time, each with a policy endpoint of its own, can share
+    it.
+
+    Args:
+        agent: An agent of a framework, or one that `wrap` returned.
+        policy: What the `policy` fixture gave.
+
+    Returns:
+        The wrapped agent, for the `agent` fixture.
+
+    Raises:
+        UsageError: It is no agent, or its model cannot be redirected.
+    """
+    wrapped = wrap(agent)
+    wrapped.redirect(policy)
+    return wrapped
+
+
+def _kind(agent: Any, framework: Framework) -> str | None:
+    """What the agent is in this framework; None if it is of another one."""
+    bases = [(cls.__module__.partition(".")[0], cls.__name__) for cls in _mro(agent)]
+    for key, kind in framework.classes.items():
+        if key in bases and (
+            not framework.marker or hasattr(sys.modules.get(key[0]), framework.marker)
+        ):
+            return kind
+    return None
+
+
+def _mro(agent: Any) -> tuple[type, ...]:
+    return () if inspect.isclass(agent) else type(agent).__mro__
+
+
+_warned: set[str] = set()
+
+
+def _check_version(framework: Framework, tested: tuple[str, str]) -> None:
+    """Warns, once, of a version that is older or newer than the tested ones."""
+    if framework.module in _warned:
+        return
+    _warned.add(framework.module)
+    try:
+        installed = importlib.metadata.version(framework.package)
+    except importlib.metadata.PackageNotFoundError:
+        return
+    oldest, newest = tested
+    # A newer patch is what a user should have.
+    if _release(oldest) <= _release(installed) and (
+        _release(installed)[:2] <= _release(newest)[:2]
+    ):
+        return
+    warnings.warn(
+        f"{framework.package} {installed} was not tested with agentgym "
+        f"({oldest} to {newest} were)",
+        stacklevel=4,
+    )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    parts = []
+    for part in version.split("."):
+        if not part.isdigit():
+            break
+        parts.append(int(part))
+    return tuple(parts)

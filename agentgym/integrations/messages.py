@@ -1,0 +1,96 @@
+"""Chat messages in OpenAI's shape, as the frameworks' adapters record them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentgym.recorder import Recorder
+    from agentgym.trajectory import Message, ModelCall
+
+
+def assistant(
+    content: str | None, calls: Iterable[tuple[str | None, str, Any]] = ()
+) -> Message:
+    """What the model said.
+
+    Args:
+        content: Its text.
+        calls: Id, name and arguments (raw text, or an object) of its tool calls.
+    """
+    message: Message = {"role": "assistant", "content": content or ""}
+    asked = [
+        {
+            "id": call_id or "",
+            "type": "function",
+            "function": {
+                "name": name,
+                "arguments": arguments
+                if isinstance(arguments, str)
+                else json.dumps(arguments),
+            },
+        }
+        for call_id, name, arguments in calls
+    ]
+    if asked:
+        message["tool_calls"] = asked
+    return message
+
+
+def begin(
+    recorder: Recorder,
+    messages: Sequence[Any],
+    model: str | None = None,
+    *,
+    watched: bool = True,
+    path: tuple[str, ...] = (),
+) -> ModelCall:
+    """Joins the tool results at the end of a request, then starts the model call.
+
+    Args:
+        recorder: Of the episode.
+        messages: The request's messages, in OpenAI's shape.
+        model: The model's name.
+        watched: Whether all executions of tools are seen. A call that has a result
+            but never ran was then refused by the framework: an unknown tool, or
+            arguments that are no JSON.
+        path: Names of the nested agents that ask.
+    """
+    answers = []
+    for message in reversed(messages):
+        if field(message, "role") != "tool":
+            break
+        answers.append(message)
+    for message in reversed(answers):
+        recorder.tool_answered(
+            str(field(message, "tool_call_id")),
+            text_of(field(message, "content")),
+            refused=watched,
+        )
+    return recorder.model_started(model, heard=_heard(messages), path=path)
+
+
+def _heard(messages: Sequence[Any]) -> Iterator[str]:
+    for message in messages:
+        if field(message, "role") == "user":
+            yield text_of(field(message, "content"))
+
+
+def field(message: Any, name: str) -> Any:
+    """A message's field, be it a dict or an object."""
+    if isinstance(message, Mapping):
+        return message.get(name)
+    return getattr(message, name, None)
+
+
+def text_of(content: Any) -> str:
+    """The text of a message's content: a text, or a list of parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list | tuple) else ()
+    return "".join(
+        part if isinstance(part, str) else str(field(part, "text") or "")
+        for part in parts
+    )
