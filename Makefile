@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test test-py311 lint format clean
+.PHONY: demo test test-py311 test-oldest lint format clean
 
 ## Measure the shipped LangChain agent on the customer-support scenarios, train the model
 ## behind it on them, and measure it again.
@@ -20,7 +20,7 @@ test: lint
 	$(BIN)/coverage run -m pytest -p no:randomly
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
-	@$(MAKE) --no-print-directory test-py311
+	@$(MAKE) --no-print-directory test-py311 test-oldest
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -32,12 +32,16 @@ lint: $(VENV)/test.stamp
 test-py311:
 	@.ci/test-py311
 
+## The adapters work with the oldest supported versions of the agent frameworks, too.
+test-oldest:
+	@.ci/test-oldest
+
 format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venv311 .coverage* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv311 .venv-oldest .coverage* .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -50,5 +54,5 @@ $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(BIN)/uv
 	@touch $@
 
 $(VENV)/test.stamp: pyproject.toml constraints.txt | $(BIN)/uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[langchain,train,hypothesis]' --group dev
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[frameworks,train,hypothesis]' --group dev
 	@touch $@

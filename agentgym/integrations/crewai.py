@@ -26,11 +26,14 @@ from agentgym.trajectory import Message, ToolCall, printed
 if TYPE_CHECKING:
     from agentgym.policy.endpoint import PolicyEndpoint
 
-TESTED = ("1.15.0", "1.15.30")
+TESTED = ("1.15.20", "1.15.30")
 """Versions of crewai."""
 
 _redirected: ContextVar[BaseLLM | None] = ContextVar(
     "agentgym_crewai_redirected", default=None
+)
+_usage: ContextVar[dict[str, Any] | None] = ContextVar(
+    "agentgym_crewai_usage", default=None
 )
 _tool_error = re.compile(r"Error executing tool: |Tool '.*' has reached ")
 
@@ -68,22 +71,19 @@ class CrewAIDriver:
         return await asyncio.to_thread(self.take, message, recorder)
 
     def redirect(self, policy: PolicyEndpoint) -> None:
-        """Lets the models of all agents ask the policy."""
+        """Lets the models of all agents ask the policy, whoever made them.
+
+        CrewAI gives every maker's models OpenAI's messages and tools.
+        """
         own = [m.llm for m in self._members() if isinstance(m.llm, BaseLLM)]
-        for llm in own:
-            if not _follows_redirection(llm):
-                raise UsageError(
-                    f"redirect(): the CrewAI agent asks a {type(llm).__name__} of its "
-                    "own: give the agent LLM(model='openai/' + policy.model, "
-                    "base_url=policy.base_url, api_key=policy.api_key) in the `agent` "
-                    "fixture"
-                )
         self._twin = LLM(
             model=f"openai/{policy.model}",
             base_url=policy.base_url,
             api_key=policy.api_key,
             temperature=own[0].temperature if own else None,
+            max_retries=0,
         )
+        _tell_usage(self._twin)
 
     @contextlib.contextmanager
     def _redirection(self) -> Iterator[None]:
@@ -135,19 +135,57 @@ class CrewDriver(CrewAIDriver):
 def _watch(agent: Any) -> None:
     """Records what the agent's model is asked and answers, in whichever episode."""
     llm = agent.llm
-    if not isinstance(llm, BaseLLM) or "call" in vars(llm):
-        return
-    name = str(agent.role)
-    vars(llm)["call"] = _recorded(llm, llm.call, name)
-    vars(llm)["acall"] = _recorded_async(llm, llm.acall, name)
+    if isinstance(llm, BaseLLM) and "call" not in vars(llm):
+        _tell_usage(llm)
+        vars(llm)["call"] = _recorded(llm, llm.call)
+        vars(llm)["acall"] = _recorded_async(llm, llm.acall)
 
 
-def _follows_redirection(llm: BaseLLM) -> bool:
-    # Models of other makers have tools and messages in forms of their own.
-    return "call" in vars(llm)
+def _tell_usage(llm: BaseLLM) -> None:
+    """Lets the model tell the tokens of each call; its own counter is for all calls."""
+    own = llm._track_token_usage_internal
+
+    @functools.wraps(own)
+    def track(usage: dict[str, Any]) -> None:
+        told = _usage.get()
+        if told is not None:
+            told.update(usage)
+        own(usage)
+
+    vars(llm)["_track_token_usage_internal"] = track
 
 
-def _recorded(llm: BaseLLM, own: Any, role: str) -> Any:
+class _Asking:
+    """One call of a model, from its request to its answer or exception."""
+
+    def __init__(self, recorder: Recorder, llm: BaseLLM, messages: Any) -> None:
+        self._recorder = recorder
+        listed = messages if isinstance(messages, list) else [_user(messages)]
+        self._call = begin(recorder, listed, llm.model)
+        self._used: dict[str, Any] = {}
+
+    def __enter__(self) -> _Asking:
+        self._token = _usage.set(self._used)
+        return self
+
+    def __exit__(self, kind: Any, exc: BaseException | None, trace: Any) -> None:
+        _usage.reset(self._token)
+        if isinstance(exc, Exception):
+            self._recorder.model_failed(self._call, exc)
+
+    def end(self, answer: Any) -> Any:
+        message = _told(answer)
+        self._recorder.model_finished(
+            self._call,
+            message=message,
+            prompt_tokens=self._used.get("prompt_tokens"),
+            completion_tokens=self._used.get("completion_tokens"),
+            finish_reason="tool_calls" if "tool_calls" in message else "stop",
+        )
+        return answer
+
+
+def _recorded(llm: BaseLLM, own: Any) -> Any:
     @functools.wraps(own)
     def call(messages: Any, *args: Any, **kwargs: Any) -> Any:
         twin = _redirected.get()
@@ -155,19 +193,14 @@ def _recorded(llm: BaseLLM, own: Any, role: str) -> Any:
         recorder = current()
         if recorder is None:
             return ask(messages, *args, **kwargs)
-        begun = begin(recorder, _listed(messages), llm.model)
-        try:
+        with _Asking(recorder, llm, messages) as asking:
             answer = ask(messages, *args, **kwargs)
-        except Exception as exc:
-            recorder.model_failed(begun, exc)
-            raise
-        recorder.model_finished(begun, message=_told(answer))
-        return answer
+        return asking.end(answer)
 
     return call
 
 
-def _recorded_async(llm: BaseLLM, own: Any, role: str) -> Any:
+def _recorded_async(llm: BaseLLM, own: Any) -> Any:
     @functools.wraps(own)
     async def acall(messages: Any, *args: Any, **kwargs: Any) -> Any:
         twin = _redirected.get()
@@ -175,20 +208,11 @@ def _recorded_async(llm: BaseLLM, own: Any, role: str) -> Any:
         recorder = current()
         if recorder is None:
             return await ask(messages, *args, **kwargs)
-        begun = begin(recorder, _listed(messages), llm.model)
-        try:
+        with _Asking(recorder, llm, messages) as asking:
             answer = await ask(messages, *args, **kwargs)
-        except Exception as exc:
-            recorder.model_failed(begun, exc)
-            raise
-        recorder.model_finished(begun, message=_told(answer))
-        return answer
+        return asking.end(answer)
 
     return acall
-
-
-def _listed(messages: Any) -> list[Any]:
-    return messages if isinstance(messages, list) else [_user(messages)]
 
 
 def _user(text: Any) -> Message:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Awaitable
 from typing import TypeVar
@@ -40,6 +41,13 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         if _loop is None:
             _loop = asyncio.new_event_loop()
             threading.Thread(
-                target=_loop.run_forever, name="agentgym-agents", daemon=True
+                target=_run_forever, args=(_loop,), name="agentgym-agents", daemon=True
             ).start()
         return _loop
+
+
+def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
+    while True:
+        # One agent's SystemExit ends the loop's run; the others' episodes go on.
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):
+            loop.run_forever()

@@ -96,8 +96,9 @@ def _as_tools(tools: Sequence[Any]) -> list[Any]:
             if not isinstance(known, BaseTool | dict):
                 known = create_tool(known)
         except (TypeError, ValueError) as exc:
+            name = getattr(tool, "__name__", None) or shorten(printed(tool), 60)
             raise UsageError(
-                f"the tool {shorten(printed(tool), 60)} has no schema: give it type "
+                f"the tool {name} has no schema: give it type "
                 f"hints and a docstring ({exc})"
             ) from exc
         made.append(known)

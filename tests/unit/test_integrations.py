@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
+import signal
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -265,6 +267,33 @@ class TestAsync:
             return await agent.run("hi")
 
         assert asyncio.run(main()).reply == "hi"
+
+    def test_an_agent_that_exits_does_not_stop_the_others(self) -> None:
+        async def leave(message: str) -> str:
+            raise SystemExit(message)
+
+        with pytest.raises(SystemExit, match="bye"):
+            agentgym.wrap(leave).run("bye")
+        assert agentgym.wrap(self.reply).run("hi").reply == "hi"
+
+    def test_an_interrupted_wait_cancels_the_agent(self) -> None:
+        begun, ended = threading.Event(), threading.Event()
+
+        async def wait(message: str) -> None:
+            begun.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ended.set()
+
+        def interrupt() -> None:
+            begun.wait(5)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            agentgym.wrap(wait).run("hi")
+        assert ended.wait(5)
 
     def test_sync_agents_do_not_block_the_loop(self) -> None:
         together = threading.Barrier(2, timeout=5)

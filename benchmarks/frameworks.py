@@ -1,0 +1,236 @@
+"""What each framework costs per episode, and what agentgym's adapter adds to it.
+
+python benchmarks/frameworks.py [FRAMEWORK ...]
+
+An episode is two model calls and one tool call, on a scripted model in another process
+that answers at once. Each framework has a process of its own. CPU time is the process's
+own, of all its threads; the adapter's share is the difference between the framework run
+by `agent.run` in an episode's recorder and run as its documentation does, in turns of
+the same process, agents made outside of the measured time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import multiprocessing
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+QUESTION = "Where is my order A1?"
+IN_FLIGHT = 64
+MODEL_SECONDS = 0.05
+
+
+def serve(delay: float, told: Any, end: Any) -> None:
+    """A scripted model in a process of its own, until `end` is set."""
+    from agentgym.testing import ScriptedModel, call, say
+
+    most = Most()
+
+    def answer(request: dict[str, Any]) -> Any:
+        with most:
+            time.sleep(delay)
+        asked = any(m["role"] == "assistant" for m in request["messages"])
+        return say("It is paid.") if asked else call("look_up", order_id="A1")
+
+    with ScriptedModel(answer) as model:
+        told.put((model.base_url, model.endpoint.api_key, model.name))
+        while not end.wait(0.05):
+            pass
+    told.put(most.most)
+
+
+class Most:
+    """The most requests that were being answered at a time."""
+
+    def __init__(self) -> None:
+        self._lock, self._now, self.most = threading.Lock(), 0, 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:
+            self._now -= 1
+
+
+@contextlib.contextmanager
+def scripted(delay: float) -> Iterator[tuple[Any, Callable[[], int]]]:
+    """The endpoint of a scripted model, and what ends it and tells its most."""
+    from agentgym.policy.endpoint import PolicyEndpoint
+
+    context = multiprocessing.get_context("spawn")
+    told, end = context.Queue(), context.Event()
+    process = context.Process(target=serve, args=(delay, told, end), daemon=True)
+    process.start()
+    url, key, name = told.get(timeout=60)
+
+    def finish() -> int:
+        end.set()
+        most: int = told.get(timeout=10)
+        process.join()
+        return most
+
+    yield PolicyEndpoint(url, key, name), finish
+    if process.is_alive():
+        finish()
+
+
+def plain(framework: str, agent: Any) -> Callable[[], Any]:
+    """Runs the agent as the framework's documentation does."""
+    from agentgym.integrations import event_loop
+
+    if framework == "shipped":
+        return lambda: agent.invoke({"messages": [("user", QUESTION)]})
+    if framework == "crewai":
+        return lambda: agent.kickoff(QUESTION)
+    if framework == "autogen":
+        return lambda: event_loop.run(agent.run(task=QUESTION))
+    if framework == "openai_agents":
+        from agents import RunConfig, Runner
+
+        config = RunConfig(tracing_disabled=True)
+        return lambda: event_loop.run(Runner.run(agent, QUESTION, run_config=config))
+    if framework == "ag2":
+        return lambda: event_loop.run(agent.ask(QUESTION))
+    return lambda: event_loop.run(agent.run(QUESTION))  # pydantic_ai, agent_framework
+
+
+def measure(framework: str, episodes: int) -> dict[str, Any]:
+    """One framework's numbers, in this process."""
+    before = resident()
+    begun = time.perf_counter()
+    from tests.framework_agents import make
+
+    with scripted(0.0) as (endpoint, _):
+        make(framework, endpoint)
+        found = {
+            "framework": framework,
+            "import_s": time.perf_counter() - begun,
+            "memory_mb": resident() - before,
+        }
+        found |= overhead(framework, endpoint, episodes)
+    with scripted(MODEL_SECONDS) as (endpoint, finish):
+        found |= in_flight(framework, endpoint)
+        found["in_flight"] = finish()
+    return found
+
+
+def overhead(framework: str, endpoint: Any, episodes: int) -> dict[str, float]:
+    """CPU milliseconds per episode, plain and adapted, in turns."""
+    import agentgym
+    from agentgym.recorder import Recorder
+    from tests.framework_agents import make
+
+    def adapted(agent: Any) -> None:
+        with Recorder().activate():
+            assert agent.run(QUESTION).called("look_up", order_id="A1")
+
+    times: dict[str, list[float]] = {"plain": [], "adapted": []}
+    for index in range(episodes + 5):
+        for kind in times:
+            # In turns and each first every other time: nobody has the warm caches.
+            if index % 2:
+                kind = "adapted" if kind == "plain" else "plain"
+            agent = make(framework, endpoint)
+            run = plain(framework, agent)
+            wrapped = agentgym.wrap(agent) if kind == "adapted" else None
+            begun = time.process_time()
+            if wrapped is None:
+                run()
+            else:
+                adapted(wrapped)
+            if index >= 5:
+                times[kind].append(1e3 * (time.process_time() - begun))
+    alone = statistics.median(times["plain"])
+    both = statistics.median(times["adapted"])
+    return {"framework_ms": alone, "adapter_ms": both - alone}
+
+
+def in_flight(framework: str, endpoint: Any) -> dict[str, float]:
+    """Seconds for 64 episodes at a time whose model takes 50 ms."""
+    import agentgym
+    from agentgym.recorder import Recorder
+    from tests.framework_agents import make
+
+    def episode(_: int) -> None:
+        with Recorder().activate():
+            agentgym.wrap(make(framework, endpoint)).run(QUESTION)
+
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        list(pool.map(episode, range(2 * IN_FLIGHT)))
+    return {"seconds": time.perf_counter() - begun}
+
+
+def resident() -> float:
+    """The most memory that this process had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    from tests.framework_agents import MAKERS, is_there
+
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("framework", nargs="*", default=list(MAKERS))
+    parser.add_argument("--episodes", type=int, default=60)
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    count = args.episodes
+    if args.here:
+        with contextlib.redirect_stdout(io.StringIO()):
+            found = measure(args.framework[0], count)
+        print(json.dumps(found))
+        return
+    print(
+        f"{'':<16}{'import':>8}{'memory':>9}{'episode':>10}{'call':>8}"
+        f"{'adapter':>10}{'':>8}{'64 x 50 ms':>12}{'in flight':>11}"
+    )
+    for framework in args.framework:
+        if not is_there(framework):
+            print(f"{framework:<16}not installed")
+            continue
+        done = subprocess.run(
+            [
+                sys.executable,
+                __file__,
+                framework,
+                "--here",
+                f"--episodes={args.episodes}",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "CREWAI_DISABLE_TELEMETRY": "true"},
+        )
+        if done.returncode:
+            print(f"{framework:<16}failed: {done.stderr.strip().splitlines()[-1]}")
+            continue
+        found = json.loads(done.stdout.strip().splitlines()[-1])
+        alone, added = found["framework_ms"], found["adapter_ms"]
+        print(
+            f"{framework:<16}{found['import_s']:>6.1f} s{found['memory_mb']:>6.0f} MB"
+            f"{alone:>7.1f} ms{alone / 2:>5.1f} ms{added:>7.2f} ms"
+            f"{added / alone:>7.1%}{found['seconds']:>10.1f} s{found['in_flight']:>11}"
+        )
+
+
+if __name__ == "__main__":
+    main()

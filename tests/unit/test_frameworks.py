@@ -1,0 +1,184 @@
+"""How agents are recognised, and what is said of those that are not as they should."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+import types
+import warnings
+from typing import Any
+
+import pytest
+
+import agentgym
+from agentgym.errors import UsageError
+from agentgym.integrations import frameworks
+from agentgym.integrations.frameworks import FRAMEWORKS
+from agentgym.policy.endpoint import PolicyEndpoint
+
+POLICY = PolicyEndpoint("http://127.0.0.1:1/v1", "key", "policy")
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A framework of one class, `made_up.Agent`, and the module here that knows it."""
+
+    class Driver:
+        def take(self, message: str, recorder: Any) -> Any:
+            recorder.message({"role": "user", "content": message})
+            recorder.reply("made up")
+
+    module = types.ModuleType("agentgym.integrations.made_up")
+    module.TESTED = ("1.2.0", "1.4.1")  # type: ignore[attr-defined]
+    module.driver = lambda agent: Driver()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    entry = frameworks.Framework(
+        name="Made Up",
+        module="made_up",
+        package="made-up",
+        classes={("made_up", "Agent"): "a made-up agent"},
+    )
+    monkeypatch.setattr(frameworks, "FRAMEWORKS", (*FRAMEWORKS, entry))
+    monkeypatch.setattr(frameworks, "_warned", set())
+    kind = type("Agent", (), {"__module__": "made_up.core"})
+    return kind()
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
+
+
+def test_an_agent_is_recognised_by_its_class(
+    made_up: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(monkeypatch, "1.4.1")
+    agent = agentgym.wrap(made_up)
+    assert agent.recognised == "a made-up agent"
+    assert agent.run("hi").reply == "made up"
+    assert agentgym.wrap(type("Mine", (type(made_up),), {})()).recognised == (
+        "a made-up agent"
+    )
+
+
+def test_the_class_itself_is_no_agent(made_up: Any) -> None:
+    with pytest.raises(UsageError, match="returned the class Agent; return an agent"):
+        agentgym.wrap(type(made_up))
+
+
+@pytest.mark.parametrize("version", ["1.2.0", "1.3.9", "1.4.1", "1.4.7", "1.4.2rc1"])
+def test_tested_versions_and_patches_are_fine(
+    made_up: Any, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    installed(monkeypatch, version)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        agentgym.wrap(made_up)
+
+
+@pytest.mark.parametrize("version", ["1.1.9", "0.9", "1.5.0", "2.0"])
+def test_other_versions_are_warned_of_once(
+    made_up: Any, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    installed(monkeypatch, version)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        agentgym.wrap(made_up)
+        agentgym.wrap(made_up)
+    assert [str(w.message) for w in warned] == [
+        f"made-up {version} was not tested with agentgym (1.2.0 to 1.4.1 were)"
+    ]
+
+
+def test_a_package_of_the_same_name_is_no_framework(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Many projects have a package `agents` with a class `Agent`."""
+    monkeypatch.setitem(sys.modules, "agents", types.ModuleType("agents"))
+
+    class Agent:
+        def run(self, message: str) -> str:
+            return message
+
+    AgentBase = type("AgentBase", (), {"__module__": "agents.core"})
+    mine = type("Agent", (Agent, AgentBase), {"__module__": "agents.core"})()
+    assert agentgym.wrap(mine).recognised == "Agent.run(message)"
+
+
+def test_a_function_cannot_be_redirected() -> None:
+    def answer(message: str) -> str:
+        return message
+
+    with pytest.raises(UsageError) as raised:
+        agentgym.redirect(answer, POLICY)
+    assert str(raised.value) == (
+        "redirect(): the function answer builds its client itself: give it the "
+        "policy's base_url, api_key and model in the `agent` fixture, or let that "
+        "fixture ask for `policy_environment`, which sets OPENAI_BASE_URL and "
+        "OPENAI_API_KEY"
+    )
+
+
+def test_langchain_models_of_other_makers_cannot_be_redirected() -> None:
+    pytest.importorskip("langchain_core")
+    from langchain_core.language_models import FakeListChatModel
+    from langchain_core.runnables import RunnableLambda
+
+    with pytest.raises(UsageError, match=r"asks a FakeListChatModel, whose requests"):
+        agentgym.redirect(FakeListChatModel(responses=["a"]), POLICY)
+    with pytest.raises(UsageError, match="no chat model was found in this LangChain"):
+        agentgym.redirect(RunnableLambda(str), POLICY)
+
+
+def test_langchain_models_are_found_wherever_a_graph_keeps_them() -> None:
+    pytest.importorskip("langchain_openai")
+    from langchain_core.runnables import RunnableLambda
+    from langchain_openai import ChatOpenAI
+
+    from agentgym.integrations.langchain import _chat_models
+
+    def model() -> Any:
+        return ChatOpenAI(model="m", base_url="http://127.0.0.1:1", api_key="k")
+
+    inner, bound, method = model(), model(), model()
+
+    class Node:
+        def __init__(self) -> None:
+            self.model = method
+
+        def __call__(self, value: Any) -> Any:
+            return self.model.invoke(value)
+
+    chain = (
+        RunnableLambda(lambda value: inner.invoke(value))
+        | bound.bind_tools([])
+        | RunnableLambda(Node().__call__)
+    )
+    found = {id(m) for m in _chat_models(chain)}
+    assert found == {id(inner), id(bound), id(method)}
+
+
+class TestShippedTools:
+    def make(self, *tools: Any) -> Any:
+        pytest.importorskip("langchain_openai")
+        from agentgym.integrations.shipped import create_langchain_agent
+
+        return create_langchain_agent(POLICY, tools, None)
+
+    def test_two_tools_of_one_name(self) -> None:
+        def look(order: str) -> str:
+            """Shows an order."""
+            return order
+
+        with pytest.raises(UsageError, match="two tools are called 'look': give one"):
+            self.make(look, look)
+
+    def test_a_tool_without_a_schema(self) -> None:
+        def look(order):  # type: ignore[no-untyped-def]
+            return order
+
+        with pytest.raises(UsageError, match=r"the tool look has no schema: give"):
+            self.make(look)
+
+    def test_what_is_no_tool(self) -> None:
+        with pytest.raises(UsageError, match=r"the tool 3 has no schema"):
+            self.make(3)
