@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -68,6 +69,56 @@ def train(options: argparse.Namespace) -> int:
     return ended.code if ended.code >= 0 else 128 - ended.code
 
 
+def serve(options: argparse.Namespace) -> int:
+    """Serves a policy until Ctrl-C."""
+    from agentgym.policy import Remote, resolve
+    from agentgym.policy.process import PolicyProcess
+
+    found = resolve(options.policy)
+    if isinstance(found, Remote):
+        raise UsageError(f"{options.policy} is a server already: give a model")
+    try:
+        with PolicyProcess.start(
+            found.path, adapter=found.adapter, name=found.name, port=options.port
+        ) as server:
+            at = server.endpoint
+            print(f"serving {at.model} at {at.base_url} until Ctrl-C", flush=True)
+            while server.alive():
+                time.sleep(0.5)
+    except KeyboardInterrupt:
+        return 0
+    print("agentgym: the server has ended", file=sys.stderr)
+    return EXIT_FOUND
+
+
+def merge(options: argparse.Namespace) -> int:
+    """Writes a trained agent as one plain model."""
+    agent = agentgym.TrainedAgent.load(options.agent)
+    folder = agent.merge(options.path, options.dtype)
+    print(f"merged {agent} into {folder}")
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Writes a run's report as Markdown."""
+    from agentgym.report.markdown import markdown
+    from agentgym.report.runs import find_summary, read_summary
+
+    summary = read_summary(find_summary(options.run))
+    baseline = None
+    if options.baseline is not None:
+        baseline = read_summary(find_summary(options.baseline))
+    text = markdown(summary, baseline)
+    if options.markdown is None:
+        print(text, end="")
+        return 0
+    try:
+        options.markdown.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise UsageError(f"{options.markdown}: {exc.strerror or exc}") from exc
+    return 0
+
+
 class _Parser(argparse.ArgumentParser):
     """Ends with the exit code of its command."""
 
@@ -89,6 +140,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_lint(commands)
     _add_train(commands)
+    _add_serve(commands)
+    _add_merge(commands)
+    _add_report(commands)
     return parser
 
 
@@ -161,6 +215,69 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
         const="latest",
         default=False,
         help="go on with a training that ended early (default: the latest)",
+    )
+
+
+def _add_serve(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser(
+        "serve",
+        help="serve a trained agent to any OpenAI-compatible client",
+        description="Serves a trained agent, or another local model, to clients of "
+        "OpenAI's API on this machine.",
+    )
+    command.set_defaults(command=serve, misuse=EXIT_PYTEST_USAGE)
+    command.add_argument(
+        "policy",
+        metavar="NAME",
+        help="a trained agent's name or folder, the path of a Hugging Face model, or "
+        "'embedded'",
+    )
+    command.add_argument(
+        "--port",
+        metavar="N",
+        type=int,
+        default=8000,
+        help="where to listen; 0 for any free port (default: 8000)",
+    )
+
+
+def _add_merge(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser(
+        "merge",
+        help="write a trained agent as one plain Hugging Face model",
+        description="Writes a trained agent's base model and adapter as one plain "
+        "Hugging Face model.",
+    )
+    command.set_defaults(command=merge, misuse=EXIT_PYTEST_USAGE)
+    command.add_argument("agent", metavar="NAME", help="the agent's name or folder")
+    command.add_argument("path", type=Path, metavar="PATH", help="the new folder")
+    command.add_argument(
+        "--dtype",
+        metavar="DTYPE",
+        help="float32, float16 or bfloat16 (default: as the base model is stored)",
+    )
+
+
+def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser(
+        "report",
+        help="write a run's report as Markdown",
+        description="Writes the report of a run as Markdown, for a pull request.",
+    )
+    command.set_defaults(command=report, misuse=EXIT_PYTEST_USAGE)
+    run = "a run's folder or its summary.json, or a folder of runs, for the latest"
+    command.add_argument(
+        "run",
+        nargs="?",
+        type=Path,
+        metavar="RUN",
+        help=f"{run} (default: .agentgym/runs)",
+    )
+    command.add_argument(
+        "--baseline", type=Path, metavar="RUN", help="an earlier run to compare with"
+    )
+    command.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write it there (default: print)"
     )
 
 

@@ -44,15 +44,21 @@ def policy(request: pytest.FixtureRequest) -> PolicyEndpoint:
 
 
 @pytest.fixture
-def policy_environment(policy: PolicyEndpoint) -> Iterator[PolicyEndpoint]:
+def policy_environment(
+    request: pytest.FixtureRequest, policy: PolicyEndpoint
+) -> Iterator[PolicyEndpoint]:
     """Sets OPENAI_BASE_URL and OPENAI_API_KEY to the policy's, during one episode.
 
-    For agents that build their client inside. The environment is the whole process's,
+    For agents that build their client inside, and name a model of their own: agentgym's
+    server answers whatever the name. The environment is the whole process's,
     so the episodes of such scenarios run one at a time; `-n` gives more processes.
     """
+    from pytest_agentgym.policy import POLICY
+
+    url = request.config.stash[POLICY].any_model_url(policy)
     wanted = {
-        "OPENAI_BASE_URL": policy.base_url,
-        "OPENAI_API_BASE": policy.base_url,
+        "OPENAI_BASE_URL": url,
+        "OPENAI_API_BASE": url,
         "OPENAI_API_KEY": policy.api_key,
         "OPENAI_MODEL": policy.model,
     }

@@ -43,6 +43,7 @@ class RunPolicy:
         self._root = root
         self._lock = threading.Lock()
         self._endpoint: PolicyEndpoint | None = None
+        self._local = False
 
     def endpoint(self) -> PolicyEndpoint:
         """Where the agent reaches the policy.
@@ -55,6 +56,16 @@ class RunPolicy:
                 self._endpoint = self._find()
             return self._endpoint
 
+    def any_model_url(self, endpoint: PolicyEndpoint) -> str:
+        """Where an agent can ask for a model by whatever name it knows.
+
+        Others' servers have no such address: there the agent has to name a model that
+        is known.
+        """
+        if not self._local or endpoint != self._endpoint:
+            return endpoint.base_url
+        return endpoint.base_url.removesuffix("/v1") + "/any/v1"
+
     def _find(self) -> PolicyEndpoint:
         from agentgym.policy import Remote, resolve
         from agentgym.policy.process import shared
@@ -62,6 +73,7 @@ class RunPolicy:
         # Kept out of the command line, which others can see.
         key = os.environ.get(API_KEY) or "agentgym"
         resolved = resolve(self.spec, api_key=key, root=self._root)
+        self._local = not isinstance(resolved, Remote)
         if isinstance(resolved, Remote):
             return resolved.endpoint
         self._say(f"agentgym: loading the policy {self.spec}")

@@ -75,16 +75,16 @@ def create_langchain_agent(
     )
     return create_agent(
         model,
-        tools=_as_tools(tools),
+        tools=as_tools(tools),
         system_prompt=instructions,
-        middleware=_middleware(),
+        middleware=tool_errors_to_text(),
     )
 
 
 _known_tools: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
-def _as_tools(tools: Sequence[Any]) -> list[Any]:
+def as_tools(tools: Sequence[Any]) -> list[Any]:
     """LangChain's tools of the given ones, each with a name of its own."""
     from langchain_core.tools import BaseTool
     from langchain_core.tools import tool as create_tool
@@ -133,7 +133,8 @@ def _as_tool(tool: Any) -> Any:
 
 
 @functools.cache
-def _middleware() -> list[Any]:
+def tool_errors_to_text() -> list[Any]:
+    """The middleware that tells the model what a tool raised, as most agents do."""
     from langchain.agents.middleware import AgentMiddleware
     from langchain_core.messages import ToolMessage
 

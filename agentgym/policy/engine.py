@@ -22,7 +22,7 @@ from agentgym.policy.kv_cache import SharedPrefixCache
 from agentgym.policy.loading import LoadedPolicy
 from agentgym.policy.plain_cache import PlainCache, agrees
 from agentgym.policy.rows import Row
-from agentgym.policy.sampling import Dice, SamplingParams, sample
+from agentgym.policy.sampling import Constraint, Dice, SamplingParams, sample
 
 
 class RowCache(Protocol):
@@ -58,6 +58,8 @@ class Generation:
     params: SamplingParams
     adapter: str | None = None
     """Name of a loaded adapter; None: the weights that the engine started with."""
+    constraint: Constraint | None = None
+    """What its tokens have to fit; its log-probabilities are those without it."""
     on_step: Callable[["Generation"], None] | None = None
     """Called in the engine's thread after each token."""
     on_done: Callable[["Generation"], None] | None = None
@@ -357,6 +359,7 @@ class Engine:
             [g.params for g in generations],
             [g._dice for g in generations if g._dice],
             self._forbidden,
+            [self._allowed(g) for g in generations],
         )
         for (_, row), generation, draw in zip(ready, generations, draws, strict=True):
             row.sampled.append(draw.token)
@@ -364,14 +367,28 @@ class Engine:
             generation.logprobs.append(draw.logprob)
             if generation.params.top_logprobs:
                 generation.top_logprobs.append(draw.top)
+            if generation.constraint is not None:
+                generation.constraint.accept(draw.token)
             reason = self._reason_to_stop(generation, row)
             if reason:
                 self._leave(row, reason)
             elif generation.on_step is not None:
                 generation.on_step(generation)
 
+    def _allowed(self, generation: Generation) -> Tensor | None:
+        if generation.constraint is None:
+            return None
+        try:
+            return generation.constraint.allowed()
+        except Exception as error:  # noqa: BLE001
+            # This request fails after the step, and the others go on.
+            generation.error = error
+            return None
+
     def _reason_to_stop(self, generation: Generation, row: Row) -> str | None:
         params = generation.params
+        if generation.error is not None:
+            return "error"
         if generation.token_ids[-1] in self.policy.stop_ids and not params.ignore_eos:
             return "stop"
         if params.stop and self._hit_stop(generation):
@@ -394,7 +411,7 @@ class Engine:
     def _leave(self, row: Row, reason: str) -> None:
         generation = self._running.pop(row)
         self._cache.release(row)
-        self._finish(generation, reason)
+        self._finish(generation, reason, generation.error)
 
     def _finish(
         self, generation: Generation, reason: str, error: BaseException | None = None

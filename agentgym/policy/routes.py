@@ -3,21 +3,24 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from agentgym.errors import UsageError
-from agentgym.policy import wire
+from agentgym.policy import responses, wire
 from agentgym.policy.chat_template import ChatTemplate, Prompt, PromptError
 from agentgym.policy.engine import Engine, Generation, UnknownAdapterError
 from agentgym.policy.loading import LoadedPolicy
+from agentgym.policy.responses import ResponsesError
+from agentgym.policy.streams import Chunks, streamed_chat, streamed_response
+from agentgym.policy.structured_output import Forms, SchemaError, StructuredOutput
 from agentgym.policy.tool_calls import OPEN, ParsedReply, parse
 from agentgym.policy.wire import (
     BadRequestError,
@@ -26,6 +29,9 @@ from agentgym.policy.wire import (
     LoadAdapterRequest,
     UnloadAdapterRequest,
 )
+
+ANY_MODEL = "/any"
+"""Below it, a request's `model` is not read: for agents that name one of their own."""
 
 
 class PolicyServer:
@@ -41,25 +47,30 @@ class PolicyServer:
         self.policy = policy
         self.engine = Engine(policy, adapter=adapter)
         self.template = ChatTemplate(policy.tokenizer)
+        self.structured = StructuredOutput(policy)
         self._api_key = api_key
 
     def app(self) -> Starlette:
         """The ASGI application."""
+        completions = {
+            "/v1/chat/completions": self._chat,
+            "/v1/completions": self._complete,
+            "/v1/responses": self._respond,
+        }
+        adapters = {
+            "/v1/load_lora_adapter": self._load_adapter,
+            "/v1/unload_lora_adapter": self._unload_adapter,
+        }
+        posts = {
+            **completions,
+            **{ANY_MODEL + path: handler for path, handler in completions.items()},
+            **adapters,
+        }
         return Starlette(
             routes=[
-                Route(
-                    "/v1/chat/completions", self._route(self._chat), methods=["POST"]
-                ),
-                Route("/v1/completions", self._route(self._complete), methods=["POST"]),
-                Route(
-                    "/v1/load_lora_adapter",
-                    self._route(self._load_adapter),
-                    methods=["POST"],
-                ),
-                Route(
-                    "/v1/unload_lora_adapter",
-                    self._route(self._unload_adapter),
-                    methods=["POST"],
+                *(
+                    Route(path, self._route(handler), methods=["POST"])
+                    for path, handler in posts.items()
                 ),
                 Route("/v1/models", self._route(self._models)),
                 Route("/health", self._health),
@@ -80,6 +91,8 @@ class PolicyServer:
                 return _error(str(error), error.status, param=error.param)
             except PromptError as error:
                 return _error(str(error), 400)
+            except (ResponsesError, SchemaError) as error:
+                return _error(str(error), 400, param=error.param)
             except UnknownAdapterError as error:
                 return _error(str(error), 404, param="model")
 
@@ -131,6 +144,7 @@ class PolicyServer:
 
     async def _complete(self, request: Request) -> Response:
         asked = wire.read_request(CompletionRequest, await request.body())
+        _forget_model(request, asked)
         adapter = self._adapter(asked.model)
         if asked.stream:
             raise BadRequestError("/v1/completions does not stream: use chat")
@@ -151,6 +165,28 @@ class PolicyServer:
 
     async def _chat(self, request: Request) -> Response:
         asked = wire.read_request(ChatRequest, await request.body())
+        _forget_model(request, asked)
+        prompt, generation = await self._begin(asked)
+        if asked.stream:
+            return streamed_chat(self._chunks(asked, prompt, generation))
+        await self._generate(request, generation)
+        return _json(self._completion(asked, prompt, generation))
+
+    async def _respond(self, request: Request) -> Response:
+        body = wire.read_object(await request.body())
+        chat = wire.encode(responses.chat_request(body))
+        asked = wire.read_request(ChatRequest, chat)
+        _forget_model(request, asked)
+        prompt, generation = await self._begin(asked)
+        if asked.stream:
+            return streamed_response(body, self._chunks(asked, prompt, generation))
+        await self._generate(request, generation)
+        completion = self._completion(asked, prompt, generation)
+        return _json(responses.response(body, completion))
+
+    async def _begin(self, asked: ChatRequest) -> tuple[Prompt, Generation]:
+        """What the engine is to do for a request; nothing is queued yet."""
+        asked.check_tools()
         adapter = self._adapter(asked.model)
         prompt = self.template.prompt(
             asked.messages,
@@ -166,12 +202,20 @@ class PolicyServer:
             room=self._room(prompt.ids), top_logprobs=asked.top_logprobs or 0
         )
         generation = Generation(prompt.ids, params, adapter)
-        if asked.stream:
-            return StreamingResponse(
-                self._stream(asked, prompt, generation),
-                media_type="text/event-stream",
+        schema = asked.schema_of_text()
+        if schema is not None:
+            forms: Forms = "answer or calls" if asked.reads_tool_calls else "answer"
+            if prompt.forced:
+                forms = "rest of calls"
+            # A large schema takes a while, and others want to be answered.
+            generation.constraint = await asyncio.to_thread(
+                self.structured.constraint, schema, forms
             )
-        await self._generate(request, generation)
+        return prompt, generation
+
+    def _completion(
+        self, asked: ChatRequest, prompt: Prompt, generation: Generation
+    ) -> dict[str, Any]:
         message = self._message(asked, prompt, generation)
         choice: dict[str, Any] = {
             "index": 0,
@@ -181,7 +225,7 @@ class PolicyServer:
         }
         if asked.logprobs:
             choice["logprobs"] = wire.chat_logprobs(generation, self.template)
-        return _json(self._response("chat.completion", asked, generation, choice))
+        return self._response("chat.completion", asked, generation, choice)
 
     def _response(
         self,
@@ -240,7 +284,11 @@ class PolicyServer:
         self, asked: ChatRequest, prompt: Prompt, generation: Generation
     ) -> dict[str, Any]:
         text = self._text(generation, prompt.forced)
-        reply = parse(text) if asked.reads_tool_calls else ParsedReply(content=text)
+        reads_calls = asked.reads_tool_calls
+        if generation.constraint is not None:
+            # Elsewhere in structured text the opening is part of a string.
+            reads_calls = reads_calls and text.startswith(OPEN)
+        reply = parse(text) if reads_calls else ParsedReply(content=text)
         message = wire.assistant_message(reply)
         self.template.remember(prompt, message, generation.token_ids)
         return message
@@ -270,9 +318,10 @@ class PolicyServer:
             raise HTTPException(503, "the policy server is stopping")
         return generation
 
-    async def _stream(
+    async def _chunks(
         self, asked: ChatRequest, prompt: Prompt, generation: Generation
-    ) -> AsyncIterator[bytes]:
+    ) -> Chunks:
+        """The chunks of a streamed reply; an error is the last one."""
         loop = asyncio.get_running_loop()
         news = asyncio.Event()
 
@@ -284,7 +333,7 @@ class PolicyServer:
         base = wire.envelope("chat.completion.chunk", asked.model or self.policy.name)
         sent = tokens = 0
 
-        def chunk(delta: dict[str, Any], reason: str | None = None) -> bytes:
+        def chunk(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
             nonlocal tokens
             choice: dict[str, Any] = {
                 "index": 0,
@@ -299,19 +348,19 @@ class PolicyServer:
             if asked.return_token_ids:
                 choice["token_ids"] = generation.token_ids[tokens:]
             tokens = len(generation.token_ids)
-            return _event(base | {"choices": [choice]})
+            return base | {"choices": [choice]}
 
         try:
             self.engine.submit(generation)
         except UnknownAdapterError as error:
-            yield _event(wire.error_body(str(error), kind="invalid_request_error"))
+            yield wire.error_body(str(error), kind="invalid_request_error")
             return
         try:
             first = {"role": "assistant", "content": ""}
             opening = base | {"choices": [{"index": 0, "delta": first}]}
             if asked.return_token_ids:
                 opening["prompt_token_ids"] = prompt.ids
-            yield _event(opening)
+            yield opening
             while generation.finish_reason is None:
                 await news.wait()
                 news.clear()
@@ -321,9 +370,7 @@ class PolicyServer:
                         yield chunk({"content": ready[sent:]})
                         sent = len(ready)
             if generation.error is not None:
-                yield _event(
-                    wire.error_body(str(generation.error), kind="server_error")
-                )
+                yield wire.error_body(str(generation.error), kind="server_error")
                 return
             message = self._message(asked, prompt, generation)
             rest = (message["content"] or "")[sent:]
@@ -333,8 +380,7 @@ class PolicyServer:
                 yield chunk({"tool_calls": [{"index": index, **call}]})
             yield chunk({}, wire.finish_reason(generation, message))
             if asked.stream_options and asked.stream_options.include_usage:
-                yield _event(base | {"choices": [], "usage": wire.usage(generation)})
-            yield b"data: [DONE]\n\n"
+                yield base | {"choices": [], "usage": wire.usage(generation)}
         finally:
             generation.cancel()
 
@@ -359,6 +405,11 @@ class PolicyServer:
         return text
 
 
+def _forget_model(request: Request, asked: wire.SamplingRequest) -> None:
+    if request.url.path.startswith(ANY_MODEL + "/"):
+        asked.model = None
+
+
 def _resolve(done: "asyncio.Future[None]") -> None:
     if not done.done():
         done.set_result(None)
@@ -371,10 +422,6 @@ async def _disconnected(request: Request) -> None:
 
 def _json(data: Any, status: int = 200) -> Response:
     return Response(wire.encode(data), status, media_type="application/json")
-
-
-def _event(data: Any) -> bytes:
-    return b"data: " + wire.encode(data) + b"\n\n"
 
 
 def _error(

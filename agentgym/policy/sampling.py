@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,8 +13,9 @@ from torch import Tensor
 class SamplingParams:
     """How one request wants its tokens chosen.
 
-    ``top_logprobs`` alternatives are reported per token. Log-probabilities, as vLLM's,
-    are those of the model itself: at temperature 1 and before top_p cuts.
+    ``top_logprobs`` alternatives are reported per token. Log-probabilities, as vLLM's
+    (``raw_logprobs``), are those of the model itself: at temperature 1, before top_p
+    cuts and without a constraint. The trainer computes the same ones from the tokens.
     """
 
     temperature: float = 1.0
@@ -34,6 +36,16 @@ class Draw:
     top: list[tuple[int, float]] = field(default_factory=list)
 
 
+class Constraint(Protocol):
+    """Says how a reply may go on."""
+
+    def allowed(self) -> Tensor:
+        """True for each token that may come next."""
+
+    def accept(self, token: int) -> None:
+        """Take note of the token that was drawn; never raises."""
+
+
 class Dice:
     """A request's own random numbers: one for each token, whatever the batch holds."""
 
@@ -50,6 +62,7 @@ def sample(
     params: Sequence[SamplingParams],
     dice: Sequence[Dice],
     forbidden_V: Tensor | None = None,
+    allowed: Sequence[Tensor | None] = (),
 ) -> list[Draw]:
     """Draw the next token of each row.
 
@@ -58,12 +71,19 @@ def sample(
         params: Each row's wishes.
         dice: Each row's random numbers; a greedy row uses none.
         forbidden_V: True for tokens that are never drawn.
+        allowed: For each row that is constrained, True for the tokens it may draw.
     """
     logits_BV = logits_BV.float()
     norm_B = logits_BV.logsumexp(-1)
     allowed_BV = logits_BV
     if forbidden_V is not None:
         allowed_BV = logits_BV.masked_fill(forbidden_V, -torch.inf)
+    constraints = {i: mask_V for i, mask_V in enumerate(allowed) if mask_V is not None}
+    if constraints:
+        open_BV = torch.ones_like(logits_BV, dtype=torch.bool)
+        for i, mask_V in constraints.items():
+            open_BV[i] = mask_V
+        allowed_BV = allowed_BV.masked_fill(~open_BV, -torch.inf)
     drawn = [i for i, p in enumerate(params) if p.temperature > 0]
     if len(drawn) == len(params):
         tokens_B = _draw(allowed_BV, params, dice)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
+import importlib
 import json
-import threading
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentgym.errors import UsageError
-from agentgym.policy.adapter_folder import check_adapter
+from agentgym.policy.adapter_folder import WEIGHTS, check_adapter
 from agentgym.policy.agent_folder import (
     CARD,
     FORMAT,
@@ -22,16 +22,24 @@ from agentgym.policy.agent_folder import (
     save_agent,
 )
 from agentgym.policy.folder import check_folder, weights_digest
+from agentgym.policy.sharing import R, Shared
 
 if TYPE_CHECKING:
+    from agentgym.policy.clients import OpenAIEndpoint
     from agentgym.policy.process import PolicyProcess
 
 __all__ = ["TrainedAgent", "check_name", "is_agent", "save_agent"]
+
+_shared = Shared()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainedAgent:
     """A version of a trained agent.
+
+    What its `to_*` methods make shares one server with all that is made of the same
+    version in this process. The server ends with the process, or when each trained
+    agent that uses it is closed: `with TrainedAgent.load(...) as trained:`.
 
     Attributes:
         name: Its name.
@@ -46,10 +54,6 @@ class TrainedAgent:
     base: Path
     adapter: Path
     about: dict[str, Any] = field(repr=False)
-    _servers: list[PolicyProcess] = field(default_factory=list, init=False, repr=False)
-    _door: threading.Lock = field(
-        default_factory=threading.Lock, init=False, repr=False
-    )
 
     @classmethod
     def load(cls, ref: str | Path, root: Path | None = None) -> TrainedAgent:
@@ -113,33 +117,173 @@ class TrainedAgent:
             self.base, adapter=self.adapter, name=str(self), port=port
         )
 
+    def to_openai(self, *, in_process: bool = False) -> OpenAIEndpoint:
+        """Where it is, with a ready `client` and `async_client` of OpenAI's library.
+
+        Args:
+            in_process: Loads the model into this process, for these clients only: there
+                is no server and no port.
+
+        Raises:
+            UsageError: The library is not installed, or the model cannot be loaded.
+        """
+        from agentgym.policy.clients import check_framework
+
+        check_framework("to_openai", "OpenAI's client")
+        return self._in_process() if in_process else self._endpoint()
+
     def to_langchain(
-        self, tools: Sequence[Any], instructions: str | None = None
+        self,
+        tools: Sequence[Any],
+        instructions: str | None = None,
+        *,
+        in_process: bool = False,
+        middleware: Sequence[Any] = (),
+        **settings: Any,
     ) -> Any:
-        """Makes a LangChain agent of it, on a server that ends with this process.
+        """Makes a LangChain agent of it.
 
         Args:
             tools: Functions with type hints and docstrings, or LangChain tools.
             instructions: The system prompt.
+            in_process: Loads the model into this process, and needs no port.
+            middleware: Comes after the one that tells the model what a tool raised.
+            settings: For LangChain's `create_agent`: `checkpointer`, `name`, ...
 
         Raises:
-            UsageError: LangChain is not installed, or the server cannot be started.
+            UsageError: LangChain is not installed, or the model cannot be loaded.
         """
-        from agentgym.integrations.shipped import (
-            check_langchain,
-            create_langchain_agent,
+        from agentgym.policy.clients import check_framework, langchain_agent
+
+        check_framework("to_langchain", "LangChain")
+        policy = self._in_process() if in_process else self._endpoint()
+        return langchain_agent(policy, tools, instructions, middleware, settings)
+
+    def to_crewai(
+        self,
+        *,
+        role: str,
+        goal: str,
+        backstory: str = "",
+        tools: Sequence[Any] = (),
+        **settings: Any,
+    ) -> Any:
+        """Makes a CrewAI `Agent` of it.
+
+        Args:
+            role: Its role in the crew.
+            goal: What it is to achieve.
+            backstory: More of its system prompt.
+            tools: Functions with type hints and docstrings, or CrewAI tools.
+            settings: For CrewAI's `Agent`: `max_iter`, `verbose`, ...
+
+        Raises:
+            UsageError: CrewAI is not installed, or the server cannot be started.
+        """
+        from agentgym.policy.clients import check_framework, crewai_agent
+
+        check_framework("to_crewai", "CrewAI")
+        settings |= {"role": role, "goal": goal, "backstory": backstory}
+        return crewai_agent(self._endpoint(), tools, settings)
+
+    def to_autogen(
+        self,
+        *,
+        name: str,
+        tools: Sequence[Any] = (),
+        system_message: str | None = None,
+        max_tool_iterations: int = 10,
+        **settings: Any,
+    ) -> Any:
+        """Makes an AutoGen `AssistantAgent` of it.
+
+        Args:
+            name: Its name among AutoGen's agents: a Python identifier.
+            tools: Functions with type hints and docstrings, or AutoGen tools.
+            system_message: The system prompt.
+            max_tool_iterations: The most rounds of tool calls before it must answer;
+                AutoGen's own default of 1 ends with the first.
+            settings: For AutoGen's `AssistantAgent`: `description`, `memory`, ...
+
+        Raises:
+            UsageError: AutoGen is not installed, or the server cannot be started.
+        """
+        from agentgym.policy.clients import autogen_agent, check_framework
+
+        check_framework("to_autogen", "AutoGen")
+        settings |= {"name": name, "system_message": system_message}
+        settings["max_tool_iterations"] = max_tool_iterations
+        return autogen_agent(self._endpoint(), tools, settings)
+
+    def merge(self, path: str | Path, dtype: str | None = None) -> Path:
+        """Writes base model and adapter as one plain Hugging Face model.
+
+        Args:
+            path: The new folder.
+            dtype: "float32", "float16" or "bfloat16"; None: as the base model is
+                stored. A half rounds what the training changed with the rest.
+
+        Returns:
+            The new folder.
+
+        Raises:
+            UsageError: It is there and not empty, or cannot be written.
+        """
+        merged: Path = _with_torch("merging").merge(
+            self.base, self.adapter, Path(path), name=str(self), dtype=dtype
+        )
+        return merged
+
+    def vllm_command(self, port: int = 8000) -> str:
+        """The shell line that serves it with vLLM, by its name.
+
+        It is checked against vLLM's documentation and not run here: vLLM needs a GPU.
+
+        Args:
+            port: Where vLLM listens.
+
+        Raises:
+            UsageError: The adapter's rank is more than vLLM takes.
+        """
+        from agentgym.policy.vllm import command
+
+        return shlex.join(command(self.base, self.adapter, str(self), port))
+
+    def close(self) -> None:
+        """Ends what only agents made of this object use; harmless at any time."""
+        _shared.release(self)
+
+    def __enter__(self) -> TrainedAgent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _endpoint(self) -> OpenAIEndpoint:
+        from agentgym.policy.clients import OpenAIEndpoint
+
+        at = self._running("server", self.serve).endpoint
+        return OpenAIEndpoint(at.base_url, at.api_key, at.model)
+
+    def _in_process(self) -> OpenAIEndpoint:
+        from agentgym.policy.clients import OpenAIEndpoint
+
+        policy = self._running(
+            "in process",
+            lambda: _with_torch("in_process").InProcessPolicy(
+                self.base, adapter=self.adapter, name=str(self)
+            ),
+        )
+        at = policy.endpoint
+        return OpenAIEndpoint(
+            at.base_url, at.api_key, at.model, _transport=policy.transport
         )
 
-        check_langchain(
-            "to_langchain() needs LangChain: pip install 'agentgym[langchain]'"
-        )
-        with self._door:
-            if not self._servers or not self._servers[-1].alive():
-                self._servers.append(self.serve())
-                # It is also held there: the agent may outlive this object.
-                atexit.register(self._servers[-1].stop)
-            endpoint = self._servers[-1].endpoint
-        return create_langchain_agent(endpoint, tools, instructions, max_retries=2)
+    def _running(self, how: str, start: Callable[[], R]) -> R:
+        weights = self.adapter.resolve() / WEIGHTS
+        # A version that was deleted and trained again is another one.
+        key = (how, self.base.resolve(), weights, weights.stat().st_mtime_ns)
+        return _shared.get(key, self, start)
 
     def _facts(self) -> list[tuple[str, str]]:
         about = self.about
@@ -161,6 +305,18 @@ class TrainedAgent:
         if effort:
             facts.append(("training", ", ".join(effort)))
         return facts
+
+
+def _with_torch(name: str) -> Any:
+    """A module that imports torch: only here, where it is needed, never to measure.
+
+    Raises:
+        UsageError: What it needs is not installed.
+    """
+    from agentgym.policy.process import check_installed
+
+    check_installed()
+    return importlib.import_module(f"agentgym.policy.{name}")
 
 
 def _percent(found: dict[str, float]) -> str:

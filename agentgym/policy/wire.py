@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -73,22 +73,71 @@ class SamplingRequest(BaseModel):
         )
 
 
+class JsonSchema(BaseModel):
+    """The schema of a structured reply; it is kept to, strict or not."""
+
+    given: dict[str, Any] = Field(alias="schema")
+
+
+class ResponseFormat(BaseModel):
+    """What form a reply's text has to have."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+
 class ChatRequest(SamplingRequest):
     """POST /v1/chat/completions; unknown fields are ignored."""
 
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
     max_completion_tokens: int | None = Field(default=None, ge=1)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     rollout_id: str | None = None
     """Keeps apart the conversations of rollouts that begin alike."""
 
+    def check_tools(self) -> None:
+        """Checks that a tool call's name says which tool is meant.
+
+        Raises:
+            BadRequestError: A tool has no name, or another one's.
+        """
+        names = set()
+        for index, tool in enumerate(self.tools or ()):
+            function = tool.get("function")
+            name = function.get("name") if isinstance(function, dict) else None
+            if not isinstance(name, str) or not name:
+                raise BadRequestError(
+                    f"tools[{index}] has no function.name", param="tools"
+                )
+            if name in names:
+                raise BadRequestError(
+                    f"two tools are called {name!r}: give one another name",
+                    param="tools",
+                )
+            names.add(name)
+
     @property
     def reads_tool_calls(self) -> bool:
         """Whether tool calls in the reply are to be told from its text."""
         return bool(self.tools) and self.tool_choice != "none"
+
+    def schema_of_text(self) -> dict[str, Any] | None:
+        """The JSON schema that the reply's text has to keep to; None: any text."""
+        asked = self.response_format
+        if asked is None or asked.type == "text":
+            return None
+        if asked.type == "json_object":
+            return {"type": "object"}
+        if asked.json_schema is None:
+            raise BadRequestError(
+                "response_format.json_schema: Field required",
+                param="response_format.json_schema",
+            )
+        return asked.json_schema.given
 
 
 class CompletionRequest(SamplingRequest):
@@ -128,6 +177,21 @@ def read_request(kind: type[R], body: bytes) -> R:
             raise BadRequestError(f"the body is not JSON: {first['msg']}") from error
         where = ".".join(str(part) for part in first["loc"])
         raise BadRequestError(f"{where}: {first['msg']}", param=where) from error
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Parse a body that is checked elsewhere.
+
+    Raises:
+        BadRequestError: It is no JSON object.
+    """
+    try:
+        found = json.loads(body)
+    except ValueError as error:
+        raise BadRequestError(f"the body is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise BadRequestError("the body is no JSON object")
+    return found
 
 
 def new_id(prefix: str) -> str:

@@ -2,7 +2,8 @@
 
 Agents find an OpenAI API below ``/proxy/rollout/ID/attempt/N/mode/MODE/openai/v1``.
 Agent Lightning answers its two routes for completions, but neither streams nor lets
-an agent choose its temperature.
+an agent choose its temperature. OpenAI's Responses API it does not know: its requests
+go on as chat completions, and so they are recorded.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from agentgym.policy import responses
+from agentgym.policy.responses import ResponsesError
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -25,7 +29,8 @@ _PATH = re.compile(
     _PREFIX + r"(?P<rollout>[^/]+)/attempt/[^/]+/mode/(?P<mode>[^/]+)"
     r"/openai/v1/(?P<route>.*)"
 )
-_COMPLETIONS = frozenset({"chat/completions", "completions"})
+_CHAT = "chat/completions"
+_COMPLETIONS = frozenset({_CHAT, "completions"})
 _NOT_TRAINED = (
     *("top_p", "top_k", "min_p", "logit_bias", "seed"),
     *("frequency_penalty", "presence_penalty", "repetition_penalty"),
@@ -66,9 +71,9 @@ class AgentLayer:
         if found is None:
             await self._app(scope, receive, send)
         elif found["route"] in _COMPLETIONS and scope["method"] == "POST":
-            body = await read_body(receive)
-            if body is not None:
-                await self._complete(found, body, scope, receive, send)
+            raw = await read_body(receive)
+            if raw is not None:
+                await self._complete(found, raw, scope, receive, send)
         elif not self._knows_key(scope):
             text = "the API key is not this gateway's"
             await _answer(send, 401, error_body(text, "authentication_error"))
@@ -76,6 +81,10 @@ class AgentLayer:
             card = {"id": self._model, "object": "model", "created": 0}
             card["owned_by"] = "agentgym"
             await _answer(send, 200, {"object": "list", "data": [card]})
+        elif found["route"] == "responses" and scope["method"] == "POST":
+            raw = await read_body(receive)
+            if raw is not None:
+                await self._respond(found, raw, scope, receive, send)
         else:
             text = (
                 f"{scope['method']} /v1/{found['route']} cannot be recorded for "
@@ -91,15 +100,44 @@ class AgentLayer:
         receive: Receive,
         send: Send,
     ) -> None:
-        try:
-            body = json.loads(raw)
-        except ValueError:
-            body = None
-        if not isinstance(body, dict):
+        body = _read_object(raw)
+        if body is None:
             # Agent Lightning says what is wrong with it.
             await self._app(scope, _replay(raw, receive), send)
             return
         asked = prepare(body, found["rollout"], found["mode"])
+        await self._ask(body, asked, scope, receive, send)
+
+    async def _respond(
+        self,
+        found: re.Match[str],
+        raw: bytes,
+        scope: Message,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        body = _read_object(raw)
+        try:
+            if body is None:
+                raise ResponsesError("the body is no JSON object")
+            chat = responses.chat_request(body)
+        except ResponsesError as error:
+            told = error_body(str(error), "invalid_request_error", error.param)
+            await _answer(send, 400, told)
+            return
+        path = scope["path"][: found.start("route")] + _CHAT
+        inner = {**scope, "path": path, "raw_path": path.encode()}
+        asked = prepare(chat, found["rollout"], found["mode"], response_to=body)
+        await self._ask(chat, asked, inner, receive, send)
+
+    async def _ask(
+        self,
+        body: dict[str, Any],
+        asked: Asked,
+        scope: Message,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         held = _HeldAnswer()
         whole = json.dumps(body).encode()
         await self._app(scope, _replay(whole, receive), held.send)
@@ -140,10 +178,9 @@ class _HeldAnswer:
         asked.trim(completion)
         if asked.stream:
             kind = b"text/event-stream; charset=utf-8"
-            body = b"".join(events(completion, usage=asked.usage))
-            await _send(send, 200, kind, body)
+            await _send(send, 200, kind, b"".join(asked.streamed(completion)))
         else:
-            await _answer(send, 200, completion)
+            await _answer(send, 200, asked.whole(completion))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +191,8 @@ class Asked:
     usage: bool
     logprobs: bool
     token_ids: bool
+    response_to: dict[str, Any] | None = None
+    """The request, where it was one for a response and not for a completion."""
 
     def trim(self, completion: dict[str, Any]) -> None:
         """Takes out what was asked for only to record it.
@@ -170,14 +209,33 @@ class Asked:
             for choice in choices:
                 choice["logprobs"] = None
 
+    def whole(self, completion: dict[str, Any]) -> dict[str, Any]:
+        """The answer in one piece."""
+        if self.response_to is None:
+            return completion
+        return responses.response(self.response_to, completion)
 
-def prepare(body: dict[str, Any], rollout: str, mode: str) -> Asked:
+    def streamed(self, completion: dict[str, Any]) -> Iterator[bytes]:
+        """The answer as the events of a stream."""
+        if self.response_to is None:
+            return events(completion, usage=self.usage)
+        told = chunks(completion, usage=self.usage)
+        return map(responses.encode, responses.response_events(self.response_to, told))
+
+
+def prepare(
+    body: dict[str, Any],
+    rollout: str,
+    mode: str,
+    response_to: dict[str, Any] | None = None,
+) -> Asked:
     """Changes an agent's request to what goes on to Agent Lightning.
 
     Args:
         body: The request; changed in place.
         rollout: The rollout's id, by which the server tells conversations apart.
         mode: "train", or "val" for what is measured as the agent is.
+        response_to: The agent's own request, where this is its translation.
     """
     options = body.pop("stream_options", None)
     asked = Asked(
@@ -185,6 +243,7 @@ def prepare(body: dict[str, Any], rollout: str, mode: str) -> Asked:
         usage=isinstance(options, dict) and bool(options.get("include_usage")),
         logprobs=bool(body.get("logprobs")),
         token_ids=bool(body.get("return_token_ids")),
+        response_to=response_to,
     )
     body["rollout_id"] = rollout
     if mode == "train":
@@ -198,16 +257,22 @@ def prepare(body: dict[str, Any], rollout: str, mode: str) -> Asked:
 
 def events(completion: dict[str, Any], *, usage: bool) -> Iterator[bytes]:
     """A whole completion as the events of a stream."""
+    for chunk in chunks(completion, usage=usage):
+        yield b"data: " + json.dumps(chunk).encode() + b"\n\n"
+    yield b"data: [DONE]\n\n"
+
+
+def chunks(completion: dict[str, Any], *, usage: bool) -> Iterator[dict[str, Any]]:
+    """A whole completion in the chunks of a stream."""
     kind = str(completion.get("object", "chat.completion"))
     frame = {key: completion.get(key) for key in ("id", "created", "model")}
     frame["object"] = "chat.completion.chunk" if "chat" in kind else kind
     for choice in completion.get("choices", ()):
         index = choice.get("index", 0)
         for part in _parts(choice):
-            yield _event({**frame, "choices": [{"index": index, **part}]})
+            yield {**frame, "choices": [{"index": index, **part}]}
     if usage:
-        yield _event({**frame, "choices": [], "usage": completion.get("usage")})
-    yield b"data: [DONE]\n\n"
+        yield {**frame, "choices": [], "usage": completion.get("usage")}
 
 
 def _parts(choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -228,8 +293,12 @@ def _parts(choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"delta": {}, "finish_reason": reason}
 
 
-def _event(data: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(data).encode() + b"\n\n"
+def _read_object(body: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 async def read_body(receive: Receive) -> bytes | None:
@@ -256,9 +325,9 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def error_body(message: str, kind: str) -> dict[str, Any]:
+def error_body(message: str, kind: str, param: str | None = None) -> dict[str, Any]:
     """An error as OpenAI's clients read it."""
-    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+    return {"error": {"message": message, "type": kind, "param": param, "code": None}}
 
 
 async def _answer(send: Send, status: int, content: dict[str, Any]) -> None:

@@ -273,8 +273,7 @@ again = trained.to_langchain([track_shipment])
 question = ("user", "Where is my order A4821?")
 messages = agent.invoke({"messages": [question]})["messages"]
 model = next(m.response_metadata["model_name"] for m in messages if m.type == "ai")
-(server,) = trained._servers
-print(messages[0].type, model, server.endpoint.base_url)
+print(messages[0].type, model, trained.to_openai().base_url)
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import sys
@@ -299,6 +300,76 @@ def test_a_stream_for_an_openai_client(hub, runner, model):
     assert len(hub.result("r0").calls) == 1
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_response_is_recorded_as_a_model_call(hub, runner, model, streaming):
+    [claim] = queue(hub, runner, "train")
+    fields: dict[str, Any] = {"model": "policy", "tools": [{"type": "function"}]}
+    fields["tools"][0] |= TOOLS[0]["function"]
+    with client_of(runner.endpoint(claim, 0)) as client:
+
+        def respond(items: Any) -> Any:
+            made = client.responses.create(input=items, stream=streaming, **fields)
+            return list(made)[-1].response if streaming else made
+
+        first = respond("Where is A1?")
+        [asked] = first.output
+        assert (asked.type, asked.name) == ("function_call", "look_up")
+        assert json.loads(asked.arguments) == {"order": "A1"}
+        result = {"type": "function_call_output", "call_id": asked.call_id}
+        question = {"role": "user", "content": "Where is A1?"}
+        items = [question, asked.model_dump(), {**result, "output": "shipped"}]
+        assert respond(items).output_text == "Done."
+        with pytest.raises(openai.BadRequestError, match="send the whole input"):
+            client.responses.create(
+                model="policy", input="Go on.", previous_response_id=first.id
+            )
+    sent = model.requests[-1]
+    assert [message["role"] for message in sent["messages"]] == [
+        "user",
+        "assistant",
+        "tool",
+    ]
+    assert sent["tools"] == TOOLS
+    assert sent["rollout_id"] == "r0"
+    assert "stream" not in sent
+    runner.finish(claim, 0, reward=1.0, passed=True, steps=None)
+    reasons = [made.finish_reason for made in hub.result("r0").calls]
+    assert reasons == ["tool_calls", "stop"]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_openais_agents_use_responses(hub, runner, model, streaming):
+    agents = pytest.importorskip("agents")
+    [claim] = queue(hub, runner, "train")
+    endpoint = runner.endpoint(claim, 0)
+    seen: list[str] = []
+
+    @agents.function_tool
+    def look_up(order: str) -> str:
+        """Shows an order."""
+        seen.append(order)
+        return "shipped"
+
+    async def run() -> Any:
+        async with openai.AsyncOpenAI(
+            base_url=endpoint.base_url, api_key=endpoint.api_key, max_retries=0
+        ) as client:
+            spoken = agents.OpenAIResponsesModel(endpoint.model, client)
+            agent = agents.Agent(name="support", tools=[look_up], model=spoken)
+            config = agents.RunConfig(tracing_disabled=True)
+            if not streaming:
+                return await agents.Runner.run(agent, "A1?", run_config=config)
+            result = agents.Runner.run_streamed(agent, "A1?", run_config=config)
+            async for _ in result.stream_events():
+                """The SDK checks them."""
+            return result
+
+    result = asyncio.run(run())
+    assert (seen, result.final_output) == (["A1"], "Done.")
+    runner.finish(claim, 0, reward=1.0, passed=True, steps=None)
+    assert len(hub.result("r0").calls) == 2
+
+
 def test_the_one_model_is_listed(hub, runner):
     [claim] = queue(hub, runner, "train")
     with client_of(runner.endpoint(claim, 0)) as client:
@@ -308,9 +379,9 @@ def test_the_one_model_is_listed(hub, runner):
 def test_errors_are_told_as_openai_tells_them(hub, runner, model):
     [claim] = queue(hub, runner, "train")
     endpoint = runner.endpoint(claim, 0)
-    sentence = "POST /v1/responses cannot be recorded"
+    sentence = "POST /v1/embeddings cannot be recorded"
     with client_of(endpoint) as client, pytest.raises(openai.NotFoundError) as caught:
-        client.responses.create(model="policy", input="hi")
+        client.embeddings.create(model="policy", input="hi")
     assert sentence in str(caught.value)
     with ScriptedModel([error(400, "no such tool")]) as bad:
         hub.publish(bad.endpoint, "v1", 1)
@@ -517,6 +588,30 @@ def test_exact_tokens_and_their_logprobs_are_recorded(hub, runner):
     # One conversation is one row.
     known = made[0].prompt_ids + made[0].token_ids
     assert made[1].prompt_ids[: len(known)] == known
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("served")
+def test_a_held_response_is_recorded_with_the_free_policys_logprobs(hub, runner):
+    schema = {
+        "type": "object",
+        "properties": {"state": {"enum": ["paid", "shipped"]}},
+        "required": ["state"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "name": "state", "schema": schema, "strict": True}
+    [claim] = queue(hub, runner, "train")
+    with client_of(runner.endpoint(claim, 0)) as client:
+        made = client.responses.create(
+            model="policy", input="Where is A4821?", text={"format": form}
+        )
+    assert json.loads(made.output_text)["state"] in ("paid", "shipped")
+    runner.finish(claim, 0, reward=1.0, passed=True, steps=None)
+    [record] = hub.result("r0").calls
+    assert record.ok
+    assert len(record.token_ids) == made.usage.output_tokens
+    # It would not have written JSON by itself.
+    assert min(record.logprobs) < -3
 
 
 @pytest.mark.slow

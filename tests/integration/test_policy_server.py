@@ -57,6 +57,12 @@ def chat(server: PolicyProcess, **fields: Any) -> dict[str, Any]:
     return answer
 
 
+def test_below_any_a_model_may_be_called_anything(server: PolicyProcess) -> None:
+    body = {"messages": conversation(), "max_tokens": 2, "model": "gpt-9"}
+    status, text = request(server.endpoint, "/any/v1/chat/completions", body)
+    assert (status, json.loads(text)["model"]) == (200, server.endpoint.model)
+
+
 def test_a_chat_completion_in_vllm_s_dialect(server: PolicyProcess) -> None:
     answer = chat(
         server,
@@ -159,6 +165,16 @@ def test_models_and_health(server: PolicyProcess, folder: Path) -> None:
         ({"messages": conversation(), "max_tokens": 0}, 400, "max_tokens: "),
         ({"messages": conversation(), "stop": [""]}, 400, "an empty string"),
         ({"messages": conversation(), "model": "gpt"}, 404, "'gpt' does not exist"),
+        (
+            {"messages": conversation(), "tools": [*TOOLS, TOOLS[0]]},
+            400,
+            "two tools are called 'lookup_order': give one another name",
+        ),
+        (
+            {"messages": conversation(), "tools": [{"type": "function"}]},
+            400,
+            "tools[0] has no function.name",
+        ),
         (
             {"messages": [{"role": "user", "content": "x " * 3000}]},
             400,

@@ -263,7 +263,7 @@ def test_the_layers_own_answers_need_the_key(key):
         assert client.json["error"]["type"] == "authentication_error"
 
 
-@pytest.mark.parametrize("route", ["responses", "embeddings", "files/1/content"])
+@pytest.mark.parametrize("route", ["responses/r1", "embeddings", "files/1/content"])
 def test_other_apis_get_one_sentence(route):
     inner = Inner()
     client = Client(inner)
@@ -274,6 +274,63 @@ def test_other_apis_get_one_sentence(route):
         "use an agent that calls /v1/chat/completions"
     )
     assert inner.scope is None
+
+
+@pytest.mark.parametrize("key", ["wrong", "secret"])
+def test_a_response_is_recorded_as_a_chat_completion(key):
+    inner = Inner()
+    client = Client(inner, key=key)
+    asked = {"model": "policy", "input": "hi", "temperature": 0.2, "top_p": 0.5}
+    client.ask(BASE + "responses", asked)
+    if key == "wrong":
+        assert (client.status, inner.scope) == (401, None)
+        return
+    assert inner.scope["path"] == BASE + "chat/completions"
+    assert inner.scope["raw_path"] == inner.scope["path"].encode()
+    assert json.loads(inner.body or b"") == {
+        "model": "policy",
+        "messages": [{"role": "user", "content": "hi"}],
+        "temperature": 0.2,
+        "rollout_id": "r1",
+    }
+    assert client.status == 200
+    made = client.json
+    assert (made["object"], made["id"]) == ("response", "resp_1")
+    assert [item["arguments"] for item in made["output"]] == ["{}", "["]
+    assert made["usage"]["total_tokens"] == 3
+    client.ask(BASE + "responses", {**asked, "stream": True})
+    assert "stream" not in json.loads(inner.body or b"")
+    assert client.headers[b"content-type"].startswith(b"text/event-stream")
+    *_, last = client.body.decode().strip().split("\n\n")
+    name, data = last.split("\n")
+    assert name == "event: response.completed"
+    whole = json.loads(data.removeprefix("data: "))["response"]
+    assert whole == made
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"[1]", "the body is no JSON object"),
+        (
+            {"input": "hi", "previous_response_id": "resp_1"},
+            "previous_response_id is not kept here: send the whole input",
+        ),
+    ],
+)
+def test_a_response_that_is_not_possible_gets_one_sentence(body, sentence):
+    inner = Inner()
+    client = Client(inner)
+    client.ask(BASE + "responses", body)
+    assert (client.status, inner.scope) == (400, None)
+    assert sentence in client.json["error"]["message"]
+
+
+def test_a_responses_error_is_passed_on_as_it_is():
+    error = {"error": {"message": "no", "type": "invalid_request_error"}}
+    client = Client(Inner(error, status=400))
+    client.ask(BASE + "responses", {"input": "hi", "stream": True})
+    assert (client.status, client.json) == (400, error)
 
 
 def test_a_request_that_the_end_cancels_is_answered():

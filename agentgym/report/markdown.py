@@ -1,0 +1,308 @@
+"""A run's summary as Markdown, and how it compares with an earlier one."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from agentgym.reliability import CONFIDENCE
+from agentgym.report.lines import (
+    count,
+    duration,
+    interval,
+    left,
+    percent,
+    plain,
+    right,
+    threshold,
+)
+
+MOST_SCENARIOS = 50
+MOST_CHECKS = 5
+MOST_LINES = 10
+WIDTH = 160
+
+_SURE = threshold(CONFIDENCE)
+_CALLS = ("calls", "correct", "wrong_arguments", "not_allowed", "missing", "raised")
+
+Summary = Mapping[str, Any]
+"""The content of `summary.json`."""
+
+
+def markdown(summary: Summary, baseline: Summary | None = None) -> str:
+    """The report.
+
+    Args:
+        summary: The run.
+        baseline: An earlier run, whose scenarios have the same names.
+    """
+    before = {} if baseline is None else _by_name(baseline)
+    parts = [
+        _verdict(summary, baseline),
+        _scenarios(summary["scenarios"], before if baseline is not None else None),
+        _gone(summary, before),
+        _tools(summary["tools"]),
+        _failures(summary["scenarios"]),
+        _notes(summary),
+    ]
+    return "\n\n".join("\n".join(part) for part in map(list, parts) if part) + "\n"
+
+
+def _by_name(summary: Summary) -> dict[str, Summary]:
+    return {scenario["name"]: scenario for scenario in summary["scenarios"]}
+
+
+# The verdict.
+
+
+def _verdict(summary: Summary, baseline: Summary | None) -> Iterator[str]:
+    reliability = summary["reliability"]
+    limit = reliability["threshold"]
+    yield f"## Tool reliability: {percent(reliability['value'], limit)}"
+    yield ""
+    passed, counted = _counts(summary["scenarios"])
+    text = f"**{_gate(summary)}.**"
+    if counted:
+        text += (
+            f" {passed} of {count(counted, 'episode')} passed, {_SURE} interval "
+            f"{interval(reliability['low'], reliability['high'])} %."
+        )
+    if reliability["verdict"]:
+        text += f" At {_SURE} confidence: {reliability['verdict']}."
+    yield text
+    if baseline is not None:
+        earlier = baseline["reliability"]["value"]
+        points = _points(_counts(baseline["scenarios"]), (passed, counted))
+        yield ""
+        yield (
+            f"The baseline, run {_code(baseline['run'])}, had {percent(earlier)}: "
+            f"{points or 'nothing to compare'}."
+        )
+
+
+def _gate(summary: Summary) -> str:
+    limit = threshold(summary["reliability"]["threshold"])
+    if summary.get("interrupted"):
+        return "Interrupted: the gate judges whole runs only"
+    if not summary.get("judgeable", True):
+        return "Cannot judge: too many episodes were lost to errors not the agent's"
+    if summary["exit_code"] == 0:
+        return f"Gate met: {limit}"
+    value = summary["reliability"]["value"]
+    if value is not None and value >= summary["reliability"]["threshold"]:
+        return f"Gate not met: the run reached {limit}, but a scenario is below its own"
+    return f"Gate not met: below {limit}"
+
+
+def _counts(scenarios: Sequence[Summary]) -> tuple[int, int]:
+    """Passed and counted episodes of the scenarios that the gate judges."""
+    gated = [s for s in scenarios if not s.get("xfail")]
+    return sum(s["passed"] for s in gated), sum(_counted(s) for s in gated)
+
+
+def _counted(scenario: Summary) -> int:
+    outcomes = scenario["outcomes"]
+    return int(outcomes["passed"] + outcomes["failed"])
+
+
+# The differences.
+
+
+def difference(
+    before: tuple[int, int], after: tuple[int, int]
+) -> tuple[float, float, float]:
+    """How much the passed share grew, with a 95 % interval.
+
+    The interval is Wald's with one episode added to each of the four counts: A. Agresti
+    and B. Caffo, Simple and effective confidence intervals for proportions, The
+    American Statistician 54 (2000) 280-288. The two runs need not have the same cases.
+
+    Args:
+        before: Passed and counted episodes.
+        after: The same of the later run.
+    """
+    from statistics import NormalDist  # slow to import, and seldom needed
+
+    shares = [(passed + 1) / (n + 2) for passed, n in (before, after)]
+    spread = sum(
+        p * (1 - p) / (n + 2) for p, (_, n) in zip(shares, (before, after), strict=True)
+    )
+    half = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * math.sqrt(spread)
+    middle = shares[1] - shares[0]
+    value = after[0] / after[1] - before[0] / before[1]
+    return value, max(-1.0, middle - half), min(1.0, middle + half)
+
+
+def _points(before: tuple[int, int], after: tuple[int, int]) -> str | None:
+    if not before[1] or not after[1]:
+        return None
+    value, low, high = (100 * x for x in difference(before, after))
+    text = f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
+    return f"**{text}**" if low > 0 or high < 0 else text
+
+
+# The tables.
+
+
+def _scenarios(
+    scenarios: Sequence[Summary], before: Mapping[str, Summary] | None
+) -> Iterator[str]:
+    yield "### Scenarios"
+    yield ""
+    titles = ["scenario", "passed", "reliability", f"{_SURE} interval", "threshold"]
+    if before is not None:
+        titles.append("against the baseline")
+    yield from _table_head(titles)
+    # The worst come first: a long table is cut.
+    ordered = sorted(scenarios, key=lambda s: s["reliability"]["value"] or 0.0)
+    for scenario in ordered[:MOST_SCENARIOS]:
+        cells = _scenario_cells(scenario)
+        if before is not None:
+            earlier = before.get(scenario["name"])
+            cells.append("new" if earlier is None else _against(earlier, scenario))
+        yield _row(cells)
+    if len(ordered) > MOST_SCENARIOS:
+        yield ""
+        yield f"and {count(len(ordered) - MOST_SCENARIOS, 'more scenario')}"
+    if before:
+        yield ""
+        yield (
+            f"Bold: the {_SURE} interval of the difference leaves 0 out, which happens "
+            "by chance to one scenario in 20."
+        )
+
+
+def _scenario_cells(scenario: Summary) -> list[str]:
+    reliability = scenario["reliability"]
+    counted = _counted(scenario)
+    name = _code(left(scenario["name"], 100), in_table=True)
+    between = interval(reliability["low"], reliability["high"])
+    return [
+        f"{name} (xfail)" if scenario.get("xfail") else name,
+        f"{scenario['passed']}/{counted}",
+        percent(reliability["value"], reliability["threshold"]),
+        f"{between} %" if counted else "-",
+        threshold(reliability["threshold"]),
+    ]
+
+
+def _against(before: Summary, after: Summary) -> str:
+    counts = [(s["passed"], _counted(s)) for s in (before, after)]
+    return _points(counts[0], counts[1]) or "-"
+
+
+def _gone(summary: Summary, before: Mapping[str, Summary]) -> Iterator[str]:
+    gone = sorted(before.keys() - _by_name(summary).keys())
+    if gone:
+        names = ", ".join(_code(left(name, 100)) for name in gone[:MOST_CHECKS])
+        more = len(gone) - MOST_CHECKS
+        yield f"Not measured this time: {names}" + (
+            f" and {more} more" if more > 0 else ""
+        )
+
+
+def _tools(tools: Sequence[Summary]) -> Iterator[str]:
+    if not tools:
+        return
+    yield "### Tools"
+    yield ""
+    calls = [name.replace("_", " ") for name in _CALLS]
+    yield from _table_head(["tool", *calls, "median", "p95"])
+    for tool in sorted(tools, key=lambda t: (-t["calls"], t["name"])):
+        cells = [_code(tool["name"] or "(no name)", in_table=True)]
+        cells += [str(tool[name]) for name in _CALLS]
+        cells += [duration(tool["latency"][name]) for name in ("median", "p95")]
+        yield _row(cells)
+
+
+def _table_head(titles: Sequence[str]) -> Iterator[str]:
+    yield _row(titles)
+    yield _row(["---", *("---:" for _ in titles[1:])])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+# What failed, and what else there is to say.
+
+
+def _failures(scenarios: Sequence[Summary]) -> Iterator[str]:
+    missed = [
+        (check["failed"] + check["errored"], scenario, check)
+        for scenario in scenarios
+        for check in scenario["checks"]
+        if check["failed"] + check["errored"]
+    ]
+    if not missed:
+        return
+    yield "### Commonest failed checks"
+    missed.sort(key=lambda found: -found[0])
+    for often, scenario, check in missed[:MOST_CHECKS]:
+        yield ""
+        yield from _failure(often, scenario, check)
+    if len(missed) > MOST_CHECKS:
+        yield ""
+        yield f"and {count(len(missed) - MOST_CHECKS, 'more check')}"
+
+
+def _failure(often: int, scenario: Summary, check: Summary) -> Iterator[str]:
+    name = scenario["name"].partition("::")[2] or scenario["name"]
+    judged = count(often + check["passed"], "episode")
+    text = f"assert {check['text']}"
+    yield f"- {_code(text)}  "
+    where = _code(_place(scenario, check))
+    yield f"  failed in {often} of {judged} of {_code(name)}, {where}"
+    lines = (check.get("message") or "").splitlines()
+    if lines:
+        block = "\n".join(_printable(line) for line in lines[:MOST_LINES])
+        fence = _fence(block, 3)
+        yield ""
+        yield f"  {fence}text"
+        yield from (f"  {line}" for line in block.splitlines())
+        yield f"  {fence}"
+
+
+def _place(scenario: Summary, check: Summary) -> str:
+    """Where a check is: relative to the root directory if it is in its own file."""
+    own = scenario["name"].partition("::")[0]
+    same = PurePath(own).name == PurePath(check["file"]).name
+    return f"{own if same else check['file']}:{check['line']}"
+
+
+def _notes(summary: Summary) -> Iterator[str]:
+    lost = [
+        f"{number} {name}"
+        for name, number in summary["episodes"].items()
+        if number and name.endswith("_error")
+    ]
+    if lost:
+        yield f"Not counted: {', '.join(lost)}."
+    for warning in summary.get("warnings", ()):
+        yield f"- {_code(warning)}"
+
+
+# Texts of agents and tools may hold anything.
+
+
+def _code(text: str, *, in_table: bool = False) -> str:
+    line = right(plain(text), WIDTH)
+    if in_table:
+        line = line.replace("|", "\\|")
+    fence = _fence(line, 1)
+    space = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{space}{line}{space}{fence}"
+
+
+def _fence(text: str, least: int) -> str:
+    """Backticks that nothing in the text can end."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    return "`" * max(least, longest + 1)
+
+
+def _printable(line: str) -> str:
+    text = "".join(c if c.isprintable() else "?" for c in line.expandtabs())
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"

@@ -1,0 +1,339 @@
+"""A trained agent in each framework's own agent, on a real server; merged; served."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("peft")
+
+from agentgym import TrainedAgent
+from agentgym.policy import embedded_path
+from agentgym.policy.endpoint import PolicyEndpoint
+from agentgym.policy.process import healthy
+from agentgym.policy.trained import save_agent
+from tests.conftest import Gym
+from tests.tiny_adapter import make_adapter
+from tests.tiny_policy import make_tiny
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+
+# The embedded policy calls a tool most of the time, if told what it was trained with.
+TOOLS = '''
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Literal
+
+import agentgym
+from scenarios.customer_support.language import INSTRUCTIONS
+
+QUESTION = "Greetings. Has A3987 left? Where is it? Many thanks."
+calls: list[str] = []
+
+
+def track_shipment(order_id: str) -> str:
+    """Show where a parcel is."""
+    calls.append(order_id)
+    return '{"parcel": "moving", "depot": "D187"}'
+
+
+def lookup_order(order_id: str) -> str:
+    """Show an order."""
+    calls.append(order_id)
+    return '{"status": "shipped"}'
+
+
+def open_ticket(order_id: str, priority: Literal["low", "high"]) -> str:
+    """Open a ticket about an order."""
+    return "{}"
+
+
+tools = [track_shipment, lookup_order, open_ticket]
+trained = agentgym.TrainedAgent.load("support")
+'''
+
+IN_LANGCHAIN = """
+from langgraph.checkpoint.memory import InMemorySaver
+
+found = {}
+for in_process in (False, True):
+    settings = {"checkpointer": InMemorySaver(), "name": "me"}
+    agent = trained.to_langchain(tools, INSTRUCTIONS, in_process=in_process, **settings)
+    for turn in range(20):
+        thread = {"configurable": {"thread_id": str(turn)}}
+        asked = {"messages": [("user", QUESTION)]}
+        if turn % 2:
+            state = asyncio.run(agent.ainvoke(asked, thread))
+        else:
+            state = agent.invoke(asked, thread)
+        if calls:
+            break
+    told = [message.content for message in agent.get_state(thread).values["messages"]]
+    found[str(in_process)] = [agent.name, bool(calls), told[0] == QUESTION]
+    calls.clear()
+print(json.dumps(found))
+"""
+
+IN_ALL = """
+import warnings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from crewai.tools import BaseTool
+
+import os
+
+
+class Look(BaseTool):
+    name: str = "look"
+    description: str = "Looks."
+
+    def _run(self) -> str:
+        return "nothing"
+
+
+look = Look()
+crew = trained.to_crewai(
+    role="support", goal="help", tools=[*tools, look], max_iter=3
+)
+assert crew.tools[-1].name == "look", crew.tools
+schema = crew.tools[2].args_schema.model_json_schema()["properties"]
+assert schema["priority"]["enum"] == ["low", "high"], schema
+said = crew.kickoff(QUESTION).raw
+assert isinstance(said, str) and crew.max_iter == 3
+
+autogen = trained.to_autogen(
+    name="support", tools=tools, system_message=INSTRUCTIONS, description="Helps."
+)
+assert autogen.description == "Helps."
+
+
+async def until_a_tool_is_called():
+    for _ in range(20):
+        result = await autogen.run(task=QUESTION)
+        kinds = [type(message).__name__ for message in result.messages]
+        if calls:
+            return kinds
+        await autogen.on_reset(None)
+
+
+kinds = asyncio.run(until_a_tool_is_called())
+at = trained.to_openai()
+answer = at.client.chat.completions.create(
+    model=at.model, messages=[{"role": "user", "content": QUESTION}], max_tokens=5
+)
+with agentgym.TrainedAgent.load("support") as other:
+    same = other.to_openai() == at
+print(
+    json.dumps(
+        {
+            "said": said,
+            "kinds": kinds,
+            "model": answer.model,
+            "same": same and crew.llm.base_url == at.base_url,
+            "url": at.base_url,
+        }
+    )
+)
+"""
+
+CREW_AND_TOOLS = '''
+import asyncio
+import json
+
+from agentgym.policy.clients import crewai_agent
+from agentgym.testing import ScriptedModel, call, say
+
+asked = []
+
+
+async def lookup_order(order_id: "str") -> str:
+    """Show an order."""
+    asked.append(order_id)
+    return "delivered"
+
+
+with ScriptedModel([call("lookup_order", order_id="A17"), say("Done.")]) as model:
+    settings = {"role": "support", "goal": "help", "backstory": ""}
+    agent = crewai_agent(model.endpoint, [lookup_order], settings)
+    said = agent.kickoff("Where is A17?").raw
+    told = model.requests[-1]["messages"][-1]
+print(json.dumps([said, asked, told["role"], told["content"]]))
+'''
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Has a trained agent, "support", which is the embedded policy as it was."""
+    root = tmp_path_factory.mktemp("project")
+    adapter = make_adapter(embedded_path(), root / "adapter", init_lora_weights=True)
+    save(root, "support", adapter, "embedded")
+    return root
+
+
+def save(root: Path, name: str, adapter: Path, base: str) -> Path:
+    card = {"base": {"spec": base}, "scenarios": [{"scenario": "test_it.py::test_it"}]}
+    return save_agent(root, name, adapter, card)
+
+
+def run(project: Path, code: str) -> Any:
+    """The JSON in the last line that the code prints, in a process of its own."""
+    quiet = {
+        "CREWAI_DISABLE_TELEMETRY": "true",
+        "CREWAI_TRACING_ENABLED": "false",
+        "OTEL_SDK_DISABLED": "true",
+        "HOME": str(project),
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project,
+        env={**os.environ, **quiet},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line for line in done.stdout.splitlines() if line[:1] in ("{", "[")]
+    return json.loads(lines[-1])
+
+
+def test_in_langchain_with_a_server_and_without(project: Path) -> None:
+    pytest.importorskip("langchain_openai")
+    # Its name, a tool was called, the checkpointer has the conversation.
+    expected = ["me", True, True]
+    assert run(project, TOOLS + IN_LANGCHAIN) == {"False": expected, "True": expected}
+
+
+def test_in_all_frameworks_on_one_server(project: Path) -> None:
+    pytest.importorskip("crewai")
+    pytest.importorskip("autogen_agentchat")
+    found = run(project, TOOLS + IN_ALL)
+    assert found["model"] == "support_v1.0"
+    assert found["same"]
+    assert found["kinds"][:3] == [
+        "TextMessage",
+        "ToolCallRequestEvent",
+        "ToolCallExecutionEvent",
+    ]
+    # The tool's result went back to the model: max_tool_iterations.
+    assert found["kinds"][-1] in ("TextMessage", "ToolCallSummaryMessage")
+    assert len(found["kinds"]) > 3
+    # The server has ended with the process.
+    assert not healthy(PolicyEndpoint(base_url=found["url"], api_key="", model=""))
+
+
+def test_a_function_is_a_tool_of_crewai(project: Path) -> None:
+    pytest.importorskip("crewai")
+    said, asked, role, content = run(project, CREW_AND_TOOLS)
+    assert (said, asked) == ("Done.", ["A17"])
+    assert (role, content) == ("tool", "delivered")
+
+
+def test_a_merged_agent_is_measured_by_its_path(gym: Gym) -> None:
+    root = gym.pytester.path
+    base = make_tiny(root / "tiny", "qwen3")
+    adapter = make_adapter(base, root / "adapter")
+    agent = TrainedAgent.load(save(root, "mine", adapter, str(base)))
+    agent.merge(root / "merged", dtype="float32")
+    gym.conftest(
+        """
+        import json
+        import urllib.request
+
+        import agentgym
+        import pytest
+
+
+        @pytest.fixture
+        def agent(policy):
+            def ask(message):
+                body = {
+                    "model": policy.model,
+                    "messages": [{"role": "user", "content": message}],
+                    "max_tokens": 8,
+                    "temperature": 0,
+                }
+                url = policy.base_url + "/chat/completions"
+                with urllib.request.urlopen(url, json.dumps(body).encode()) as answer:
+                    said = json.load(answer)["choices"][0]["message"]
+                return json.dumps(said["content"])
+
+            return agentgym.wrap(ask)
+        """
+    )
+    gym.file(
+        """
+        from agentgym import scenario
+
+        @scenario(episodes=2)
+        def test_it(agent, policy):
+            agent.run("hello")
+            assert policy.model in ("mine_v1.0", "merged")
+        """
+    )
+    said = []
+    for policy in ("mine", "merged"):
+        result = gym.start(f"--agentgym-policy={policy}")
+        assert gym.summary()["episodes"]["passed"] == 2, result.stdout.str()
+        said += [episode["trajectory"]["messages"][-1] for episode in gym.episodes()]
+    assert len(said) == 4
+    assert all(message == said[0] for message in said)
+
+
+# The command.
+
+
+def served(project: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "agentgym.cli", "serve", *arguments]
+    return subprocess.Popen(
+        command,
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_serving_on_the_command_line(project: Path) -> None:
+    with served(project, "support", "--port", "0") as process:
+        assert process.stdout is not None
+        words = process.stdout.readline().split()
+        assert words[:3] == ["serving", "support_v1.0", "at"]
+        url = words[3]
+        with urllib.request.urlopen(f"{url}/models") as answer:
+            assert json.load(answer)["data"][0]["id"] == "support_v1.0"
+        port = url.removesuffix("/v1").rpartition(":")[2]
+        with served(project, "support", "--port", port) as other:
+            _, error = other.communicate(timeout=60)
+        assert other.returncode == 4
+        assert error.startswith(f"agentgym: cannot listen on 127.0.0.1:{port}: ")
+        assert len(error.splitlines()) == 1
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    assert not healthy(PolicyEndpoint(base_url=url, api_key="", model=""))
+
+
+def test_what_cannot_be_served(project: Path) -> None:
+    for name, sentence in (
+        ("nobody", "policy 'nobody' is neither an existing folder nor"),
+        ("http://127.0.0.1:1/v1#m", "is a server already: give a model"),
+    ):
+        with served(project, name) as process:
+            _, error = process.communicate(timeout=60)
+        assert process.returncode == 4
+        assert error.startswith("agentgym: ")
+        assert sentence in error

@@ -1,0 +1,334 @@
+"""The GitHub action and its example: their steps run here, with a `gh` of our own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("yaml")
+
+import yaml
+
+from agentgym.cli import _parser
+from pytest_agentgym.options import add_options
+from tests.conftest import Gym
+
+pytestmark = pytest.mark.skipif(
+    not shutil.which("bash") or not shutil.which("jq"), reason="needs bash and jq"
+)
+
+ROOT = Path(__file__).parents[2]
+ACTION = ROOT / ".github" / "actions" / "agentgym" / "action.yml"
+EXAMPLE = ROOT / "examples" / "github_actions" / "agentgym.yml"
+
+GH = f'''#!{sys.executable}
+"""Knows as much of GitHub as the action asks for; the folder beside it is GitHub."""
+import json, os, pathlib, shutil, subprocess, sys
+
+here = pathlib.Path(__file__).parent / "github"
+words = sys.argv[1:]
+value = lambda name: words[words.index(name) + 1]
+with (here / "asked").open("a") as file:
+    file.write(json.dumps(words) + "\\n")
+if (here / "down").exists():
+    sys.exit("HTTP 403: Resource not accessible by integration")
+if words[:2] == ["run", "list"]:
+    runs = [{{"databaseId": int(run)}} for run in (here / "runs").read_text().split()]
+    asked = json.dumps(runs)
+elif words[:2] == ["run", "download"]:
+    kept = here / "artifacts" / words[2] / value("--name")
+    if not kept.is_dir():
+        sys.exit("no valid artifacts found to download")
+    shutil.copytree(kept, value("--dir"))
+    sys.exit()
+elif "--method" in words:
+    field, _, file = value("-F").partition("=@")
+    sent = {{"to": words[-1], "method": value("--method")}}
+    sent[field] = pathlib.Path(file).read_text()
+    (here / "sent").write_text(json.dumps(sent))
+    sys.exit()
+else:
+    asked = (here / "comments").read_text()
+jq = ["jq", "-r", value("--jq")]
+sys.exit(subprocess.run(jq, input=asked, text=True).returncode)
+'''
+
+SCENARIO = """
+from agentgym import scenario
+
+
+@scenario(episodes=20)
+def test_order(agent):
+    run = agent.run("{message}")
+    assert run.called("look_up", order="7")
+"""
+
+
+def read(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(file.read_text())
+    return found
+
+
+STEPS = {step["name"]: step for step in read(ACTION)["runs"]["steps"]}
+
+
+class Runner:
+    """Runs the action's steps in a project, one after the other, as GitHub does."""
+
+    def __init__(self, gym: Gym, inputs: dict[str, str]) -> None:
+        self.project = gym.pytester.path
+        self.home = gym.pytester.mkdir("runner")
+        self.github = self.home / "bin" / "github"
+        self.github.mkdir(parents=True)
+        for name, text in (("runs", ""), ("comments", "[]")):
+            (self.github / name).write_text(text)
+        gh = self.home / "bin" / "gh"
+        gh.write_text(GH)
+        gh.chmod(0o755)
+        known = read(ACTION)["inputs"]
+        assert inputs.keys() <= known.keys()
+        self.inputs = {name: about["default"] for name, about in known.items()}
+        self.inputs |= {"baseline-branch": "main", "token": "t"} | inputs
+        self.outputs: dict[str, str] = {}
+
+    def step(self, name: str, cwd: Path | None = None) -> tuple[int, str]:
+        """The step's exit code and output."""
+        step = STEPS[name]
+        env = {key: self.filled(text) for key, text in step.get("env", {}).items()}
+        output = self.home / "output"
+        output.write_text("")
+        paths = (str(self.home / "bin"), str(Path(sys.executable).parent))
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+            cwd=cwd or self.project,
+            env={
+                **os.environ,
+                "PATH": os.pathsep.join([*paths, os.environ["PATH"]]),
+                "GITHUB_OUTPUT": str(output),
+                "GITHUB_REPOSITORY": "me/shop",
+                "GITHUB_STEP_SUMMARY": str(self.home / "summary.md"),
+                "GITHUB_WORKFLOW_REF": "me/shop/.github/workflows/gym.yml@refs/x",
+                "RUNNER_TEMP": str(self.home),
+                **env,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+        )
+        for line in output.read_text().splitlines():
+            key, _, value = line.partition("=")
+            self.outputs[f"steps.{step['id']}.outputs.{key}"] = value
+        return done.returncode, done.stdout
+
+    def filled(self, text: str) -> str:
+        """Puts in the values of the expressions that the action uses."""
+        known = {f"inputs.{name}": value for name, value in self.inputs.items()}
+        known |= self.outputs | {
+            "github.event.pull_request.number": "5",
+            "github.server_url": "https://github.com",
+            "github.repository": "me/shop",
+            "github.run_id": "77",
+        }
+        return re.sub(r"\$\{\{ (\S+) \}\}", lambda match: known[match[1]], text)
+
+    def asked(self) -> list[list[str]]:
+        """What `gh` was called with."""
+        return [json.loads(x) for x in (self.github / "asked").read_text().splitlines()]
+
+    def sent(self) -> dict[str, str]:
+        """What it sent last."""
+        found: dict[str, str] = json.loads((self.github / "sent").read_text())
+        return found
+
+
+@pytest.fixture
+def runner(gym: Gym) -> Runner:
+    # The agent does as it is told: all episodes pass, or with another order none.
+    gym.file(SCENARIO.format(message="look_up=7"))
+    args = "-p agentgym -p no:cacheprovider"
+    return Runner(gym, {"args": args, "paths": "test_it.py"})
+
+
+def keep(runner: Runner, run: int) -> None:
+    """Keeps the project's runs as a workflow run's artifact."""
+    kept = runner.github / "artifacts" / str(run) / "agentgym-runs"
+    kept.parent.mkdir(parents=True)
+    (runner.project / ".agentgym" / "runs").rename(kept)
+    (runner.home / "agentgym" / "summary.json").unlink()
+    with (runner.github / "runs").open("a") as file:
+        file.write(f"{run}\n")
+
+
+def test_a_pull_request_is_measured_against_main(runner: Runner, gym: Gym) -> None:
+    assert runner.step("Measure")[0] == 0
+    assert runner.outputs["steps.measure.outputs.exit-code"] == "0"
+    (runner.github / "runs").write_text("11\n")  # It has kept nothing.
+    keep(runner, 10)
+    assert runner.step("Fetch the baseline") == (
+        0,
+        "no valid artifacts found to download\n",
+    )
+    [listed, *_] = runner.asked()
+    assert [listed[listed.index(x) + 1] for x in ("--workflow", "--branch")] == [
+        "gym.yml",
+        "main",
+    ]
+    gym.file(SCENARIO.format(message="look_up=8"))
+    code, output = runner.step("Measure")
+    assert (code, "gate not met" in output) == (0, True)
+    assert runner.step("Report") == (0, "")
+    report = Path(runner.outputs["steps.report.outputs.report"]).read_text()
+    assert report.startswith(
+        "## Tool reliability: 0.0 %\n\n**Gate not met: below 95 %."
+    )
+    assert "had 100.0 %: **-100.0 points" in report
+    assert "| `test_it.py::test_order` | 0/20 | 0.0 % |" in report
+    link = "[Log and episodes](https://github.com/me/shop/actions/runs/77)\n"
+    assert report.endswith(link)
+    assert (runner.home / "summary.md").read_text() == report
+    # A first comment, and the same one the next time.
+    assert runner.step("Comment") == (0, "")
+    body = f"<!-- agentgym: agentgym-runs -->\n{report}"
+    to = "repos/me/shop/issues/5/comments"
+    assert runner.sent() == {"to": to, "method": "POST", "body": body}
+    comments = [
+        {"id": 1, "user": {"type": "User"}, "body": body},
+        {"id": 2, "user": {"type": "Bot"}, "body": body.replace(": ", ": other-", 1)},
+        {"id": 3, "user": {"type": "Bot"}, "body": body},
+    ]
+    (runner.github / "comments").write_text(json.dumps(comments))
+    assert runner.step("Comment") == (0, "")
+    sent = runner.sent()
+    assert (sent["to"], sent["method"]) == (
+        "repos/me/shop/issues/comments/3",
+        "PATCH",
+    )
+    assert runner.step("Gate")[0] == 1
+
+
+def test_a_reliable_agent_passes(runner: Runner) -> None:
+    runner.step("Measure")
+    runner.step("Report")
+    assert runner.step("Gate") == (0, "")
+
+
+def test_nothing_to_compare_with(runner: Runner) -> None:
+    notice = "agentgym found no baseline: no run on 'main' has kept 'agentgym-runs'"
+    assert runner.step("Fetch the baseline") == (0, f"::notice::{notice}\n")
+    (runner.github / "down").touch()
+    code, output = runner.step("Fetch the baseline")
+    assert (code, output.splitlines()[-1]) == (0, f"::notice::{notice}")
+    runner.step("Measure")
+    assert runner.step("Report")[0] == 0
+
+
+def test_a_baseline_that_cannot_be_read_costs_only_the_comparison(
+    runner: Runner,
+) -> None:
+    runner.step("Measure")
+    broken = runner.home / "agentgym" / "baseline" / "r1"
+    broken.mkdir(parents=True)
+    (broken / "summary.json").write_text("{")
+    code, output = runner.step("Report")
+    assert (code, "is no summary of a run" in output) == (0, True)
+    report = Path(runner.outputs["steps.report.outputs.report"]).read_text()
+    assert report.startswith("## Tool reliability: 100.0 %\n")
+
+
+def test_a_token_that_may_not_comment_is_a_warning(runner: Runner) -> None:
+    runner.step("Measure")
+    runner.step("Report")
+    (runner.github / "down").touch()
+    code, output = runner.step("Comment")
+    assert code == 0
+    assert "::warning::agentgym could not comment" in output
+
+
+def test_nothing_was_measured(runner: Runner) -> None:
+    runner.inputs["threshold"] = "95"
+    code, output = runner.step("Measure")
+    assert code == 0
+    assert "--agentgym-threshold 95: give a number from 0 to 1" in output
+    assert runner.step("Report")[0] == 0
+    report = Path(runner.outputs["steps.report.outputs.report"]).read_text()
+    assert report.startswith(
+        "## Tool reliability: not measured\n\npytest ended with exit code 4.\n"
+    )
+    assert runner.step("Gate")[0] == 4
+
+
+def test_inputs_are_arguments_and_never_code(runner: Runner) -> None:
+    runner.inputs["args"] += " -k 'order or other' --agentgym-episodes=3"
+    runner.inputs["paths"] = "'$(touch pwned)' ; touch pwned"
+    runner.step("Measure")
+    assert not (runner.project / "pwned").exists()
+    runner.inputs["paths"] = "\n  test_it.py\n"
+    assert "3/3" in runner.step("Measure")[1]
+
+
+def test_no_script_holds_an_expression() -> None:
+    for step in STEPS.values():
+        assert "${{" not in step.get("run", ""), step["name"]
+        assert ("run" in step) == (step.get("shell") == "bash")
+
+
+def test_inputs_and_steps_that_are_used_exist() -> None:
+    action, text = read(ACTION), ACTION.read_text()
+    used = set(re.findall(r"inputs\.([\w-]+)", text))
+    assert used == set(action["inputs"])
+    ids = {step["id"]: step.get("run", "") for step in STEPS.values() if "id" in step}
+    for step, output in re.findall(r"steps\.([\w-]+)\.outputs\.([\w-]+)", text):
+        assert f'echo "{output}=' in ids[step]
+    assert all(isinstance(about["default"], str) for about in action["inputs"].values())
+
+
+def test_the_workflow_uses_the_action_as_it_is() -> None:
+    workflow, action = read(EXAMPLE), read(ACTION)
+    # YAML 1.1 takes `on` for a truth value; GitHub does not.
+    assert workflow[True] == {"pull_request": None, "push": {"branches": ["main"]}}
+    assert workflow["permissions"] == {
+        "contents": "read",
+        "actions": "read",
+        "pull-requests": "write",
+    }
+    [job] = workflow["jobs"].values()
+    [_, step] = job["steps"]
+    path = step["uses"].partition("/agentgym/")[2].partition("@")[0]
+    assert (ROOT / path / "action.yml") == ACTION
+    assert step["with"].keys() <= action["inputs"].keys()
+
+
+def test_options_that_are_used_exist() -> None:
+    names: list[str] = []
+    group = argparse.Namespace(addoption=lambda name, **_: names.append(name))
+    add_options(argparse.Namespace(getgroup=lambda *_: group))  # type: ignore[arg-type]
+    readme = EXAMPLE.with_name("README.md")
+    text = "".join(file.read_text() for file in (ACTION, EXAMPLE, readme))
+    used = set(re.findall(r"--agentgym[a-z-]*", text))
+    assert "--agentgym-threshold" in used
+    assert used <= set(names)
+    for line in re.findall(r"agentgym (report [^|\n]*)", text):
+        words = line.partition("#")[0].replace("||", "").split()
+        _parser().parse_args(words)
+
+
+def test_the_report_is_kept_though_its_folder_is_hidden() -> None:
+    kept = STEPS["Keep the run"]["with"]
+    assert kept["include-hidden-files"] is True
+    assert kept["path"].endswith("/.agentgym/runs")
+
+
+def test_scripts_are_bash() -> None:
+    for step in STEPS.values():
+        if "run" in step:
+            subprocess.run(["bash", "-n"], input=step["run"], text=True, check=True)

@@ -1,0 +1,219 @@
+"""A run as Markdown, its comparison with an earlier one, and `agentgym report`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentgym.cli import main
+from agentgym.report.markdown import difference, markdown
+from agentgym.report.summary import RunSummary
+from tests.made_episodes import SCENARIO, made_check, made_episodes, made_row
+
+OTHER = SCENARIO.replace("test_refund", "test_other")
+
+
+def summary(
+    passed: int, failed: int, *, run: str = "r1", name: str = SCENARIO, **fields: Any
+) -> dict[str, Any]:
+    """A run of one scenario, as `summary.json` has it."""
+    told = RunSummary(threshold=0.95, run_id=run)
+    for episode in made_episodes({"passed": passed, "failed": failed}, **fields):
+        episode.scenario = name
+        told.add(episode)
+    data: dict[str, Any] = json.loads(json.dumps(told.to_json()))
+    return data
+
+
+def test_a_run_below_its_threshold() -> None:
+    rows = [made_row("refund", calls=2, correct=1, wrong_arguments=1)]
+    check = made_check("failed", message="assert False\n  where `x` | y")
+    lines = markdown(summary(3, 1, tools=rows, checks=[check])).splitlines()
+    assert lines[:3] == [
+        "## Tool reliability: 75.0 %",
+        "",
+        "**Gate not met: below 95 %.** 3 of 4 episodes passed, 95 % interval "
+        "19.4-99.4 %. At 95 % confidence: UNDECIDED.",
+    ]
+    assert f"| `{SCENARIO}` | 3/4 | 75.0 % | 19.4-99.4 % | 95 % |" in lines
+    assert "| `refund` | 8 | 4 | 4 | 0 | 0 | 0 | - | - |" in lines
+    at = lines.index('- `assert run.called("refund")`  ')
+    assert lines[at + 1 : at + 7] == [
+        "  failed in 4 of 4 episodes of `test_refund`, "
+        "`scenarios/shop/test_refunds.py:10`",
+        "",
+        "  ```text",
+        "  assert False",
+        "    where `x` | y",
+        "  ```",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("counts", "changes", "sentence"),
+    [
+        ((80, 0), {}, "**Gate met: 95 %.** 80 of 80 episodes passed"),
+        (
+            (80, 0),
+            {"exit_code": 1},
+            "**Gate not met: the run reached 95 %, but a scenario is below its own.**",
+        ),
+        ((3, 1), {"interrupted": True}, "**Interrupted: the gate judges whole runs"),
+        ((3, 1), {"judgeable": False}, "**Cannot judge: too many episodes were lost"),
+    ],
+)
+def test_gates(counts: tuple[int, int], changes: dict[str, Any], sentence: str) -> None:
+    assert sentence in markdown(summary(*counts) | changes)
+
+
+def test_nothing_was_played() -> None:
+    empty = json.loads(json.dumps(RunSummary(threshold=0.95).to_json()))
+    text = markdown(empty, empty)
+    assert text.startswith("## Tool reliability: -\n\n**Cannot judge:")
+    assert "nothing to compare" in text
+
+
+def test_what_does_not_count_is_said() -> None:
+    told = RunSummary(threshold=0.5, warnings=["the disk is full"])
+    for episode in made_episodes({"passed": 30, "infra_error": 1}):
+        told.add(episode)
+    text = markdown(told.to_json())
+    assert text.endswith("Not counted: 1 infra_error.\n- `the disk is full`\n")
+
+
+def test_scenarios_are_compared_with_a_baseline() -> None:
+    now, before = summary(38, 2, run="new"), summary(20, 20, run="old")
+    now["scenarios"] += summary(1, 0, name=OTHER)["scenarios"]
+    before["scenarios"] += summary(1, 0, name="test_gone.py::test_gone")["scenarios"]
+    text = markdown(now, before)
+    value, low, high = (100 * x for x in difference((20, 40), (38, 40)))
+    change = f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
+    assert value == pytest.approx(45)
+    assert low > 0
+    # A difference that chance explains badly is bold.
+    row = f"| `{SCENARIO}` | 38/40 | 95.0 % | 83.1-99.4 % | 95 % | **{change}** |"
+    assert row in text.splitlines()
+    assert f"| `{OTHER}` | 1/1 | 100.0 % | 2.5-100.0 % | 95 % | new |" in text
+    assert "The baseline, run `old`, had 50.0 %: **+43.9 points (" in text
+    assert "Not measured this time: `test_gone.py::test_gone`" in text
+    assert "baseline" not in markdown(now)
+
+
+def test_the_difference_is_agresti_and_caffo_s() -> None:
+    # With 1 added to each count: 11/16 - 6/12, and their standard errors.
+    value, low, high = difference((5, 10), (10, 14))
+    assert value == pytest.approx(10 / 14 - 0.5)
+    half = 1.959964 * ((11 / 16 * 5 / 16) / 16 + 0.25 / 12) ** 0.5
+    assert (low, high) == pytest.approx((0.1875 - half, 0.1875 + half))
+    assert difference((0, 1), (1, 1))[2] <= 1
+
+
+def test_texts_of_agents_stay_texts() -> None:
+    name = "test_it.py::test_x[a|b`c\n# no heading]"
+    check = made_check(
+        "failed", text="x == '```'", message="```\n# no heading\n\x1b[1m"
+    )
+    told = summary(1, 1, name=name, checks=[check])
+    told["tools"] = [
+        {**summary(1, 1, tools=[made_row("a|b")])["tools"][0], "name": "`|\n@all"}
+    ]
+    text = markdown(told)
+    assert "| ``test_it.py::test_x[a\\|b`c # no heading]`` |" in text
+    assert "| `` `\\| @all `` |" in text
+    assert "- ````assert x == '```'````" in text
+    assert "\n  ````text\n  ```\n  # no heading\n  ?[1m\n  ````\n" in text
+    assert "\n# no heading" not in text
+
+
+def test_long_reports_are_cut() -> None:
+    told = summary(1, 1, checks=[made_check("failed", message="x" * 500)])
+    told["scenarios"] = told["scenarios"] * 400
+    text = markdown(told, told)
+    # What GitHub takes as a comment.
+    assert len(text) < 65_536
+    assert "and 350 more scenarios" in text
+    assert "and 395 more checks" in text
+
+
+# The command.
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two runs of a project, in a folder of which the test is."""
+    folder = tmp_path / ".agentgym" / "runs"
+    for name, passed in (("20260101-old", 2), ("20260102-new", 3)):
+        (folder / name).mkdir(parents=True)
+        told = summary(passed, 4 - passed, run=name)
+        (folder / name / "summary.json").write_text(json.dumps(told))
+    # A run that was killed has none.
+    (folder / "20260103-killed").mkdir()
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    return folder
+
+
+def test_the_latest_run_is_printed(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report"]) == 0
+    latest = capsys.readouterr().out
+    assert latest.startswith("## Tool reliability: 75.0 %\n")
+    for run in (runs, runs / "20260102-new", runs / "20260102-new" / "summary.json"):
+        assert main(["report", str(run)]) == 0
+        assert capsys.readouterr().out == latest
+
+
+def test_a_report_is_written_with_a_baseline(runs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "report.md"
+    old = str(runs / "20260101-old")
+    assert main(["report", "--baseline", old, "--markdown", str(file)]) == 0
+    assert "The baseline, run `20260101-old`, had 50.0 %: +25.0 points" in (
+        file.read_text()
+    )
+
+
+def test_what_cannot_be_reported(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(sentence: str, *arguments: str) -> None:
+        assert main(["report", *arguments]) == 4
+        assert capsys.readouterr().err == f"agentgym: {sentence}\n"
+
+    here = str(tmp_path / "sub")
+    refused("no/such is no run: it does not exist", "no/such")
+    refused(f"{here} is no run: it has no summary.json", here)
+    refused(f"{here}: Is a directory", "--markdown", here)
+    file = tmp_path / "some.json"
+    whole = json.loads((runs / "20260101-old" / "summary.json").read_text())
+    for text, reason in (
+        ("{", "Expecting property name enclosed in double quotes: line 1 column 2"),
+        ("[]", "it is no object"),
+        ("{}", "it has no 'format'"),
+        ('{"format": 1}', "it has no 'episodes'"),
+    ):
+        file.write_text(text)
+        assert main(["report", str(file)]) == 4
+        error = capsys.readouterr().err
+        assert error.startswith(f"agentgym: {file} is no summary of a run: {reason}")
+    file.write_text(json.dumps(whole | {"format": 99}))
+    refused(
+        f"{file} has format 99, which this version of agentgym cannot read: "
+        "update agentgym",
+        str(file),
+    )
+
+
+def test_no_run_yet(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["report"]) == 4
+    assert "there is no run with a summary.json in .agentgym/runs of" in (
+        capsys.readouterr().err
+    )
