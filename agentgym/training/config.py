@@ -32,7 +32,7 @@ class TrainingConfig(BaseModel):
             group's standard deviation ("std"), less the mean of the others ("rloo"),
             or less the mean weighted by squared gradients ("optimal").
         loss: How the ratio of new and sampling probabilities enters: "cispo", "tis",
-            "grpo" or "clip_higher". With one epoch all have the same gradient.
+            "grpo" or "clip_higher". In the first pass all have the same gradient.
         token_mean: Whether the tokens of each episode ("rollout") or of the average
             episode of a case ("case") share a weight of 1.
         epochs: Passes over each batch.
@@ -61,9 +61,9 @@ class TrainingConfig(BaseModel):
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     lora_rank: Annotated[int, Field(ge=1)] = 16
     advantage: Literal["optimal", "std", "mean", "rloo"] = "optimal"
-    loss: Literal["cispo", "tis", "grpo", "clip_higher"] = "cispo"
+    loss: Literal["cispo", "tis", "grpo", "clip_higher"] = "clip_higher"
     token_mean: Literal["case", "rollout"] = "case"  # noqa: S105
-    epochs: Annotated[int, Field(ge=1, le=2)] = 1
+    epochs: Annotated[int, Field(ge=1, le=2)] = 2
     reward: Literal["passed_first", "passed", "checks"] = "passed_first"
     dynamic_sampling: bool = True
     adaptive_cases: bool = True

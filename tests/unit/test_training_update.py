@@ -81,7 +81,7 @@ def test_a_small_kl_holds_frozen_tokens_where_they_are(make):
         updater = make(frozen_kl=frozen_kl)
         batches = (as_batch(rows_of(updater), frozen=TEXT) for _ in range(12))
         drifts.append(sum(updater.update(batch).drift for batch in batches))
-    assert drifts[1] < 0.6 * drifts[0]
+    assert drifts[1] < 0.8 * drifts[0]
 
 
 def test_what_earns_more_becomes_likelier(make):
