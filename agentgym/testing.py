@@ -157,7 +157,10 @@ class ScriptedModel:
         """The reply to a request."""
         self.requests.append(request)
         if callable(self._script):
-            reply = self._script(request)
+            try:
+                reply = self._script(request)
+            except Exception as exc:  # noqa: BLE001 - whoever wrote the script is told
+                return error(400, f"the script raised {exc!r}")
             return say(reply) if isinstance(reply, str) else reply
         position = _position(request)
         answers = 0

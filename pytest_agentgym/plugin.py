@@ -41,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _start(config: pytest.Config) -> None:
     """Registers what this process needs: xdist's workers play, the main one reports."""
     import os
+    import warnings
     from pathlib import Path
 
     from pytest_agentgym import collection, episodes, fixtures, reports, soft_assert
@@ -49,6 +50,11 @@ def _start(config: pytest.Config) -> None:
 
     # CrewAI's telemetry holds up the end of a process until its server answers.
     os.environ.setdefault("CREWAI_DISABLE_TELEMETRY", "true")
+    # Few agents close their clients. Under `-W error` the garbage collector's complaint
+    # at the end would fail a run whose gate is met.
+    unclosed = "ignore:unclosed:ResourceWarning"
+    config.addinivalue_line("filterwarnings", unclosed)
+    warnings.filterwarnings("ignore", "unclosed", ResourceWarning)
     register = config.pluginmanager.register
     worker = getattr(config, "workerinput", {}).get("agentgym")
     if worker is None:

@@ -302,6 +302,10 @@ def _text(index: int, content: Any) -> str:
     return "".join(parts)
 
 
+_MALFORMED = "INVALID_JSON"
+"""Where Pydantic AI puts arguments that are no JSON, to send them back as JSON."""
+
+
 def _normal_call(index: int, call: Any) -> dict[str, Any]:
     function = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
@@ -312,7 +316,10 @@ def _normal_call(index: int, call: Any) -> dict[str, Any]:
             parsed = json.loads(arguments)
         except ValueError:
             parsed = None
-        arguments = parsed if isinstance(parsed, dict) else arguments
+        if isinstance(parsed, dict) and parsed.keys() == {_MALFORMED}:
+            arguments = str(parsed[_MALFORMED])
+        else:
+            arguments = parsed if isinstance(parsed, dict) else arguments
     return {
         "id": call.get("id"),
         "type": "function",
@@ -337,11 +344,13 @@ def _digests(
 def _extend(digest: bytes, message: Message) -> bytes:
     known = message
     if message["role"] == "assistant":
-        # Clients strip text and add names; ids and arguments tell replies apart.
+        # Clients strip text, or drop it beside tool calls, and add names; the calls'
+        # ids and arguments tell such replies apart.
+        calls = message.get("tool_calls", [])
         known = {
             "role": "assistant",
-            "content": message["content"].strip(),
-            "tool_calls": message.get("tool_calls", []),
+            "content": "" if calls else message["content"].strip(),
+            "tool_calls": calls,
         }
     text = json.dumps(known, sort_keys=True)
     data = digest + text.encode(errors="surrogatepass")
