@@ -255,6 +255,12 @@ RESULT = {"role": "tool", "tool_call_id": "call_1", "content": "shipped"}
     [
         ('{"order_id":"A17"}', '{"order_id":"A17"}', '{"order_id": "A17"}'),
         ('{"order_id": A17}', '{"order_id": A17}', '{"order_id": A17}'),
+        # Pydantic AI sends what is no JSON back as JSON.
+        (
+            '{"order_id": A17}',
+            '{"order_id": A17}',
+            '{"INVALID_JSON": "{\\"order_id\\": A17}"}',
+        ),
     ],
 )
 def test_the_next_turn_continues_the_exact_tokens(
@@ -281,6 +287,18 @@ def test_the_next_turn_continues_the_exact_tokens(
         template.prompt([*messages[:2], call(sent_back, "call_2"), RESULT], TOOLS),
     ):
         assert changed.ids[: len(known)] != known
+
+
+def test_a_text_beside_a_call_may_be_dropped_by_the_client(tiny: LoadedPolicy) -> None:
+    template = ChatTemplate(tiny.tokenizer)
+    raw = '{"order_id": "A17"}'
+    text = f'I look.<tool_call>{{"name":"lookup_order","arguments":{raw}}}</tool_call>'
+    ids = template.encode(text + "<|im_end|>")
+    prompt = template.prompt(conversation(), TOOLS)
+    template.remember(prompt, call(raw) | {"content": "I look."}, ids)
+    messages = [*conversation(), call(raw) | {"content": ""}, RESULT]
+    following = template.prompt(messages, TOOLS).ids
+    assert following[: len(prompt.ids) + len(ids)] == [*prompt.ids, *ids]
 
 
 def test_rollouts_that_begin_alike_keep_their_own_tokens(tiny: LoadedPolicy) -> None:

@@ -40,6 +40,18 @@ def message(completion: Any) -> Any:
 
 
 class TestScriptedModel:
+    def test_a_script_that_raises_is_told(self) -> None:
+        def script(request: dict[str, Any]) -> Any:
+            raise KeyError("order")
+
+        with (
+            ScriptedModel(script) as model,
+            pytest.raises(urllib.error.HTTPError) as told,
+        ):
+            ask(model)
+        assert told.value.code == 400
+        assert "the script raised KeyError('order')" in told.value.read().decode()
+
     def test_the_assistant_messages_choose_the_reply(self) -> None:
         with ScriptedModel([call("look", order="A1"), "Done."]) as model:
             # In any order, as other conversations go on at the same time.
