@@ -24,7 +24,9 @@ class Page:
             unpacked = zlib.decompress(base64.b64decode(content))
             found[name].append(unpacked.decode())
         self.report: dict[str, Any] = json.loads(found["report"][0])
-        self.rows: list[list[Any]] = sum(map(json.loads, found["rows"]), [])
+        self.rows: list[list[Any]] = [
+            row for text in found["rows"] for row in json.loads(text)
+        ]
         self.chunks = [
             [json.loads(line) for line in text.splitlines()] for text in found["chunk"]
         ]

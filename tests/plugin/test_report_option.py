@@ -1,4 +1,4 @@
-"""`--agentgym-report`: the HTML report of a run, in its folder and where it is wanted."""
+"""`--agentgym-report`: the HTML report, in a run's folder and where it is wanted."""
 
 from __future__ import annotations
 

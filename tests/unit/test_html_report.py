@@ -1,4 +1,4 @@
-"""The HTML report as a file: what it holds, what it leaves out, what it says of that."""
+"""The HTML report as a file: what it holds, and what it says of what it does not."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_megabytes_of_text_are_cut_and_said(tmp_path: Path) -> None:
     )
     assert (tmp_path / "episodes.jsonl").stat().st_size > 9_000_000
     made, notes = page(tmp_path, told)
-    assert notes == ["Long texts of 1 episodes are cut; episodes.jsonl has more."]
+    assert notes == ["Long texts of 1 episode are cut; episodes.jsonl has more."]
     cut, whole = made.places
     assert cut is not None
     assert whole is not None
@@ -180,15 +180,20 @@ def test_megabytes_of_text_are_cut_and_said(tmp_path: Path) -> None:
 def test_passed_episodes_make_room_for_failed_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packing, "MOST_BYTES", 2_500)
-    episodes = made_episodes({"passed": 300, "failed": 300})
-    made, notes = page(tmp_path, made_run(tmp_path, episodes))
+    told = made_run(tmp_path, made_episodes({"passed": 300, "failed": 300}))
+    sizes: list[int] = []
+    packer = packing.EpisodePacker(lambda _, data: sizes.append(len(data)))
+    packer.add_file(tmp_path / "episodes.jsonl")
+    packer.finish()
+    # 256 and 44 failed ones and their rows, the same of passed ones.
+    assert len(sizes) == 6
+    monkeypatch.setattr(packing, "MOST_BYTES", sizes[0] + sizes[1] + sizes[4])
+    made, notes = page(tmp_path, told)
     assert len(made.rows) == 600
     here = [episode is not None for episode in made.places]
-    assert here[0]
-    assert not here[-1]
+    assert here == [True] * 300 + [False] * 256 + [True] * 44
     assert notes == [
-        f"The conversations of {here.count(False)} episodes are left out to keep this "
+        "The conversations of 256 episodes are left out to keep this "
         "page small; episodes.jsonl has them."
     ]
 

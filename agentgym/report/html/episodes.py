@@ -22,7 +22,7 @@ MOST_LINE = 100_000
 """Bytes of an episode; a longer one is cut."""
 MOST_BYTES = 9_000_000
 """Of all compressed chunks: 12 MB in the page's base64."""
-LEVEL = 5
+LEVEL = 3
 PREVIEW = 100
 
 CALLED, WRONG_ARGUMENTS, NOT_ALLOWED, MISSING, RAISED = 1, 2, 4, 8, 16
@@ -34,6 +34,7 @@ _FLAGS = {
     "raised": RAISED,
 }
 _FLAG_BITS = 5
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
 
 Emit = Callable[[str, bytes], None]
 """Takes a block's name and its zlib-compressed content."""
@@ -101,8 +102,8 @@ class EpisodePacker:
             self._emit("rows", group.rows())
         if left_out:
             self.notes.append(
-                f"The conversations of {count(left_out, 'episode')} are left out to keep "
-                "this page small; episodes.jsonl has them."
+                f"The conversations of {count(left_out, 'episode')} are left out to "
+                "keep this page small; episodes.jsonl has them."
             )
         if self._cut:
             self.notes.append(
@@ -127,7 +128,7 @@ class EpisodePacker:
             line = json.dumps(cut_episode(episode, MOST_LINE)).encode() + b"\n"
             self._cut += 1
         group = self._groups[episode["outcome"] == "passed"]
-        group.add(json.dumps(row, separators=(",", ":")), line)
+        group.add(_encoded(row), line)
 
     def _row(self, episode: dict[str, Any]) -> list[Any]:
         """An episode's row; `script/data.js` names its places."""

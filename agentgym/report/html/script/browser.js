@@ -12,9 +12,10 @@ class Browser {
     this.selected = null;
     this.searching = 0;
     this.byId = new Map(report.rows.map((row) => [row.id, row]));
-    const order = Object.keys(OUTCOMES);
-    const rank = (row) => order.indexOf(row.outcome);
-    report.rows.sort((a, b) => rank(a) - rank(b) || a.scenario.localeCompare(b.scenario) || a.index - b.index);
+    const outcomes = ranks(Object.keys(OUTCOMES));
+    const scenarios = ranks([...report.scenarios].sort());
+    report.rows.sort((a, b) => outcomes.get(a.outcome) - outcomes.get(b.outcome)
+      || scenarios.get(a.scenario) - scenarios.get(b.scenario) || a.index - b.index);
     this.controls = this.makeControls();
     this.status = element("p", { class: "status", role: "status" });
     this.spacer = element("div", { class: "spacer" });
@@ -90,7 +91,9 @@ class Browser {
       if (control.value !== this.filter[name]) control.value = this.filter[name];
     }
     this.controls.fault.disabled = !this.filter.tool;
-    return this.apply(fromLink).then(() => { if (!fromLink) this.writeLink(); });
+    this.apply(fromLink)
+      .then(() => { if (!fromLink) this.writeLink(); })
+      .catch((error) => { this.status.textContent = `The episodes cannot be searched: ${error}`; });
   }
 
   async apply(fromLink) {
@@ -110,24 +113,29 @@ class Browser {
     if (turn !== this.searching || rows === null) return;
     this.shown = rows;
     this.status.textContent = `${number(rows.length)} of ${count(report.rows.length, "episode")}`;
+    this.spacer.style.height = `${rows.length * ROW_HEIGHT}px`;
     this.list.scrollTop = 0;
     if (this.selected && rows.includes(this.selected)) this.reveal(rows.indexOf(this.selected));
-    else if (rows.length && !narrow() && !(fromLink && this.selected)) this.open(rows[0], { link: false });
+    else if (rows.length && !narrow() && !(fromLink && /\bepisode=/.test(location.hash))) this.open(rows[0], { link: false });
     this.drawRows();
   }
 
   // Reads the chunks one after the other; the last search that was asked for wins.
   async search(rows, query, turn) {
     await new Promise((done) => setTimeout(done, 120));
-    const byChunk = Map.groupBy ? Map.groupBy(rows, (row) => row.place.chunk) : grouped(rows);
+    const byChunk = new Map();
+    for (const row of rows) {
+      if (!byChunk.has(row.place.chunk)) byChunk.set(row.place.chunk, []);
+      byChunk.get(row.place.chunk).push(row);
+    }
     const found = new Set();
     let done = 0;
     for (const [chunk, members] of byChunk) {
       if (turn !== this.searching) return null;
-      const texts = await this.report.store.searchable(chunk);
+      const says = await this.report.store.finder(chunk, query);
       for (const row of members) {
-        const text = texts[row.place.line] ?? `${row.id}\n${row.scenario}\n${row.preview}`.toLowerCase();
-        if (text.includes(query)) found.add(row);
+        const listed = `${row.id}\n${row.scenario}\n${row.preview}`.toLowerCase();
+        if (listed.includes(query) || says(row.place.line)) found.add(row);
       }
       done += 1;
       this.status.textContent = `Searching … ${Math.round((100 * done) / byChunk.size)} %`;
@@ -138,7 +146,6 @@ class Browser {
   // The list.
 
   drawRows() {
-    this.spacer.style.height = `${this.shown.length * ROW_HEIGHT}px`;
     const first = Math.max(0, Math.floor(this.list.scrollTop / ROW_HEIGHT) - 4);
     const last = Math.min(this.shown.length, first + Math.ceil(this.list.clientHeight / ROW_HEIGHT) + 8);
     const rows = [];
@@ -263,9 +270,16 @@ class Browser {
     if (row) {
       this.open(row, { link: false, show: true }).then(() => this.node.scrollIntoView());
     } else if (told.has("episode")) {
-      this.detail.replaceChildren(element("p", { class: "notice" }, "There is no episode ", inline(told.get("episode")), " in this report."));
+      this.detail.replaceChildren(
+        element("p", { class: "notice" }, "There is no episode ", inline(told.get("episode")), " in this report."),
+        button("Back to the list", () => this.close(), { class: "back small" }));
+      if (narrow()) this.show();
     }
   }
+}
+
+function ranks(names) {
+  return new Map(names.map((name, at) => [name, at]));
 }
 
 function narrow() {
@@ -274,10 +288,4 @@ function narrow() {
 
 function plain(text) {
   return safe(text).map((part) => (typeof part === "string" ? part : part.textContent)).join("");
-}
-
-function grouped(rows) {
-  const found = new Map();
-  for (const row of rows) found.set(row.place.chunk, [...(found.get(row.place.chunk) ?? []), row]);
-  return found;
 }

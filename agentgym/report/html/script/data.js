@@ -5,9 +5,17 @@ const FLAG_BITS = 5;
 const KEPT_CHUNKS = 6;
 
 async function unpacked(block) {
-  const bytes = Uint8Array.from(atob(block.textContent.slice(1, -1)), (c) => c.charCodeAt(0));
+  const bytes = fromBase64(block.textContent.slice(1, -1));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Response(stream).text();
+}
+
+function fromBase64(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const raw = atob(text);
+  const bytes = new Uint8Array(raw.length);
+  for (let at = 0; at < raw.length; at += 1) bytes[at] = raw.charCodeAt(at);
+  return bytes;
 }
 
 function blocks(name) {
@@ -43,13 +51,15 @@ function flagsOf(row, tool) {
   return found === undefined ? 0 : found & ((1 << FLAG_BITS) - 1);
 }
 
-// Trajectories by chunk; the chunks looked at last are kept, and the searched texts.
+// In JSON as Python writes it, these stand for themselves.
+const VERBATIM = /^[ !#-[\]-~]+$/;
+
+// Trajectories by chunk; those that were looked at last are kept.
 class Chunks {
   constructor(sizes) {
     this.sizes = sizes;
     this.blocks = blocks("chunk");
     this.lines = new Map();
-    this.texts = new Map();
   }
 
   async episode(place) {
@@ -57,13 +67,12 @@ class Chunks {
     return lines === null ? null : JSON.parse(lines[place.line]);
   }
 
-  // What the chunk's episodes say, in small letters, for searching.
-  async searchable(chunk) {
-    if (!this.texts.has(chunk)) {
-      const lines = await this.read(chunk);
-      this.texts.set(chunk, lines === null ? [] : lines.map(said));
-    }
-    return this.texts.get(chunk);
+  // Whether an episode says the words, which are in small letters; by line.
+  async finder(chunk, query) {
+    const lines = await this.read(chunk);
+    if (lines === null) return () => false;
+    const verbatim = VERBATIM.test(query);
+    return (at) => (!verbatim || lines[at].toLowerCase().includes(query)) && said(lines[at]).includes(query);
   }
 
   async read(chunk) {
@@ -71,7 +80,7 @@ class Chunks {
     if (block === null) return null;
     let lines = this.lines.get(chunk);
     this.lines.delete(chunk);
-    lines ??= unpacked(this.blocks[block]).then((text) => text.split("\n"));
+    lines ??= unpacked(this.blocks[block]).then((text) => text.trimEnd().split("\n"));
     this.lines.set(chunk, lines);
     if (this.lines.size > KEPT_CHUNKS) this.lines.delete(this.lines.keys().next().value);
     return lines;
