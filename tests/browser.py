@@ -50,7 +50,13 @@ class Browser:
         )
 
     def open(
-        self, path: Path, link: str = "", *, width: int = 1280, dark: bool = False
+        self,
+        path: Path,
+        link: str = "",
+        *,
+        width: int = 1280,
+        height: int = 800,
+        dark: bool = False,
     ) -> None:
         """Opens a report from the disk and waits until it is drawn."""
         self.command(
@@ -64,7 +70,7 @@ class Browser:
         self.command(
             "Emulation.setDeviceMetricsOverride",
             width=width,
-            height=800,
+            height=height,
             deviceScaleFactor=1,
             mobile=width < 500,
         )

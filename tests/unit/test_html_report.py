@@ -131,15 +131,17 @@ def test_the_scripts_are_complete_and_plain() -> None:
 def test_a_line_that_is_cut_or_strange_is_left_out_and_named(tmp_path: Path) -> None:
     told = made_run(tmp_path, made_episodes({"passed": 3}))
     newer = json.loads((tmp_path / "episodes.jsonl").read_text().splitlines()[0])
+    strange = json.dumps(newer | {"duration": float("nan")})
     newer["format"] = 2
     with (tmp_path / "episodes.jsonl").open("a") as file:
-        file.write(f'{json.dumps(newer)}\n[]\n{{"format": 1}}\n\xff\n{{"format": 1, ')
+        file.write(f"{json.dumps(newer)}\n[]\n{strange}\n")
+        file.write('{"format": 1}\n\xff\n{"format": 1, ')
     made, notes = page(tmp_path, told)
     assert len(made.rows) == 3
     assert notes == made.report["notes"]
-    assert notes[0] == "Line 8 of episodes.jsonl is cut: left out."
+    assert notes[0] == "Line 9 of episodes.jsonl is cut: left out."
     assert "line 4 (ValueError: its format is 2: update agentgym), line 5 " in notes[1]
-    assert notes[1].endswith(" and 1 more.")
+    assert notes[1].endswith(" and 2 more.")
 
 
 def test_no_episodes_file(tmp_path: Path) -> None:

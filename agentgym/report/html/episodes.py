@@ -34,7 +34,7 @@ _FLAGS = {
     "raised": RAISED,
 }
 _FLAG_BITS = 5
-_encoded = json.JSONEncoder(separators=(",", ":")).encode
+_encoded = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 Emit = Callable[[str, bytes], None]
 """Takes a block's name and its zlib-compressed content."""

@@ -69,7 +69,7 @@ class Browser {
       scenario: select("scenario", "All scenarios", [...report.scenarios].sort().map((name) => option(name, counted(`s:${name}`, plain(shortName(name)))))),
       outcome: select("outcome", "All outcomes", Object.keys(OUTCOMES).filter((name) => tally.has(`o:${name}`)).map((name) => option(name, counted(`o:${name}`, OUTCOMES[name].label)))),
       tool: select("tool", "All tools", [...report.tools].sort().map((name) => option(name, plain(name) || "(no name)"))),
-      fault: select("fault", "However called", Object.entries(FAULT_NAMES).map(([name, label]) => option(name, label))),
+      fault: select("fault", "In any way", Object.entries(FAULT_NAMES).map(([name, label]) => option(name, label))),
       check: select("check", "All checks", groups.map(([name, checks]) => element("optgroup", { label: plain(shortName(name)) },
         checks.map((check) => option(String(check.index), counted(`c:${check.index}`, `failed: ${plain(check.text)}`)))))),
       phase: select("phase", "All phases", report.phases.filter(Boolean).map((name) => option(name, counted(`p:${name}`, name)))),
@@ -222,7 +222,7 @@ class Browser {
     }
     if (this.selected !== row) return;
     const bar = element("div", { class: "tools" },
-      button("Back to the list", () => this.close(), { class: "back small" }),
+      button("Back", () => this.close(), { class: "back small" }),
       button("Previous", () => this.move(-1), { class: "small", title: "k" }),
       button("Next", () => this.move(1), { class: "small", title: "j" }),
       button("Copy link", (event) => copy(this.link(row), event.currentTarget), { class: "small" }));
@@ -272,7 +272,7 @@ class Browser {
     } else if (told.has("episode")) {
       this.detail.replaceChildren(
         element("p", { class: "notice" }, "There is no episode ", inline(told.get("episode")), " in this report."),
-        button("Back to the list", () => this.close(), { class: "back small" }));
+        button("Back", () => this.close(), { class: "back small" }));
       if (narrow()) this.show();
     }
   }

@@ -157,17 +157,29 @@ function checkList(checks) {
     })));
 }
 
+// For a shell.
+function quoted(text) {
+  return /^[\w./:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 function episodeView(row, episode, report) {
   const outcome = outcomeOf(row.outcome);
   const named = /^(train|held_out)-\d+$/.test(row.case);
-  const command = `pytest --agentgym '${row.scenario.replaceAll("'", "'\\''")}'${named ? ` --agentgym-case ${row.case}` : ""}${report.summary.seed ? ` --agentgym-seed ${report.summary.seed}` : ""}`;
+  const trained = row.phase === "after" && report.summary.training?.agent;
+  const command = [
+    `pytest --agentgym ${quoted(row.scenario)}`,
+    named ? `--agentgym-case ${row.case}` : "",
+    report.summary.seed ? `--agentgym-seed ${report.summary.seed}` : "",
+    trained ? `--agentgym-policy ${quoted(trained.split(/[\\/]/).slice(-2).join("_"))}` : "",
+  ].filter(Boolean).join(" ");
   const told = [
     row.case, row.phase, `reward ${row.reward}`, duration(row.seconds), count(row.tokens, "token"),
     row.calls === 1 ? "1 tool call" : `${row.calls} tool calls`,
     episode?.attempts > 1 ? `${episode.attempts} attempts` : null, episode?.policy,
   ].filter(Boolean);
   return [
-    element("h3", { tabindex: -1 }, mark(outcome.tone, outcome.mark, outcome.label), " ", inline(shortName(row.scenario)), element("span", { class: "quiet" }, ` #${row.index}`)),
+    element("h3", { tabindex: -1 }, mark(outcome.tone, outcome.mark, outcome.label),
+      element("span", {}, name(shortName(row.scenario)), element("span", { class: "quiet" }, ` #${row.index}`))),
     element("p", { class: "hint" }, outcome.label, told.map((text) => [" · ", inline(text)])),
     episode?.case?.value ? element("p", {}, "case ", element("span", { class: "code" }, inline(episode.case.value))) : null,
     episode ? checkList(episode.checks) : null,

@@ -12,7 +12,7 @@ function scenarios(report, choose) {
     const spoken = `${percent(share.value)}, interval ${interval(share)}`;
     return element("tr", {},
       element("th", { scope: "row" },
-        button(inline(shortName(scenario.name)), () => choose({ scenario: scenario.name }), { class: "link", title: scenario.name }),
+        button(name(shortName(scenario.name)), () => choose({ scenario: scenario.name }), { class: "link", title: scenario.name }),
         scenario.xfail ? element("span", { class: "tag" }, "expected to fail") : null),
       element("td", { class: "wide" }, intervalBar(share, share.threshold, spoken, low)),
       element("td", { "data-title": "reliability" }, element("strong", {}, percent(share.value, share.threshold))),
@@ -41,7 +41,7 @@ function tools(report, choose) {
       element("td", { "data-title": "median", class: "quiet" }, duration(tool.latency.median)),
       element("td", { "data-title": "95th percentile", class: "quiet" }, duration(tool.latency.p95)));
   });
-  return section("tools", "Tools", "What went wrong, per tool: the darker, the larger its share of the tool's calls (missing: of what was asked for).",
+  return section("tools", "Tools", "What went wrong, per tool: the stronger the colour, the larger the share of its calls (missing: of what was asked for).",
     ["tool", "calls", "correct", "interval", ...Object.values(FAULTS), "median", "p95"], rows);
 }
 
@@ -79,7 +79,7 @@ function failedChecks(report, choose) {
     return element("tr", {},
       element("th", { scope: "row" },
         button(inline(each.check.text), () => choose({ check: String(number(each)), scenario: each.scenario.name }), { class: "link code" }),
-        element("span", { class: "under" }, inline(shortName(each.scenario.name)), `, line ${each.check.line}`, each.check.must ? [" · required: ", inline(each.check.must)] : [])),
+        element("span", { class: "under" }, name(shortName(each.scenario.name)), `, line ${each.check.line}`, each.check.must ? [" · required: ", inline(each.check.must)] : [])),
       element("td", { class: "wide" }, bar),
       element("td", { "data-title": "failed" }, `${each.missed}/${each.judged}`));
   });

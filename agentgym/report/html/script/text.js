@@ -29,6 +29,12 @@ function inline(text, attributes = {}) {
   return element("bdi", { dir: "auto", ...attributes }, safe(text));
 }
 
+// A long name of Python breaks at its underscores.
+function name(text) {
+  const parts = text.split(/(?<=_)/).flatMap((part) => [...safe(part), element("wbr")]);
+  return element("bdi", { dir: "auto" }, parts);
+}
+
 const MOST_CHARACTERS = 1600, MOST_LINES = 24;
 
 // A text of several lines; a long one is opened on demand.
