@@ -130,7 +130,7 @@ def _add_episodes(packer: EpisodePacker, path: Path) -> None:
 
 def _correct(tool: dict[str, Any]) -> dict[str, float] | None:
     """The share of correct calls among those that were judged, and its interval."""
-    judged = tool["calls"] - tool["unjudged"]
+    judged = tool["calls"] - tool.get("unjudged", 0)
     if judged <= 0:
         return None
     low, high = clopper_pearson(tool["correct"], judged)
