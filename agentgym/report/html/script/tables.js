@@ -26,11 +26,14 @@ function scenarios(report, choose) {
 
 const FAULTS = { wrong_arguments: "wrong arguments", not_allowed: "not allowed", missing: "missing", raised: "raised" };
 
+// A model may call tools by names of its own, without end.
+const MOST_TOOLS = 60;
+
 function tools(report, choose) {
   if (!report.summary.tools.length) return null;
   const worst = (tool) => Object.keys(FAULTS).reduce((sum, name) => sum + tool[name], 0);
   const sorted = [...report.summary.tools].sort((a, b) => worst(b) - worst(a) || b.calls - a.calls);
-  const rows = sorted.map((tool) => {
+  const rows = sorted.slice(0, MOST_TOOLS).map((tool) => {
     const share = report.correct[tool.name];
     return element("tr", {},
       element("th", { scope: "row" }, button(inline(tool.name || "(no name)"), () => choose({ tool: tool.name }), { class: "link code" })),
@@ -41,7 +44,8 @@ function tools(report, choose) {
       element("td", { "data-title": "median", class: "quiet" }, duration(tool.latency.median)),
       element("td", { "data-title": "95th percentile", class: "quiet" }, duration(tool.latency.p95)));
   });
-  return section("tools", "Tools", "What went wrong, per tool: the stronger the colour, the larger the share of its calls (missing: of what was asked for).",
+  const more = sorted.length > MOST_TOOLS ? ` The ${MOST_TOOLS} of ${number(sorted.length)} with the most faults are shown.` : "";
+  return section("tools", "Tools", "What went wrong, per tool: the stronger the colour, the larger the share of its calls (missing: of what was asked for)." + more,
     ["tool", "calls", "correct", "interval", ...Object.values(FAULTS), "median", "p95"], rows);
 }
 
