@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import agentgym
 from agentgym.errors import UsageError
@@ -100,11 +100,18 @@ def merge(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """Writes a run's report as Markdown."""
+    """Writes a run's report as Markdown, or as an HTML page."""
     from agentgym.report.markdown import markdown
     from agentgym.report.runs import find_summary, read_summary
 
-    summary = read_summary(find_summary(options.run))
+    found = find_summary(options.run)
+    summary = read_summary(found)
+    if options.html is not None:
+        if options.baseline is not None:
+            raise UsageError("--baseline compares in Markdown: leave out --html")
+        _write_page(found.parent, options.html, summary)
+        if options.markdown is None:
+            return 0
     baseline = None
     if options.baseline is not None:
         baseline = read_summary(find_summary(options.baseline))
@@ -117,6 +124,18 @@ def report(options: argparse.Namespace) -> int:
     except OSError as exc:
         raise UsageError(f"{options.markdown}: {exc.strerror or exc}") from exc
     return 0
+
+
+def _write_page(folder: Path, path: Path, summary: dict[str, Any]) -> None:
+    from agentgym.report.html import check_writable, write_html
+
+    check_writable(path)
+    try:
+        notes = write_html(folder, path, summary)
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be written: {exc.strerror or exc}") from exc
+    for note in notes:
+        print(f"agentgym: {note}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -261,8 +280,9 @@ def _add_merge(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
     command = commands.add_parser(
         "report",
-        help="write a run's report as Markdown",
-        description="Writes the report of a run as Markdown, for a pull request.",
+        help="write a run's report as Markdown or HTML",
+        description="Writes the report of a run as Markdown, for a pull request, or as "
+        "one HTML file that needs no network.",
     )
     command.set_defaults(command=report, misuse=EXIT_PYTEST_USAGE)
     run = "a run's folder or its summary.json, or a folder of runs, for the latest"
@@ -278,6 +298,9 @@ def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     command.add_argument(
         "--markdown", type=Path, metavar="FILE", help="write it there (default: print)"
+    )
+    command.add_argument(
+        "--html", type=Path, metavar="FILE", help="write the HTML report there"
     )
 
 

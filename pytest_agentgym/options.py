@@ -50,6 +50,7 @@ class Options:
     threshold: float
     policy: str
     json_path: str | None
+    report_path: str | None
     train: TrainOptions | None
 
 
@@ -112,6 +113,7 @@ def add_options(parser: pytest.Parser) -> None:
         "Hugging Face model, or the URL of an OpenAI-compatible endpoint, URL#MODEL",
     )
     option("-json", "PATH", "write the summary there, too")
+    option("-report", "PATH", "write the report as one HTML file there, too")
     group.addoption(
         "--train",
         action="store_true",
@@ -184,6 +186,7 @@ def read_options(config: pytest.Config) -> Options:
         threshold=number("threshold", float, 0, 1, DEFAULT_THRESHOLD),
         policy=config.getoption("agentgym_policy") or "embedded",
         json_path=config.getoption("agentgym_json"),
+        report_path=config.getoption("agentgym_report"),
         train=read_train_options(config),
     )
 

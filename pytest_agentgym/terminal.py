@@ -16,6 +16,7 @@ from agentgym.errors import Outcome
 from agentgym.report import terminal
 from agentgym.report.summary import RunSummary
 from agentgym.store import RunStore, write_json
+from pytest_agentgym.html_report import HtmlReport
 from pytest_agentgym.reports import EpisodeReport
 from pytest_agentgym.run import RUN
 
@@ -40,6 +41,7 @@ class Reporter:
         self.store: RunStore | None = None
         self.summary = RunSummary(threshold=options.threshold, seed=options.seed)
         self.usage_errors: list[str] = []
+        self._html = HtmlReport(config, options.report_path)
         self._done = 0
         self._planned = 0
         # While an item runs, pytest captures the file descriptor it reports to itself:
@@ -136,6 +138,9 @@ class Reporter:
             if self.store.warning is not None:
                 self.summary.warnings.append(self.store.warning)
             self.store.close()
+            folder = None if self.store.warning else self.store.folder
+            told = data | {"warnings": self.summary.warnings}
+            self.summary.warnings += self._html.write(folder, told)
         if self.options.json_path is not None:
             self._write_json(Path(self.options.json_path), data)
         judged = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
@@ -185,6 +190,8 @@ class Reporter:
             writer.write_line(text, yellow=True)
         if self.store is not None and self.store.warning is None:
             writer.write_line(f"stored in {relative(self.store.folder)}")
+        if self._html.files:
+            writer.write_line(f"report: {relative(self._html.files[-1])}")
 
     def _verdict(self, width: int) -> Iterator[terminal.Line]:
         """The last section."""

@@ -64,7 +64,7 @@ def _verdict(summary: Summary, baseline: Summary | None) -> Iterator[str]:
     yield f"## Tool reliability: {percent(reliability['value'], limit)}"
     yield ""
     passed, counted = _counts(summary["scenarios"])
-    text = f"**{_gate(summary)}.**"
+    text = f"**{gate_sentence(summary)}.**"
     if counted:
         text += (
             f" {passed} of {count(counted, 'episode')} passed, {_SURE} interval "
@@ -83,7 +83,8 @@ def _verdict(summary: Summary, baseline: Summary | None) -> Iterator[str]:
         )
 
 
-def _gate(summary: Summary) -> str:
+def gate_sentence(summary: Summary) -> str:
+    """Whether the gate is met, and why not."""
     limit = threshold(summary["reliability"]["threshold"])
     if summary.get("interrupted"):
         return "Interrupted: the gate judges whole runs only"

@@ -20,6 +20,7 @@ pytest.importorskip("agentlightning")
 pytest.importorskip("langchain")
 
 from agentgym import TrainedAgent, TrainingResult
+from tests.html_page import Page
 from tests.tiny_policy import make_tiny
 
 pytestmark = pytest.mark.slow
@@ -121,6 +122,10 @@ def test_a_training_leaves_its_results(trained):
         # Some: LangChain does not hand malformed calls back as they were written.
         assert row["broken_prefixes"] < 0.3
         assert all(math.isfinite(v) for v in row.values())
+    page = Page(project.runs[-1] / "report.html")
+    assert page.report["summary"]["training"] == training
+    assert [row["update"] for row in page.report["updates"]] == [1, 2]
+    assert len(page.rows) == len(project.lines("episodes.jsonl"))
 
 
 def test_held_out_cases_never_enter_a_batch(trained):

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.html_page import Page
+
 gateway = pytest.importorskip("agentgym.training.gateway")
 TESTS = Path(__file__).parents[1]
 
@@ -134,7 +136,7 @@ def train(gym, monkeypatch):
     for module in ("main", "runner"):
         importlib.import_module(f"pytest_agentgym.training.{module}")
     gateway._Lightning.load()
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    monkeypatch.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
     return TrainGym(gym)
 
 
@@ -503,6 +505,11 @@ def test_two_workers(train):
     assert train.outcomes("train") == {"passed": 20, "failed": 20}
     assert len(train.gym.episodes()) == 56
     assert train.gym.summary()["reliability"]["value"] == 1.0
+    page = Page(train.gym.runs[-1] / "report.html")
+    assert page.report["summary"] == train.gym.summary()
+    assert "training" in page.report["summary"]
+    assert page.report["phases"] == ["before", "train", "after"]
+    assert len(page.rows) == 56
 
 
 def test_a_worker_that_dies_is_replaced(train):

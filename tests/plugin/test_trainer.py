@@ -184,7 +184,7 @@ class Project:
 @pytest.fixture
 def project(gym, monkeypatch):
     pytest.importorskip("agentlightning")
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    monkeypatch.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p scripted_trainer")
     monkeypatch.chdir(gym.pytester.path)
     made = Project(gym)

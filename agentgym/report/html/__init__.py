@@ -1,0 +1,5 @@
+"""A run as one HTML file that needs no network, for reading and for showing around."""
+
+from agentgym.report.html.page import check_writable, write_html
+
+__all__ = ["check_writable", "write_html"]

@@ -1,0 +1,79 @@
+// The verdict, what a training did, and the notes.
+
+function head(report) {
+  const { summary } = report;
+  const reliability = summary.reliability;
+  const met = summary.exit_code === 0;
+  const judged = summary.scenarios.filter((scenario) => !scenario.xfail);
+  const passed = judged.reduce((sum, s) => sum + s.outcomes.passed, 0);
+  const counted = judged.reduce((sum, s) => sum + s.outcomes.passed + s.outcomes.failed, 0);
+  const verdict = reliability.verdict;
+  const sure = threshold(summary.confidence);
+  return element("header", { class: "hero" },
+    element("p", { class: "eyebrow" }, "agentgym · run ", inline(summary.run), summary.policy ? [" · policy ", inline(summary.policy)] : []),
+    element("div", { class: "headline" },
+      element("h1", {}, element("span", { class: "figure" }, percent(reliability.value, reliability.threshold)),
+        element("span", { class: "caption" }, "tool reliability")),
+      element("div", { class: "chips" },
+        element("span", { class: `chip ${met ? "good" : "bad"}`, id: "gate" }, mark("", met ? "✓" : "✕", met ? "met" : "not met"), ` ${report.gate}`),
+        verdict ? element("span", { class: "chip plain", id: "verdict" }, `${verdict} at ${sure} confidence`) : null)),
+    intervalBar(reliability, reliability.threshold,
+      counted ? `${percent(reliability.value)}, ${sure} interval ${interval(reliability)}` : "no episode counts"),
+    element("p", { class: "scale", "aria-hidden": "true" }, element("span", {}, "0 %"), element("span", {}, "100 %")),
+    element("p", {}, counted
+      ? `${number(passed)} of ${count(counted, "episode")} passed. ${sure} interval ${interval(reliability)}, threshold ${threshold(reliability.threshold)}.`
+      : "No episode counts."),
+    facts(summary));
+}
+
+function facts(summary) {
+  const started = new Date(1000 * summary.started);
+  const lost = Object.entries(summary.episodes).filter(([name, n]) => n && name.endsWith("_error"));
+  const pairs = [
+    ["started", started.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })],
+    ["took", duration(summary.training?.seconds ?? summary.seconds)],
+    ["seed", String(summary.seed)],
+    ["mean reward", summary.mean_reward === null ? "–" : summary.mean_reward.toFixed(3)],
+    ["not counted", lost.length ? lost.map(([name, n]) => `${n} ${outcomeOf(name).label}`).join(", ") : "none"],
+  ];
+  return element("dl", { class: "facts" },
+    pairs.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+}
+
+function learning(report) {
+  const training = report.summary.training;
+  if (!training) return null;
+  const gained = training.difference;
+  const points = (share) => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)}`;
+  return element("section", { id: "learning", "aria-labelledby": "learning-title" },
+    element("h2", { id: "learning-title" }, "Learning"),
+    gained ? element("p", {}, element("strong", {}, `${points(gained.value)} points`),
+      ` (${points(gained.low)} to ${points(gained.high)}) on the same held-out cases, after ${count(training.updates ?? 0, "update")} and ${count(training.episodes ?? 0, "episode")}: `, inline(training.reason ?? "it ended"), ".") : null,
+    fitted((width) => learningCurve(training, report.updates, width)),
+    element("p", { class: "legend" },
+      element("span", { class: "key point" }), "held-out cases, with interval ",
+      element("span", { class: "key curve" }), "training cases, running estimate ",
+      element("span", { class: "key batch" }), "episodes of one update ",
+      element("span", { class: "key limit" }), `target ${threshold(training.target ?? 1)}`),
+    element("p", { class: "hint" }, "Training plays difficult cases more often, so its episodes pass less often than held-out ones."));
+}
+
+// Draws anew for another width, so that its letters keep their size.
+function fitted(draw) {
+  const frame = element("div", { class: "chart" });
+  let width = 0;
+  new ResizeObserver(() => {
+    const now = Math.min(860, frame.clientWidth);
+    if (now && now !== width) frame.replaceChildren(draw(width = now));
+  }).observe(frame);
+  return frame;
+}
+
+function notes(report) {
+  const { summary } = report;
+  const told = [...report.notes, ...(summary.warnings ?? []), ...(summary.usage_errors ?? [])];
+  const versions = Object.entries(summary.versions ?? {}).map(([name, version]) => `${name} ${version}`);
+  return element("footer", { id: "notes" },
+    told.length ? [element("h2", {}, "Notes"), element("ul", {}, told.map((text) => element("li", {}, inline(text))))] : [],
+    element("p", { class: "hint" }, versions.join(" · ")));
+}

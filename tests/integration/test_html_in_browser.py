@@ -1,0 +1,419 @@
+"""The HTML report as its reader has it: in a real browser, from the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agentgym.report.html import write_html
+from agentgym.trajectory import ModelCall, Step, Trajectory
+from tests.browser import Browser, needs_chromium
+from tests.made_episodes import (
+    made_call,
+    made_check,
+    made_episode,
+    made_row,
+    made_trajectory,
+)
+from tests.made_run import made_run
+
+pytestmark = [pytest.mark.slow, needs_chromium]
+
+SHOP, HELP = "shop/test_shop.py::test_refund", "shop/test_help.py::test_help"
+HOSTILE = (
+    "<img src=x onerror='window.hacked=1'></script><script>hacked=2</script>\u2028"
+)
+COUNT = "document.querySelectorAll(arguments[0]).length"
+
+
+def episodes() -> Iterator[object]:
+    """200 of each scenario; what is special about some is asserted below."""
+    for index in range(200):
+        failed = index % 4 == 0
+        call = made_call(
+            "refund",
+            arguments={"order": f"A{index}", "amount": 12.5},
+            result={"paid": True},
+            start=1.5,
+            duration=0.25,
+        )
+        yield made_episode(
+            index,
+            "failed" if failed else "passed",
+            id=f"shop-{index}",
+            scenario=SHOP,
+            case={"index": index, "seed": 1, "split": "held_out", "value": None},
+            checks=[
+                made_check(
+                    "failed" if failed else "passed",
+                    text="run.called('refund', amount=3)",
+                    message="assert called refund(amount=3): no" if failed else None,
+                ),
+                made_check(number=1, text="shop.open"),
+            ],
+            tools=[
+                made_row("refund", calls=1, wrong_arguments=failed, correct=not failed)
+            ],
+            trajectory=made_trajectory(
+                call, user=f"Refund A{index} please", reply="It is paid."
+            ),
+            duration=2.0,
+        )
+    for index in range(200):
+        yield made_episode(
+            index,
+            "infra_error" if index == 7 else "passed",
+            id=f"help-{index}",
+            scenario=HELP,
+            error="ConnectError: refused" if index == 7 else None,
+            trajectory=made_trajectory(
+                user=f"Question {index}", reply="Ünïcode answer"
+            ),
+        )
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.driver.quit()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    told = made_run(folder, episodes(), training=True)  # type: ignore[arg-type]
+    write_html(folder, folder / "report.html", told)
+    return folder / "report.html"
+
+
+def one(folder: Path, **fields: object) -> Path:
+    """The report of a run of one failed episode."""
+    fields = {"id": "one", "scenario": SHOP, **fields}
+    told = made_run(folder, [made_episode(0, "failed", **fields)])
+    write_html(folder, folder / "report.html", told)
+    return folder / "report.html"
+
+
+def test_the_page_tells_the_run(browser: Browser, report: Path) -> None:
+    browser.open(report)
+    assert browser.text(".figure") == "87.5 %"
+    assert "349 of 399 episodes passed" in browser.text(".hero")
+    assert browser.text("#gate").endswith("Gate not met: below 90 %")
+    assert browser.texts("#scenarios tbody th") == ["test_refund", "test_help"]
+    assert browser.js(f"return {COUNT}", "#scenarios tbody svg .spread") == 2
+    assert browser.js(f"return {COUNT}", "#learning svg .batch") == 4
+    assert "+24.0 points" in browser.text("#learning")
+    assert browser.js(
+        "return [...document.querySelectorAll('#learning .name')]"
+        ".map(n => n.textContent)"
+    ) == ["before 72.0 %", "after 96.0 %"]
+    assert browser.text("#tools .heat button") == "50"
+    assert "infra error" in browser.text(".facts")
+    assert browser.complaints() == []
+
+
+def test_nothing_is_fetched(browser: Browser, report: Path) -> None:
+    browser.open(report)
+    browser.keys("refund", "#filter-q")
+    browser.shows("200 of 400 episodes", ".status")
+    assert browser.requests() == [report.as_uri()]
+    assert browser.js("return performance.getEntriesByType('resource').length") == 0
+
+
+def test_filters(browser: Browser, report: Path) -> None:
+    browser.open(report)
+    browser.shows("400 of 400 episodes", ".status")
+    browser.choose("scenario", SHOP)
+    browser.shows("200 of 400 episodes", ".status")
+    browser.choose("outcome", "failed")
+    browser.shows("50 of 400 episodes", ".status")
+    browser.click("#reset")
+    browser.shows("400 of 400 episodes", ".status")
+    browser.choose("tool", "refund")
+    browser.shows("200 of 400 episodes", ".status")
+    browser.choose("fault", "wrong_arguments")
+    browser.shows("50 of 400 episodes", ".status")
+    browser.choose("fault", "missing")
+    browser.shows("No episode is like that.", ".list")
+    browser.click("#reset")
+    browser.choose("check", "0")
+    browser.shows("50 of 400 episodes", ".status")
+    browser.choose("outcome", "passed")
+    browser.shows("0 of 400 episodes", ".status")
+
+
+def test_rows_of_the_tables_lead_to_their_episodes(
+    browser: Browser, report: Path
+) -> None:
+    browser.open(report)
+    for selector, sentence in (
+        ("#scenarios tbody tr:nth-child(2) button", "200 of 400 episodes"),
+        ("#tools .heat button", "50 of 400 episodes"),
+        ("#checks tbody button", "50 of 400 episodes"),
+    ):
+        browser.click("#reset")
+        browser.shows("400 of 400 episodes", ".status")
+        browser.click(selector)
+        browser.shows(sentence, ".status")
+
+
+def test_search(browser: Browser, report: Path) -> None:
+    browser.open(report)
+    # In a call's arguments, which no row of the list has; in the other case, too.
+    browser.keys("a199", "#filter-q")
+    browser.shows("1 of 400 episodes", ".status")
+    browser.shows("Refund A199 please", ".detail")
+    browser.click("#reset")
+    browser.keys("ÜNÏCODE answer", "#filter-q")
+    browser.shows("200 of 400 episodes", ".status")
+    browser.choose("outcome", "infra_error")
+    browser.shows("1 of 400 episodes", ".status")
+
+
+def test_a_link_to_an_episode(browser: Browser, report: Path) -> None:
+    browser.open(report, "#episode=help-42")
+    browser.shows("Question 42", ".detail")
+    assert browser.js(
+        "return document.querySelector('.detail').getBoundingClientRect().top < 800"
+    )
+    # The row is in sight, and marked.
+    assert "Question 42" in browser.text(".row[aria-selected=true]")
+    browser.open(report, "#episode=shop-8&scenario=" + SHOP.replace(":", "%3A"))
+    browser.shows("Refund A8 please", ".detail")
+    browser.shows("200 of 400 episodes", ".status")
+    assert browser.js("return document.getElementById('filter-scenario').value") == SHOP
+    browser.open(report, "#episode=nobody")
+    browser.shows("There is no episode nobody in this report.", ".detail")
+
+
+def test_the_address_follows_the_reader(browser: Browser, report: Path) -> None:
+    browser.open(report)
+    browser.choose("outcome", "failed")
+    browser.click(".row:nth-child(3)")
+    browser.until(lambda: "episode=" in browser.js("return location.hash"))
+    link = browser.js("return location.hash")
+    said = browser.text(".detail .turn.user")
+    browser.open(report, link)
+    browser.shows("50 of 400 episodes", ".status")
+    browser.shows(said, ".detail")
+
+
+def test_keyboard(browser: Browser, report: Path) -> None:
+    browser.open(report)
+
+    def selected() -> str:
+        return str(browser.text(".row[aria-selected=true] .row-said"))
+
+    browser.until(selected)
+    first = selected()
+    browser.keys("j")
+    second = browser.until(lambda: selected() != first and selected())
+    browser.keys("k")
+    browser.until(lambda: selected() == first)
+    browser.js("document.querySelector('.list').focus()")
+    browser.keys("\ue015", ".list")  # the arrow down
+    browser.until(lambda: selected() == second)
+    browser.keys("\ue010", ".list")  # End
+    browser.shows("Refund A199 please", ".detail")
+    active = browser.js(
+        "return document.querySelector('.list').getAttribute('aria-activedescendant')"
+    )
+    assert active == "row-399"
+    browser.keys("/")
+    assert browser.js("return document.activeElement.id") == "filter-q"
+    # Letters are text there.
+    browser.keys("jjkk", "#filter-q")
+    browser.shows("0 of 400 episodes", ".status")
+
+
+def test_only_what_is_seen_is_in_the_list(browser: Browser, report: Path) -> None:
+    browser.open(report)
+    browser.shows("400 of 400 episodes", ".status")
+    assert 0 < browser.js("return document.querySelectorAll('.row').length") < 40
+    browser.js("document.querySelector('.list').scrollTop = 1e9")
+    browser.until(lambda: "Refund A199" in "".join(browser.texts(".row")))
+    assert browser.js("return document.querySelectorAll('.row').length") < 40
+
+
+def test_a_conversation(browser: Browser, tmp_path: Path) -> None:
+    trajectory = Trajectory(
+        messages=[
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": "Refund A1"},
+            {"role": "assistant", "content": "It is paid."},
+        ],
+        steps=[
+            Step(
+                model=ModelCall(
+                    duration=0.5, model="m-1", prompt_tokens=1200, completion_tokens=34
+                ),
+                tool_calls=[
+                    made_call(
+                        "refund", arguments={"amount": 5}, result="no", duration=0.25
+                    ),
+                    made_call(
+                        "look", "c2", path=("planner", "clerk"), error="KeyError: 'A1'"
+                    ),
+                    made_call("pay", "c3", malformed='{"a', executed=False),
+                ],
+            ),
+            Step(
+                model=ModelCall(message={"role": "assistant", "content": "It is paid."})
+            ),
+        ],
+    )
+    checks = [
+        made_check("failed", text="run.called('refund', amount=3)", message="no 3"),
+        made_check("failed", number=1, text="not run.called('look')", must="never"),
+        made_check("failed", number=2, text="'sorry' in run.reply"),
+        made_check("errored", number=3, text="shop.refunds == ['A1']"),
+    ]
+    browser.open(
+        one(tmp_path, trajectory=trajectory, checks=checks, output="printed\n"),
+        "#episode=one",
+    )
+    browser.shows("It is paid.", ".turns")
+    turns = browser.texts(".turns > li")
+    assert len(turns) == 4
+    assert turns[0] == "Instructions"
+    assert turns[1].split("\n") == ["User", "Refund A1"]
+    assert "500 ms · 1,200 → 34 tokens · m-1" in turns[2]
+    # Each failed check is right below the call that it is about.
+    after = browser.texts(".call + .check summary")
+    assert [text.split("\n")[-1] for text in after] == [
+        "assert run.called('refund', amount=3)",
+        "assert not run.called('look')",
+    ]
+    assert browser.texts(".call .tool") == ["refund", "look", "pay"]
+    assert "amount\n5" in browser.texts(".call")[0]
+    assert "250 ms" in browser.texts(".call")[0]
+    assert "planner \u203a clerk" in browser.texts(".call")[1]
+    assert "KeyError: 'A1'" in browser.texts(".call")[1]
+    assert "malformed\nat" in browser.texts(".call")[2]
+    assert turns[3].startswith("Agent")
+    assert turns[3].count("It is paid.") == 1
+    assert "assert 'sorry' in run.reply" in turns[3]
+    assert "shop.refunds == ['A1']" in browser.text(".general")
+    assert "pytest --agentgym shop/test_shop.py::test_refund" in browser.text(".again")
+
+
+def test_text_of_an_agent_does_nothing(browser: Browser, tmp_path: Path) -> None:
+    call = made_call(HOSTILE, arguments={HOSTILE: HOSTILE}, result=HOSTILE)
+    path = one(
+        tmp_path,
+        id=HOSTILE,
+        scenario=HOSTILE,
+        checks=[made_check("failed", text=HOSTILE, must=HOSTILE, message=HOSTILE)],
+        tools=[made_row(HOSTILE, calls=1, raised=1)],
+        trajectory=made_trajectory(call, user=HOSTILE, reply=HOSTILE),
+        error=HOSTILE,
+        output=HOSTILE,
+        policy=HOSTILE,
+        phase=HOSTILE,
+    )
+    browser.open(path)
+    browser.shows("window.hacked=1", ".detail")
+    browser.click("#reset")
+    browser.keys("onerror", "#filter-q")
+    browser.shows("1 of 1 episode", ".status")
+    assert browser.js("return typeof window.hacked") == "undefined"
+    assert browser.js("return document.images.length") == 0
+    blocks = "script[type='application/json']"
+    scripts = f'document.scripts.length - document.querySelectorAll("{blocks}").length'
+    assert browser.js(f"return {scripts}") == 1
+    assert browser.requests() == [path.as_uri()]
+    assert browser.complaints() == []
+
+
+def test_the_page_could_not_run_another_script(browser: Browser, report: Path) -> None:
+    browser.open(report)
+    browser.js(
+        """
+        const script = document.createElement("script");
+        try { script.textContent = "window.hacked = 1"; } catch {}
+        document.body.append(script);
+        try { document.body.innerHTML += "<img src=x onerror='hacked=2'>"; } catch {}
+        """
+    )
+    assert browser.js("return typeof window.hacked") == "undefined"
+    assert browser.js("return document.images.length") == 0
+
+
+def test_control_characters_and_right_to_left_text(
+    browser: Browser, tmp_path: Path
+) -> None:
+    said = "a\x1b[31mred\x00 \u202egnp.exe\u202c ok\tthere"
+    hebrew = "שלום, order A1!"
+    call = made_call("look", arguments={"name": hebrew}, result=said)
+    trajectory = made_trajectory(call, user=hebrew, reply=said)
+    browser.open(one(tmp_path, trajectory=trajectory), "#episode=one")
+    browser.shows("a␛[31mred␀ U+202Egnp.exeU+202C ok\tthere", ".turns")
+    direction = (
+        "return getComputedStyle(document.querySelector(arguments[0])).direction"
+    )
+    assert browser.js(direction, ".turn.user .passage") == "rtl"
+    assert browser.js(direction, ".turn.agent .result .passage") == "ltr"
+    assert browser.js(direction, ".arguments") == "ltr"
+
+
+def test_long_texts_are_opened_on_demand(browser: Browser, tmp_path: Path) -> None:
+    trajectory = made_trajectory(user="x" * 1_600 + "THE END")
+    browser.open(one(tmp_path, trajectory=trajectory), "#episode=one")
+    browser.shows("Show 7 more characters", ".turns")
+    assert "THE END" not in browser.text(".turns")
+    browser.click(".more")
+    browser.shows("THE END", ".turns")
+
+
+def test_dark_and_light(browser: Browser, report: Path) -> None:
+    def colours() -> tuple[int, int]:
+        """Brightness of the page and of its letters."""
+        return tuple(
+            browser.js(
+                "const s = getComputedStyle(document.body);"
+                "return [s.backgroundColor, s.color]"
+                ".map(c => c.match(/\\d+/g).slice(0, 3).reduce((a, b) => +a + +b, 0))"
+            )
+        )
+
+    browser.open(report)
+    page, letters = colours()
+    assert page > 600 > 200 > letters
+    browser.open(report, dark=True)
+    page, letters = colours()
+    assert letters > 600 > 200 > page
+
+
+def test_a_phone(browser: Browser, report: Path, tmp_path: Path) -> None:
+    browser.open(report, width=360)
+
+    def overhang() -> int:
+        wide = browser.js(
+            "return [document.documentElement.scrollWidth, "
+            "document.querySelector('.detail').scrollWidth]"
+        )
+        return int(max(wide)) - 360
+
+    assert overhang() <= 0
+    assert browser.text(".detail") == ""
+    browser.click(".row:nth-child(2)")
+    browser.shows("Back", ".detail")
+    assert overhang() <= 0
+    browser.click(".back")
+    browser.until(lambda: browser.text(".detail") == "")
+    # A word that cannot be broken, and a deep link.
+    call = made_call("t" * 300, arguments={"k" * 90: "v" * 500}, result="r" * 500)
+    checks = [made_check("failed", text="x" * 400, message="m" * 400)]
+    long = one(
+        tmp_path,
+        trajectory=made_trajectory(call, user="u" * 500),
+        checks=checks,
+        tools=[made_row("t" * 300, calls=1, raised=1)],
+        scenario="s" * 300,
+    )
+    browser.open(long, "#episode=one", width=360)
+    browser.shows("Back", ".detail")
+    assert overhang() <= 0

@@ -1,0 +1,53 @@
+"""A run's folder as pytest leaves it, made of episodes made by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from agentgym.episode import Episode
+from agentgym.report.summary import RunSummary
+
+TRAINING = {
+    "before": {"value": 0.72, "low": 0.66, "high": 0.78},
+    "after": {"value": 0.96, "low": 0.93, "high": 0.98},
+    "difference": {"value": 0.24, "low": 0.18, "high": 0.3},
+    "target": 0.95,
+    "episodes": 512,
+    "updates": 4,
+    "version": 4,
+    "seconds": 300.0,
+    "reason": "the target was met",
+}
+
+
+def made_run(
+    folder: Path, episodes: Iterable[Episode], *, training: bool = False
+) -> dict[str, Any]:
+    """Writes the files; returns the content of `summary.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = RunSummary(threshold=0.9, run_id=folder.name)
+    with (folder / "episodes.jsonl").open("w", encoding="utf-8") as file:
+        for episode in episodes:
+            file.write(json.dumps(episode.to_json()) + "\n")
+            summary.add(episode)
+    told = summary.to_json()
+    if training:
+        told["training"] = TRAINING
+        rows = [
+            {
+                "update": number + 1,
+                "version": number,
+                "passed": 0.7 + number / 20,
+                "reliability": 0.72 + number / 20,
+                "reward": 0.8,
+                "elapsed": 60.0 * number,
+            }
+            for number in range(4)
+        ]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / "updates.jsonl").write_text(text)
+    (folder / "summary.json").write_text(json.dumps(told))
+    return told
