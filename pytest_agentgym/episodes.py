@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from _pytest.outcomes import Exit, Skipped, XFailed
@@ -51,7 +51,8 @@ def play_scenario(item: ScenarioItem) -> None:
     capture = item.config.getoption("capture") != "no" and not item.one_at_a_time
     results = _Results(item)
     with split_output(capture and not debugging), errors_as_warnings():
-        batches = plays.one_by_one(count) if debugging else plays.many(count)
+        played = plays.one_by_one if debugging else plays.many
+        batches = played(count, run.enough)
         for batch in batches:
             run.check_stop()
             results.add(batch)
@@ -60,6 +61,8 @@ def play_scenario(item: ScenarioItem) -> None:
                     raise play.control
                 if debugging and play.first_failure is not None:
                     raise play.first_failure
+    if results.count < count and run.enough():
+        run.skip_rest(item, results.count)
     results.judge()
 
 
@@ -77,21 +80,26 @@ class _Plays:
         self.concurrency = options.concurrency or default_concurrency()
         self._started = item.ihook.pytest_agentgym_episode_started
 
-    def many(self, count: int) -> Iterator[list[Finished]]:
+    def many(self, count: int, enough: Callable[[], bool]) -> Iterator[list[Finished]]:
         """Plays them concurrently."""
         return play_all(
             self.make,
             count,
             concurrency=1 if self.item.one_at_a_time else self.concurrency,
             asynchronous=self.item.asynchronous,
+            enough=enough,
         )
 
-    def one_by_one(self, count: int) -> Iterator[list[Finished]]:
+    def one_by_one(
+        self, count: int, enough: Callable[[], bool]
+    ) -> Iterator[list[Finished]]:
         """Plays them in this thread, where a debugger can ask questions."""
         import asyncio
 
         self.limits = Limits(timeout=None, max_tool_calls=None, infra_retries=0)
         for index in range(count):
+            if enough():
+                return
             play = self.make(index, keep_exceptions=True)
             if self.item.asynchronous:
                 yield [(play, asyncio.run(play.run_async()))]
@@ -123,6 +131,7 @@ class _Results:
         self.item = item
         self.run = item.config.stash[RUN]
         self.tally = Tally()
+        self.count = 0
         self._rewarded = item.ihook.pytest_agentgym_reward_computed
 
     def add(self, batch: list[Finished]) -> None:
@@ -130,6 +139,7 @@ class _Results:
         episodes = [episode for _, episode in batch if episode is not None]
         if not episodes:
             return
+        self.count += len(episodes)
         for episode in episodes:
             self._rewarded(item=self.item, episode=episode)
             self.tally.add(episode)

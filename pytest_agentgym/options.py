@@ -10,6 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from agentgym.cases import Split
+    from pytest_agentgym.cost_options import CostOptions
     from pytest_agentgym.train_options import TrainOptions
 
 DEFAULT_THRESHOLD = 0.95
@@ -50,6 +51,7 @@ class Options:
     threshold: float
     policy: str
     json_path: str | None
+    cost: CostOptions
     train: TrainOptions | None
 
 
@@ -112,6 +114,15 @@ def add_options(parser: pytest.Parser) -> None:
         "Hugging Face model, or the URL of an OpenAI-compatible endpoint, URL#MODEL",
     )
     option("-json", "PATH", "write the summary there, too")
+    option(
+        "-price",
+        "MODEL=IN/OUT",
+        "price of a million prompt and completion tokens in US dollars, in place of "
+        "the list's; * stands for anything; may be given several times",
+        action="append",
+    )
+    option("-max-cost", "DOLLARS", "start no further episode once they are spent")
+    option("-max-tokens", "N", "start no further episode once they are used")
     group.addoption(
         "--train",
         action="store_true",
@@ -163,6 +174,7 @@ def read_options(config: pytest.Config) -> Options:
             raise pytest.UsageError(f"--agentgym-{name} {text}: give {wanted} {limits}")
         return value
 
+    from pytest_agentgym.cost_options import read_cost_options
     from pytest_agentgym.train_options import read_train_options
 
     split = config.getoption("agentgym_split")
@@ -184,6 +196,7 @@ def read_options(config: pytest.Config) -> Options:
         threshold=number("threshold", float, 0, 1, DEFAULT_THRESHOLD),
         policy=config.getoption("agentgym_policy") or "embedded",
         json_path=config.getoption("agentgym_json"),
+        cost=read_cost_options(config),
         train=read_train_options(config),
     )
 

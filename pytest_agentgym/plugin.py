@@ -68,4 +68,16 @@ def _start(config: pytest.Config) -> None:
 
         register_training(config, run)
     elif worker is None:
-        register(Reporter(config), "agentgym-reporter")
+        reporter = Reporter(config)
+        register(reporter, "agentgym-reporter")
+        limits = run.options.cost
+        if limits.max_usd is not None or limits.max_tokens is not None:
+            from pytest_agentgym.budget import Budget
+
+            budget = Budget(
+                limits,
+                lambda: reporter.summary.spent,
+                reporter.stop,
+                reporter.usage_errors.append,
+            )
+            register(budget, "agentgym-budget")

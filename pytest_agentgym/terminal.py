@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import pytest
 
 from agentgym.errors import Outcome
+from agentgym.prices import Prices
 from agentgym.report import terminal
 from agentgym.report.summary import RunSummary
 from agentgym.store import RunStore, write_json
@@ -38,8 +39,13 @@ class Reporter:
         self.config = config
         self.options = options
         self.store: RunStore | None = None
-        self.summary = RunSummary(threshold=options.threshold, seed=options.seed)
+        self.summary = RunSummary(
+            threshold=options.threshold,
+            seed=options.seed,
+            prices=Prices(options.cost.prices),
+        )
         self.usage_errors: list[str] = []
+        self._limit: str | None = None
         self._done = 0
         self._planned = 0
         # While an item runs, pytest captures the file descriptor it reports to itself:
@@ -121,6 +127,11 @@ class Reporter:
         if self._screen is not None:
             self._screen.close()
 
+    def stop(self, why: str) -> None:
+        """Has no further episode started, because of a limit of the run."""
+        self._limit = why
+        self.config.stash[RUN].finish_early(why)
+
     def pytest_keyboard_interrupt(self) -> None:
         """Notes that the report is not of the whole run."""
         self.summary.interrupted = (self._done, self._planned)
@@ -128,6 +139,11 @@ class Reporter:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Writes the summary and decides the exit code."""
+        # A limit that only the last episodes reached has cut nothing off.
+        cut = self.summary.interrupted is None and self._done < self._planned
+        if self._limit is not None and cut:
+            self.summary.stopped = self._limit
+            self.summary.interrupted = (self._done, self._planned)
         data = self._to_json()
         data["usage_errors"] = list(dict.fromkeys(self.usage_errors))
         data["folder"] = None if self.store is None else str(self.store.folder)
