@@ -106,11 +106,10 @@ def model_uses(episode: Episode) -> Iterator[ModelUse]:
     Yields:
         Name, prompt tokens and completion tokens.
     """
-    for model, prompt, completion in episode.discarded:
+    for model, prompt, completion in episode.discarded:  # noqa: UP028 - tuples
         yield model, prompt, completion
-    for step in episode.trajectory.steps:
-        call = step.model
-        if call is not None and call.error is None:
+    for call in episode.trajectory.model_calls:
+        if call.error is None:
             yield call.model, call.prompt_tokens, call.completion_tokens
 
 

@@ -61,7 +61,9 @@ def add_options(parser: pytest.Parser) -> None:
 
     def option(name: str, metavar: str | None, help: str, **kw: Any) -> None:  # noqa: A002
         kw.setdefault("default", None)
-        group.addoption(f"--agentgym{name}", metavar=metavar, help=help, **kw)
+        if metavar is not None:
+            kw["metavar"] = metavar
+        group.addoption(f"--agentgym{name}", help=help, **kw)
 
     group.addoption(
         "--agentgym",
@@ -120,6 +122,21 @@ def add_options(parser: pytest.Parser) -> None:
         "price of a million prompt and completion tokens in US dollars, in place of "
         "the list's; * stands for anything; may be given several times",
         action="append",
+    )
+    option(
+        "-otel",
+        "URL",
+        "export the episodes to an OpenTelemetry collector over OTLP/HTTP (without a "
+        "URL: where the OTEL_* environment variables say)",
+        nargs="?",
+        const="",
+    )
+    option(
+        "-otel-content",
+        None,
+        "--agentgym-otel: with messages, tool arguments and results",
+        action="store_true",
+        default=False,
     )
     option("-max-cost", "DOLLARS", "start no further episode once they are spent")
     option("-max-tokens", "N", "start no further episode once they are used")

@@ -30,7 +30,7 @@ def test_a_run_says_what_it_took(paying):
             "*- cost -*",
             "*in/ep*out/ep*tok/pass*$/ep*$/pass*",
             "  test_a *1000*100*1100*$0.0020*$0.0020",
-            "8,000 tokens in, 800 out in 8 episodes: $0.016, $0.0020 per passed episode",
+            "8,000 tokens in, 800 out in 8 episodes: $0.016, $0.0020 per passed *",
         ]
     )
     cost = paying.summary()["cost"]
