@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,6 +18,8 @@ from agentgym.prices import Prices
 from agentgym.report import terminal
 from agentgym.report.summary import RunSummary
 from agentgym.store import RunStore, write_json
+from pytest_agentgym.live import Failures, Live, LivePanel, PlainLines
+from pytest_agentgym.live_numbers import LiveNumbers
 from pytest_agentgym.reports import EpisodeReport
 from pytest_agentgym.run import RUN
 
@@ -51,6 +54,8 @@ class Reporter:
         # While an item runs, pytest captures the file descriptor it reports to itself:
         # this copy of it still leads to the terminal.
         self._screen = _copy_of_stdout()
+        self._numbers = LiveNumbers(threshold=options.threshold)
+        self._failures = Failures()
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Takes in the episodes that just finished, and each scenario's end."""
@@ -60,6 +65,7 @@ class Reporter:
         about = getattr(report, "agentgym", None)
         if about is None:
             return
+        self._numbers.ended(report.nodeid)
         if report.nodeid in self.summary.scenarios:
             scenario = self.summary.scenario(report.nodeid, about["threshold"])
             scenario.xfail |= hasattr(report, "wasxfail") and report.skipped
@@ -67,11 +73,13 @@ class Reporter:
             self.usage_errors.append(about["usage_error"])
 
     def _add(self, report: EpisodeReport) -> None:
-        if self.store is None:
-            self.store = RunStore(self.config.rootpath)
-            self.summary.run_id = self.store.id
         self._planned = report.planned
-        self.store.append(report.lines)
+        # Without episodes it says that a scenario begins.
+        if report.lines:
+            if self.store is None:
+                self.store = RunStore(self.config.rootpath)
+                self.summary.run_id = self.store.id
+            self.store.append(report.lines)
         self._count(report)
         finished = self.config.hook.pytest_agentgym_episode_finished
         for episode in report.episodes:
@@ -80,9 +88,49 @@ class Reporter:
     def _count(self, report: EpisodeReport) -> None:
         for episode in report.episodes:
             self.summary.add(episode)
-        self._show_progress([episode.outcome for episode in report.episodes])
+        scenario = self._numbers.take(report, self.summary.spent)
+        live = self._live
+        if live is None:
+            self._show_letters([episode.outcome for episode in report.episodes])
+            return
+        self._done += len(report.episodes)
+        for text, agents in self._failures.lines(report.episodes):
+            live.say(text, **{"red" if agents else "yellow": True})
+        live.update(scenario)
 
-    def _show_progress(self, outcomes: list[Outcome]) -> None:
+    @cached_property
+    def _live(self) -> Live | None:
+        """What shows the run while it goes on; None with `-q`."""
+        writer, screen = self._terminal(), self._screen
+        if writer is None or self.config.get_verbosity() < 0:
+            return None
+        tw = writer._tw
+        if (
+            screen is not None
+            and tw._file is sys.__stdout__
+            and tw.hasmarkup
+            and screen.isatty()
+            and os.environ.get("TERM") != "dumb"
+            # Episodes then write to the terminal themselves.
+            and self.config.getoption("capture") != "no"
+            and not self.config.getoption("usepdb")
+            and not self.config.getoption("trace")
+            and has_rich()
+        ):
+            return LivePanel(self._numbers, writer, screen)
+        return PlainLines(self._numbers, writer, lambda: self._uncaptured(tw))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """Ends the live view with the run, however it ends."""
+        try:
+            return (yield)
+        finally:
+            live = self.__dict__.get("_live")
+            if live is not None:
+                live.close()
+
+    def _show_letters(self, outcomes: list[Outcome]) -> None:
         """One letter per episode, and at the line's end how much is done."""
         writer = self._terminal()
         if writer is None or self.config.get_verbosity() < -1:
@@ -228,6 +276,13 @@ def _copy_of_stdout() -> TextIO | None:
     if stdout is None or number is None:
         return None
     return os.fdopen(number, "w", encoding=stdout.encoding, errors="replace")
+
+
+def has_rich() -> bool:
+    """Whether rich is installed; asked without importing it."""
+    from importlib.util import find_spec
+
+    return find_spec("rich") is not None
 
 
 def relative(path: Path) -> Path:
