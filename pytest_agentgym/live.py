@@ -263,8 +263,8 @@ class LivePanel:
         rows: list[Any] = [table] if running else []
         if len(running) > MOST_RUNNING:
             rows.append(Text(f"and {len(running) - MOST_RUNNING} more scenarios"))
-        for words in (results(self._numbers), pace(self._numbers)):
-            rows.append(Text("  ".join(words)))
+        words = (results(self._numbers), pace(self._numbers))
+        rows += [Text("  ".join(line)) for line in words]
         return Panel(Group(*rows), title="agentgym", title_align="left", expand=False)
 
 
