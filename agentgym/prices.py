@@ -127,30 +127,29 @@ def _listed_cost(model: str) -> Cost | None:
     if found is None:
         return None
     source, info = found
-    price = info.get_prices(datetime.now(tz=UTC))
-    if not _has_amounts(price):
+    listed = info.get_prices(datetime.now(tz=UTC))
+    amounts = (listed.input_mtok, listed.output_mtok)
+    if all(amount is None for amount in amounts):
         return None
-    plain = Price(*(_plain(p) for p in (price.input_mtok, price.output_mtok)))
-    if not (math.isnan(plain.input) or math.isnan(plain.output)):
-        # A hundred times as fast as the package's own way.
-        return plain
+    base = Price(*map(_base, amounts))
+    limit = min(map(_limit, amounts))
 
-    def tiered(prompt: int, completion: int) -> float:
+    def cost(prompt: int, completion: int) -> float:
+        # A hundred times as fast as the package's own way.
+        if prompt < limit:
+            return base(prompt, completion)
         usage = Usage(input_tokens=prompt, output_tokens=completion)
         return float(info.calc_price(usage, source).total_price)
 
-    return tiered
+    return cost
 
 
-def _has_amounts(price: Any) -> bool:
-    return price.input_mtok is not None or price.output_mtok is not None
+def _base(amount: Any) -> float:
+    """The price of short calls; long ones may have a higher one."""
+    return float(getattr(amount, "base", amount) or 0)
 
 
-def _plain(amount: Any) -> float:
-    """The price as a number; not a number where it depends on the call's length."""
-    if amount is None:
-        return 0.0
-    try:
-        return float(amount)
-    except TypeError:
-        return math.nan
+def _limit(amount: Any) -> float:
+    """Prompt tokens from which a call may have a higher price."""
+    tiers = getattr(amount, "tiers", ())
+    return min((tier.start for tier in tiers), default=math.inf)

@@ -24,6 +24,7 @@ from agentgym.report.lines import (
     plain,
     right,
 )
+from agentgym.trajectory import shorten
 from pytest_agentgym.live_numbers import LiveNumbers, ScenarioProgress
 
 QUIET_SECONDS = 30.0
@@ -34,6 +35,8 @@ REFRESHES = 4
 """Of the panel, per second."""
 MOST_RUNNING = 6
 """Scenarios in the panel."""
+MOST_WORDS = 100
+"""Characters of a failure's reason."""
 _BAR = 16
 
 
@@ -66,10 +69,11 @@ class Failures:
             self._seen[kind] += 1
             if self._seen[kind] > MOST_ALIKE:
                 continue
-            more = " (more like it are only counted)"
+            name = episode.scenario.partition("::")[2] or episode.scenario
+            more = "" if self._seen[kind] < MOST_ALIKE else "; more are only counted"
             yield (
-                f"{episode.outcome.value} {episode.scenario} {case_name(episode)}: "
-                f"{why}{more if self._seen[kind] == MOST_ALIKE else ''}",
+                f"{episode.outcome.value} {name} {case_name(episode)}: "
+                f"{shorten(why, MOST_WORDS)}{more}",
                 episode.outcome is Outcome.failed,
             )
 
@@ -91,6 +95,9 @@ def case_name(episode: Episode) -> str:
 
 def results(numbers: LiveNumbers) -> Iterator[str]:
     """How far the run is and what came of it, in a few words each."""
+    if not numbers.planned:
+        yield "starting"
+        return
     yield f"{numbers.done}/{numbers.planned} episodes"
     yield f"{numbers.in_flight} in flight"
     if numbers.counted:
@@ -140,7 +147,7 @@ class PlainLines:
         """Writes a line."""
         with self._screen():
             self._fresh_line()
-            self._writer.write_line(right(text, self._width), **markup)
+            self._writer.write_line(text, **markup)
             self._writer.flush()
         self._said = time.monotonic()
 
@@ -207,7 +214,10 @@ class LivePanel:
         self._above = _Above(self._print, self._file)
 
     def update(self, scenario: ScenarioProgress) -> None:
-        """Begins with the first; the panel shows the rest at its next refresh."""
+        """The panel shows it at its next refresh."""
+        self._start()
+
+    def _start(self) -> None:
         if not self._live.is_started and self._file is not None:
             # What pytest began to write belongs above the panel.
             self._above.write(self._writer._tw._current_line)
@@ -217,9 +227,9 @@ class LivePanel:
 
     def say(self, text: str, **markup: bool) -> None:
         """Writes a line above the panel."""
-        width = max(40, self._writer._tw.fullwidth - 1)
-        line = self._writer._tw.markup(right(text, width), **markup)
-        self._print(line)
+        self._start()
+        tw = self._writer._tw
+        self._print(tw.markup(right(text, max(40, tw.fullwidth - 1)), **markup))
 
     def close(self) -> None:
         """Removes the panel and gives the terminal back to pytest."""
@@ -280,7 +290,9 @@ class _Above(io.TextIOBase):
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
             # After a carriage return pytest writes the line anew.
-            self._show(line.rpartition("\r")[2])
+            told = line.rpartition("\r")[2]
+            if told.strip():
+                self._show(told)
         return len(text)
 
     def flush(self) -> None:

@@ -149,13 +149,10 @@ class SharedFolder:
 
 
 def _speaker(config: pytest.Config) -> Any:
-    worker = hasattr(config, "workerinput")
-
     def say(line: str) -> None:
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        # What an xdist worker writes would be the captured output of its item.
-        if reporter is not None and not worker:
-            reporter.ensure_newline()
-            reporter.write_line(line)
+        # An xdist worker has none: what it writes would be its item's output.
+        reporter = config.pluginmanager.get_plugin("agentgym-reporter")
+        if reporter is not None:
+            reporter.say(line)
 
     return say

@@ -120,6 +120,16 @@ class Reporter:
             return LivePanel(self._numbers, writer, screen)
         return PlainLines(self._numbers, writer, lambda: self._uncaptured(tw))
 
+    def say(self, text: str) -> None:
+        """Shows a line, also while an item runs."""
+        writer = self._terminal()
+        if self._live is not None:
+            self._live.say(text)
+        elif writer is not None and self.config.get_verbosity() >= -1:
+            with self._uncaptured(writer._tw):
+                writer.ensure_newline()
+                writer.write_line(text)
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
         """Ends the live view with the run, however it ends."""

@@ -59,11 +59,12 @@ def test_own_prices_come_first():
 def test_listed_prices():
     genai_prices = pytest.importorskip("genai_prices")
     prices = Prices()
-    for model in ("gpt-4o", "openai/gpt-4o", "gpt-4o-2024-08-06", "claude-sonnet-4-5"):
-        ours = prices.of(model)(1000, 100)
-        usage = genai_prices.Usage(input_tokens=1000, output_tokens=100)
-        theirs = genai_prices.calc_price(usage, model.removeprefix("openai/"))
-        assert ours == pytest.approx(float(theirs.total_price))
+    for model in ("gpt-4o", "openai/gpt-4o", "claude-sonnet-4-5", "gemini-2.5-pro"):
+        for prompt in (1000, 199_999, 200_000, 200_001, 900_000):
+            ours = prices.of(model)(prompt, 100)
+            usage = genai_prices.Usage(input_tokens=prompt, output_tokens=100)
+            theirs = genai_prices.calc_price(usage, model.removeprefix("openai/"))
+            assert ours == pytest.approx(float(theirs.total_price))
     # Half a million tokens of prompt have a higher price each.
     long = prices.of("gemini-2.5-pro")
     assert long(500_000, 0) > 2 * long(190_000, 0) * 500 / 380
