@@ -197,11 +197,13 @@ class Reporter:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Writes the summary and decides the exit code."""
-        # A limit that only the last episodes reached has cut nothing off.
-        cut = self.summary.interrupted is None and self._done < self._planned
-        if self._limit is not None and cut:
-            self.summary.stopped = self._limit
-            self.summary.interrupted = (self._done, self._planned)
+        if self._limit is not None and self.summary.interrupted is None:
+            if self._done < self._planned:
+                self.summary.stopped = self._limit
+                self.summary.interrupted = (self._done, self._planned)
+            else:
+                # The run is whole, and judged as any other.
+                self.summary.warnings.append(f"{self._limit}, by the last episodes")
         data = self._to_json()
         data["usage_errors"] = list(dict.fromkeys(self.usage_errors))
         data["folder"] = None if self.store is None else str(self.store.folder)

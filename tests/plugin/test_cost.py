@@ -117,6 +117,9 @@ def test_a_limit_that_only_the_last_episodes_reach_stops_nothing(paying):
     result = paying.run("--agentgym-max-tokens=4400")
     assert result.ret == 0
     assert paying.summary()["stopped"] is None
+    result.stdout.fnmatch_lines(
+        ["4,400 of --agentgym-max-tokens 4400 are used, by the last episodes"]
+    )
     result.assert_outcomes(passed=1)
 
 
