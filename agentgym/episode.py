@@ -31,7 +31,11 @@ class Episode:
         details: Where that happened.
         output: What was printed and logged.
         policy: The model behind the agent, where it is known.
-        tokens: Prompt and completion tokens.
+        tokens: Prompt and completion tokens of the trajectory.
+        discarded: Of the attempts before the last one, which the trajectory is of:
+            model, prompt and completion tokens of each model call.
+        attempt_start: Seconds from `start` to that last attempt, whose times the
+            trajectory has.
         phase: What a training played it for: see `agentgym.training.task.Task`.
         repeat: Number among the episodes of the same case and phase.
     """
@@ -53,6 +57,8 @@ class Episode:
     output: str = ""
     policy: str | None = None
     tokens: int = 0
+    discarded: list[list[Any]] = field(default_factory=list)
+    attempt_start: float = 0.0
     phase: str | None = None
     repeat: int = 0
 
@@ -82,6 +88,8 @@ class Episode:
             "output": clean(self.output),
             "policy": self.policy,
             "tokens": self.tokens,
+            "discarded": self.discarded,
+            "attempt_start": round(self.attempt_start, 6),
             "phase": self.phase,
             "repeat": self.repeat,
         }

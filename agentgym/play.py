@@ -119,6 +119,7 @@ class EpisodePlay:
         self._policy = policy
         self._keep_exceptions = keep_exceptions
         self.attempts = 0
+        self._discarded: list[list[Any]] = []
         self.steps: list[float] | None = None
         self._begun = time.time()
         self._begun_monotonic = time.monotonic()
@@ -258,11 +259,19 @@ class EpisodePlay:
                     attempt.fail(exc, harness=True)
 
     def _retry(self, attempt: _Attempt) -> bool:
-        return (
+        again = (
             attempt.outcome() is Outcome.infra_error
             and self.attempts <= self.limits.infra_retries
             and not self._stop.is_set()
         )
+        if again:
+            # They are paid all the same.
+            self._discarded += [
+                [call.model, call.prompt_tokens, call.completion_tokens]
+                for call in attempt.recorder.trajectory.model_calls
+                if call.error is None
+            ]
+        return again
 
     def _backoff(self) -> float:
         # Full jitter keeps the retries of many episodes from arriving together.
@@ -324,6 +333,8 @@ class EpisodePlay:
             output=attempt.output.text(),
             policy=self._policy,
             tokens=trajectory.tokens,
+            discarded=self._discarded,
+            attempt_start=attempt.begun - self._begun_monotonic,
         )
 
 
@@ -334,6 +345,7 @@ class _Attempt:
         self.recorder = recorder
         self.log = log
         self.output = output
+        self.begun = time.monotonic()
         self.scenario: Scenario | None = None
         self.finished = False
         self.error: BaseException | None = None

@@ -31,25 +31,38 @@ def play_all(
     *,
     concurrency: int,
     asynchronous: bool = False,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[list[Finished]]:
     """Plays a known number of episodes and yields them, in batches, as they finish.
 
     An empty batch comes at every tick in which nothing finished.
+
+    Args:
+        make_play: Makes the episode at an index.
+        count: How many.
+        concurrency: The most in flight.
+        asynchronous: Whether they are async scenarios.
+        enough: Once it is true no further episode is started; those in flight are
+            played to their end: to drop them would favour short ones.
     """
-    indices = iter(range(count))
+    started = finished = 0
 
     def take() -> EpisodePlay | None:
-        index = next(indices, None)
-        return None if index is None else make_play(index)
+        nonlocal started
+        if started == count or enough():
+            return None
+        started += 1
+        return make_play(started - 1)
 
     pool = EpisodePool(
         take, concurrency=min(concurrency, count), asynchronous=asynchronous
     )
     pool.start(count)
     try:
-        while count:
+        # Never `started` alone: the threads may not have begun yet.
+        while finished < (started if enough() else count):
             batch = pool.collect()
-            count -= len(batch)
+            finished += len(batch)
             yield batch
     finally:
         pool.stop()

@@ -122,6 +122,11 @@ class Trajectory:
     messages: list[Message] = field(default_factory=list)
 
     @property
+    def model_calls(self) -> list[ModelCall]:
+        """All model calls, in order."""
+        return [step.model for step in self.steps if step.model is not None]
+
+    @property
     def tool_calls(self) -> list[ToolCall]:
         """All tool calls, in order."""
         return [call for step in self.steps for call in step.tool_calls]

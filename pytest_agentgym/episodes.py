@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from _pytest.outcomes import Exit, Skipped, XFailed
 
 from agentgym.cases import Case, make_cases
+from agentgym.episode import Episode
 from agentgym.errors import UsageError
 from agentgym.play import EpisodePlay, Limits
 from agentgym.pool import Finished, default_concurrency, play_all
@@ -49,9 +50,10 @@ def play_scenario(item: ScenarioItem) -> None:
     plays = _Plays(item, _cases(item, count), policy.spec if policy else None)
     debugging = item.config.getoption("usepdb") or item.config.getoption("trace")
     capture = item.config.getoption("capture") != "no" and not item.one_at_a_time
-    results = _Results(item)
+    results = _Results(item, count, 1 if debugging else plays.at_once)
     with split_output(capture and not debugging), errors_as_warnings():
-        batches = plays.one_by_one(count) if debugging else plays.many(count)
+        played = plays.one_by_one if debugging else plays.many
+        batches = played(count, run.enough)
         for batch in batches:
             run.check_stop()
             results.add(batch)
@@ -60,6 +62,8 @@ def play_scenario(item: ScenarioItem) -> None:
                     raise play.control
                 if debugging and play.first_failure is not None:
                     raise play.first_failure
+    if results.count < count and run.enough():
+        run.skip_rest(item, results.count)
     results.judge()
 
 
@@ -74,24 +78,30 @@ class _Plays:
         self.cases = cases
         self.policy = policy
         self.limits = item.config.stash[RUN].limits_of(item)
-        self.concurrency = options.concurrency or default_concurrency()
+        most = options.concurrency or default_concurrency()
+        self.at_once = 1 if item.one_at_a_time else most
         self._started = item.ihook.pytest_agentgym_episode_started
 
-    def many(self, count: int) -> Iterator[list[Finished]]:
+    def many(self, count: int, enough: Callable[[], bool]) -> Iterator[list[Finished]]:
         """Plays them concurrently."""
         return play_all(
             self.make,
             count,
-            concurrency=1 if self.item.one_at_a_time else self.concurrency,
+            concurrency=self.at_once,
             asynchronous=self.item.asynchronous,
+            enough=enough,
         )
 
-    def one_by_one(self, count: int) -> Iterator[list[Finished]]:
+    def one_by_one(
+        self, count: int, enough: Callable[[], bool]
+    ) -> Iterator[list[Finished]]:
         """Plays them in this thread, where a debugger can ask questions."""
         import asyncio
 
         self.limits = Limits(timeout=None, max_tool_calls=None, infra_retries=0)
         for index in range(count):
+            if enough():
+                return
             play = self.make(index, keep_exceptions=True)
             if self.item.asynchronous:
                 yield [(play, asyncio.run(play.run_async()))]
@@ -119,21 +129,36 @@ class _Plays:
 class _Results:
     """Sends an item's episodes on, and judges the item."""
 
-    def __init__(self, item: ScenarioItem) -> None:
+    def __init__(self, item: ScenarioItem, planned: int, at_once: int) -> None:
         self.item = item
+        self._planned = planned
+        self._at_once = at_once
         self.run = item.config.stash[RUN]
         self.tally = Tally()
+        self.count = 0
         self._rewarded = item.ihook.pytest_agentgym_reward_computed
+        # That it begins.
+        self._report([])
 
     def add(self, batch: list[Finished]) -> None:
         """Reports the episodes of one batch."""
         episodes = [episode for _, episode in batch if episode is not None]
         if not episodes:
             return
+        self.count += len(episodes)
         for episode in episodes:
             self._rewarded(item=self.item, episode=episode)
             self.tally.add(episode)
-        report = EpisodeReport.of(self.item, episodes, self.run.planned)
+        self._report(episodes)
+
+    def _report(self, episodes: list[Episode]) -> None:
+        report = EpisodeReport.of(
+            self.item,
+            episodes,
+            self.run.planned,
+            of_scenario=self._planned,
+            in_flight=min(self._at_once, self._planned - self.count),
+        )
         self.item.ihook.pytest_runtest_logreport(report=report)
 
     def judge(self) -> None:

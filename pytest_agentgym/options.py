@@ -10,6 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from agentgym.cases import Split
+    from pytest_agentgym.cost_options import CostOptions
     from pytest_agentgym.train_options import TrainOptions
 
 DEFAULT_THRESHOLD = 0.95
@@ -51,6 +52,7 @@ class Options:
     policy: str
     json_path: str | None
     report_path: str | None
+    cost: CostOptions
     train: TrainOptions | None
 
 
@@ -60,7 +62,9 @@ def add_options(parser: pytest.Parser) -> None:
 
     def option(name: str, metavar: str | None, help: str, **kw: Any) -> None:  # noqa: A002
         kw.setdefault("default", None)
-        group.addoption(f"--agentgym{name}", metavar=metavar, help=help, **kw)
+        if metavar is not None:
+            kw["metavar"] = metavar
+        group.addoption(f"--agentgym{name}", help=help, **kw)
 
     group.addoption(
         "--agentgym",
@@ -114,6 +118,30 @@ def add_options(parser: pytest.Parser) -> None:
     )
     option("-json", "PATH", "write the summary there, too")
     option("-report", "PATH", "write the report as one HTML file there, too")
+    option(
+        "-price",
+        "MODEL=IN/OUT",
+        "price of a million prompt and completion tokens in US dollars, in place of "
+        "the list's; * stands for anything; may be given several times",
+        action="append",
+    )
+    option(
+        "-otel",
+        "URL",
+        "export the episodes to an OpenTelemetry collector over OTLP/HTTP (without a "
+        "URL: where the OTEL_* environment variables say)",
+        nargs="?",
+        const="",
+    )
+    option(
+        "-otel-content",
+        None,
+        "--agentgym-otel: with messages, tool arguments and results",
+        action="store_true",
+        default=False,
+    )
+    option("-max-cost", "DOLLARS", "start no further episode once they are spent")
+    option("-max-tokens", "N", "start no further episode once they are used")
     group.addoption(
         "--train",
         action="store_true",
@@ -165,6 +193,7 @@ def read_options(config: pytest.Config) -> Options:
             raise pytest.UsageError(f"--agentgym-{name} {text}: give {wanted} {limits}")
         return value
 
+    from pytest_agentgym.cost_options import read_cost_options
     from pytest_agentgym.train_options import read_train_options
 
     split = config.getoption("agentgym_split")
@@ -187,6 +216,7 @@ def read_options(config: pytest.Config) -> Options:
         policy=config.getoption("agentgym_policy") or "embedded",
         json_path=config.getoption("agentgym_json"),
         report_path=config.getoption("agentgym_report"),
+        cost=read_cost_options(config),
         train=read_train_options(config),
     )
 

@@ -69,9 +69,34 @@ def _start(config: pytest.Config) -> None:
         register(module, module.__name__)
     soft_assert.install(config)
     config.add_cleanup(soft_assert.uninstall)
+    if worker is None and config.getoption("agentgym_otel") is not None:
+        from pytest_agentgym.otel import OtelExport
+
+        def run_id() -> str:
+            reporter = config.pluginmanager.get_plugin("agentgym-reporter")
+            store = getattr(reporter, "store", None)
+            return "" if store is None else str(store.id)
+
+        register(OtelExport(config, run_id), "agentgym-otel")
+    elif config.getoption("agentgym_otel_content") and worker is None:
+        raise pytest.UsageError(
+            "--agentgym-otel-content belongs to an export: add --agentgym-otel"
+        )
     if run.options.train is not None:
         from pytest_agentgym.training import register_training
 
         register_training(config, run)
     elif worker is None:
-        register(Reporter(config), "agentgym-reporter")
+        reporter = Reporter(config)
+        register(reporter, "agentgym-reporter")
+        limits = run.options.cost
+        if limits.max_usd is not None or limits.max_tokens is not None:
+            from pytest_agentgym.budget import Budget
+
+            budget = Budget(
+                limits,
+                lambda: reporter.summary.spent,
+                reporter.stop,
+                reporter.usage_errors.append,
+            )
+            register(budget, "agentgym-budget")

@@ -20,22 +20,42 @@ class EpisodeReport(pytest.TestReport):
     Attributes:
         lines: The finished episodes as JSON, one each.
         planned: Episodes of all collected scenarios of the run.
+        of_scenario: Those of this scenario.
+        in_flight: Those of this scenario that are being played.
     """
 
-    def __init__(self, *, lines: Sequence[str], planned: int, **report: Any) -> None:
+    def __init__(
+        self,
+        *,
+        lines: Sequence[str],
+        planned: int,
+        of_scenario: int = 0,
+        in_flight: int = 0,
+        **report: Any,
+    ) -> None:
         super().__init__(**report)
         self.lines = list(lines)
         self.planned = planned
+        self.of_scenario = of_scenario
+        self.in_flight = in_flight
         self._episodes: list[Episode] | None = None
 
     @classmethod
     def of(
-        cls, item: pytest.Item, episodes: list[Episode], planned: int
+        cls,
+        item: pytest.Item,
+        episodes: list[Episode],
+        planned: int,
+        *,
+        of_scenario: int = 0,
+        in_flight: int = 0,
     ) -> EpisodeReport:
         """The report of episodes that just finished in this process."""
         report = cls(
             lines=[dump(episode) for episode in episodes],
             planned=planned,
+            of_scenario=of_scenario,
+            in_flight=in_flight,
             nodeid=item.nodeid,
             location=item.location,
             keywords={},
@@ -72,6 +92,8 @@ def pytest_report_to_serializable(report: object) -> dict[str, Any] | None:
         "$report_type": _TYPE,
         "lines": report.lines,
         "planned": report.planned,
+        "of_scenario": report.of_scenario,
+        "in_flight": report.in_flight,
         "nodeid": report.nodeid,
         "location": report.location,
     }
@@ -85,6 +107,8 @@ def pytest_report_from_serializable(data: dict[str, Any]) -> EpisodeReport | Non
     return EpisodeReport(
         lines=data["lines"],
         planned=data["planned"],
+        of_scenario=data["of_scenario"],
+        in_flight=data["in_flight"],
         nodeid=data["nodeid"],
         location=tuple(data["location"]),
         keywords={},

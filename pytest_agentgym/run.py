@@ -6,8 +6,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -19,6 +20,7 @@ from pytest_agentgym.options import Options, read_options
 from pytest_agentgym.policy import POLICY, RunPolicy
 
 STOP_FILE = "stop"
+ENOUGH_FILE = "enough"
 
 
 class Run:
@@ -63,6 +65,28 @@ class Run:
         """
         if (self.folder / STOP_FILE).exists():
             pytest.exit("the run was interrupted")
+
+    def finish_early(self, why: str) -> None:
+        """Has all processes start no further episode; those in flight are played."""
+        with suppress(OSError):
+            (self.folder / ENOUGH_FILE).write_text(why, encoding="utf-8")
+
+    def enough(self) -> bool:
+        """Whether no further episode is to be started."""
+        return (self.folder / ENOUGH_FILE).exists()
+
+    def skip_rest(self, item: ScenarioItem, played: int = 0) -> NoReturn:
+        """Skips a scenario of which too little was played to judge it."""
+        with suppress(OSError):
+            why = (self.folder / ENOUGH_FILE).read_text(encoding="utf-8")
+        planned = self.episodes_of(item)
+        pytest.skip(f"{played} of {planned} episodes were played: {why}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skips the scenarios that a run's limit leaves out."""
+        if isinstance(item, ScenarioItem) and self.enough():
+            self.skip_rest(item)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Counts what is going to be played."""
@@ -125,13 +149,10 @@ class SharedFolder:
 
 
 def _speaker(config: pytest.Config) -> Any:
-    worker = hasattr(config, "workerinput")
-
     def say(line: str) -> None:
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        # What an xdist worker writes would be the captured output of its item.
-        if reporter is not None and not worker:
-            reporter.ensure_newline()
-            reporter.write_line(line)
+        # An xdist worker has none: what it writes would be its item's output.
+        reporter = config.pluginmanager.get_plugin("agentgym-reporter")
+        if reporter is not None:
+            reporter.say(line)
 
     return say

@@ -5,18 +5,22 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
 
 from agentgym.errors import Outcome
+from agentgym.prices import Prices
 from agentgym.report import terminal
 from agentgym.report.summary import RunSummary
 from agentgym.store import RunStore, write_json
 from pytest_agentgym.html_report import HtmlReport
+from pytest_agentgym.live import Failures, Live, LivePanel, PlainLines
+from pytest_agentgym.live_numbers import LiveNumbers
 from pytest_agentgym.reports import EpisodeReport
 from pytest_agentgym.run import RUN
 
@@ -39,14 +43,21 @@ class Reporter:
         self.config = config
         self.options = options
         self.store: RunStore | None = None
-        self.summary = RunSummary(threshold=options.threshold, seed=options.seed)
+        self.summary = RunSummary(
+            threshold=options.threshold,
+            seed=options.seed,
+            prices=Prices(options.cost.prices),
+        )
         self.usage_errors: list[str] = []
         self._html = HtmlReport(config, options.report_path)
+        self._limit: str | None = None
         self._done = 0
         self._planned = 0
         # While an item runs, pytest captures the file descriptor it reports to itself:
         # this copy of it still leads to the terminal.
         self._screen = _copy_of_stdout()
+        self._numbers = LiveNumbers(threshold=options.threshold)
+        self._failures = Failures()
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Takes in the episodes that just finished, and each scenario's end."""
@@ -56,6 +67,7 @@ class Reporter:
         about = getattr(report, "agentgym", None)
         if about is None:
             return
+        self._numbers.ended(report.nodeid)
         if report.nodeid in self.summary.scenarios:
             scenario = self.summary.scenario(report.nodeid, about["threshold"])
             scenario.xfail |= hasattr(report, "wasxfail") and report.skipped
@@ -63,11 +75,13 @@ class Reporter:
             self.usage_errors.append(about["usage_error"])
 
     def _add(self, report: EpisodeReport) -> None:
-        if self.store is None:
-            self.store = RunStore(self.config.rootpath)
-            self.summary.run_id = self.store.id
         self._planned = report.planned
-        self.store.append(report.lines)
+        # Without episodes it says that a scenario begins.
+        if report.lines:
+            if self.store is None:
+                self.store = RunStore(self.config.rootpath)
+                self.summary.run_id = self.store.id
+            self.store.append(report.lines)
         self._count(report)
         finished = self.config.hook.pytest_agentgym_episode_finished
         for episode in report.episodes:
@@ -76,9 +90,59 @@ class Reporter:
     def _count(self, report: EpisodeReport) -> None:
         for episode in report.episodes:
             self.summary.add(episode)
-        self._show_progress([episode.outcome for episode in report.episodes])
+        scenario = self._numbers.take(report, self.summary.spent)
+        live = self._live
+        if live is None:
+            self._show_letters([episode.outcome for episode in report.episodes])
+            return
+        self._done += len(report.episodes)
+        for text, agents in self._failures.lines(report.episodes):
+            live.say(text, **{"red" if agents else "yellow": True})
+        live.update(scenario)
 
-    def _show_progress(self, outcomes: list[Outcome]) -> None:
+    @cached_property
+    def _live(self) -> Live | None:
+        """What shows the run while it goes on; None with `-q`."""
+        writer, screen = self._terminal(), self._screen
+        if writer is None or self.config.get_verbosity() < 0:
+            return None
+        tw = writer._tw
+        if (
+            screen is not None
+            and tw._file is sys.__stdout__
+            and tw.hasmarkup
+            and screen.isatty()
+            and os.environ.get("TERM") != "dumb"
+            # Episodes then write to the terminal themselves.
+            and self.config.getoption("capture") != "no"
+            and not self.config.getoption("usepdb")
+            and not self.config.getoption("trace")
+            and has_rich()
+        ):
+            return LivePanel(self._numbers, writer, screen)
+        return PlainLines(self._numbers, writer, lambda: self._uncaptured(tw))
+
+    def say(self, text: str) -> None:
+        """Shows a line, also while an item runs."""
+        writer = self._terminal()
+        if self._live is not None:
+            self._live.say(text)
+        elif writer is not None and self.config.get_verbosity() >= -1:
+            with self._uncaptured(writer._tw):
+                writer.ensure_newline()
+                writer.write_line(text)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """Ends the live view with the run, however it ends."""
+        try:
+            return (yield)
+        finally:
+            live = self.__dict__.get("_live")
+            if live is not None:
+                live.close()
+
+    def _show_letters(self, outcomes: list[Outcome]) -> None:
         """One letter per episode, and at the line's end how much is done."""
         writer = self._terminal()
         if writer is None or self.config.get_verbosity() < -1:
@@ -123,6 +187,11 @@ class Reporter:
         if self._screen is not None:
             self._screen.close()
 
+    def stop(self, why: str) -> None:
+        """Has no further episode started, because of a limit of the run."""
+        self._limit = why
+        self.config.stash[RUN].finish_early(why)
+
     def pytest_keyboard_interrupt(self) -> None:
         """Notes that the report is not of the whole run."""
         self.summary.interrupted = (self._done, self._planned)
@@ -130,6 +199,13 @@ class Reporter:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Writes the summary and decides the exit code."""
+        if self._limit is not None and self.summary.interrupted is None:
+            if self._done < self._planned:
+                self.summary.stopped = self._limit
+                self.summary.interrupted = (self._done, self._planned)
+            else:
+                # The run is whole, and judged as any other.
+                self.summary.warnings.append(f"{self._limit}, by the last episodes")
         data = self._to_json()
         data["usage_errors"] = list(dict.fromkeys(self.usage_errors))
         data["folder"] = None if self.store is None else str(self.store.folder)
@@ -219,6 +295,13 @@ def _copy_of_stdout() -> TextIO | None:
     if stdout is None or number is None:
         return None
     return os.fdopen(number, "w", encoding=stdout.encoding, errors="replace")
+
+
+def has_rich() -> bool:
+    """Whether rich is installed; asked without importing it."""
+    from importlib.util import find_spec
+
+    return find_spec("rich") is not None
 
 
 def relative(path: Path) -> Path:

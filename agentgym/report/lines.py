@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -153,6 +154,18 @@ def number(value: float | None) -> str:
     if value >= 10_000:
         return f"{value / 1000:.{1 if value < 100_000 else 0}f}k"
     return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
+
+
+def dollars(amount: float | None) -> str:
+    """An amount of US dollars: $12.34, $0.0057."""
+    if amount is None:
+        return "-"
+    if amount >= 1 or not amount:
+        return f"${amount:,.2f}" if amount else "$0"
+    if amount >= 0.095:
+        return f"${amount:.2f}"
+    # Two digits, however small.
+    return f"${amount:.{1 - math.floor(math.log10(amount))}f}"
 
 
 def duration(seconds: float | None) -> str:

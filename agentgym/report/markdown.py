@@ -11,6 +11,7 @@ from typing import Any
 from agentgym.reliability import CONFIDENCE
 from agentgym.report.lines import (
     count,
+    dollars,
     duration,
     interval,
     left,
@@ -86,6 +87,8 @@ def _verdict(summary: Summary, baseline: Summary | None) -> Iterator[str]:
 def gate_sentence(summary: Summary) -> str:
     """Whether the gate is met, and why not."""
     limit = threshold(summary["reliability"]["threshold"])
+    if summary.get("stopped"):
+        return f"Stopped: {summary['stopped']}; the gate judges whole runs only"
     if summary.get("interrupted"):
         return "Interrupted: the gate judges whole runs only"
     if not summary.get("judgeable", True):
@@ -282,8 +285,20 @@ def _notes(summary: Summary) -> Iterator[str]:
     ]
     if lost:
         yield f"Not counted: {', '.join(lost)}."
+    yield from _cost(summary.get("cost") or {})
     for warning in summary.get("warnings", ()):
         yield f"- {_code(warning)}"
+
+
+def _cost(cost: Mapping[str, Any]) -> Iterator[str]:
+    if not cost.get("input_tokens"):
+        return
+    text = f"Cost: {cost['input_tokens']:,} tokens in, {cost['output_tokens']:,} out"
+    if cost["usd"]:
+        text += f", {dollars(cost['usd'])}"
+        each = cost["per_passed"]["usd"]
+        text += "" if each is None else f" ({dollars(each)} per passed episode)"
+    yield f"{text}."
 
 
 # Texts of agents and tools may hold anything.

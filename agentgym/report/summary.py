@@ -11,6 +11,7 @@ from typing import Any
 import agentgym
 from agentgym.episode import Episode
 from agentgym.errors import Outcome
+from agentgym.prices import Prices
 from agentgym.reliability import (
     ATTRITION_LIMIT,
     CONFIDENCE,
@@ -26,6 +27,7 @@ from agentgym.report.tallies import (
     reliability_json,
     rounded,
 )
+from agentgym.spending import Spending
 
 FORMAT = 1
 EXIT_RELIABLE, EXIT_BELOW, EXIT_INTERRUPTED, EXIT_CANNOT_JUDGE = 0, 1, 2, 6
@@ -53,6 +55,9 @@ class RunSummary:
         started: Seconds since 1970.
         warnings: Sentences about the run itself.
         interrupted: Episodes played and planned, if it was stopped before its end.
+        stopped: What stopped it, if that was a limit of the run's.
+        prices: Where prices come from.
+        spent: What all episodes took.
         whole: Whether the run alone is judged against its threshold: a scenario then
             fails a run that reaches it only by a threshold of its own.
     """
@@ -66,6 +71,9 @@ class RunSummary:
     tools: dict[str, ToolTally] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     interrupted: tuple[int, int] | None = None
+    stopped: str | None = None
+    prices: Prices = field(default_factory=Prices)
+    spent: Spending = field(default_factory=Spending)
     whole: bool = False
 
     def scenario(self, name: str, threshold: float | None = None) -> ScenarioTally:
@@ -80,7 +88,8 @@ class RunSummary:
 
     def add(self, episode: Episode) -> None:
         """Counts one episode."""
-        self.scenario(episode.scenario).add(episode)
+        self.scenario(episode.scenario).add(episode, self.prices)
+        self.spent.add(episode, self.prices)
         if self.policy is None:
             self.policy = episode.policy
         if episode.counted:
@@ -193,11 +202,13 @@ class RunSummary:
             "confidence": CONFIDENCE,
             "judgeable": self.judgeable,
             "interrupted": self.interrupted is not None,
+            "stopped": self.stopped,
             "attrition_limit": ATTRITION_LIMIT,
             "mean_reward": rounded(self.mean_reward),
             "episodes": {outcome.value: n for outcome, n in self.outcomes.items()},
             "scenarios": [s.to_json(gates) for s in self.ordered],
             "tools": [self.tools[name].to_json() for name in sorted(self.tools)],
+            "cost": {**self.spent.to_json(), "prices": self.prices.source},
             "policy": self.policy,
             "seed": self.seed,
             "versions": versions(),

@@ -14,7 +14,9 @@ from typing import Any
 
 from agentgym.episode import Episode
 from agentgym.errors import Outcome
+from agentgym.prices import Prices
 from agentgym.reliability import Reliability, attrition_exceeded, judge, pass_hat_k
+from agentgym.spending import Spending
 
 MOST_ERRORS = 50
 """Kinds of errors told apart in one scenario; the memory of a run stays bounded."""
@@ -98,6 +100,7 @@ class ScenarioTally:
 
     Attributes:
         reward: Sum over the counted episodes.
+        spent: Of all episodes.
         errors: Errors of the agent by kind: the text without its numbers and names.
         uncounted: The earliest error of each outcome that does not count.
         smallest: The failing case with the shortest value, where cases have values.
@@ -112,6 +115,7 @@ class ScenarioTally:
     )
     reward: float = 0.0
     tokens: int = 0
+    spent: Spending = field(default_factory=Spending)
     seconds: float = 0.0
     checks: dict[Any, CheckTally] = field(default_factory=dict)
     errors: dict[str, ErrorTally] = field(default_factory=dict)
@@ -147,9 +151,10 @@ class ScenarioTally:
         """A sum over the counted episodes as a mean."""
         return total / self.counted if self.counted else None
 
-    def add(self, episode: Episode) -> None:
+    def add(self, episode: Episode, prices: Prices) -> None:
         """Counts one episode."""
         self.outcomes[episode.outcome] += 1
+        self.spent.add(episode, prices)
         if not episode.counted:
             earliest = (episode.index, episode.error or "")
             kept = self.uncounted.get(episode.outcome, earliest)
@@ -206,6 +211,7 @@ class ScenarioTally:
             "mean_reward": rounded(self.mean(self.reward)),
             "tokens": rounded(self.mean(self.tokens)),
             "seconds": rounded(self.mean(self.seconds)),
+            "cost": self.spent.to_json(),
             "outcomes": {outcome.value: n for outcome, n in self.outcomes.items()},
             "smallest_failing_case": self.smallest,
             "checks": [self.checks[key].to_json() for key in sorted(self.checks)],

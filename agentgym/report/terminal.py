@@ -19,6 +19,7 @@ from agentgym.reliability import (
     episodes_to_certify,
     episodes_to_decide,
 )
+from agentgym.report.cost import cost_section
 from agentgym.report.lines import (
     Heading,
     Line,
@@ -60,6 +61,7 @@ def report(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     if summary.tools:
         yield Heading("tools")
         yield from tool_table(summary.tools.values(), width)
+    yield from cost_section(summary, width)
     shown: set[str] = set()
     yield from failed_checks(summary, width, shown)
     yield from agent_errors(summary, width, shown)
@@ -273,6 +275,10 @@ def verdict(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     unjudged = _not_judged(summary)
     if unjudged is not None:
         yield from wrapped(unjudged, width, markup={"yellow": True, "bold": True})
+        if summary.stopped is None or not summary.counted or not summary.judgeable:
+            return
+        text = f"of what was played, {reliability.verdict.value}: {_certain(summary)}"
+        yield from wrapped(text, width, markup=_VERDICT_MARKUP[reliability.verdict])
         return
     met = summary.exit_code == 0
     colour = {"green" if met else "red": True, "bold": True}
@@ -299,8 +305,11 @@ def _not_judged(summary: RunSummary) -> str | None:
     """Why nothing is compared with a threshold, if that is so."""
     if summary.interrupted is not None:
         played, planned = summary.interrupted
+        why = "INTERRUPTED"
+        if summary.stopped is not None:
+            why = f"STOPPED: {summary.stopped}"
         return (
-            f"INTERRUPTED: {played} of {count(planned, 'episode')} were played; "
+            f"{why}: {played} of {count(planned, 'episode')} were played; "
             "the gate judges whole runs only"
         )
     if summary.scenarios and not summary.gated:

@@ -26,7 +26,7 @@ from agentgym.store import RunStore, read_episodes
 from agentgym.training.measurement import Measured
 from pytest_agentgym.reports import EpisodeReport
 from pytest_agentgym.tally import Tally
-from pytest_agentgym.terminal import Reporter, relative
+from pytest_agentgym.terminal import Reporter, has_rich, relative
 from pytest_agentgym.training.catalogue import Entry
 from pytest_agentgym.training.dashboard import (
     MEASURED,
@@ -197,7 +197,7 @@ class TrainingReporter(Reporter):
             and writer._tw.hasmarkup
             and file.isatty()
             and self.config.get_verbosity() >= 0
-            and _has_rich()
+            and has_rich()
         ):
             return LivePanel(self.progress, file)
         return PlainLines(self.progress, self._write_line)
@@ -211,9 +211,3 @@ class TrainingReporter(Reporter):
             writer.ensure_newline()
             writer.write_line(text)
             writer.flush()
-
-
-def _has_rich() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("rich") is not None

@@ -47,8 +47,8 @@ def test_concurrency(gym, concurrency, most):
 
 def test_live_progress_reaches_the_terminal_and_is_no_captured_output(gym):
     gym.file(ONE.format(message="refund=7"))
-    result = gym.start()
-    result.stdout.fnmatch_lines(["test_it.py FFF *100%]"])
+    result = gym.start("-q")
+    result.stdout.fnmatch_lines(["FFF *100%]"])
     result.stdout.no_fnmatch_line("*Captured stdout*")
 
 

@@ -217,3 +217,21 @@ def test_no_run_yet(
     assert "there is no run with a summary.json in .agentgym/runs of" in (
         capsys.readouterr().err
     )
+
+
+def test_cost_and_a_limit():
+    text = markdown(
+        {
+            **json.loads(json.dumps(RunSummary(threshold=0.95).to_json())),
+            "interrupted": True,
+            "stopped": "$5.03 of --agentgym-max-cost 5 are spent",
+            "cost": {
+                "input_tokens": 12_345,
+                "output_tokens": 678,
+                "usd": 5.03,
+                "per_passed": {"usd": 0.25},
+            },
+        }
+    )
+    assert "Stopped: $5.03 of --agentgym-max-cost 5 are spent; the gate" in text
+    assert "Cost: 12,345 tokens in, 678 out, $5.03 ($0.25 per passed episode)." in text

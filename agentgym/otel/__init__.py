@@ -1,0 +1,1 @@
+"""Episodes as OpenTelemetry spans; imported only where they are exported."""

@@ -1,0 +1,102 @@
+"""What a run took, as lines for a terminal: tokens and money."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from agentgym.prices import installed
+from agentgym.report.lines import (
+    Heading,
+    Line,
+    Row,
+    count,
+    dollars,
+    number,
+    table,
+    wrapped,
+)
+from agentgym.spending import Spending
+
+if TYPE_CHECKING:
+    from agentgym.report.summary import RunSummary
+
+MOST_MODELS = 5
+
+
+def cost_section(summary: RunSummary, width: int = 80) -> Iterator[Line]:
+    """A table of the scenarios, and what all of them took; nothing without tokens."""
+    spent = summary.spent
+    if not spent.tokens:
+        return
+    yield Heading("cost")
+    paid = bool(spent.usd)
+    columns = ["in/ep", "out/ep", "tok/pass", *(["$/ep", "$/pass"] if paid else [])]
+    rows = []
+    file = None
+    for scenario in summary.ordered:
+        path, _, name = scenario.name.partition("::")
+        if path != file:
+            file = path
+            rows.append(Row(path))
+        rows.append(Row(name or path, _cells(scenario.spent, paid)))
+    yield from table(columns, rows, width)
+    yield from wrapped(_all(spent), width)
+    for text in notes(spent):
+        yield from wrapped(text, width, hanging="  ")
+
+
+def _cells(spent: Spending, paid: bool) -> list[str]:
+    episode, passed = spent.per(spent.episodes), spent.per(spent.passed)
+    tokens = spent.tokens / spent.passed if spent.passed else None
+    cells = [number(episode["input_tokens"]), number(episode["output_tokens"])]
+    cells.append(number(tokens))
+    if paid:
+        cells += [dollars(episode["usd"]), dollars(passed["usd"])]
+    return cells
+
+
+def _all(spent: Spending) -> str:
+    text = (
+        f"{spent.input_tokens:,} tokens in, {spent.output_tokens:,} out in "
+        f"{count(spent.episodes, 'episode')}"
+    )
+    if spent.usd:
+        known = spent.known
+        at_least = "" if known is not None else "at least "
+        text += f": {at_least}{dollars(spent.usd)}"
+        if known is not None and spent.passed:
+            text += f", {dollars(known / spent.passed)} per passed episode"
+    return text
+
+
+def notes(spent: Spending) -> Iterator[str]:
+    """What has no price, and why."""
+    if spent.local:
+        mixed = "" if spent.local == spent.calls else f" ({count(spent.local, 'call')})"
+        yield f"the policy runs on this machine and costs nothing{mixed}"
+    models = sorted((name for name, n in spent.unpriced.items() if n), key=str.lower)
+    if models:
+        yield unknown_price(models)
+    if spent.silent:
+        yield (
+            f"{spent.silent} of {count(spent.calls, 'model call')} told no tokens: "
+            "they are not counted"
+        )
+
+
+def unknown_price(models: list[str]) -> str:
+    """The sentence for models without a known price, and what to do."""
+    named = ", ".join(models[:MOST_MODELS])
+    if len(models) > MOST_MODELS:
+        named += f" and {len(models) - MOST_MODELS} more"
+    hint = (
+        "" if installed() else "pip install 'agentgym[prices]' for a list of prices, "
+    )
+    plural = "" if len(models) == 1 else "s"
+    return (
+        f"the price{plural} of {named} {'is' if not plural else 'are'} not known: "
+        f"tokens only ({hint}"
+        f"{'or ' if hint else ''}--agentgym-price 'MODEL=IN/OUT' in dollars per "
+        "million tokens)"
+    )
