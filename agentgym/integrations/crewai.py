@@ -36,6 +36,7 @@ _usage: ContextVar[dict[str, Any] | None] = ContextVar(
     "agentgym_crewai_usage", default=None
 )
 _tool_error = re.compile(r"Error executing tool: |Tool '.*' has reached ")
+_misfit = re.compile(r".* arguments validation failed: (?=\d+ validation error)")
 
 
 def driver(agent: Any) -> CrewAIDriver:
@@ -258,7 +259,7 @@ def _register_hooks() -> None:
         recorder.tool_finished(
             call,
             context.tool_result if failed else result,
-            error=result if failed else None,
+            error=_misfit.sub("ValidationError: ", result, 1) if failed else None,
         )
 
     register_before_tool_call_hook(before)

@@ -78,6 +78,7 @@ FRAMEWORKS = (
         package="agent-framework-core",
         classes={
             ("agent_framework", "BaseAgent"): "a Microsoft Agent Framework agent",
+            ("agent_framework", "Workflow"): "a Microsoft Agent Framework workflow",
         },
     ),
     Framework(
@@ -111,6 +112,11 @@ def wrap(agent: Any) -> WrappedAgent:
     """
     if isinstance(agent, WrappedAgent):
         return agent
+    if ("autogen", "ConversableAgent") in _bases(agent):
+        raise UsageError(
+            "AG2 before 1.0 is not supported: update to ag2 1.x, or give a callable "
+            "message -> reply"
+        )
     for framework in FRAMEWORKS:
         kind = _kind(agent, framework)
         if kind is not None:
@@ -162,7 +168,7 @@ def redirect(agent: Any, policy: PolicyEndpoint) -> WrappedAgent:
 
 def _kind(agent: Any, framework: Framework) -> str | None:
     """What the agent is in this framework; None if it is of another one."""
-    bases = [(cls.__module__.partition(".")[0], cls.__name__) for cls in _mro(agent)]
+    bases = _bases(agent)
     for key, kind in framework.classes.items():
         if key in bases and (
             not framework.marker or hasattr(sys.modules.get(key[0]), framework.marker)
@@ -171,8 +177,10 @@ def _kind(agent: Any, framework: Framework) -> str | None:
     return None
 
 
-def _mro(agent: Any) -> tuple[type, ...]:
-    return () if inspect.isclass(agent) else type(agent).__mro__
+def _bases(agent: Any) -> list[tuple[str, str]]:
+    """Packages and names of an object's classes."""
+    mro = () if inspect.isclass(agent) else type(agent).__mro__
+    return [(cls.__module__.partition(".")[0], cls.__name__) for cls in mro]
 
 
 _warned: set[str] = set()

@@ -12,7 +12,7 @@ import contextlib
 import functools
 import types
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from agentgym.policy.endpoint import PolicyEndpoint
     from agentgym.recorder import Recorder
 
-TESTED = ("1.1", "1.7")
+TESTED = ("1.4.7", "1.7.2")
 """Versions of langchain-core."""
 
 _redirected: ContextVar[dict[int, Any] | None] = ContextVar(
@@ -157,6 +157,8 @@ class RecordingHandler(BaseCallbackHandler):
         self._recorder = recorder
         self._models: dict[UUID, ModelCall] = {}
         self._tools: dict[UUID, ToolCall] = {}
+        self._written: dict[UUID, dict[Any, list[str]]] = {}
+        self._agents: dict[str, tuple[tuple[str, ...], str | None]] = {}
 
     def on_chat_model_start(
         self,
@@ -173,7 +175,7 @@ class RecordingHandler(BaseCallbackHandler):
         self._models[run_id] = self._recorder.model_started(
             about.get("ls_model_name"),
             heard=(_text(m) for m in messages[0] if isinstance(m, HumanMessage)),
-            path=_path(about),
+            path=self._path(about),
         )
 
     def on_llm_start(
@@ -182,9 +184,21 @@ class RecordingHandler(BaseCallbackHandler):
         """A call of a completion model begins."""
         self._models[run_id] = self._recorder.model_started()
 
+    def on_llm_new_token(
+        self, token: Any, *, run_id: UUID, chunk: Any = None, **kwargs: Any
+    ) -> None:
+        """A part of a streamed answer; LangChain repairs the whole's arguments."""
+        message = getattr(chunk, "message", None)
+        for part in getattr(message, "tool_call_chunks", None) or ():
+            calls = self._written.setdefault(run_id, {})
+            written = calls.setdefault(part.get("index"), ["", ""])
+            written[0] += part.get("id") or ""
+            written[1] += part.get("args") or ""
+
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """The model answered."""
         call = self._models.pop(run_id, None)
+        written = dict(self._written.pop(run_id, {}).values())
         if call is None:
             return
         generation = response.generations[0][0]
@@ -194,7 +208,7 @@ class RecordingHandler(BaseCallbackHandler):
         self._recorder.model_finished(
             call,
             message=(
-                assistant_message(message)
+                assistant_message(message, written)
                 if isinstance(message, AIMessage)
                 else {"role": "assistant", "content": generation.text}
             ),
@@ -208,6 +222,7 @@ class RecordingHandler(BaseCallbackHandler):
     ) -> None:
         """The model call raised."""
         call = self._models.pop(run_id, None)
+        self._written.pop(run_id, None)
         if call is not None:
             self._recorder.model_failed(call, error)
 
@@ -226,7 +241,7 @@ class RecordingHandler(BaseCallbackHandler):
         name = (serialized or {}).get("name") or kwargs.get("name") or ""
         arguments = {"input": input_str} if inputs is None else dict(inputs)
         self._tools[run_id] = self._recorder.tool_started(
-            name, arguments, call_id=tool_call_id, path=_path(metadata or {})
+            name, arguments, call_id=tool_call_id, path=self._path(metadata or {})
         )
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -261,10 +276,43 @@ class RecordingHandler(BaseCallbackHandler):
                 answer.tool_call_id, _text(answer), refused=answer.status == "error"
             )
 
+    def _path(self, metadata: dict[str, Any]) -> tuple[str, ...]:
+        """The agents or graphs that a node is nested in.
 
-def assistant_message(message: AIMessage) -> Message:
-    """A LangChain message in OpenAI's shape, malformed tool calls included."""
-    calls = [(call["id"], call["name"], call["args"]) for call in message.tool_calls]
+        LangGraph tells the nodes, as a namespace such as `plan:ID|tools:ID|model:ID`.
+        An agent with a name is better known by that; graphs within it inherit it.
+        """
+        namespace = str(metadata.get("langgraph_checkpoint_ns") or "")
+        outer = namespace.split("|")[:-1]
+        name = metadata.get("lc_agent_name")
+        if not outer:
+            self._agents[""] = ((), name)
+            return ()
+        known = self._agents.get("|".join(outer))
+        if known is None:
+            nodes = tuple(part.partition(":")[0] for part in outer)
+            path, outer_name = self._agents.get(
+                "|".join(outer[:-1]), (nodes[:-1], None)
+            )
+            own = nodes[-1] if name in (None, outer_name) else str(name)
+            known = self._agents["|".join(outer)] = ((*path, own), name)
+        return known[0]
+
+
+def assistant_message(
+    message: AIMessage, written: Mapping[str, str] | None = None
+) -> Message:
+    """A LangChain message in OpenAI's shape, malformed tool calls included.
+
+    Args:
+        message: The message.
+        written: By the call's id, arguments as the model wrote them, where known.
+    """
+    known = written or {}
+    calls = [
+        (call["id"], call["name"], known.get(call["id"] or "") or call["args"])
+        for call in message.tool_calls
+    ]
     malformed = [
         (call["id"], call["name"] or "", call["args"] or "")
         for call in message.invalid_tool_calls
@@ -274,12 +322,6 @@ def assistant_message(message: AIMessage) -> Message:
 
 def _text(message: BaseMessage) -> str:
     return text_of(message.content)
-
-
-def _path(metadata: dict[str, Any]) -> tuple[str, ...]:
-    """The nested graphs that a node runs in: a namespace such as `plan:ID|tools:ID`."""
-    namespace = str(metadata.get("langgraph_checkpoint_ns") or "")
-    return tuple(part.partition(":")[0] for part in namespace.split("|")[:-1])
 
 
 _MOST_OBJECTS = 20_000

@@ -28,7 +28,7 @@ from agentgym.trajectory import Message, ModelCall, ToolCall
 if TYPE_CHECKING:
     from agentgym.policy.endpoint import PolicyEndpoint
 
-TESTED = ("0.13.0", "0.20.0")
+TESTED = ("0.19.0", "0.20.0")
 """Versions of openai-agents."""
 
 
@@ -110,6 +110,10 @@ def _tell_errors(tool: Any) -> None:
         recorder, call = _running.get(id(context), (None, None))
         if recorder is not None and call is not None:
             recorder.tool_failed(call, error)
+            if isinstance(error, ModelBehaviorError) and "Invalid JSON" in str(error):
+                # The arguments do not fit: the tool did not run.
+                call.error = f"TypeError: {call.name}() {error}"
+                call.executed = False
             _running.pop(id(context))
         return own(context, error)
 

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import gc
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 import agentgym
-from agentgym.errors import classify
+from agentgym.errors import UsageError, classify
 from agentgym.recorder import Recorder
 from agentgym.testing import ScriptedModel, call, error, malformed, say
-from tests.framework_agents import MAKERS, is_there, make
+from agentgym.tool_table import tool_table
+from tests.framework_agents import (
+    MAKERS,
+    NESTED,
+    STREAMING,
+    agent_framework_client,
+    is_there,
+    look_up,
+    make,
+    pydantic_ai_model,
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -54,7 +69,8 @@ BEHAVIOURS = {
         [malformed("look_up", '{"order_id": "A1'), say("Sorry.")],
         [[("look_up", '{"order_id": "A1', "refused")], []],
         "Sorry.",
-        ends_in=frozenset({"shipped"}),
+        # AG2 cannot send the malformed arguments back to the model.
+        ends_in=frozenset({"shipped", "langchain", "ag2"}),
     ),
     "two calls at once": Behaviour(
         [
@@ -77,6 +93,8 @@ BEHAVIOURS = {
         [call("refund", order_id="A1", amount=-1.0), say("It failed.")],
         [[("refund", {"order_id": "A1", "amount": -1.0}, "failed")], []],
         "It failed.",
+        # Their tools tell the model of an error in ways of their own.
+        ends_in=frozenset({"langchain", "pydantic_ai"}),
     ),
     "refusal": Behaviour([say("I cannot help.")], [[]], "I cannot help."),
     "two steps": Behaviour(
@@ -94,6 +112,13 @@ BEHAVIOURS = {
         outcome="infra_error",
     ),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unclosed_connections() -> Iterator[None]:
+    """The frameworks' clients leave theirs open: found here, where it is ignored."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(params=sorted(MAKERS))
@@ -134,10 +159,14 @@ def how(made: Any) -> str:
 
 
 def play(
-    framework: str, script: Any, *messages: str, max_tool_calls: int | None = None
+    framework: str,
+    script: Any,
+    *messages: str,
+    max_tool_calls: int | None = None,
+    maker: Callable[[Any], Any] | None = None,
 ) -> Played:
     with ScriptedModel(script) as model:
-        agent = agentgym.wrap(make(framework, model.endpoint))
+        agent = agentgym.wrap(make(framework, model.endpoint, maker))
         played = Played(Recorder(max_tool_calls=max_tool_calls))
         with played.recorder.activate():
             try:
@@ -152,9 +181,11 @@ def test_the_trajectory_is_the_same(framework: str, name: str) -> None:
     wanted = BEHAVIOURS[name]
     played = play(framework, wanted.script)
     if framework in wanted.ends_in:
-        [told] = played.steps
+        # A request that would tell the model may have been tried, in vain.
+        told, *rest = played.steps
+        assert not any(rest)
         assert [ask[:2] for ask in told] == [ask[:2] for ask in wanted.steps[0]]
-        assert {ask[2] for ask in told} <= {"refused", "not told"}
+        assert {ask[2] for ask in told} <= {wanted.steps[0][0][2], "not told"}
         return
     assert played.outcome == wanted.outcome, played.error
     assert played.steps == wanted.steps
@@ -221,6 +252,17 @@ def test_results_and_errors_are_the_tools_own(framework: str) -> None:
     assert "too little" in (refused.error or "")
 
 
+def test_arguments_that_do_not_fit_are_told_apart_from_a_tools_error(
+    framework: str,
+) -> None:
+    script = [call("refund", order_id="A1", amount="much"), say("Sorry.")]
+    played = play(framework, script)
+    assert played.error is None
+    [row] = tool_table(played.recorder.trajectory, [], passed=False)
+    assert (row["calls"], row["wrong_arguments"]) == (1, 1)
+    assert played.run.reply == "Sorry."
+
+
 def test_in_an_async_scenario(framework: str) -> None:
     async def main(endpoint: Any) -> Any:
         agent = agentgym.wrap(make(framework, endpoint))
@@ -250,3 +292,225 @@ def test_redirected(framework: str) -> None:
         plain = agentgym.wrap(make(framework, own.endpoint))
         with Recorder().activate():
             assert plain.run("Where is it now, please?").reply == "own model"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["right call", "malformed JSON", "two calls at once", "tool error", "server error"],
+)
+@pytest.mark.parametrize("streaming", sorted(STREAMING))
+def test_streamed_answers_tell_the_same(streaming: str, name: str) -> None:
+    if not is_there(streaming):
+        pytest.skip(f"{streaming} is not installed")
+    wanted, maker = BEHAVIOURS[name], STREAMING[streaming]
+    plain = play(streaming, wanted.script, maker=maker)
+    streamed = play(
+        streaming, wanted.script, maker=functools.partial(maker, streaming=True)
+    )
+    if (streaming, name) == ("langchain", "malformed JSON"):
+        # LangChain repairs what was streamed, and runs the tool.
+        assert streamed.steps == [[("look_up", '{"order_id": "A1', "ran")], []]
+        return
+    assert streamed.outcome == plain.outcome, streamed.error
+    assert streamed.steps == plain.steps
+    assert said(streamed) == said(plain)
+
+
+def said(played: Played) -> list[Any]:
+    """The messages; the results of tools that ran at once may come in any order."""
+    messages = [
+        {**message, "content": (message["content"] or "").strip()}
+        for message in played.recorder.trajectory.messages
+    ]
+    return sorted(messages, key=lambda message: message.get("tool_call_id", ""))
+
+
+def nested(request: dict[str, Any]) -> Any:
+    """The model of both agents of a nested pair; it knows them by their tools."""
+    [tool] = (tool["function"] for tool in request["tools"])
+    asked = any(message["role"] == "assistant" for message in request["messages"])
+    if tool["name"] == "look_up":
+        return say("A1 is paid.") if asked else call("look_up", order_id="A1")
+    if asked:
+        return say("Your order is paid.")
+    needed = dict.fromkeys(tool["parameters"]["required"], "Is A1 paid?")
+    return call(tool["name"], **needed)
+
+
+@pytest.mark.parametrize("nesting", sorted(NESTED))
+def test_an_agent_as_a_tool_is_seen_within_the_outer_one(nesting: str) -> None:
+    if not is_there(nesting):
+        pytest.skip(f"{nesting} is not installed")
+    played = play(nesting, nested, maker=NESTED[nesting])
+    assert played.error is None
+    steps = played.recorder.trajectory.steps
+    path = ("orders",)
+    assert [step.model and step.model.path for step in steps] == [(), path, path, ()]
+    [[outer], [inner], *rest] = [step.tool_calls for step in steps]
+    assert not any(rest)
+    assert how(outer) == "ran"
+    assert outer.path == ()
+    assert "A1 is paid." in str(outer.result)
+    assert (inner.name, inner.arguments, how(inner)) == RIGHT
+    assert (inner.path, inner.result) == (path, "A1 is paid")
+    assert played.run.reply == "Your order is paid."
+
+
+@pytest.mark.parametrize("nesting", sorted(NESTED))
+def test_an_agent_as_a_tool_is_redirected_with_the_outer_one(nesting: str) -> None:
+    if not is_there(nesting):
+        pytest.skip(f"{nesting} is not installed")
+    with (
+        ScriptedModel([say("own model")], name="own") as own,
+        ScriptedModel(nested) as policy,
+    ):
+        agent = make(nesting, own.endpoint, NESTED[nesting])
+        redirected = agentgym.redirect(agent, policy.endpoint)
+        with Recorder().activate():
+            run = redirected.run("Where is my order A1?")
+        assert run.reply == "Your order is paid."
+        assert not own.requests
+        assert len(policy.requests) == 4
+
+
+# A driver of theirs keeps the conversation, the agent does not.
+SHARED = ["ag2", "agent_framework", "langchain", "openai_agents", "pydantic_ai"]
+
+
+@pytest.mark.parametrize("shared", SHARED)
+def test_episodes_at_a_time_share_an_agent_object(shared: str) -> None:
+    if not is_there(shared):
+        pytest.skip(f"{shared} is not installed")
+
+    def look_up_own(request: dict[str, Any]) -> Any:
+        if any(message["role"] == "tool" for message in request["messages"]):
+            return say("Done.").after(0.05)
+        asked = next(m for m in request["messages"] if m["role"] == "user")
+        return call("look_up", order_id=str(asked["content"]).split()[-1])
+
+    def episode(number: int) -> list[Turn]:
+        agent = agentgym.wrap(shared_agent)
+        if number % 2:
+            agent = agentgym.redirect(shared_agent, policy.endpoint)
+        played = Played(Recorder())
+        with played.recorder.activate():
+            agent.run(f"Where is the order A{number}")
+        return played.steps
+
+    with (
+        ScriptedModel(look_up_own) as own,
+        ScriptedModel(look_up_own) as policy,
+        ThreadPoolExecutor(64) as threads,
+    ):
+        shared_agent = make(shared, own.endpoint)
+        told = list(threads.map(episode, range(64)))
+    assert told == [
+        [[("look_up", {"order_id": f"A{number}"}, "ran")], []] for number in range(64)
+    ]
+    assert len(own.requests) == len(policy.requests) == 64
+
+
+def test_a_shared_agent_that_keeps_its_state_is_refused() -> None:
+    pytest.importorskip("autogen_ext")
+    with ScriptedModel(lambda request: say("It is paid.")) as model:
+        shared = make("autogen", model.endpoint)
+        with Recorder().activate():
+            agentgym.wrap(shared).run("Where is my order A1?")
+        with (
+            Recorder().activate(),
+            pytest.raises(UsageError, match="keeps its state between episodes"),
+        ):
+            agentgym.wrap(shared).run("Where is my order B2?")
+
+
+@dataclass
+class Answer:
+    paid: bool
+
+
+class TestPydanticAI:
+    def test_a_retry_that_a_tool_asks_for_is_its_error(self) -> None:
+        pydantic_ai = pytest.importorskip("pydantic_ai")
+
+        def maker(endpoint: Any) -> Any:
+            def refund(order_id: str, amount: float) -> str:
+                """Pays an order back."""
+                raise pydantic_ai.ModelRetry("too little")
+
+            return pydantic_ai.Agent(pydantic_ai_model(endpoint), tools=[refund])
+
+        script = BEHAVIOURS["tool error"].script
+        played = play("pydantic_ai", script, maker=maker)
+        assert played.steps == BEHAVIOURS["tool error"].steps
+        [refund] = played.recorder.trajectory.tool_calls
+        assert refund.error == "ModelRetry: too little"
+        [told] = [m["content"] for m in played.run.messages if m["role"] == "tool"]
+        assert "too little" in told
+        assert "ModelRetry" not in told
+
+    def test_a_structured_answer_is_the_reply(self) -> None:
+        pydantic_ai = pytest.importorskip("pydantic_ai")
+
+        def maker(endpoint: Any) -> Any:
+            return pydantic_ai.Agent(
+                pydantic_ai_model(endpoint), tools=[look_up], output_type=Answer
+            )
+
+        script = [call("look_up", order_id="A1"), call("final_result", paid=True)]
+        played = play("pydantic_ai", script, maker=maker)
+        assert played.steps == [[RIGHT], []]
+        assert json.loads(played.run.reply) == {"paid": True}
+        assert played.run.value.output == Answer(paid=True)
+
+    def test_a_wrapped_agent_is_recognised(self) -> None:
+        pytest.importorskip("pydantic_ai")
+        from pydantic_ai.agent import WrapperAgent
+
+        def maker(endpoint: Any) -> Any:
+            return WrapperAgent(make("pydantic_ai", endpoint))
+
+        played = play("pydantic_ai", BEHAVIOURS["right call"].script, maker=maker)
+        assert played.steps == BEHAVIOURS["right call"].steps
+
+
+class TestAgentFramework:
+    def test_what_a_tool_returns_is_kept(self) -> None:
+        agent_framework = pytest.importorskip("agent_framework")
+
+        def maker(endpoint: Any) -> Any:
+            async def look_up(order_id: str) -> dict[str, Any]:
+                """Shows an order."""
+                return {"id": order_id, "paid": True}
+
+            client = agent_framework_client(endpoint)
+            return agent_framework.Agent(client, tools=[look_up])
+
+        played = play("agent_framework", BEHAVIOURS["right call"].script, maker=maker)
+        [shown] = played.recorder.trajectory.tool_calls
+        assert shown.result == {"id": "A1", "paid": True}
+
+    @pytest.mark.parametrize("as_agent", [True, False])
+    def test_the_agents_of_a_workflow_are_nested_in_it(self, as_agent: bool) -> None:
+        agent_framework = pytest.importorskip("agent_framework")
+
+        def maker(endpoint: Any) -> Any:
+            client = agent_framework_client(endpoint)
+            first = agent_framework.Agent(client, name="first", tools=[look_up])
+            second = agent_framework.Agent(client, name="second")
+            builder = agent_framework.WorkflowBuilder(start_executor=first)
+            workflow = builder.add_edge(first, second).build()
+            return workflow.as_agent() if as_agent else workflow
+
+        def model(request: dict[str, Any]) -> Any:
+            if not request.get("tools"):
+                return say("Goodbye.")
+            asked = any(m["role"] == "assistant" for m in request["messages"])
+            return say("It is paid.") if asked else call("look_up", order_id="A1")
+
+        played = play("agent_framework", model, maker=maker)
+        assert played.error is None
+        steps = played.recorder.trajectory.steps
+        paths = [step.model and step.model.path for step in steps]
+        assert paths == [("first",), ("first",), ("second",)]
+        assert played.steps == [[RIGHT], [], []]
+        assert played.run.reply.endswith("Goodbye.")

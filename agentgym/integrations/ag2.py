@@ -1,0 +1,223 @@
+"""AG2 1.x: agents watched by a middleware that is given to each turn.
+
+An agent that a tool asks in turn gets one, too, where it is asked.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from ag2 import Agent, AgentReply
+from ag2.config import OpenAIConfig
+from ag2.events import (
+    DataInput,
+    ModelRequest,
+    ModelResponse,
+    TextInput,
+    ToolErrorEvent,
+    ToolResult,
+    ToolResultEvent,
+    ToolResultsEvent,
+)
+from ag2.middleware import BaseMiddleware
+from pydantic import ValidationError
+
+from agentgym.integrations.messages import assistant, begin
+from agentgym.integrations.protocol import AsyncDriver
+from agentgym.recorder import Recorder
+from agentgym.trajectory import Message, printed
+
+if TYPE_CHECKING:
+    from agentgym.policy.endpoint import PolicyEndpoint
+
+TESTED = ("1.0.0", "1.2.1")
+"""Versions of ag2."""
+
+
+def driver(agent: Any) -> AG2Driver:
+    """The driver of an agent."""
+    _watch_nested()
+    return AG2Driver(agent)
+
+
+class AG2Driver(AsyncDriver):
+    """Plays the turns of a conversation; each goes on from the last one's reply."""
+
+    def __init__(self, agent: Any) -> None:
+        self._agent = agent
+        self._reply: AgentReply[Any, Any] | None = None
+        self._config: OpenAIConfig | None = None
+
+    async def take_async(self, message: str, recorder: Recorder) -> Any:
+        """Asks the agent."""
+        recorder.message({"role": "user", "content": message})
+        ask = self._agent.ask if self._reply is None else self._reply.ask
+        watcher = _Watcher(recorder, self._config)
+        reply = await ask(message, config=self._config, middleware=[watcher.watch])
+        self._reply = reply
+        recorder.reply(reply.body or "")
+        return reply
+
+    def redirect(self, policy: PolicyEndpoint) -> None:
+        """Lets all agents of a turn ask the policy."""
+        self._config = OpenAIConfig(
+            policy.model,
+            base_url=policy.base_url,
+            api_key=policy.api_key,
+            max_retries=0,
+        )
+
+
+_outer: ContextVar[_Watcher | None] = ContextVar("agentgym_ag2_outer", default=None)
+"""Set while a watched turn's tool runs."""
+
+
+@functools.cache
+def _watch_nested() -> None:
+    """Lets `Agent.ask` and `Agent.run` join the turns that tools start."""
+    for name in ("ask", "run"):
+        setattr(Agent, name, _joining(getattr(Agent, name)))
+
+
+def _joining(own: Any) -> Any:
+    @functools.wraps(own)
+    def begun(self: Any, *args: Any, **kwargs: Any) -> Any:
+        outer = _outer.get()
+        if outer is not None:
+            watcher = outer.within(self.name)
+            kwargs["middleware"] = [*kwargs.get("middleware", ()), watcher.watch]
+            kwargs["config"] = watcher.config or kwargs.get("config")
+        return own(self, *args, **kwargs)
+
+    return begun
+
+
+class _Watcher:
+    """Records one turn's calls of models and tools."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        config: OpenAIConfig | None,
+        path: tuple[str, ...] = (),
+    ) -> None:
+        self.config = config
+        self._recorder = recorder
+        self._path = path
+
+    def within(self, name: str) -> _Watcher:
+        """The watcher of an agent that a tool of this turn's agent asks."""
+        return _Watcher(self._recorder, self.config, (*self._path, name))
+
+    def watch(self, event: Any, context: Any) -> BaseMiddleware:
+        """The middleware of the turn."""
+        return _Middleware(event, context, self)
+
+    async def ask(self, call_next: Any, events: Any, context: Any) -> Any:
+        """Records a call of the model."""
+        told = [message for event in events for message in _messages(event)]
+        call = begin(self._recorder, told, path=self._path)
+        try:
+            response = await call_next(events, context)
+        except Exception as exc:
+            self._recorder.model_failed(call, exc)
+            raise
+        usage, text = response.usage, response.message
+        call.model = response.model
+        self._recorder.model_finished(
+            call,
+            message=assistant(
+                text and text.content,
+                [(c.id, c.name, c.arguments) for c in response.tool_calls.calls],
+            ),
+            prompt_tokens=usage.prompt_tokens and int(usage.prompt_tokens),
+            completion_tokens=usage.completion_tokens and int(usage.completion_tokens),
+            finish_reason=response.finish_reason,
+        )
+        return response
+
+    async def execute(self, call_next: Any, event: Any, context: Any) -> Any:
+        """Records a run of a tool."""
+        arguments = _arguments(event)
+        if arguments is None:
+            return await call_next(event, context)
+        call = self._recorder.tool_started(
+            event.name, arguments, call_id=event.id, path=self._path
+        )
+        token = _outer.set(self)
+        try:
+            result = await call_next(event, context)
+        except Exception as exc:
+            self._recorder.tool_failed(call, exc)
+            raise
+        finally:
+            _outer.reset(token)
+        if isinstance(result, ToolErrorEvent):
+            self._recorder.tool_failed(call, result.error)
+            # Arguments that do not fit are found where the tool would run.
+            call.executed = not _misfit(event.name, result.error)
+        elif isinstance(result, ToolResultEvent):
+            self._recorder.tool_finished(call, _value(result.result))
+        return result
+
+
+class _Middleware(BaseMiddleware):
+    def __init__(self, event: Any, context: Any, watcher: _Watcher) -> None:
+        super().__init__(event, context)
+        self._watcher = watcher
+
+    async def on_llm_call(self, call_next: Any, events: Any, context: Any) -> Any:
+        return await self._watcher.ask(call_next, events, context)
+
+    async def on_tool_execution(self, call_next: Any, event: Any, context: Any) -> Any:
+        return await self._watcher.execute(call_next, event, context)
+
+
+def _misfit(tool: str, error: Exception) -> bool:
+    return isinstance(error, ValidationError) and error.title == tool
+
+
+def _arguments(event: Any) -> dict[str, Any] | None:
+    """None if they are malformed: the tool will not run."""
+    try:
+        arguments = json.loads(event.arguments or "{}")
+    except ValueError:
+        return None
+    return arguments if isinstance(arguments, dict) else None
+
+
+def _messages(event: Any) -> Iterator[Message]:
+    if isinstance(event, ModelRequest):
+        yield {"role": "user", "content": _texts(event.parts)}
+    elif isinstance(event, ModelResponse):
+        yield {"role": "assistant", "content": ""}
+    elif isinstance(event, ToolResultsEvent):
+        for result in event.results:
+            yield {
+                "role": "tool",
+                "tool_call_id": result.parent_id,
+                "content": _texts(result.result.parts),
+            }
+
+
+def _texts(parts: list[Any]) -> str:
+    return "".join(
+        part.content if isinstance(part, TextInput) else printed(_plain(part), str)
+        for part in parts
+    )
+
+
+def _value(result: ToolResult) -> Any:
+    values = [_plain(part) for part in result.parts]
+    return values[0] if len(values) == 1 else values
+
+
+def _plain(part: Any) -> Any:
+    """What a tool returned, as far as a part of its result holds it."""
+    if isinstance(part, TextInput):
+        return part.content
+    return part.data if isinstance(part, DataInput) else part

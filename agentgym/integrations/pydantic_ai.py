@@ -1,0 +1,227 @@
+"""Pydantic AI: agents watched by a capability that is given to each run.
+
+An agent that a tool runs in turn gets one, too, where its own run begins.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from openai import AsyncOpenAI
+from pydantic_ai import Agent, ModelRetry
+from pydantic_ai.capabilities import Hooks
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelResponse,
+    RetryPromptPart,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.openai import OpenAIProvider
+from pydantic_core import to_json
+
+from agentgym.integrations.messages import assistant, begin
+from agentgym.integrations.protocol import AsyncDriver
+from agentgym.recorder import Recorder
+from agentgym.trajectory import Message, ModelCall
+
+if TYPE_CHECKING:
+    from agentgym.policy.endpoint import PolicyEndpoint
+
+TESTED = ("1.87.0", "2.68.0")
+"""Versions of pydantic-ai-slim; older ones take no capabilities for a run."""
+
+
+def driver(agent: Any) -> PydanticAIDriver:
+    """The driver of an agent."""
+    _watch_nested()
+    return PydanticAIDriver(agent)
+
+
+class PydanticAIDriver(AsyncDriver):
+    """Plays the turns of a conversation; its history is the runs' messages."""
+
+    def __init__(self, agent: Any) -> None:
+        self._agent = agent
+        self._history: list[ModelMessage] = []
+        self._model: OpenAIChatModel | None = None
+
+    async def take_async(self, message: str, recorder: Recorder) -> Any:
+        """Runs the agent on the message."""
+        recorder.message({"role": "user", "content": message})
+        watcher = _Watcher(recorder, self._model)
+        try:
+            result = await self._agent.run(
+                message,
+                message_history=self._history,
+                model=self._model,
+                capabilities=[watcher.capability],
+            )
+        except Exception as exc:
+            watcher.ended(exc)
+            raise
+        self._history = result.all_messages()
+        output = result.output
+        recorder.reply(output if isinstance(output, str) else to_json(output).decode())
+        return result
+
+    def redirect(self, policy: PolicyEndpoint) -> None:
+        """Lets all agents of a run ask the policy."""
+        client = AsyncOpenAI(
+            base_url=policy.base_url, api_key=policy.api_key, max_retries=0
+        )
+        self._model = OpenAIChatModel(
+            policy.model, provider=OpenAIProvider(openai_client=client)
+        )
+
+
+_outer: ContextVar[_Watcher | None] = ContextVar(
+    "agentgym_pydantic_ai_outer", default=None
+)
+"""Set while a watched run's tool runs."""
+
+
+@functools.cache
+def _watch_nested() -> None:
+    """Lets `Agent.iter`, through which all runs go, join those that tools start."""
+    own = Agent.iter
+
+    @functools.wraps(own)
+    def begun(self: Any, *args: Any, **kwargs: Any) -> Any:
+        outer = _outer.get()
+        if outer is not None:
+            watcher = outer.within(str(self.name or "agent"))
+            given = kwargs.get("capabilities") or ()
+            kwargs["capabilities"] = [*given, watcher.capability]
+            kwargs["model"] = watcher.model or kwargs.get("model")
+        return own(self, *args, **kwargs)
+
+    Agent.iter = begun  # type: ignore[method-assign]
+
+
+class _Watcher:
+    """Records one run's calls of models and tools."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        model: OpenAIChatModel | None,
+        path: tuple[str, ...] = (),
+    ) -> None:
+        self.model = model
+        self.capability: Hooks[Any] = Hooks(
+            model_request=self._ask,
+            tool_validate_error=self._refuse,
+            tool_execute=self._execute,
+        )
+        self._recorder = recorder
+        self._path = path
+        self._open: dict[int, ModelCall] = {}
+
+    def within(self, name: str) -> _Watcher:
+        """The watcher of an agent that a tool of this run's agent runs."""
+        inner = _Watcher(self._recorder, self.model, (*self._path, name))
+        inner._open = self._open
+        return inner
+
+    def ended(self, exc: Exception) -> None:
+        """The run raised: a stream that broke off is told to no hook."""
+        for call in self._open.values():
+            self._recorder.model_failed(call, exc)
+
+    async def _ask(self, context: Any, /, *, request_context: Any, handler: Any) -> Any:
+        told = [m for message in request_context.messages for m in _messages(message)]
+        name = request_context.model.model_name
+        call = begin(self._recorder, told, name, path=self._path)
+        self._open[id(call)] = call
+        try:
+            response = await handler(request_context)
+        except Exception as exc:
+            self._recorder.model_failed(self._open.pop(id(call)), exc)
+            raise
+        del self._open[id(call)]
+        outputs = request_context.model_request_parameters.output_tools
+        self._recorder.model_finished(
+            call,
+            message=_told(response, {tool.name for tool in outputs}),
+            prompt_tokens=response.usage.input_tokens or None,
+            completion_tokens=response.usage.output_tokens or None,
+            finish_reason={"tool_call": "tool_calls"}.get(
+                response.finish_reason, response.finish_reason
+            ),
+        )
+        return response
+
+    async def _refuse(
+        self, context: Any, /, *, call: Any, tool_def: Any, args: Any, error: Any
+    ) -> Any:
+        """The arguments are not the tool's; the model is told in other words."""
+        text = f"{type(error).__name__}: {error}"
+        self._recorder.tool_answered(call.tool_call_id, text, refused=True)
+        raise error
+
+    async def _execute(
+        self, context: Any, /, *, call: Any, tool_def: Any, args: Any, handler: Any
+    ) -> Any:
+        started = self._recorder.tool_started(
+            call.tool_name, dict(args), call_id=call.tool_call_id, path=self._path
+        )
+        token = _outer.set(self)
+        try:
+            result = await handler(args)
+        except Exception as exc:
+            # What a tool raises for the model is wrapped into the message.
+            cause = exc.__cause__
+            self._recorder.tool_failed(
+                started, cause if isinstance(cause, ModelRetry) else exc
+            )
+            raise
+        finally:
+            _outer.reset(token)
+        # A ToolReturn carries more than the model is told.
+        value = getattr(result, "return_value", result)
+        self._recorder.tool_finished(started, value)
+        return result
+
+
+def _messages(message: ModelMessage) -> Iterator[Message]:
+    if isinstance(message, ModelResponse):
+        yield {"role": "assistant", "content": ""}
+        return
+    # Files that tools return follow their answers as a user's message.
+    for part in message.parts:
+        if isinstance(part, UserPromptPart):
+            content = part.content
+            texts = [content] if isinstance(content, str) else content
+            text = "".join(text for text in texts if isinstance(text, str))
+            yield {"role": "user", "content": text}
+    for part in message.parts:
+        if isinstance(part, ToolReturnPart):
+            yield _answer(part.tool_call_id, part.model_response_str())
+        elif isinstance(part, RetryPromptPart):
+            yield _answer(part.tool_call_id, part.model_response())
+
+
+def _answer(call_id: str, content: str) -> Message:
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+def _told(response: ModelResponse, outputs: set[str]) -> Message:
+    text, calls = "", []
+    for part in response.parts:
+        if isinstance(part, TextPart):
+            text += part.content
+        elif isinstance(part, ToolCallPart):
+            arguments = part.args or {}
+            if part.tool_name in outputs:
+                # A structured answer: no tool runs.
+                text += part.args_as_json_str()
+            else:
+                calls.append((part.tool_call_id, part.tool_name, arguments))
+    return assistant(text, calls)
