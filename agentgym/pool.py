@@ -31,26 +31,45 @@ def play_all(
     *,
     concurrency: int,
     asynchronous: bool = False,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[list[Finished]]:
-    """Plays a known number of episodes and yields them, in batches, as they finish.
+    """Plays episodes and yields them, in batches, as they finish.
 
     An empty batch comes at every tick in which nothing finished.
+
+    Args:
+        make_play: The episode at an index.
+        count: The most episodes.
+        concurrency: The most episodes in flight.
+        asynchronous: Whether they are async scenarios.
+        enough: Asked between batches: whether to begin no further episode. Those in
+            flight are played to their end, or the quick ones would count for more.
     """
-    indices = iter(range(count))
+    begun = 0
+    most = count
+    lock = threading.Lock()
 
     def take() -> EpisodePlay | None:
-        index = next(indices, None)
-        return None if index is None else make_play(index)
+        nonlocal begun
+        with lock:
+            if begun >= most:
+                return None
+            begun += 1
+            return make_play(begun - 1)
 
     pool = EpisodePool(
         take, concurrency=min(concurrency, count), asynchronous=asynchronous
     )
     pool.start(count)
+    finished = 0
     try:
-        while count:
+        while finished < most:
             batch = pool.collect()
-            count -= len(batch)
+            finished += len(batch)
             yield batch
+            if most == count and enough():
+                with lock:
+                    most = begun
     finally:
         pool.stop()
 

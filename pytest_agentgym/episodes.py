@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from _pytest.outcomes import Exit, Skipped, XFailed
@@ -11,6 +11,8 @@ from agentgym.cases import Case, make_cases
 from agentgym.errors import UsageError
 from agentgym.play import EpisodePlay, Limits
 from agentgym.pool import Finished, default_concurrency, play_all
+from agentgym.reliability import ALPHA, SequentialStop
+from agentgym.report.outcomes import Outcomes
 from agentgym.scenarios import split_to_play
 from pytest_agentgym.capture import EpisodeOutput, split_output
 from pytest_agentgym.collection import ScenarioFailed, ScenarioItem
@@ -46,12 +48,13 @@ def play_scenario(item: ScenarioItem) -> None:
     if "policy" in item.fixturenames:
         policy = item.config.stash[POLICY]
         policy.endpoint()
+    results = _Results(item)
     plays = _Plays(item, _cases(item, count), policy.spec if policy else None)
     debugging = item.config.getoption("usepdb") or item.config.getoption("trace")
     capture = item.config.getoption("capture") != "no" and not item.one_at_a_time
-    results = _Results(item)
     with split_output(capture and not debugging), errors_as_warnings():
-        batches = plays.one_by_one(count) if debugging else plays.many(count)
+        begin = plays.one_by_one if debugging else plays.many
+        batches = begin(count, results.enough)
         for batch in batches:
             run.check_stop()
             results.add(batch)
@@ -77,21 +80,26 @@ class _Plays:
         self.concurrency = options.concurrency or default_concurrency()
         self._started = item.ihook.pytest_agentgym_episode_started
 
-    def many(self, count: int) -> Iterator[list[Finished]]:
+    def many(self, count: int, enough: Callable[[], bool]) -> Iterator[list[Finished]]:
         """Plays them concurrently."""
         return play_all(
             self.make,
             count,
             concurrency=1 if self.item.one_at_a_time else self.concurrency,
             asynchronous=self.item.asynchronous,
+            enough=enough,
         )
 
-    def one_by_one(self, count: int) -> Iterator[list[Finished]]:
+    def one_by_one(
+        self, count: int, enough: Callable[[], bool]
+    ) -> Iterator[list[Finished]]:
         """Plays them in this thread, where a debugger can ask questions."""
         import asyncio
 
         self.limits = Limits(timeout=None, max_tool_calls=None, infra_retries=0)
         for index in range(count):
+            if enough():
+                return
             play = self.make(index, keep_exceptions=True)
             if self.item.asynchronous:
                 yield [(play, asyncio.run(play.run_async()))]
@@ -123,6 +131,12 @@ class _Results:
         self.item = item
         self.run = item.config.stash[RUN]
         self.tally = Tally()
+        self.threshold = self.run.threshold_of(item)
+        self.outcomes = Outcomes()
+        self._stop = None
+        if self.run.options.stop == "sequential":
+            # All scenarios' verdicts shall be right together.
+            self._stop = SequentialStop(self.threshold, ALPHA / self.run.gates)
         self._rewarded = item.ihook.pytest_agentgym_reward_computed
 
     def add(self, batch: list[Finished]) -> None:
@@ -133,13 +147,25 @@ class _Results:
         for episode in episodes:
             self._rewarded(item=self.item, episode=episode)
             self.tally.add(episode)
+            self.outcomes.add(episode)
+            if self._stop is not None:
+                self._stop.add(episode.index, self.outcomes[episode.index])
         report = EpisodeReport.of(self.item, episodes, self.run.planned)
         self.item.ihook.pytest_runtest_logreport(report=report)
+
+    def enough(self) -> bool:
+        """Whether a verdict is certain, and episodes are played for nothing else."""
+        return self._stop is not None and self._stop.enough
 
     def judge(self) -> None:
         """Passes or fails the item on its own threshold."""
         self.item.user_properties.extend(self.tally.properties)
-        failure = self.tally.failure(self.run.threshold_of(self.item))
+        certified = None
+        if self.run.options.gate == "certified":
+            certified = self.outcomes.judge(
+                self.threshold, self.run.options.stop, self.run.gates
+            )
+        failure = self.tally.failure(self.threshold, certified)
         if failure is not None:
             raise ScenarioFailed(failure)
 

@@ -38,7 +38,12 @@ class Reporter:
         self.config = config
         self.options = options
         self.store: RunStore | None = None
-        self.summary = RunSummary(threshold=options.threshold, seed=options.seed)
+        self.summary = RunSummary(
+            threshold=options.threshold,
+            seed=options.seed,
+            gate=options.gate,
+            stop=options.stop,
+        )
         self.usage_errors: list[str] = []
         self._done = 0
         self._planned = 0

@@ -25,7 +25,7 @@ _GRID = [0.0, *(1 / (1 + math.exp(-x / 20)) for x in range(-200, 201)), 1.0]
 
 
 def judge_sequence(
-    outcomes: Sequence[bool | None], threshold: float, *, gates: int = 1
+    outcomes: Sequence[bool | None], threshold: float, alpha: float = ALPHA
 ) -> Reliability:
     """Judges episodes that were played until a verdict was certain.
 
@@ -33,9 +33,10 @@ def judge_sequence(
         outcomes: Whether each episode passed, in the order of the indices, those that
             finished after the decision included; None where it does not count.
         threshold: Reliability that is asked for.
-        gates: Verdicts that are given together, as the stopping rule was told.
+        alpha: Of the decision that stopped them: smaller than 5 % where several
+            verdicts are given together.
     """
-    stop = SequentialStop(threshold, ALPHA / gates)
+    stop = SequentialStop(threshold, alpha)
     for index, outcome in enumerate(outcomes):
         stop.add(index, outcome)
     passed, counted = outcomes.count(True), len(outcomes) - outcomes.count(None)
@@ -59,7 +60,7 @@ def judge_sequence(
         threshold=threshold,
         p_above=p_above,
         p_below=p_below,
-        verdict=verdict_of(p_above, p_below, ALPHA / gates),
+        verdict=verdict_of(p_above, p_below),
         met=value is not None and value >= threshold,
     )
 
