@@ -63,7 +63,11 @@ def _start(config: pytest.Config) -> None:
         register(module, module.__name__)
     soft_assert.install(config)
     config.add_cleanup(soft_assert.uninstall)
-    if run.options.train is not None:
+    if run.options.plan:
+        from pytest_agentgym.planning import Planner
+
+        register(Planner(config), "agentgym-planner")
+    elif run.options.train is not None:
         from pytest_agentgym.training import register_training
 
         register_training(config, run)

@@ -69,7 +69,7 @@ class Reporter:
         if self.store is None:
             self.store = RunStore(self.config.rootpath)
             self.summary.run_id = self.store.id
-        self._planned = report.planned
+        self._planned = self.summary.planned = report.planned
         self.store.append(report.lines)
         self._count(report)
         finished = self.config.hook.pytest_agentgym_episode_finished
@@ -180,12 +180,12 @@ class Reporter:
         width = min(writer._tw.fullwidth - 1, 120)
         writer.section("agentgym", "=", bold=True)
         for line in terminal.report(self.summary, width):
-            _write(writer, line)
+            write_line(writer, line)
         extra = self.config.hook.pytest_agentgym_report_section(summary=self.summary)
         for text in itertools.chain.from_iterable(extra):
             writer.write_line(text)
         for line in self._verdict(width):
-            _write(writer, line)
+            write_line(writer, line)
         for text in dict.fromkeys(self.usage_errors + self.summary.warnings):
             writer.write_line(text, yellow=True)
         if self.store is not None and self.store.warning is None:
@@ -200,7 +200,8 @@ class Reporter:
         return self.config.pluginmanager.get_plugin("terminalreporter")
 
 
-def _write(writer: pytest.TerminalReporter, line: terminal.Line) -> None:
+def write_line(writer: pytest.TerminalReporter, line: terminal.Line) -> None:
+    """Writes a line of a report."""
     if isinstance(line, terminal.Heading):
         writer.section(line.text, "-")
     else:

@@ -31,8 +31,20 @@ def beta_cdf(x: float, a: float, b: float) -> float:
     if x > (a + 1) / (a + b + 2):
         # The fraction converges fast on the other side only.
         return 1 - beta_cdf(1 - x, b, a)
-    log_front = a * math.log(x) + b * math.log1p(-x) - log_beta(a, b)
-    return math.exp(log_front) / (a * _continued_fraction(x, a, b))
+    return math.exp(_log_lower(x, a, b))
+
+
+def log_beta_cdf(x: float, a: float, b: float) -> float:
+    """Its logarithm, also where it is smaller than floating-point numbers can be.
+
+    Args:
+        x: In (0, 1).
+        a: Above 0.
+        b: Above 0.
+    """
+    if x > (a + 1) / (a + b + 2):
+        return math.log1p(-beta_cdf(1 - x, b, a))
+    return _log_lower(x, a, b)
 
 
 def log_beta(a: float, b: float) -> float:
@@ -44,6 +56,11 @@ def t_quantile(probability: float, freedom: float) -> float:
     """Quantile above the median of Student's t distribution (DLMF 8.17.ii)."""
     x = beta_quantile(2 * (1 - probability), freedom / 2, 0.5)
     return math.sqrt(freedom * (1 - x) / x)
+
+
+def _log_lower(x: float, a: float, b: float) -> float:
+    front = a * math.log(x) + b * math.log1p(-x) - log_beta(a, b)
+    return front - math.log(a * _continued_fraction(x, a, b))
 
 
 def _continued_fraction(x: float, a: float, b: float) -> float:

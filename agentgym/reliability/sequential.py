@@ -21,8 +21,8 @@ unreliability q = 1 - p has the density of q^(b - 1):
 
 For each alternative, counted as a quantile of its distribution, both factors fall with
 m (rise with m for p below it): the capital is monotone in m, and the m that are not
-refuted are an interval. It is never below 1 / (2 failed + 1) and 1 / (passed + 1), its
-limits.
+refuted are an interval. Its limits, for m near 1 and near 0, are 1 / (2 failed + 1)
+and 1 / (passed + 1).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from agentgym.reliability.beta import beta_cdf, log_beta
+from agentgym.reliability.beta import log_beta, log_beta_cdf
 from agentgym.reliability.intervals import CONFIDENCE
 from agentgym.reliability.verdicts import Verdict, attrition_exceeded
 
@@ -49,27 +49,22 @@ def log_capital_above(passed: int, failed: int, m: float) -> float:
         m: In (0, 1).
     """
     b = _ABOVE
-    weight = b * (1 - m) ** -b
-    tail = beta_cdf(1 - m, failed + b, passed + 1)
-    least = -math.log(failed / b + 1)
-    return max(least, _log_capital(passed, failed, m, b, weight * tail))
+    scale = b * (1 - m) ** -b
+    part = log_beta_cdf(1 - m, failed + b, passed + 1)
+    return part + _log_ratio(passed, failed, m, b, scale)
 
 
 def log_capital_below(passed: int, failed: int, m: float) -> float:
     """Evidence against a reliability of m or more; see `log_capital_above`."""
     b = _BELOW
-    weight = b / (1 - (1 - m) ** b)
-    tail = beta_cdf(m, passed + 1, failed + b)
-    return max(-math.log(passed + 1), _log_capital(passed, failed, m, b, weight * tail))
+    scale = b / (1 - (1 - m) ** b)
+    part = log_beta_cdf(m, passed + 1, failed + b)
+    return part + _log_ratio(passed, failed, m, b, scale)
 
 
-def _log_capital(
-    passed: int, failed: int, m: float, b: float, weighted: float
-) -> float:
-    if weighted == 0:
-        # It is below the smallest floating-point number.
-        return -math.inf
-    alternatives = log_beta(passed + 1, failed + b) + math.log(weighted)
+def _log_ratio(passed: int, failed: int, m: float, b: float, scale: float) -> float:
+    """All alternatives' likelihood, of whichever side of m, over that of m."""
+    alternatives = log_beta(passed + 1, failed + b) + math.log(scale)
     return alternatives - passed * math.log(m) - failed * math.log1p(-m)
 
 

@@ -157,15 +157,15 @@ class _Mean:
 
     def bound(self, alpha: float) -> float:
         """The mean is at least this, but with probability alpha."""
+        if not self._curves:
+            return 0.0
         needed = -math.log(alpha)
         return max(0.0, self._best(lambda price: self._least(price) - price * needed))
 
     def p_value(self, mean: float) -> float:
         """Against a mean of this or less."""
-        if mean <= 0:
-            return float(not self._curves)
-        if not self._curves:
-            return 1.0
+        if mean <= 0 or not self._curves:
+            return float(mean > 0 or not self._curves)
         capital = self._best(lambda price: (self._least(price) - mean) / price)
         return math.exp(-max(0.0, capital))
 

@@ -70,7 +70,7 @@ def _spread(spread: CaseSpread) -> str:
 
 def attrition(summary: RunSummary, width: int) -> Iterator[Line]:
     """What the episodes that do not count could change."""
-    if summary.total == summary.counted:
+    if not 0 < summary.counted < summary.total:
         return
     worst, best = attrition_bounds(summary.passed, summary.counted, summary.total)
     text = (
@@ -90,6 +90,9 @@ def certified(summary: RunSummary, width: int) -> Iterator[Line]:
         counts = ", ".join(f"{verdicts[kind]} {kind.value}" for kind in Verdict)
         text = f"scenarios, together at {_SURE} confidence: {counts}"
         yield from wrapped(text, width)
+    played = sum(scenario.total for scenario in summary.ordered)
+    if summary.stop == "sequential" and played < summary.planned:
+        yield Line(f"stopped after {played} of at most {summary.planned} episodes")
 
 
 _MARKUP = {

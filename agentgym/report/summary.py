@@ -66,6 +66,7 @@ class RunSummary:
             fails a run that reaches it only by a threshold of its own.
         gate: What the exit code asks for.
         stop: When the scenarios ended.
+        planned: Episodes that would have been played had none been stopped.
     """
 
     threshold: float
@@ -80,6 +81,7 @@ class RunSummary:
     whole: bool = False
     gate: Gate = "point"
     stop: Stop = "fixed"
+    planned: int = 0
 
     def scenario(self, name: str, threshold: float | None = None) -> ScenarioTally:
         """The tally of a scenario; its own threshold replaces the run's."""
@@ -240,6 +242,7 @@ class RunSummary:
             "interrupted": self.interrupted is not None,
             "gate": self.gate,
             "stop": self.stop,
+            "planned": self.planned,
             "attrition_limit": ATTRITION_LIMIT,
             "attrition": attrition_json(attrition),
             "mean_reward": rounded(self.mean_reward),

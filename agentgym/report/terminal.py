@@ -103,7 +103,7 @@ def tool_table(tools: Iterable[ToolTally], width: int) -> Iterator[Line]:
     ordered = sorted(tools, key=lambda t: (-t.counts["calls"], t.name))
     columns = {
         "calls": "\ncalls",
-        "correct": "\ncorrect",
+        "correct": f"correct\n({_SURE})",
         "wrong_arguments": "wrong\nargs",
         "not_allowed": "not\nallowed",
         "missing": "\nmissing",
@@ -114,10 +114,22 @@ def tool_table(tools: Iterable[ToolTally], width: int) -> Iterator[Line]:
     rows = []
     for tool in ordered:
         latency = tool.latency()
-        cells = [str(tool.counts[name]) for name in columns]
+        counts = tool.counts | {"correct": _correct(tool)}
+        cells = [str(counts[name]) for name in columns]
         cells += [duration(latency["median"]), duration(latency["p95"])]
         rows.append(Row(tool.name or "(no name)", cells))
     yield from table([*columns.values(), "\nmedian", "\np95"], rows, width)
+
+
+def _correct(tool: ToolTally) -> str:
+    """The share of the judged calls, with its interval."""
+    share = tool.correct.value
+    if share is None:
+        return "-"
+    if tool.correct.clusters < 2:
+        return f"{100 * share:.0f} %"
+    low, high = tool.correct.interval()
+    return f"{100 * share:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
 
 
 def failed_checks(summary: RunSummary, width: int, shown: set[str]) -> Iterator[Line]:
