@@ -6,16 +6,24 @@ import math
 
 
 def beta_quantile(probability: float, a: float, b: float) -> float:
-    """The x with `beta_cdf(x, a, b) == probability`, by bisection."""
+    """The x with `beta_cdf(x, a, b) == probability`.
+
+    By Newton's method, and by bisection where that would leave what is known of x.
+    """
     low, high = 0.0, 1.0
-    while low < (middle := (low + high) / 2) < high:
-        if beta_cdf(middle, a, b) < probability:
-            low = middle
-        else:
-            high = middle
-        if high - low < 1e-14 * high:
-            break
-    return (low + high) / 2
+    x = a / (a + b)
+    while high - low > 1e-14 * high:
+        excess = beta_cdf(x, a, b) - probability
+        low, high = (x, high) if excess < 0 else (low, x)
+        log_density = (a - 1) * math.log(x) + (b - 1) * math.log1p(-x) - log_beta(a, b)
+        step = excess * math.exp(-log_density) if log_density > -600 else math.inf
+        following = x - step
+        if not low < following < high:
+            following = (low + high) / 2
+        if abs(following - x) <= 1e-15 * x or not low < following < high:
+            return x
+        x = following
+    return x
 
 
 def beta_cdf(x: float, a: float, b: float) -> float:

@@ -68,6 +68,7 @@ def _log_ratio(passed: int, failed: int, m: float, b: float, scale: float) -> fl
     return alternatives - passed * math.log(m) - failed * math.log1p(-m)
 
 
+@lru_cache(maxsize=4096)
 def p_values(passed: int, failed: int, threshold: float) -> tuple[float, float]:
     """Anytime-valid p-values: against "below the threshold", and "reaches it"."""
     if threshold <= 0:
@@ -79,6 +80,7 @@ def p_values(passed: int, failed: int, threshold: float) -> tuple[float, float]:
     return math.exp(-max(above, 0.0)), math.exp(-max(below, 0.0))
 
 
+@lru_cache(maxsize=4096)
 def sequential_bounds(
     passed: int, n: int, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from agentgym.reliability.sequential import (
 from agentgym.reliability.verdicts import ALPHA, Reliability, verdict_of
 
 _STEPS = 40
-_GRID = [0.0, *(1 / (1 + math.exp(-x / 20)) for x in range(-200, 201)), 1.0]
+_GRID = [0.0, *(1 / (1 + math.exp(-x / 10)) for x in range(-100, 101)), 1.0]
 """Fine at both ends, where reliabilities and unreliabilities are."""
 
 

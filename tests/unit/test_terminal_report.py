@@ -403,7 +403,7 @@ def test_stopped_when_certain():
     summary = certified(*groups, stop="sequential", planned=400)
     assert verdict(summary) == [
         "reliability 75.0 % (mean of 2 scenarios, 106/112 episodes, 95 % interval",
-        "55.9-95.6 %)",
+        "55.7-95.8 %)",
         "mean reward 0.95",
         "gate not met: the run is not certified to reach 95 % and 1 of 2 scenarios is not",
         "certified to reach theirs",
