@@ -217,3 +217,17 @@ def test_no_run_yet(
     assert "there is no run with a summary.json in .agentgym/runs of" in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(
+    ("passed", "said"),
+    [
+        (59, "**Gate met: certified to reach 95 %.**"),
+        (58, "**Gate not met: not certified to reach 95 %.**"),
+    ],
+)
+def test_a_certified_gate(passed, said):
+    summary = RunSummary(threshold=0.95, gate="certified")
+    for episode in made_episodes({"passed": passed}):
+        summary.add(episode)
+    assert said in markdown(summary.to_json())
