@@ -138,6 +138,17 @@ def _write_page(folder: Path, path: Path, summary: dict[str, Any]) -> None:
         print(f"agentgym: {note}", file=sys.stderr)
 
 
+def selftest(options: argparse.Namespace) -> int:
+    """Tries by simulation whether every gate keeps its promise."""
+    from agentgym.reliability.selftest import FEWEST_RUNS, selftest
+
+    if options.runs < FEWEST_RUNS:
+        raise UsageError(f"--runs {options.runs}: give at least {FEWEST_RUNS}")
+    lines, kept = selftest(options.runs)
+    print("\n".join(lines))
+    return 0 if kept else EXIT_FOUND
+
+
 class _Parser(argparse.ArgumentParser):
     """Ends with the exit code of its command."""
 
@@ -162,6 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_merge(commands)
     _add_report(commands)
+    _add_selftest(commands)
     return parser
 
 
@@ -301,6 +313,24 @@ def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     command.add_argument(
         "--html", type=Path, metavar="FILE", help="write the HTML report there"
+    )
+
+
+def _add_selftest(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser(
+        "selftest",
+        help="try by simulation whether every gate is right as often as it says",
+        description="Simulates runs of agents whose reliability is known, and compares "
+        "how often each gate is wrong with what it promises. Exits with 1 if a promise "
+        "is broken.",
+    )
+    command.set_defaults(command=selftest, misuse=EXIT_PYTEST_USAGE)
+    command.add_argument(
+        "--runs",
+        metavar="N",
+        type=int,
+        default=10_000,
+        help="simulated runs per gate and true reliability (default: 10000)",
     )
 
 

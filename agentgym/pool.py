@@ -33,37 +33,43 @@ def play_all(
     asynchronous: bool = False,
     enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[list[Finished]]:
-    """Plays a known number of episodes and yields them, in batches, as they finish.
+    """Plays episodes and yields them, in batches, as they finish.
 
     An empty batch comes at every tick in which nothing finished.
 
     Args:
-        make_play: Makes the episode at an index.
-        count: How many.
-        concurrency: The most in flight.
+        make_play: The episode at an index.
+        count: The most episodes.
+        concurrency: The most episodes in flight.
         asynchronous: Whether they are async scenarios.
-        enough: Once it is true no further episode is started; those in flight are
-            played to their end: to drop them would favour short ones.
+        enough: Asked between batches: whether to begin no further episode. Those in
+            flight are played to their end, or the quick ones would count for more.
     """
-    started = finished = 0
+    begun = 0
+    most = count
+    lock = threading.Lock()
 
     def take() -> EpisodePlay | None:
-        nonlocal started
-        if started == count or enough():
-            return None
-        started += 1
-        return make_play(started - 1)
+        nonlocal begun
+        with lock:
+            if begun >= most:
+                return None
+            begun += 1
+            return make_play(begun - 1)
 
     pool = EpisodePool(
         take, concurrency=min(concurrency, count), asynchronous=asynchronous
     )
     pool.start(count)
+    finished = 0
     try:
-        # Never `started` alone: the threads may not have begun yet.
-        while finished < (started if enough() else count):
+        while finished < most:
             batch = pool.collect()
             finished += len(batch)
             yield batch
+            if most == count and enough():
+                with lock:
+                    most = begun
     finally:
         pool.stop()
 

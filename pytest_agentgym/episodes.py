@@ -12,6 +12,8 @@ from agentgym.episode import Episode
 from agentgym.errors import UsageError
 from agentgym.play import EpisodePlay, Limits
 from agentgym.pool import Finished, default_concurrency, play_all
+from agentgym.reliability import ALPHA, SequentialStop
+from agentgym.report.outcomes import Outcomes
 from agentgym.scenarios import split_to_play
 from pytest_agentgym.capture import EpisodeOutput, split_output
 from pytest_agentgym.collection import ScenarioFailed, ScenarioItem
@@ -52,8 +54,8 @@ def play_scenario(item: ScenarioItem) -> None:
     capture = item.config.getoption("capture") != "no" and not item.one_at_a_time
     results = _Results(item, count, 1 if debugging else plays.at_once)
     with split_output(capture and not debugging), errors_as_warnings():
-        played = plays.one_by_one if debugging else plays.many
-        batches = played(count, run.enough)
+        begin = plays.one_by_one if debugging else plays.many
+        batches = begin(count, lambda: results.enough() or run.enough())
         for batch in batches:
             run.check_stop()
             results.add(batch)
@@ -62,7 +64,7 @@ def play_scenario(item: ScenarioItem) -> None:
                     raise play.control
                 if debugging and play.first_failure is not None:
                     raise play.first_failure
-    if results.count < count and run.enough():
+    if results.count < count and run.enough() and not results.enough():
         run.skip_rest(item, results.count)
     results.judge()
 
@@ -136,6 +138,12 @@ class _Results:
         self.run = item.config.stash[RUN]
         self.tally = Tally()
         self.count = 0
+        self.threshold = self.run.threshold_of(item)
+        self.outcomes = Outcomes()
+        self._stop = None
+        if self.run.options.stop == "sequential":
+            # All scenarios' verdicts shall be right together.
+            self._stop = SequentialStop(self.threshold, ALPHA / self.run.gates)
         self._rewarded = item.ihook.pytest_agentgym_reward_computed
         # That it begins.
         self._report([])
@@ -149,6 +157,9 @@ class _Results:
         for episode in episodes:
             self._rewarded(item=self.item, episode=episode)
             self.tally.add(episode)
+            self.outcomes.add(episode)
+            if self._stop is not None:
+                self._stop.add(episode.index, self.outcomes[episode.index])
         self._report(episodes)
 
     def _report(self, episodes: list[Episode]) -> None:
@@ -161,10 +172,19 @@ class _Results:
         )
         self.item.ihook.pytest_runtest_logreport(report=report)
 
+    def enough(self) -> bool:
+        """Whether a verdict is certain, and episodes are played for nothing else."""
+        return self._stop is not None and self._stop.enough
+
     def judge(self) -> None:
         """Passes or fails the item on its own threshold."""
         self.item.user_properties.extend(self.tally.properties)
-        failure = self.tally.failure(self.run.threshold_of(self.item))
+        certified = None
+        if self.run.options.gate == "certified":
+            certified = self.outcomes.judge(
+                self.threshold, self.run.options.stop, self.run.gates
+            )
+        failure = self.tally.failure(self.threshold, certified)
         if failure is not None:
             raise ScenarioFailed(failure)
 

@@ -10,6 +10,8 @@ import pytest
 
 if TYPE_CHECKING:
     from agentgym.cases import Split
+    from agentgym.report.outcomes import Stop
+    from agentgym.report.summary import Gate
     from pytest_agentgym.cost_options import CostOptions
     from pytest_agentgym.train_options import TrainOptions
 
@@ -49,6 +51,9 @@ class Options:
     split: Split | None
     case: ChosenCase | None
     threshold: float
+    gate: Gate
+    stop: Stop
+    plan: bool
     policy: str
     json_path: str | None
     report_path: str | None
@@ -109,6 +114,25 @@ def add_options(parser: pytest.Parser) -> None:
         "-threshold",
         "SHARE",
         f"reliability that passes, in [0, 1] (default: {DEFAULT_THRESHOLD})",
+    )
+    option(
+        "-gate",
+        "GATE",
+        "what passes: point (default), a measured share that reaches the threshold, or "
+        "certified, a verdict RELIABLE of the run and of every scenario",
+    )
+    option(
+        "-stop",
+        "WHEN",
+        "fixed (default): play all episodes; sequential: as soon as a scenario is "
+        "certified above or below its threshold",
+    )
+    option(
+        "-plan",
+        None,
+        "play nothing; say how many episodes certify the threshold, and what they cost",
+        action="store_true",
+        default=False,
     )
     option(
         "-policy",
@@ -193,6 +217,14 @@ def read_options(config: pytest.Config) -> Options:
             raise pytest.UsageError(f"--agentgym-{name} {text}: give {wanted} {limits}")
         return value
 
+    def choice(name: str, *choices: str) -> Any:
+        text = config.getoption(f"agentgym_{name}")
+        if text is not None and text not in choices:
+            raise pytest.UsageError(
+                f"--agentgym-{name} {text}: choose {' or '.join(choices)}"
+            )
+        return text or choices[0]
+
     from pytest_agentgym.cost_options import read_cost_options
     from pytest_agentgym.train_options import read_train_options
 
@@ -213,6 +245,9 @@ def read_options(config: pytest.Config) -> Options:
         split=split,
         case=_case(config.getoption("agentgym_case")),
         threshold=number("threshold", float, 0, 1, DEFAULT_THRESHOLD),
+        gate=choice("gate", "point", "certified"),
+        stop=choice("stop", "fixed", "sequential"),
+        plan=config.getoption("agentgym_plan"),
         policy=config.getoption("agentgym_policy") or "embedded",
         json_path=config.getoption("agentgym_json"),
         report_path=config.getoption("agentgym_report"),

@@ -82,7 +82,11 @@ def _start(config: pytest.Config) -> None:
         raise pytest.UsageError(
             "--agentgym-otel-content belongs to an export: add --agentgym-otel"
         )
-    if run.options.train is not None:
+    if run.options.plan:
+        from pytest_agentgym.planning import Planner
+
+        register(Planner(config), "agentgym-planner")
+    elif run.options.train is not None:
         from pytest_agentgym.training import register_training
 
         register_training(config, run)

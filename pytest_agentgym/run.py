@@ -30,12 +30,14 @@ class Run:
         options: The checked options.
         folder: Temporary folder that the processes of the run share.
         planned: Episodes of all selected scenarios.
+        gates: How many scenarios they are of.
     """
 
     def __init__(self, config: pytest.Config, folder: Path, main_pid: int) -> None:
         self.options: Options = read_options(config)
         self.folder = folder
         self.planned = 0
+        self.gates = 1
         config.stash[POLICY] = RunPolicy(
             self.options.policy, folder, main_pid, _speaker(config), config.rootpath
         )
@@ -90,11 +92,9 @@ class Run:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Counts what is going to be played."""
-        self.planned = sum(
-            self.episodes_of(item)
-            for item in session.items
-            if isinstance(item, ScenarioItem)
-        )
+        items = [item for item in session.items if isinstance(item, ScenarioItem)]
+        self.planned = sum(map(self.episodes_of, items))
+        self.gates = max(1, len(items))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agentgym.episode import Episode
 from agentgym.errors import Outcome
-from agentgym.reliability import attrition_exceeded
+from agentgym.reliability import Reliability, Verdict, attrition_exceeded
 
 
 class Tally:
@@ -51,8 +51,15 @@ class Tally:
             found.append(("agentgym_reliability", share))
         return [*found, ("agentgym_episodes", sum(self.outcomes.values()))]
 
-    def failure(self, threshold: float) -> str | None:
-        """Why the scenario fails against this threshold, or cannot be judged."""
+    def failure(
+        self, threshold: float, certified: Reliability | None = None
+    ) -> str | None:
+        """Why the scenario fails against this threshold, or cannot be judged.
+
+        Args:
+            threshold: The reliability that it must reach.
+            certified: What is certain, if only a certified scenario may pass.
+        """
         passed, counted = self.passed, self.counted
         total = sum(self.outcomes.values())
         if attrition_exceeded(counted, total):
@@ -65,11 +72,14 @@ class Tally:
                 f"cannot judge: {total - counted} of {total} episodes do not count\n"
                 + "\n".join(lost)
             )
-        if passed / counted < threshold:
+        text = f"reliability {passed / counted:.1%} ({passed} of {counted} episodes "
+        if certified is not None and certified.verdict is not Verdict.reliable:
             return (
-                f"reliability {passed / counted:.1%} ({passed} of {counted} episodes "
-                f"passed) is below {threshold:.1%}" + self._reasons()
+                f"{text}passed) is not certified to reach {threshold:.1%}: "
+                f"{certified.verdict}" + self._reasons()
             )
+        if certified is None and passed / counted < threshold:
+            return f"{text}passed) is below {threshold:.1%}{self._reasons()}"
         return None
 
     def _reasons(self) -> str:

@@ -47,6 +47,8 @@ class Reporter:
             threshold=options.threshold,
             seed=options.seed,
             prices=Prices(options.cost.prices),
+            gate=options.gate,
+            stop=options.stop,
         )
         self.usage_errors: list[str] = []
         self._html = HtmlReport(config, options.report_path)
@@ -75,7 +77,7 @@ class Reporter:
             self.usage_errors.append(about["usage_error"])
 
     def _add(self, report: EpisodeReport) -> None:
-        self._planned = report.planned
+        self._planned = self.summary.planned = report.planned
         # Without episodes it says that a scenario begins.
         if report.lines:
             if self.store is None:
@@ -256,12 +258,12 @@ class Reporter:
         width = min(writer._tw.fullwidth - 1, 120)
         writer.section("agentgym", "=", bold=True)
         for line in terminal.report(self.summary, width):
-            _write(writer, line)
+            write_line(writer, line)
         extra = self.config.hook.pytest_agentgym_report_section(summary=self.summary)
         for text in itertools.chain.from_iterable(extra):
             writer.write_line(text)
         for line in self._verdict(width):
-            _write(writer, line)
+            write_line(writer, line)
         for text in dict.fromkeys(self.usage_errors + self.summary.warnings):
             writer.write_line(text, yellow=True)
         if self.store is not None and self.store.warning is None:
@@ -278,7 +280,8 @@ class Reporter:
         return self.config.pluginmanager.get_plugin("terminalreporter")
 
 
-def _write(writer: pytest.TerminalReporter, line: terminal.Line) -> None:
+def write_line(writer: pytest.TerminalReporter, line: terminal.Line) -> None:
+    """Writes a line of a report."""
     if isinstance(line, terminal.Heading):
         writer.section(line.text, "-")
     else:

@@ -27,6 +27,9 @@ _SENSELESS = {
     ),
     "agentgym_case": ("--agentgym-case", "play one case without --train"),
     "agentgym_threshold": ("--agentgym-threshold", "its gate is --agentgym-target"),
+    "agentgym_gate": ("--agentgym-gate", "its gate is the measured share"),
+    "agentgym_stop": ("--agentgym-stop", "it plays all episodes of a measurement"),
+    "agentgym_plan": ("--agentgym-plan", "plan a measurement without --train"),
     "usepdb": ("--pdb", "stop in an episode without --train"),
     "trace": ("--trace", "stop in an episode without --train"),
 }

@@ -93,6 +93,9 @@ def gate_sentence(summary: Summary) -> str:
         return "Interrupted: the gate judges whole runs only"
     if not summary.get("judgeable", True):
         return "Cannot judge: too many episodes were lost to errors not the agent's"
+    if summary.get("gate") == "certified":
+        met, no = ("met", "") if summary["exit_code"] == 0 else ("not met", "not ")
+        return f"Gate {met}: {no}certified to reach {limit}"
     if summary["exit_code"] == 0:
         return f"Gate met: {limit}"
     value = summary["reliability"]["value"]

@@ -6,7 +6,7 @@ import platform
 import time
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
 
 import agentgym
 from agentgym.episode import Episode
@@ -16,20 +16,29 @@ from agentgym.reliability import (
     ATTRITION_LIMIT,
     CONFIDENCE,
     Reliability,
+    Verdict,
+    attrition_bounds,
     attrition_exceeded,
+    holm,
     judge,
+    judge_mean,
 )
+from agentgym.report.outcomes import Stop
 from agentgym.report.tallies import (
     CheckTally,
     ErrorTally,
     ScenarioTally,
     ToolTally,
+    attrition_json,
     reliability_json,
     rounded,
 )
 from agentgym.spending import Spending
 
 FORMAT = 1
+Gate = Literal["point", "certified"]
+"""What the exit code asks for: a measured share, or a certain one."""
+
 EXIT_RELIABLE, EXIT_BELOW, EXIT_INTERRUPTED, EXIT_CANNOT_JUDGE = 0, 1, 2, 6
 """The others are pytest's: 3 internal error, 4 usage error, 5 no scenarios."""
 
@@ -60,6 +69,9 @@ class RunSummary:
         spent: What all episodes took.
         whole: Whether the run alone is judged against its threshold: a scenario then
             fails a run that reaches it only by a threshold of its own.
+        gate: What the exit code asks for.
+        stop: When the scenarios ended.
+        planned: Episodes that would have been played had none been stopped.
     """
 
     threshold: float
@@ -75,12 +87,15 @@ class RunSummary:
     prices: Prices = field(default_factory=Prices)
     spent: Spending = field(default_factory=Spending)
     whole: bool = False
+    gate: Gate = "point"
+    stop: Stop = "fixed"
+    planned: int = 0
 
     def scenario(self, name: str, threshold: float | None = None) -> ScenarioTally:
         """The tally of a scenario; its own threshold replaces the run's."""
         tally = self.scenarios.get(name)
         if tally is None:
-            tally = ScenarioTally(name=name, threshold=self.threshold)
+            tally = ScenarioTally(name=name, threshold=self.threshold, stop=self.stop)
             self.scenarios[name] = tally
         if threshold is not None:
             tally.threshold = threshold
@@ -140,8 +155,32 @@ class RunSummary:
 
     @property
     def reliability(self) -> Reliability:
-        """Of all counted episodes, against the run's threshold."""
-        return judge(self.passed, self.counted, self.threshold)
+        """Against the run's threshold: of all counted episodes.
+
+        Where scenarios ended when a verdict was certain, it is the mean of theirs: one
+        that fails is given up early, and its few episodes would weigh too little.
+        """
+        if self.stop == "fixed":
+            return judge(self.passed, self.counted, self.threshold)
+        gated = self.gated
+        if len(gated) == 1:
+            return gated[0].results.judge(self.threshold, self.stop)
+        return judge_mean([(s.passed, s.counted) for s in gated], self.threshold)
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """Of the scenarios that the run is judged by, all right together (Holm)."""
+        gated = self.gated
+        judged = [scenario.judged(len(gated)) for scenario in gated]
+        names = [scenario.name for scenario in gated]
+        return dict(zip(names, holm(judged), strict=True))
+
+    @property
+    def met(self) -> bool:
+        """Whether the run alone passes its gate."""
+        if self.gate == "certified":
+            return self.reliability.verdict is Verdict.reliable
+        return self.reliability.met
 
     @property
     def judgeable(self) -> bool:
@@ -152,7 +191,11 @@ class RunSummary:
 
     @property
     def below(self) -> list[ScenarioTally]:
-        """Scenarios that do not reach their thresholds, the least reliable first."""
+        """Scenarios that do not pass their gates, the least reliable first."""
+        if self.gate == "certified":
+            verdicts = self.verdicts
+            missed = [s for s in self.gated if verdicts[s.name] is not Verdict.reliable]
+            return sorted(missed, key=lambda s: s.passed / (s.counted or 1))
         missed = [s for s in self.gated if s.judgeable and not s.reliability.met]
         if self.whole and self.reliability.met:
             missed = [s for s in missed if s.threshold != self.threshold]
@@ -167,7 +210,7 @@ class RunSummary:
             return EXIT_RELIABLE
         if not self.judgeable:
             return EXIT_CANNOT_JUDGE
-        met = self.reliability.met and not self.below
+        met = self.met and not self.below
         return EXIT_RELIABLE if met else EXIT_BELOW
 
     def missed_checks(self) -> list[tuple[ScenarioTally, CheckTally]]:
@@ -192,6 +235,10 @@ class RunSummary:
     def to_json(self) -> dict[str, Any]:
         """The content of `summary.json`."""
         gates = max(1, len(self.gated))
+        verdicts = self.verdicts
+        attrition = None
+        if self.total:
+            attrition = attrition_bounds(self.passed, self.counted, self.total)
         return {
             "format": FORMAT,
             "run": self.run_id,
@@ -203,10 +250,14 @@ class RunSummary:
             "judgeable": self.judgeable,
             "interrupted": self.interrupted is not None,
             "stopped": self.stopped,
+            "gate": self.gate,
+            "stop": self.stop,
+            "planned": self.planned,
             "attrition_limit": ATTRITION_LIMIT,
+            "attrition": attrition_json(attrition),
             "mean_reward": rounded(self.mean_reward),
             "episodes": {outcome.value: n for outcome, n in self.outcomes.items()},
-            "scenarios": [s.to_json(gates) for s in self.ordered],
+            "scenarios": [s.to_json(gates, verdicts.get(s.name)) for s in self.ordered],
             "tools": [self.tools[name].to_json() for name in sorted(self.tools)],
             "cost": {**self.spent.to_json(), "prices": self.prices.source},
             "policy": self.policy,

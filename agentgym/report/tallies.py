@@ -9,13 +9,27 @@ from __future__ import annotations
 import re
 import statistics
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentgym.episode import Episode
 from agentgym.errors import Outcome
 from agentgym.prices import Prices
-from agentgym.reliability import Reliability, attrition_exceeded, judge, pass_hat_k
+from agentgym.reliability import (
+    ALPHA,
+    CaseSpread,
+    ClusteredRate,
+    Reliability,
+    Verdict,
+    attrition_bounds,
+    attrition_exceeded,
+    case_spread,
+    judge,
+    pass_at_k,
+    pass_hat_k,
+)
+from agentgym.reliability.verdicts import verdict_of
+from agentgym.report.outcomes import Outcomes, Stop
 from agentgym.spending import Spending
 
 MOST_ERRORS = 50
@@ -105,10 +119,13 @@ class ScenarioTally:
         uncounted: The earliest error of each outcome that does not count.
         smallest: The failing case with the shortest value, where cases have values.
         xfail: Whether it failed as it was expected to; the run's gate leaves it out.
+        stop: When it ended.
+        cases: Passed and counted episodes of each case.
     """
 
     name: str
     threshold: float
+    stop: Stop = "fixed"
     xfail: bool = False
     outcomes: dict[Outcome, int] = field(
         default_factory=lambda: dict.fromkeys(Outcome, 0)
@@ -121,6 +138,8 @@ class ScenarioTally:
     errors: dict[str, ErrorTally] = field(default_factory=dict)
     uncounted: dict[Outcome, tuple[int, str]] = field(default_factory=dict)
     smallest: str | None = None
+    cases: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    results: Outcomes = field(default_factory=Outcomes)
 
     @property
     def passed(self) -> int:
@@ -140,7 +159,25 @@ class ScenarioTally:
     @property
     def reliability(self) -> Reliability:
         """Reliability against the scenario's own threshold."""
-        return judge(self.passed, self.counted, self.threshold)
+        return self.judged()
+
+    def judged(self, gates: int = 1) -> Reliability:
+        """Reliability of one of so many scenarios, with the verdict it has alone."""
+        if self.stop == "fixed":
+            return judge(self.passed, self.counted, self.threshold)
+        return self.results.judge(self.threshold, self.stop, gates)
+
+    @property
+    def spread(self) -> CaseSpread | None:
+        """What its repeated cases tell of other cases."""
+        return case_spread(self.cases.values())
+
+    @property
+    def attrition(self) -> tuple[float, float] | None:
+        """The share if what does not count had failed, and if it had passed."""
+        if not self.total:
+            return None
+        return attrition_bounds(self.passed, self.counted, self.total)
 
     @property
     def judgeable(self) -> bool:
@@ -155,6 +192,7 @@ class ScenarioTally:
         """Counts one episode."""
         self.outcomes[episode.outcome] += 1
         self.spent.add(episode, prices)
+        self.results.add(episode)
         if not episode.counted:
             earliest = (episode.index, episode.error or "")
             kept = self.uncounted.get(episode.outcome, earliest)
@@ -163,6 +201,7 @@ class ScenarioTally:
         self.reward += episode.reward
         self.tokens += episode.tokens
         self.seconds += episode.duration
+        self._add_case(episode)
         for check in episode.checks:
             key = (check["file"], check["line"], check["id"])
             tally = self.checks.get(key)
@@ -171,6 +210,12 @@ class ScenarioTally:
             tally.add(check, episode)
         if episode.outcome is Outcome.failed:
             self._add_failure(episode)
+
+    def _add_case(self, episode: Episode) -> None:
+        case = (episode.case.get("split", ""), episode.case.get("index", 0))
+        passed, counted = self.cases.get(case, (0, 0))
+        passed += episode.outcome is Outcome.passed
+        self.cases[case] = (passed, counted + 1)
 
     def _add_failure(self, episode: Episode) -> None:
         if episode.error is not None:
@@ -190,13 +235,19 @@ class ScenarioTally:
             kind = "other errors"
         return self.errors.setdefault(kind, ErrorTally())
 
-    def to_json(self, gates: int = 1) -> dict[str, Any]:
+    def to_json(self, gates: int = 1, verdict: Verdict | None = None) -> dict[str, Any]:
         """The form in `summary.json`.
 
         Args:
             gates: Scenarios of the run; their verdicts are given together.
+            verdict: Of this one among them; by default its own chance of error is
+                divided by their number.
         """
-        judged = judge(self.passed, self.counted, self.threshold, gates=gates)
+        judged = self.judged(gates)
+        if verdict is None:
+            verdict = verdict_of(judged.p_above, judged.p_below, ALPHA / gates)
+        judged = replace(judged, verdict=verdict)
+        spread = self.spread
         return {
             "name": self.name,
             "episodes": self.total,
@@ -208,6 +259,13 @@ class ScenarioTally:
                 for k in (1, 2, 4, 8)
                 if k <= self.counted
             },
+            "pass_at_k": {
+                str(k): rounded(pass_at_k(self.passed, self.counted, k))
+                for k in (1, 2, 4, 8)
+                if k <= self.counted
+            },
+            "cases": None if spread is None else spread_json(spread),
+            "attrition": attrition_json(self.attrition),
             "mean_reward": rounded(self.mean(self.reward)),
             "tokens": rounded(self.mean(self.tokens)),
             "seconds": rounded(self.mean(self.seconds)),
@@ -227,12 +285,15 @@ class ToolTally:
         default_factory=lambda: dict.fromkeys((*_CALLS, "unjudged"), 0)
     )
     latencies: array[float] = field(default_factory=lambda: array("d"))
+    correct: ClusteredRate = field(default_factory=ClusteredRate)
 
     def add(self, row: dict[str, Any]) -> None:
         """Counts one episode's row (see `agentgym.tool_table`)."""
         for name in self.counts:
             self.counts[name] += row[name]
         self.latencies.extend(row["latencies"])
+        # The calls of an episode resemble each other.
+        self.correct.add(row["correct"], row["calls"] - row["unjudged"])
 
     def latency(self) -> dict[str, float | None]:
         """Median and 95th percentile, interpolated between the calls next to them."""
@@ -244,7 +305,35 @@ class ToolTally:
 
     def to_json(self) -> dict[str, Any]:
         """The form in `summary.json`."""
-        return {"name": self.name, **self.counts, "latency": self.latency()}
+        low, high = self.correct.interval()
+        return {
+            "name": self.name,
+            **self.counts,
+            "correct_rate": {
+                "value": rounded(self.correct.value),
+                "low": rounded(low),
+                "high": rounded(high),
+            },
+            "latency": self.latency(),
+        }
+
+
+def spread_json(spread: CaseSpread) -> dict[str, Any]:
+    """The form in `summary.json`."""
+    return {
+        "played": spread.cases,
+        "repeats": rounded(spread.repeats),
+        "low": rounded(spread.low),
+        "high": rounded(spread.high),
+        "correlation": rounded(spread.correlation),
+        "more_cases": spread.more_cases,
+    }
+
+
+def attrition_json(shares: tuple[float, float] | None) -> dict[str, Any]:
+    """The form in `summary.json`."""
+    worst, best = shares or (None, None)
+    return {"worst": rounded(worst), "best": rounded(best)}
 
 
 def reliability_json(reliability: Reliability, judgeable: bool) -> dict[str, Any]:

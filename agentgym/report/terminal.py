@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import PurePath
 from typing import Any
@@ -13,12 +12,8 @@ from agentgym.errors import Outcome
 from agentgym.reliability import (
     ATTRITION_LIMIT,
     CONFIDENCE,
-    Reliability,
-    Verdict,
-    bounds,
-    episodes_to_certify,
-    episodes_to_decide,
 )
+from agentgym.report import certainty
 from agentgym.report.cost import cost_section
 from agentgym.report.lines import (
     Heading,
@@ -66,6 +61,7 @@ def report(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     yield from failed_checks(summary, width, shown)
     yield from agent_errors(summary, width, shown)
     yield from smallest_cases(summary, width)
+    yield from certainty.repeated_cases(summary, width)
     yield from not_counted(summary, width)
 
 
@@ -109,7 +105,7 @@ def tool_table(tools: Iterable[ToolTally], width: int) -> Iterator[Line]:
     ordered = sorted(tools, key=lambda t: (-t.counts["calls"], t.name))
     columns = {
         "calls": "\ncalls",
-        "correct": "\ncorrect",
+        "correct": f"correct\n({_SURE})",
         "wrong_arguments": "wrong\nargs",
         "not_allowed": "not\nallowed",
         "missing": "\nmissing",
@@ -120,10 +116,22 @@ def tool_table(tools: Iterable[ToolTally], width: int) -> Iterator[Line]:
     rows = []
     for tool in ordered:
         latency = tool.latency()
-        cells = [str(tool.counts[name]) for name in columns]
+        counts = tool.counts | {"correct": _correct(tool)}
+        cells = [str(counts[name]) for name in columns]
         cells += [duration(latency["median"]), duration(latency["p95"])]
         rows.append(Row(tool.name or "(no name)", cells))
     yield from table([*columns.values(), "\nmedian", "\np95"], rows, width)
+
+
+def _correct(tool: ToolTally) -> str:
+    """The share of the judged calls, with its interval."""
+    share = tool.correct.value
+    if share is None:
+        return "-"
+    if tool.correct.clusters < 2:
+        return f"{100 * share:.0f} %"
+    low, high = tool.correct.interval()
+    return f"{100 * share:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
 
 
 def failed_checks(summary: RunSummary, width: int, shown: set[str]) -> Iterator[Line]:
@@ -258,6 +266,7 @@ def not_counted(summary: RunSummary, width: int) -> Iterator[Line]:
         }
         for error in list(errors)[:MOST_ERRORS]:
             yield from wrapped(error, width, "    ", most=4)
+    yield from certainty.attrition(summary, width)
 
 
 def verdict(summary: RunSummary, width: int = 80) -> Iterator[Line]:
@@ -267,7 +276,7 @@ def verdict(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     if reliability.value is not None and reward is not None:
         text = (
             f"reliability {percent(reliability.value, summary.threshold)} "
-            f"({summary.passed}/{count(summary.counted, 'episode')}, {_SURE} interval "
+            f"({_of(summary)}, {_SURE} interval "
             f"{interval(reliability.low, reliability.high)} %)"
         )
         yield from wrapped(text, width, markup={"bold": True})
@@ -275,30 +284,27 @@ def verdict(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     unjudged = _not_judged(summary)
     if unjudged is not None:
         yield from wrapped(unjudged, width, markup={"yellow": True, "bold": True})
-        if summary.stopped is None or not summary.counted or not summary.judgeable:
-            return
-        text = f"of what was played, {reliability.verdict.value}: {_certain(summary)}"
-        yield from wrapped(text, width, markup=_VERDICT_MARKUP[reliability.verdict])
+        if summary.stopped is not None and summary.counted and summary.judgeable:
+            yield from certainty.certified(summary, width, "of what was played, ")
         return
     met = summary.exit_code == 0
     colour = {"green" if met else "red": True, "bold": True}
     yield from wrapped(_gate(summary), width, markup=colour)
     below = summary.below if len(summary.gated) > 1 else []
     for scenario in below[:MOST_CHECKS]:
-        share = percent(scenario.reliability.value, scenario.threshold)
-        text = f"{share}, needs {threshold(scenario.threshold)}: {scenario.name}"
+        text = f"{certainty.missed_by(summary, scenario)}: {scenario.name}"
         yield from wrapped(text, width, "  ", hanging="    ")
     if len(below) > MOST_CHECKS:
         yield Line(f"  and {len(below) - MOST_CHECKS} more")
-    text = f"{reliability.verdict.value}: {_certain(summary)}"
-    yield from wrapped(text, width, markup=_VERDICT_MARKUP[reliability.verdict])
+    yield from certainty.certified(summary, width)
 
 
-_VERDICT_MARKUP = {
-    Verdict.reliable: {"green": True},
-    Verdict.unreliable: {"red": True},
-    Verdict.undecided: {"yellow": True},
-}
+def _of(summary: RunSummary) -> str:
+    """What the run's reliability is a share of."""
+    counts = f"{summary.passed}/{count(summary.counted, 'episode')}"
+    if summary.stop == "sequential" and len(summary.gated) > 1:
+        return f"mean of {len(summary.gated)} scenarios, {counts}"
+    return counts
 
 
 def _not_judged(summary: RunSummary) -> str | None:
@@ -334,6 +340,8 @@ def _cannot_judge(summary: RunSummary) -> str:
 
 
 def _gate(summary: RunSummary) -> str:
+    if summary.gate == "certified":
+        return certainty.certified_gate(summary)
     limit = threshold(summary.threshold)
     gates = len(summary.gated)
     alone = gates == 1
@@ -351,37 +359,3 @@ def _gate(summary: RunSummary) -> str:
         own = limit if same else "the threshold" if below == 1 else "their thresholds"
         missed.append(f"{which} {verb} below {own}")
     return f"gate not met: {' and '.join(missed)}"
-
-
-def _certain(summary: RunSummary) -> str:
-    reliability = summary.reliability
-    limit = threshold(reliability.threshold)
-    low, high = bounds(reliability.passed, reliability.counted)
-    sure = f"at {_SURE} confidence"
-    if reliability.verdict is Verdict.reliable:
-        return f"at least {percent(low, reliability.threshold)} {sure}"
-    if reliability.verdict is Verdict.unreliable:
-        return f"at most {percent(high, reliability.threshold)} {sure}"
-    return _more_episodes(reliability, limit, sure, len(summary.gated))
-
-
-def _more_episodes(
-    reliability: Reliability, limit: str, sure: str, scenarios: int
-) -> str:
-    played = reliability.counted
-    if reliability.passed == played:
-        needed = episodes_to_certify(reliability.threshold)
-        if needed is None:
-            return f"no number of episodes can certify {limit}"
-        clean = f"{played} of {played} passed, but {needed} clean episodes are needed"
-        return f"{clean} to certify {limit} {sure}{_option(needed, scenarios)}"
-    needed = episodes_to_decide(reliability.passed, played, reliability.threshold)
-    share = percent(reliability.value, reliability.threshold)
-    text = f"{count(played, 'episode')} cannot tell {share} from {limit} {sure}"
-    if needed is None:
-        return text
-    return f"{text}; about {needed} would, at this rate{_option(needed, scenarios)}"
-
-
-def _option(needed: int, scenarios: int) -> str:
-    return f" (--agentgym-episodes {math.ceil(needed / scenarios)})"

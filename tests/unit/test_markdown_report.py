@@ -235,3 +235,17 @@ def test_cost_and_a_limit():
     )
     assert "Stopped: $5.03 of --agentgym-max-cost 5 are spent; the gate" in text
     assert "Cost: 12,345 tokens in, 678 out, $5.03 ($0.25 per passed episode)." in text
+
+
+@pytest.mark.parametrize(
+    ("passed", "said"),
+    [
+        (59, "**Gate met: certified to reach 95 %.**"),
+        (58, "**Gate not met: not certified to reach 95 %.**"),
+    ],
+)
+def test_a_certified_gate(passed, said):
+    summary = RunSummary(threshold=0.95, gate="certified")
+    for episode in made_episodes({"passed": passed}):
+        summary.add(episode)
+    assert said in markdown(summary.to_json())

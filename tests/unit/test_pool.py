@@ -175,3 +175,29 @@ def test_what_makes_an_episode_may_fail():
     with pytest.raises(OSError, match="no case"):
         collect(pool, 1)
     pool.stop()
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_what_is_in_flight_when_it_is_enough_is_played_to_its_end(asynchronous):
+    most = 200
+    finished = []
+
+    async def pause():
+        await asyncio.sleep(0.01)
+
+    def enough():
+        return len(finished) >= 20
+
+    def make(index):
+        return play(pause if asynchronous else lambda: time.sleep(0.01), index)
+
+    for batch in play_all(
+        make,
+        most,
+        concurrency=8,
+        asynchronous=asynchronous,
+        enough=enough,
+    ):
+        finished.extend(one.index for one, _ in batch)
+    assert 20 <= len(finished) < most
+    assert sorted(finished) == list(range(len(finished)))

@@ -7,7 +7,6 @@ import pytest
 from agentgym.reliability import (
     Verdict,
     attrition_exceeded,
-    beta_cdf,
     bounds,
     clopper_pearson,
     episodes_to_certify,
@@ -15,6 +14,7 @@ from agentgym.reliability import (
     judge,
     pass_hat_k,
 )
+from agentgym.reliability.beta import beta_cdf
 
 
 # From scipy 1.18's beta.ppf.

@@ -79,6 +79,7 @@ def test_json_has_the_documented_names():
         "missing",
         "raised",
         "unjudged",
+        "correct_rate",
         "latency",
     }
 

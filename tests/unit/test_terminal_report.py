@@ -128,11 +128,15 @@ def test_tools():
             latencies=[1.0, 2.0, 3.0],
         ),
     ]
-    assert section(summarized([made_episode(tools=rows)]), "tools") == [
-        "                                wrong      not",
-        "                calls  correct   args  allowed  missing  raised  median     p95",
-        "  find_orders     100       90      0        0        0      10  1.2 ms  1.2 ms",
-        "  issue_refund      7        3      3        1        2       0  2.00 s  2.90 s",
+    assert section(summarized([made_episode(tools=rows)] * 20), "tools") == [
+        "                          correct wrong     not",
+        "               calls       (95 %)  args allowed missing raised median    p95",
+        "  find_orders   2000 90 % (89-91)     0       0       0    200 1.2 ms 1.2 ms",
+        "  issue_refund   140 43 % (35-51)    60      20      40      0 2.00 s 3.00 s",
+    ]
+    assert section(summarized([made_episode(tools=rows)]), "tools")[2:] == [
+        "  find_orders     100     90 %      0        0        0      10  1.2 ms  1.2 ms",
+        "  issue_refund      7     43 %      3        1        2       0  2.00 s  2.90 s",
     ]
 
 
@@ -140,10 +144,10 @@ def test_unjudged_calls_get_a_column_where_there_are_any():
     summary = summarized([made_episode(tools=[made_row("a", calls=3, unjudged=3)])])
     lines = section(summary, "tools")
     assert lines[1].split() == [
-        *("calls", "correct", "args", "allowed", "missing", "raised", "judged"),
+        *("calls", "(95", "%)", "args", "allowed", "missing", "raised", "judged"),
         *("median", "p95"),
     ]
-    assert lines[2].split() == ["a", "3", *"00000", "3", "-", "-"]
+    assert lines[2].split() == ["a", "3", "-", *"0000", "3", "-", "-"]
 
 
 def test_no_tools_no_table():
@@ -341,7 +345,83 @@ def test_verdict_reliable():
         "mean reward 1.00",
         "gate met: the run and each of 2 scenarios reached 95 %",
         "RELIABLE: at least 97.5 % at 95 % confidence",
+        "scenarios, together at 95 % confidence: 0 RELIABLE, 0 UNRELIABLE, 2 UNDECIDED",
     ]
+
+
+def test_scenarios_are_certified_together():
+    """0.95 ** 60 is 0.046: enough for one scenario, but not for one of two."""
+    groups = [
+        made_episodes({"passed": 80}, scenario="a.py::test_a"),
+        made_episodes({"passed": 60}, scenario="a.py::test_b"),
+        made_episodes({"passed": 5, "failed": 5}, scenario="a.py::test_c"),
+    ]
+    counts = "1 RELIABLE, 1 UNRELIABLE, 1 UNDECIDED"
+    assert verdict(summarized(*groups))[-1].endswith(counts)
+    counts = "2 RELIABLE, 0 UNRELIABLE, 0 UNDECIDED"
+    assert verdict(summarized(*groups[:2]))[-1].endswith(counts)
+    assert len(verdict(summarized(groups[0]))) == 4
+
+
+def certified(*groups, **fields):
+    summary = RunSummary(threshold=0.95, gate="certified", **fields)
+    for group in groups:
+        for episode in group:
+            summary.add(episode)
+    return summary
+
+
+def test_a_gate_that_asks_for_certainty():
+    good = made_episodes({"passed": 80}, scenario="a.py::test_a")
+    few = made_episodes({"passed": 10}, scenario="a.py::test_b")
+    summary = certified(good)
+    assert summary.exit_code == 0
+    assert verdict(summary)[2:] == [
+        "gate met: the run is certified to reach 95 %",
+        "RELIABLE: at least 96.3 % at 95 % confidence",
+    ]
+    summary = certified(few)
+    assert summary.exit_code == 1
+    assert verdict(summary)[2] == "gate not met: the run is not certified to reach 95 %"
+    summary = certified(good, few)
+    assert summary.exit_code == 1
+    assert verdict(summary)[2:4] == [
+        "gate not met: 1 of 2 scenarios is not certified to reach theirs",
+        "  100.0 %, UNDECIDED against 95 %: a.py::test_b",
+    ]
+    summary = certified(good, made_episodes({"passed": 90}, scenario="a.py::test_b"))
+    assert summary.exit_code == 0
+    text = "gate met: the run and each of 2 scenarios are certified to reach 95 %"
+    assert verdict(summary)[2] == text
+
+
+def test_stopped_when_certain():
+    groups = [
+        made_episodes({"passed": 100}, scenario="a.py::test_a"),
+        made_episodes({"passed": 6, "failed": 6}, scenario="a.py::test_b"),
+    ]
+    summary = certified(*groups, stop="sequential", planned=400)
+    assert verdict(summary) == [
+        "reliability 75.0 % (mean of 2 scenarios, 106/112 episodes, 95 % interval",
+        "55.7-95.8 %)",
+        "mean reward 0.95",
+        "gate not met: the run is not certified to reach 95 % and 1 of 2 scenarios is not",
+        "certified to reach theirs",
+        "  50.0 %, UNRELIABLE against 95 %: a.py::test_b",
+        "UNDECIDED: the mean of the scenarios cannot be told from 95 % at 95 % confidence",
+        "scenarios, together at 95 % confidence: 1 RELIABLE, 1 UNRELIABLE, 0 UNDECIDED",
+        "stopped after 112 of at most 400 episodes",
+    ]
+
+
+def test_clean_episodes_when_stopping_early():
+    summary = RunSummary(threshold=0.95, stop="sequential", planned=10)
+    for episode in made_episodes({"passed": 10}):
+        summary.add(episode)
+    assert " ".join(verdict(summary)[3:]) == (
+        "UNDECIDED: 10 of 10 passed, but 74 clean episodes are needed to certify 95 % at "
+        "95 % confidence (--agentgym-episodes 74)"
+    )
 
 
 def test_ten_clean_episodes_certify_nothing():
@@ -357,7 +437,7 @@ def test_clean_episodes_are_shared_among_scenarios():
         made_episodes({"passed": 10}, scenario=f"a.py::test_{i}") for i in range(3)
     ]
     assert (
-        verdict(summarized(*groups))[-1] == "95 % confidence (--agentgym-episodes 20)"
+        verdict(summarized(*groups))[-2] == "95 % confidence (--agentgym-episodes 20)"
     )
 
 
@@ -385,7 +465,7 @@ def test_scenarios_below_their_thresholds_are_named():
         made_episodes({"passed": 18, "failed": 2}, scenario="a.py::test_bad"),
         made_episodes({"passed": 1, "failed": 1}, scenario="a.py::test_worse"),
     )
-    assert verdict(summary)[2:-1] == [
+    assert verdict(summary)[2:-2] == [
         "gate not met: 2 of 3 scenarios are below 95 %",
         "  50.0 %, needs 95 %: a.py::test_worse",
         "  90.0 %, needs 95 %: a.py::test_bad",
@@ -398,7 +478,7 @@ def test_own_thresholds_are_told():
         made_episodes({"passed": 1, "failed": 1}, scenario="a.py::test_easy"),
     )
     summary.scenario("a.py::test_easy", 0.5)
-    assert verdict(summary)[2:-1] == [
+    assert verdict(summary)[2:-2] == [
         "gate met: the run and each of 2 scenarios reached 95 %; scenarios have their own",
         "thresholds",
     ]
@@ -603,3 +683,39 @@ def test_wrapped_text_is_cut_at_the_last_line():
         line.text for line in wrapped("word " * 50, 30, "- ", hanging="  ", most=2)
     ]
     assert lines == ["- word word word word word", "  word word word word word …"]
+
+
+def repeated(name, *counts):
+    """Episodes of cases which passed and failed so often."""
+    found = []
+    for index, (passed, failed) in enumerate(counts):
+        case = {"index": index, "seed": 1, "split": "held_out", "value": None}
+        found += made_episodes(
+            {"passed": passed, "failed": failed}, scenario=name, case=case
+        )
+    return found
+
+
+def test_repeated_cases():
+    summary = summarized(
+        repeated("a.py::test_alike", (3, 1), (3, 1), (3, 1)),
+        repeated("a.py::test_apart", (4, 0), (4, 0), (0, 4), (4, 0)),
+        repeated("a.py::test_clean", (4, 0), (4, 0)),
+        repeated("a.py::test_single", (1, 0), (0, 1)),
+    )
+    lines = " ".join(section(summary, "repeated cases"))
+    assert lines == (
+        "test_apart: 4 cases, 4 episodes each; 1.9-100.0 % for other cases of their kind"
+        "     (intra-case correlation 1.00); they differ: more cases would tell more, more"
+        "     repeats of these hardly anything "
+        "test_alike: 3 cases, 4 episodes each; 42.8-94.5 % for other cases of their kind"
+        "     (intra-case correlation 0.00); they are much alike: more repeats tell about"
+        "     as much as more cases"
+    )
+
+
+def test_what_does_not_count_is_bounded():
+    summary = summarized(made_episodes({"passed": 90, "failed": 5, "infra_error": 5}))
+    assert section(summary, "not counted")[-1] == (
+        "reliability would be 90.0 % if all of these had failed, 95.0 % if all had passed"
+    )

@@ -1,0 +1,71 @@
+"""What can be said about a reliability from a number of episodes; pure functions."""
+
+from agentgym.reliability.clusters import (
+    CaseSpread,
+    ClusteredRate,
+    case_spread,
+    clustered_rate,
+)
+from agentgym.reliability.intervals import (
+    CONFIDENCE,
+    bounds,
+    clopper_pearson,
+    jeffreys,
+)
+from agentgym.reliability.paired import paired_difference
+from agentgym.reliability.rates import pass_at_k, pass_hat_k
+from agentgym.reliability.sequential import (
+    Decision,
+    SequentialStop,
+    SequentialTest,
+    confidence_sequence,
+    sequential_bounds,
+)
+from agentgym.reliability.sequential_verdicts import judge_mean, judge_sequence
+from agentgym.reliability.sizing import (
+    episodes_for_power,
+    episodes_to_certify,
+    episodes_to_decide,
+)
+from agentgym.reliability.verdicts import (
+    ALPHA,
+    ATTRITION_LIMIT,
+    Reliability,
+    Verdict,
+    attrition_bounds,
+    attrition_exceeded,
+    holm,
+    judge,
+)
+
+__all__ = [
+    "ALPHA",
+    "ATTRITION_LIMIT",
+    "CONFIDENCE",
+    "CaseSpread",
+    "ClusteredRate",
+    "Decision",
+    "Reliability",
+    "SequentialStop",
+    "SequentialTest",
+    "Verdict",
+    "attrition_bounds",
+    "attrition_exceeded",
+    "bounds",
+    "case_spread",
+    "clopper_pearson",
+    "clustered_rate",
+    "confidence_sequence",
+    "episodes_for_power",
+    "episodes_to_certify",
+    "episodes_to_decide",
+    "holm",
+    "jeffreys",
+    "judge",
+    "judge_mean",
+    "judge_sequence",
+    "paired_difference",
+    "pass_at_k",
+    "pass_hat_k",
+    "sequential_bounds",
+]

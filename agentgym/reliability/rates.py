@@ -1,0 +1,35 @@
+"""Chances of several episodes on the same task, without bias."""
+
+from __future__ import annotations
+
+import math
+
+
+def pass_hat_k(passed: int, n: int, k: int) -> float:
+    """Probability that k independent episodes all pass: C(passed, k) / C(n, k).
+
+    The unbiased estimate of Yao et al., tau-bench, arXiv:2406.12045 (2024).
+
+    Raises:
+        ValueError: There are fewer than k episodes.
+    """
+    _check("pass^", n, k)
+    return math.comb(passed, k) / math.comb(n, k)
+
+
+def pass_at_k(passed: int, n: int, k: int) -> float:
+    """Probability that at least one of k independent episodes passes.
+
+    The unbiased estimate 1 - C(n - passed, k) / C(n, k) of Chen et al., Evaluating
+    large language models trained on code, arXiv:2107.03374 (2021).
+
+    Raises:
+        ValueError: There are fewer than k episodes.
+    """
+    _check("pass@", n, k)
+    return 1 - math.comb(n - passed, k) / math.comb(n, k)
+
+
+def _check(name: str, n: int, k: int) -> None:
+    if not 0 < k <= n:
+        raise ValueError(f"{name}{k} needs at least {k} episodes, there are {n}")

@@ -1,0 +1,203 @@
+"""Verdicts on episodes that were stopped as soon as enough was known."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from agentgym.reliability.intervals import CONFIDENCE
+from agentgym.reliability.sequential import (
+    SequentialStop,
+    confidence_sequence,
+    log_capital_above,
+    log_capital_below,
+    p_values,
+    sequential_bounds,
+)
+from agentgym.reliability.verdicts import ALPHA, Reliability, verdict_of
+
+_STEPS = 40
+_GRID = [0.0, *(1 / (1 + math.exp(-x / 10)) for x in range(-100, 101)), 1.0]
+"""Fine at both ends, where reliabilities and unreliabilities are."""
+
+
+def judge_sequence(
+    outcomes: Sequence[bool | None], threshold: float, alpha: float = ALPHA
+) -> Reliability:
+    """Judges episodes that were played until a verdict was certain.
+
+    Args:
+        outcomes: Whether each episode passed, in the order of the indices, those that
+            finished after the decision included; None where it does not count.
+        threshold: Reliability that is asked for.
+        alpha: Of the decision that stopped them: smaller than 5 % where several
+            verdicts are given together.
+    """
+    stop = SequentialStop(threshold, alpha)
+    for index, outcome in enumerate(outcomes):
+        stop.add(index, outcome)
+    passed, counted = outcomes.count(True), len(outcomes) - outcomes.count(None)
+    low, high = confidence_sequence(passed, counted)
+    # Capital may be looked at whenever one likes: then, and now.
+    looks = [(passed, counted - passed)] if counted else []
+    if stop.decision is not None:
+        looks.append((stop.decision.passed, stop.decision.failed))
+    p_above = min((p_values(*look, threshold)[0] for look in looks), default=1.0)
+    p_below = min((p_values(*look, threshold)[1] for look in looks), default=1.0)
+    known = [sequential_bounds(yes, yes + no) for yes, no in looks]
+    value = passed / counted if counted else None
+    return Reliability(
+        passed=passed,
+        counted=counted,
+        value=value,
+        low=low,
+        high=high,
+        at_least=max((bound for bound, _ in known), default=0.0),
+        at_most=min((bound for _, bound in known), default=1.0),
+        threshold=threshold,
+        p_above=p_above,
+        p_below=p_below,
+        verdict=verdict_of(p_above, p_below),
+        met=value is not None and value >= threshold,
+    )
+
+
+def judge_mean(counts: Sequence[tuple[int, int]], threshold: float) -> Reliability:
+    """Judges the mean reliability of scenarios that were each stopped when certain.
+
+    All episodes in one heap would not do: a scenario that fails is stopped after a few
+    of them, and the others would outweigh it. Each way to spread a mean over the
+    scenarios is refuted by the product of the scenarios' wagers (J. Spertus and P.
+    Stark, Sweeter than SUITE: supermartingale stratified union-intersection tests of
+    elections, arXiv:2207.03379, 2022); what some spread explains is not refuted.
+
+    Args:
+        counts: Passed and counted episodes of each scenario.
+        threshold: Reliability that is asked for.
+    """
+    counts = [(passed, n) for passed, n in counts if n]
+    value = None
+    if counts:
+        value = math.fsum(passed / n for passed, n in counts) / len(counts)
+    above = _Mean([_curve_above(passed, n - passed) for passed, n in counts])
+    below = _Mean([_curve_below(passed, n - passed) for passed, n in counts])
+    p_above, p_below = above.p_value(threshold), below.p_value(1 - threshold)
+    alpha = 1 - CONFIDENCE
+    return Reliability(
+        passed=sum(passed for passed, _ in counts),
+        counted=sum(n for _, n in counts),
+        value=value,
+        low=above.bound(alpha / 2),
+        high=1 - below.bound(alpha / 2),
+        at_least=above.bound(alpha),
+        at_most=1 - below.bound(alpha),
+        threshold=threshold,
+        p_above=p_above,
+        p_below=p_below,
+        verdict=verdict_of(p_above, p_below),
+        met=value is not None and value >= threshold,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Curve:
+    """The log capital against a share, for every share in (0, 1).
+
+    Attributes:
+        shares: Lower ends of cells, and `capitals` their least capitals, of those cells
+            that are the best ones at some price: the corners of the convex hull.
+        prices: Price of capital at which a corner becomes better than the one before.
+    """
+
+    shares: list[float]
+    capitals: list[float]
+    prices: list[float]
+
+    @classmethod
+    def of(cls, capitals: Sequence[float]) -> _Curve:
+        """The curve of the least capitals of all cells of the grid."""
+        corners: list[tuple[float, float]] = []
+        prices: list[float] = []
+        for share, capital in zip(_GRID, capitals, strict=False):
+            while corners:
+                x, y = corners[-1]
+                price = (share - x) / (y - capital) if capital < y else math.inf
+                if prices and price <= prices[-1]:
+                    corners.pop()
+                    prices.pop()
+                else:
+                    break
+            if not corners:
+                corners.append((share, capital))
+            elif price < math.inf:
+                corners.append((share, capital))
+                prices.append(price)
+        shares, least = zip(*corners, strict=True)
+        return cls(list(shares), list(least), prices)
+
+    def least(self, price: float) -> float:
+        """The least sum of a share and its priced capital."""
+        corner = bisect_left(self.prices, price)
+        return self.shares[corner] + price * self.capitals[corner]
+
+
+class _Mean:
+    """What the scenarios' curves say of the mean of their shares.
+
+    The least mean that is not refuted is min sum(m) / k with sum(g(m)) <= log 1/alpha.
+    It is bounded from below by its Lagrangian dual, so that neither a coarse grid nor
+    an early end of the search can make it too large.
+    """
+
+    def __init__(self, curves: Sequence[_Curve]) -> None:
+        self._curves = curves
+
+    def bound(self, alpha: float) -> float:
+        """The mean is at least this, but with probability alpha."""
+        if not self._curves:
+            return 0.0
+        needed = -math.log(alpha)
+        return max(0.0, self._best(lambda price: self._least(price) - price * needed))
+
+    def p_value(self, mean: float) -> float:
+        """Against a mean of this or less."""
+        if mean <= 0 or not self._curves:
+            return float(mean > 0 or not self._curves)
+        capital = self._best(lambda price: (self._least(price) - mean) / price)
+        return math.exp(-max(0.0, capital))
+
+    def _least(self, price: float) -> float:
+        """Least sum of mean and priced capital; each scenario finds its own."""
+        k = len(self._curves)
+        return math.fsum(curve.least(k * price) for curve in self._curves) / k
+
+    def _best(self, value: Callable[[float], float]) -> float:
+        """The greatest value over all prices; it rises to it and falls again."""
+        low, high = math.log(1e-9), math.log(10.0)
+        best = -math.inf
+        for _ in range(_STEPS):
+            third = (high - low) / 3
+            left, right = value(math.exp(low + third)), value(math.exp(high - third))
+            best = max(best, left, right)
+            if left < right:
+                low += third
+            else:
+                high -= third
+        return best
+
+
+@lru_cache(maxsize=1024)
+def _curve_above(passed: int, failed: int) -> _Curve:
+    """Capital against a reliability of so much or less."""
+    ends = [log_capital_above(passed, failed, m) for m in _GRID[1:-1]]
+    return _Curve.of([*ends, -math.log(2 * failed + 1)])
+
+
+@lru_cache(maxsize=1024)
+def _curve_below(passed: int, failed: int) -> _Curve:
+    """Capital against an unreliability of so much or less."""
+    ends = [log_capital_below(passed, failed, 1 - q) for q in _GRID[1:-1]]
+    return _Curve.of([*ends, -math.log(passed + 1)])

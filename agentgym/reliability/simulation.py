@@ -1,0 +1,211 @@
+"""Simulated runs of an agent whose true reliability is known.
+
+Only failures are drawn, and how many episodes pass before the next one: a verdict can
+turn RELIABLE between two failures, and UNRELIABLE at one.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
+from random import Random
+from typing import NamedTuple, Protocol
+
+from agentgym.reliability.sequential import SequentialTest
+from agentgym.reliability.sizing import least_episodes
+from agentgym.reliability.verdicts import ALPHA, Verdict, exact_p_values
+
+SLOW = 5
+"""How much longer a failed episode takes than one that passed, in `run_in_flight`."""
+
+
+class Boundary(Protocol):
+    """At which counts an episode-by-episode gate gives a verdict."""
+
+    def enough(self, failed: int) -> float:
+        """The least number of passed episodes for RELIABLE."""
+
+    def few(self, failed: int) -> float:
+        """The greatest number of passed episodes for UNRELIABLE."""
+
+
+class NaivePeeking:
+    """What not to do: the exact fixed-n test, looked at after every episode."""
+
+    def __init__(self, threshold: float, alpha: float = ALPHA) -> None:
+        self._threshold = threshold
+        self._alpha = alpha
+        self._enough: list[int] = []
+        self._few: list[int] = []
+
+    def enough(self, failed: int) -> float:
+        """See `Boundary`."""
+        while len(self._enough) <= failed:
+            failures = len(self._enough)
+            n = self._enough[-1] + failures if failures else 1
+            needed = least_episodes(n, failures, self._threshold, self._alpha)
+            self._enough.append(needed - failures)
+        return self._enough[failed]
+
+    def few(self, failed: int) -> float:
+        """See `Boundary`."""
+        while len(self._few) <= failed:
+            passed = self._few[-1] if self._few else -1
+            failures = len(self._few)
+            while self._below(passed + 1, failures):
+                passed += 1
+            self._few.append(passed)
+        return self._few[failed]
+
+    def _below(self, passed: int, failed: int) -> bool:
+        return exact_p_values(passed, failed, self._threshold)[1] <= self._alpha
+
+
+class Stopped(NamedTuple):
+    """Where a simulated run ended."""
+
+    verdict: Verdict
+    episodes: int
+    passed: int
+
+
+def run_until_decided(
+    reliability: float, boundary: Boundary, most: int, random: Random
+) -> tuple[Stopped, list[int]]:
+    """One run, looked at after every episode.
+
+    Args:
+        reliability: The true one.
+        boundary: The gate.
+        most: Episodes after which the run ends undecided.
+        random: Where chance comes from.
+
+    Returns:
+        Its end, and the indices of the episodes that failed.
+    """
+    failures: list[int] = []
+    passed = 0
+    for gap in _gaps(reliability, random):
+        failed = len(failures)
+        enough = boundary.enough(failed)
+        if passed + gap >= enough and enough + failed <= most:
+            end = Stopped(Verdict.reliable, int(enough) + failed, int(enough))
+            return end, failures
+        if passed + failed + gap >= most:
+            return Stopped(Verdict.undecided, most, most - failed), failures
+        passed += gap
+        failures.append(passed + failed)
+        if passed <= boundary.few(failed + 1):
+            end = Stopped(Verdict.unreliable, passed + failed + 1, passed)
+            return end, failures
+    raise AssertionError("gaps never end")
+
+
+def run_in_flight(
+    reliability: float,
+    boundary: Boundary,
+    most: int,
+    random: Random,
+    *,
+    concurrency: int = 64,
+) -> tuple[Stopped, Stopped]:
+    """One run with many episodes in flight, of which failures take longer.
+
+    Returns:
+        The decision in the order of the indices, and the run's end, when what was in
+        flight at the decision has finished, too.
+    """
+    decided, failures = run_until_decided(reliability, boundary, most, random)
+    started = _started(decided.episodes, failures, most, concurrency)
+    late = started - decided.episodes
+    late_passed = late - _failures_of(late, reliability, random)
+    return decided, Stopped(decided.verdict, started, decided.passed + late_passed)
+
+
+def _started(decided: int, failures: list[int], most: int, concurrency: int) -> int:
+    """Episodes that have begun when the first `decided` have all finished.
+
+    Those after the decision are taken to pass, which starts the most.
+    """
+    begun = [min(concurrency, most)]
+    failed: list[int] = []
+    finish = 0
+    time = 0
+    while True:
+        first = begun[time - 1] if time else 0
+        slow = bisect_left(failures, begun[time]) - bisect_left(failures, first)
+        failed.append(slow)
+        if first < decided:
+            own = failures[bisect_left(failures, first) :]
+            slowest = own and own[0] < min(begun[time], decided)
+            finish = max(finish, time + (SLOW if slowest else 1))
+        if time + 1 >= finish and begun[time] >= decided:
+            return begun[time]
+        free = begun[time] - first - slow
+        if time + 1 >= SLOW:
+            free += failed[time + 1 - SLOW]
+        begun.append(min(most, begun[time] + free))
+        time += 1
+
+
+def binomial_weights(n: int, reliability: float) -> list[float]:
+    """Cumulative probabilities of 0..n passed episodes, for `Random.choices`.
+
+    Args:
+        n: Episodes.
+        reliability: In (0, 1).
+    """
+    odds = math.log(reliability) - math.log1p(-reliability)
+    start = n * math.log1p(-reliability) + math.lgamma(n + 1)
+    return list(
+        accumulate(
+            math.exp(start + k * odds - math.lgamma(k + 1) - math.lgamma(n - k + 1))
+            for k in range(n + 1)
+        )
+    )
+
+
+def quantiles(
+    reliability: float,
+    test: SequentialTest,
+    *,
+    most: int,
+    runs: int,
+    random: Random,
+    shares: tuple[float, ...],
+) -> list[int | None]:
+    """Episodes within which these shares of runs certify RELIABLE; None beyond most."""
+    lengths = []
+    for _ in range(runs):
+        end, _ = run_until_decided(reliability, test, most, random)
+        if end.verdict is Verdict.reliable:
+            lengths.append(end.episodes)
+    lengths.sort()
+    found: list[int | None] = []
+    for share in shares:
+        place = math.ceil(share * runs) - 1
+        found.append(lengths[place] if place < len(lengths) else None)
+    return found
+
+
+def _gaps(reliability: float, random: Random) -> Iterator[int]:
+    """How many episodes pass before each failure."""
+    if reliability >= 1:
+        while True:
+            yield 1 << 60
+    log, scale = math.log, math.log(reliability) if reliability > 0 else -math.inf
+    draw = random.random
+    while True:
+        yield int(log(1 - draw()) / scale)
+
+
+def _failures_of(n: int, reliability: float, random: Random) -> int:
+    """Failures among n episodes."""
+    index = -1
+    for failed, gap in enumerate(_gaps(reliability, random)):
+        index += gap + 1
+        if index >= n:
+            return failed
+    raise AssertionError("gaps never end")

@@ -1,0 +1,172 @@
+"""What a number of episodes says about a threshold.
+
+Two different questions are asked of the same numbers. The *gate* decides the exit code:
+does the measured share reach the threshold? The *verdict* says what is certain: is the
+true reliability above (or below) the threshold at 95 % confidence? That claim is
+one-sided, so a one-sided bound answers it, and 59 clean episodes certify 95 %
+(0.95 ** 59 < 0.05). The interval that is shown is the two-sided one: 94-100 % there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from agentgym.reliability.beta import beta_cdf
+from agentgym.reliability.intervals import CONFIDENCE, bounds, clopper_pearson
+
+ATTRITION_LIMIT = 0.05
+"""Share of episodes that may not count; above it nothing is judged."""
+
+ALPHA = round(1 - CONFIDENCE, 9)
+"""Probability that a verdict is wrong, at most."""
+
+
+class Verdict(StrEnum):
+    """What is certain about a reliability, against a threshold."""
+
+    reliable = "RELIABLE"
+    unreliable = "UNRELIABLE"
+    undecided = "UNDECIDED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reliability:
+    """A measured reliability against a threshold.
+
+    Attributes:
+        value: Passed share of the counted episodes, None without any.
+        low: Lower end of the two-sided 95 % interval.
+        high: Its upper end.
+        at_least: What the reliability reaches, at 95 % confidence.
+        at_most: What it does not exceed, at 95 % confidence.
+        p_above: Probability, at most, of so good a result below the threshold.
+        p_below: Probability, at most, of so bad a result at the threshold or above.
+        verdict: What is certain.
+        met: Whether `value` reaches the threshold.
+    """
+
+    passed: int
+    counted: int
+    value: float | None
+    low: float
+    high: float
+    at_least: float
+    at_most: float
+    threshold: float
+    p_above: float
+    p_below: float
+    verdict: Verdict
+    met: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in `summary.json`."""
+        return {
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "threshold": self.threshold,
+            "verdict": self.verdict.value,
+        }
+
+
+def judge(
+    passed: int, counted: int, threshold: float, *, gates: int = 1
+) -> Reliability:
+    """Judges `passed` of `counted` independent episodes against a threshold.
+
+    Args:
+        passed: Episodes that passed.
+        counted: Episodes that passed or failed; their number was fixed beforehand.
+        threshold: Reliability that is asked for.
+        gates: Verdicts that are given together. Their chance of error is shared among
+            them (Bonferroni), so that all of them are right at 95 % confidence; `holm`
+            certifies more where all of them are known.
+
+    Raises:
+        ValueError: `passed` is not within [0, counted].
+    """
+    low, high = clopper_pearson(passed, counted)
+    at_least, at_most = bounds(passed, counted)
+    p_above, p_below = exact_p_values(passed, counted - passed, threshold)
+    value = passed / counted if counted else None
+    return Reliability(
+        passed=passed,
+        counted=counted,
+        value=value,
+        low=low,
+        high=high,
+        at_least=at_least,
+        at_most=at_most,
+        threshold=threshold,
+        p_above=p_above,
+        p_below=p_below,
+        verdict=verdict_of(p_above, p_below, ALPHA / gates),
+        met=value is not None and value >= threshold,
+    )
+
+
+def exact_p_values(passed: int, failed: int, threshold: float) -> tuple[float, float]:
+    """Exact p-values: against "below the threshold", and against "reaches it"."""
+    if passed == failed == 0:
+        return 1.0, 1.0
+    if threshold <= 0 or threshold >= 1:
+        return float(threshold > 0), float(threshold <= 0 or not failed)
+    above = beta_cdf(threshold, passed, failed + 1) if passed else 1.0
+    below = beta_cdf(1 - threshold, failed, passed + 1) if failed else 1.0
+    return above, below
+
+
+def verdict_of(p_above: float, p_below: float, alpha: float = ALPHA) -> Verdict:
+    """What two p-values certify."""
+    if p_above <= alpha:
+        return Verdict.reliable
+    return Verdict.unreliable if p_below <= alpha else Verdict.undecided
+
+
+def holm(judged: Sequence[Reliability], alpha: float = ALPHA) -> list[Verdict]:
+    """Verdicts that may be read together.
+
+    S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian
+    Journal of Statistics 6 (1979) 65-70, once for each kind of verdict: with
+    probability 1 - alpha every RELIABLE among them is right, and the same holds for
+    UNRELIABLE.
+    """
+    reliable = _rejected([one.p_above for one in judged], alpha)
+    unreliable = _rejected([one.p_below for one in judged], alpha)
+    return [
+        verdict_of(0.0 if above else 1.0, 0.0 if below else 1.0, alpha)
+        for above, below in zip(reliable, unreliable, strict=True)
+    ]
+
+
+def _rejected(p_values: Sequence[float], alpha: float) -> list[bool]:
+    rejected = [False] * len(p_values)
+    left = len(p_values)
+    for i in sorted(range(left), key=p_values.__getitem__):
+        if p_values[i] > alpha / left:
+            break
+        rejected[i] = True
+        left -= 1
+    return rejected
+
+
+def attrition_exceeded(counted: int, total: int) -> bool:
+    """Whether too few of the episodes count to judge anything."""
+    return counted == 0 or (total - counted) / total > ATTRITION_LIMIT
+
+
+def attrition_bounds(passed: int, counted: int, total: int) -> tuple[float, float]:
+    """The share if all episodes that do not count had failed, or all had passed.
+
+    C. Manski, Nonparametric bounds on treatment effects, American Economic Review 80
+    (1990) 319-323.
+
+    Raises:
+        ValueError: There are no episodes, or more counted than there are.
+    """
+    if not 0 <= passed <= counted <= total or not total:
+        raise ValueError(f"{passed} of {counted} of {total} episodes make no share")
+    return passed / total, (passed + total - counted) / total

@@ -1,0 +1,172 @@
+"""The lines of a terminal report that say how certain its numbers are."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+from agentgym.reliability import (
+    CONFIDENCE,
+    CaseSpread,
+    Reliability,
+    SequentialTest,
+    Verdict,
+    attrition_bounds,
+    episodes_to_certify,
+    episodes_to_decide,
+)
+from agentgym.reliability.sizing import exact_verdict
+from agentgym.report.lines import (
+    Heading,
+    Line,
+    count,
+    interval,
+    percent,
+    threshold,
+    wrapped,
+)
+from agentgym.report.summary import RunSummary
+from agentgym.report.tallies import ScenarioTally
+
+MOST_SCENARIOS = 5
+_SURE = threshold(CONFIDENCE)
+
+
+def repeated_cases(summary: RunSummary, width: int) -> Iterator[Line]:
+    """What scenarios with repeated cases say of other cases.
+
+    The ones whose cases differ most come first; where all episodes are alike there is
+    nothing to say.
+    """
+    found = [
+        (spread.correlation, scenario, spread)
+        for scenario in summary.ordered
+        if (spread := scenario.spread) is not None and spread.correlation is not None
+    ]
+    if not found:
+        return
+    yield Heading("repeated cases")
+    found.sort(key=lambda one: -one[0])
+    for _, scenario, spread in found[:MOST_SCENARIOS]:
+        name = scenario.name.partition("::")[2] or scenario.name
+        yield from wrapped(f"{name}: {_spread(spread)}", width, hanging="    ")
+    if len(found) > MOST_SCENARIOS:
+        yield Line(f"and {count(len(found) - MOST_SCENARIOS, 'more scenario')}")
+
+
+def _spread(spread: CaseSpread) -> str:
+    advice = (
+        "they differ: more cases would tell more, more repeats of these hardly anything"
+        if spread.more_cases
+        else "they are much alike: more repeats tell about as much as more cases"
+    )
+    return (
+        f"{spread.cases} cases, {spread.repeats:.3g} episodes each; "
+        f"{interval(spread.low, spread.high)} % for other cases of their kind "
+        f"(intra-case correlation {spread.correlation:.2f}); {advice}"
+    )
+
+
+def attrition(summary: RunSummary, width: int) -> Iterator[Line]:
+    """What the episodes that do not count could change."""
+    if not 0 < summary.counted < summary.total:
+        return
+    worst, best = attrition_bounds(summary.passed, summary.counted, summary.total)
+    text = (
+        f"reliability would be {percent(worst)} if all of these had failed, "
+        f"{percent(best)} if all had passed"
+    )
+    yield from wrapped(text, width)
+
+
+def certified(summary: RunSummary, width: int, whereof: str = "") -> Iterator[Line]:
+    """What is certain of the run, and of its scenarios together."""
+    reliability = summary.reliability
+    text = f"{whereof}{reliability.verdict.value}: {_run(summary, reliability)}"
+    yield from wrapped(text, width, markup=_MARKUP[reliability.verdict])
+    verdicts = Counter(summary.verdicts.values())
+    if verdicts.total() > 1:
+        counts = ", ".join(f"{verdicts[kind]} {kind.value}" for kind in Verdict)
+        text = f"scenarios, together at {_SURE} confidence: {counts}"
+        yield from wrapped(text, width)
+    played = sum(scenario.total for scenario in summary.ordered)
+    if summary.stop == "sequential" and played < summary.planned:
+        yield Line(f"stopped after {played} of at most {summary.planned} episodes")
+
+
+_MARKUP = {
+    Verdict.reliable: {"green": True},
+    Verdict.unreliable: {"red": True},
+    Verdict.undecided: {"yellow": True},
+}
+
+
+def certified_gate(summary: RunSummary) -> str:
+    """Whether the certified gate is met, in a sentence."""
+    limit = threshold(summary.threshold)
+    several = len(summary.gated) > 1
+    if summary.exit_code == 0:
+        each = f" and each of {len(summary.gated)} scenarios" if several else ""
+        verb = "are" if several else "is"
+        return f"gate met: the run{each} {verb} certified to reach {limit}"
+    missed = [] if summary.met else [f"the run is not certified to reach {limit}"]
+    if several and summary.below:
+        which = f"{len(summary.below)} of {count(len(summary.gated), 'scenario')}"
+        verb = "is" if len(summary.below) == 1 else "are"
+        missed.append(f"{which} {verb} not certified to reach theirs")
+    return f"gate not met: {' and '.join(missed)}"
+
+
+def missed_by(summary: RunSummary, scenario: ScenarioTally) -> str:
+    """How a scenario misses its gate: `93.8 %, needs 95 %`."""
+    share = percent(scenario.reliability.value, scenario.threshold)
+    needs = threshold(scenario.threshold)
+    if summary.gate == "point":
+        return f"{share}, needs {needs}"
+    return f"{share}, {summary.verdicts[scenario.name].value} against {needs}"
+
+
+def _run(summary: RunSummary, reliability: Reliability) -> str:
+    limit = threshold(reliability.threshold)
+    sure = f"at {_SURE} confidence"
+    if reliability.verdict is Verdict.reliable:
+        share = percent(reliability.at_least, reliability.threshold)
+        return f"at least {share} {sure}"
+    if reliability.verdict is Verdict.unreliable:
+        return f"at most {percent(reliability.at_most, reliability.threshold)} {sure}"
+    if summary.stop == "sequential" and len(summary.gated) > 1:
+        return f"the mean of the scenarios cannot be told from {limit} {sure}"
+    return _more_episodes(summary, reliability, f"{limit} {sure}")
+
+
+def _more_episodes(summary: RunSummary, reliability: Reliability, limit: str) -> str:
+    played, scenarios = reliability.counted, len(summary.gated)
+    sequential = summary.stop == "sequential"
+    test = SequentialTest(reliability.threshold)
+    if reliability.passed == played:
+        needed = episodes_to_certify(reliability.threshold)
+        if needed is None:
+            return f"no number of episodes can certify {threshold(1.0)}"
+        needed = int(test.enough(0)) if sequential else needed
+        clean = f"{played} of {played} passed, but {needed} clean episodes are needed"
+        return f"{clean} to certify {limit}{_option(needed, scenarios)}"
+
+    def sequentially(passed: int, counted: int, _: float) -> Verdict:
+        return test.verdict(passed, counted - passed)
+
+    needed = episodes_to_decide(
+        reliability.passed,
+        played,
+        reliability.threshold,
+        verdict=sequentially if sequential else exact_verdict,
+    )
+    share = percent(reliability.value, reliability.threshold)
+    text = f"{count(played, 'episode')} cannot tell {share} from {limit}"
+    if needed is None:
+        return text
+    return f"{text}; about {needed} would, at this rate{_option(needed, scenarios)}"
+
+
+def _option(needed: int, scenarios: int) -> str:
+    return f" (--agentgym-episodes {math.ceil(needed / scenarios)})"

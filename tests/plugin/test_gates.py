@@ -1,0 +1,209 @@
+"""What the exit code asks for, when a scenario ends, and what both would take."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+USAGE = 4
+
+SCENARIOS = """
+    from agentgym import scenario
+
+    @scenario(episodes=400)
+    def test_good(agent):
+        assert agent.run("look_up=7").called("look_up")
+
+    @scenario(episodes=400)
+    def test_bad(agent, case):
+        run = agent.run("look_up=7" if case.index % 2 else "")
+        assert run.called("look_up")
+"""
+ONE = """
+    from agentgym import scenario
+
+    @scenario(episodes={episodes})
+    def test_one(agent):
+        assert agent.run("look_up=7").called("look_up")
+"""
+
+
+@pytest.mark.parametrize(("episodes", "code"), [(58, 1), (59, 0)])
+def test_a_certified_gate_asks_for_59_clean_episodes(gym, episodes, code):
+    gym.file(ONE.format(episodes=episodes))
+    result = gym.start("--agentgym-gate", "certified")
+    assert result.ret == code
+    verdict = "not met: the run is not" if code else "met: the run is"
+    result.stdout.fnmatch_lines([f"gate {verdict} certified to reach 95 %"])
+    result.assert_outcomes(passed=1 - code, failed=code)
+    if code:
+        result.stdout.fnmatch_lines(
+            ["*100.0% (58 of 58 episodes passed) is not certified to reach 95.0%*"]
+        )
+    assert gym.summary()["gate"] == "certified"
+    assert gym.start().ret == 0
+
+
+def test_the_verdict_is_shown_whatever_the_gate(gym):
+    gym.file(ONE.format(episodes=10))
+    result = gym.run()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["UNDECIDED: 10 of 10 passed, but 59 clean *"])
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_scenarios_end_when_certain(gym, workers):
+    gym.file(SCENARIOS)
+    args = ("--agentgym-stop", "sequential", "--agentgym-concurrency", "8")
+    plugins = ("xdist.plugin",) if workers else ()
+    result = gym.start(*args, *workers, plugins=plugins)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "reliability *mean of 2 scenarios*",
+            "scenarios, together at 95 % confidence: 1 RELIABLE, 1 UNRELIABLE, 0 *",
+            "stopped after * of at most 800 episodes",
+        ]
+    )
+    summary = gym.summary()
+    assert (summary["stop"], summary["planned"]) == ("sequential", 800)
+    bad, good = summary["scenarios"]
+    # Half of the episodes fail: two of one verdict take fewer than one in 20 runs.
+    assert good["reliability"]["verdict"] == "RELIABLE"
+    assert bad["reliability"]["verdict"] == "UNRELIABLE"
+    # 89 clean ones certify one of two scenarios; no more than what is in flight, and
+    # what begins while a batch is on its way, comes after them.
+    assert 89 <= good["passed"] < 400
+    assert 8 <= bad["episodes"] < 200
+    indices = [e["index"] for e in gym.episodes() if "good" in e["scenario"]]
+    assert indices == list(range(good["passed"]))
+
+
+def test_slow_failures_decide_no_less_than_quick_successes(gym):
+    """The first four fail, and take longest."""
+    gym.file("""
+        import time
+        from agentgym import scenario
+
+        @scenario(episodes=60)
+        def test_slow(agent, case):
+            slow = case.index < 4
+            assert agent.run("sleep=0.6" if slow else "look_up=7").called("look_up")
+    """)
+    result = gym.start("--agentgym-stop", "sequential", "--agentgym-concurrency", "8")
+    assert result.ret == 1
+    [scenario] = gym.summary()["scenarios"]
+    # In the order of their arrival, 56 quick passes come before the failures.
+    assert scenario["reliability"]["verdict"] == "UNRELIABLE"
+    assert scenario["outcomes"]["failed"] == 4
+
+
+def test_async_scenarios_and_a_debugger_stop_early_too(gym):
+    gym.file("""
+        from agentgym import scenario
+
+        @scenario(episodes=300)
+        async def test_it(agent):
+            assert (await agent.run("look_up=7")).called("look_up")
+    """)
+    result = gym.start("--agentgym-stop", "sequential", "--agentgym-concurrency", "4")
+    assert result.ret == 0
+    assert 74 <= gym.summary()["scenarios"][0]["passed"] < 300
+    result = gym.start("--agentgym-stop", "sequential", "--pdb")
+    assert result.ret == 0
+    assert gym.summary()["scenarios"][0]["passed"] == 74
+
+
+def test_sequentially_certified(gym):
+    gym.file(ONE.format(episodes=300))
+    args = ("--agentgym-stop", "sequential", "--agentgym-gate", "certified")
+    result = gym.start(*args)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["RELIABLE: at least 9*"])
+    result = gym.start(*args, "--agentgym-episodes", "73")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["UNDECIDED: 73 of 73 passed, but 74 clean *"])
+
+
+def test_a_plan_plays_nothing(gym):
+    gym.file(ONE.format(episodes=10))
+    result = gym.start("--agentgym-plan")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "*episodes that certify 95 % in 1 scenario*",
+            "*fixed,*sequential,*sequential,",
+            "  truly 96 % * 2,698 *",
+            "  truly 100 % *59 *74 *74",
+            "no earlier run in .agentgym/runs knows the tokens of an episode",
+        ]
+    )
+    assert gym.runs == []
+    result.stdout.no_fnmatch_line("*verdict*")
+
+
+def test_a_plan_knows_what_an_earlier_run_cost(gym):
+    path = gym.file(SCENARIOS)
+    gym.run("--agentgym-episodes", "2")
+    file = gym.runs[-1] / "summary.json"
+    data = json.loads(file.read_text())
+    for scenario in data["scenarios"]:
+        scenario["tokens"] = 1000.0
+    file.write_text(json.dumps(data))
+    result = gym.start("--agentgym-plan", "-n", "2", path, plugins=("xdist.plugin",))
+    assert result.ret == 0
+    # Two scenarios of 72 (89 at most) episodes and 1,000 tokens each.
+    result.stdout.fnmatch_lines(
+        [
+            "*certify 95 % in 2 scenarios*",
+            "*for*tokens,*tokens,",
+            "*truly 100 %*72*89*89*59*144k*178k",
+        ]
+    )
+    assert len(gym.runs) == 1
+
+
+def test_a_plan_of_own_and_of_extreme_thresholds(gym):
+    gym.file("""
+        from agentgym import scenario
+
+        @scenario(threshold=1)
+        def test_a(agent): assert agent.run("")
+
+        @scenario(threshold=0.5)
+        def test_b(agent): assert agent.run("")
+    """)
+    result = gym.start("--agentgym-plan")
+    result.stdout.fnmatch_lines(
+        ["*certify 50 % in 1*", "*truly 60 %*", "*certify 100 %*", "no number can*"]
+    )
+
+
+def test_a_plan_without_scenarios(gym):
+    gym.file("def test_ordinary(): ...\n")
+    result = gym.start("--agentgym-plan")
+    result.stdout.fnmatch_lines(["agentgym: there is no scenario to plan for"])
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("gate=maybe", "--agentgym-gate maybe: choose point or certified"),
+        ("stop=early", "--agentgym-stop early: choose fixed or sequential"),
+    ],
+)
+def test_option_values(gym, option, sentence):
+    gym.file(ONE.format(episodes=1))
+    result = gym.run(f"--agentgym-{option}")
+    assert result.ret == USAGE
+    result.stderr.fnmatch_lines([f"*{sentence}*"])
+
+
+@pytest.mark.parametrize("option", ["gate=point", "stop=fixed", "plan"])
+def test_a_training_has_its_own(gym, option):
+    gym.file(ONE.format(episodes=1))
+    result = gym.run("--train", f"--agentgym-{option}")
+    assert result.ret == USAGE
+    name = option.partition("=")[0]
+    result.stderr.fnmatch_lines([f"*--agentgym-{name} has no place beside --train: *"])
