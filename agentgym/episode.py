@@ -32,6 +32,9 @@ class Episode:
         output: What was printed and logged.
         policy: The model behind the agent, where it is known.
         tokens: Prompt and completion tokens.
+        simulators: What judge and simulated users did, `agentgym.simulators`'s
+            `Simulation.to_json`; None if there were none. Their tokens are not in
+            `tokens`.
         phase: What a training played it for: see `agentgym.training.task.Task`.
         repeat: Number among the episodes of the same case and phase.
     """
@@ -53,6 +56,7 @@ class Episode:
     output: str = ""
     policy: str | None = None
     tokens: int = 0
+    simulators: dict[str, Any] | None = None
     phase: str | None = None
     repeat: int = 0
 
@@ -82,6 +86,7 @@ class Episode:
             "output": clean(self.output),
             "policy": self.policy,
             "tokens": self.tokens,
+            "simulators": self.simulators,
             "phase": self.phase,
             "repeat": self.repeat,
         }

@@ -18,6 +18,7 @@ from pytest_agentgym.isolation import FixtureWorld
 from pytest_agentgym.policy import POLICY
 from pytest_agentgym.reports import EpisodeReport
 from pytest_agentgym.run import RUN, case_source
+from pytest_agentgym.simulators import simulation_maker
 from pytest_agentgym.tally import Tally
 from pytest_agentgym.warning_filters import errors_as_warnings
 
@@ -112,6 +113,7 @@ class _Plays:
             limits=self.limits,
             control=_CONTROL,
             policy=self.policy,
+            make_simulation=simulation_maker(item, item.settings, case),
             keep_exceptions=keep_exceptions,
         )
 

@@ -50,6 +50,8 @@ class Options:
     threshold: float
     policy: str
     json_path: str | None
+    judge: str | None
+    user: str | None
     train: TrainOptions | None
 
 
@@ -112,6 +114,18 @@ def add_options(parser: pytest.Parser) -> None:
         "Hugging Face model, or the URL of an OpenAI-compatible endpoint, URL#MODEL",
     )
     option("-json", "PATH", "write the summary there, too")
+    option(
+        "-judge",
+        "URL#MODEL",
+        "model that answers judge(...), at an OpenAI-compatible endpoint; its key "
+        "comes from the environment variable AGENTGYM_JUDGE_KEY",
+    )
+    option(
+        "-user",
+        "URL#MODEL",
+        "model that plays SimulatedUser(...); its key comes from AGENTGYM_USER_KEY "
+        "(default: the judge's model and key)",
+    )
     group.addoption(
         "--train",
         action="store_true",
@@ -184,6 +198,8 @@ def read_options(config: pytest.Config) -> Options:
         threshold=number("threshold", float, 0, 1, DEFAULT_THRESHOLD),
         policy=config.getoption("agentgym_policy") or "embedded",
         json_path=config.getoption("agentgym_json"),
+        judge=config.getoption("agentgym_judge"),
+        user=config.getoption("agentgym_user"),
         train=read_train_options(config),
     )
 

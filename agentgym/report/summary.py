@@ -18,6 +18,7 @@ from agentgym.reliability import (
     attrition_exceeded,
     judge,
 )
+from agentgym.report.simulators import SimulatorTally
 from agentgym.report.tallies import (
     CheckTally,
     ErrorTally,
@@ -64,6 +65,7 @@ class RunSummary:
     started: float = field(default_factory=time.time)
     scenarios: dict[str, ScenarioTally] = field(default_factory=dict)
     tools: dict[str, ToolTally] = field(default_factory=dict)
+    simulators: SimulatorTally = field(default_factory=SimulatorTally)
     warnings: list[str] = field(default_factory=list)
     interrupted: tuple[int, int] | None = None
     whole: bool = False
@@ -81,6 +83,7 @@ class RunSummary:
     def add(self, episode: Episode) -> None:
         """Counts one episode."""
         self.scenario(episode.scenario).add(episode)
+        self.simulators.add(episode)
         if self.policy is None:
             self.policy = episode.policy
         if episode.counted:
@@ -198,6 +201,7 @@ class RunSummary:
             "episodes": {outcome.value: n for outcome, n in self.outcomes.items()},
             "scenarios": [s.to_json(gates) for s in self.ordered],
             "tools": [self.tools[name].to_json() for name in sorted(self.tools)],
+            "simulators": self.simulators.to_json(),
             "policy": self.policy,
             "seed": self.seed,
             "versions": versions(),
