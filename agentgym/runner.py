@@ -128,8 +128,8 @@ def _outcome(ended: Ended, scenario: str) -> str:
     if ended.summary["simulators"]["undeclared"]:
         raise UsageError(
             f"{scenario}: a judge or a simulated user takes part in its rewards: write "
-            "@scenario(judged=True), in a class `judged = True`, to say that a training "
-            "may learn from them"
+            "@scenario(judged=True), in a class `judged = True`, to say that a "
+            "training may learn from them"
         )
     if found[0] not in _COUNTED:
         raise HarnessError(

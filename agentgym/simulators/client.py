@@ -80,7 +80,9 @@ class ChatModel:
             SimulatorError: There is none: the server is down, refuses, or is too slow.
         """
         # Its import takes a second, which the loop must not wait for.
-        client = self._client or await asyncio.to_thread(self._open)
+        client = self._client
+        if client is None:
+            client = await asyncio.to_thread(self._open)
         import openai
 
         asked = {
