@@ -31,6 +31,13 @@ class Agent(Protocol):
             A `Run`; of an async agent, an awaitable `Run`.
         """
 
+    def chat(self, opening: str | None = None, *, user: Any) -> Any:
+        """Lets a simulated user, or a function, talk with the agent.
+
+        Returns:
+            A `Run` of the whole conversation, as `run` does.
+        """
+
 
 class Driver(Protocol):
     """One framework's way to take a user's message and record what follows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,9 @@ from agentgym.cases import Case
 from agentgym.checks import CheckLog
 from agentgym.errors import Outcome, SimulatorError, UsageError
 from agentgym.play import EpisodePlay, Limits
+from agentgym.pytest_process import Ended
 from agentgym.recorder import Recorder
+from agentgym.runner import _outcome
 from agentgym.simulators import client as client_module
 from agentgym.simulators.cache import VerdictCache, key_of
 from agentgym.simulators.client import json_objects
@@ -595,6 +598,32 @@ class TestTraining:
         for body, roles in bodies.items():
             exec(body, space)
             assert roles_in(space["f"]) == roles, body
+
+    def test_a_cluster_learns_no_more_silently(self):
+        told = {"usage_errors": [], "episodes": {"passed": 1}, "mean_reward": 1}
+        for undeclared in ([], ["t.py::a"]):
+            summary = told | {"simulators": {"undeclared": undeclared}}
+            ended = Ended(code=0, summary=summary, errors="", signals=())
+            if undeclared:
+                with pytest.raises(UsageError, match="takes part in its rewards"):
+                    _outcome(ended, "t.py::a")
+            else:
+                assert _outcome(ended, "t.py::a") == "passed"
+
+    def test_a_client_that_is_not_installed(self, monkeypatch):
+        find = importlib.util.find_spec
+        monkeypatch.setattr(
+            importlib.util,
+            "find_spec",
+            lambda name, *more: None if name == "openai" else find(name, *more),
+        )
+        simulators = Simulators(judge=Endpoint("http://j", "k", "j"))
+        with pytest.raises(UsageError) as raised:
+            simulators.check("judge", "t.py::a", declared=True)
+        assert str(raised.value) == (
+            "t.py::a: a judge needs the OpenAI client: run pip install "
+            "'agentgym[judge]'"
+        )
 
 
 class World:
