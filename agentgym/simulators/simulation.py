@@ -22,6 +22,7 @@ from agentgym.simulators.client import ChatModel
 from agentgym.simulators.endpoint import Endpoint, Role
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _current: ContextVar[Simulation | None] = ContextVar(
     "agentgym_simulation", default=None
@@ -232,6 +233,8 @@ def current_simulation(what: str) -> Simulation:
     return simulation
 
 
-def _apart(function: Callable[[Coroutine[Any, Any, T]], Any], asking: Any) -> Any:
+def _apart(
+    function: Callable[[Coroutine[Any, Any, T]], R], asking: Coroutine[Any, Any, T]
+) -> R:
     """Without the episode's context: these calls are not the agent's."""
     return contextvars.Context().run(function, asking)
