@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from agentgym.policy.trained import TrainedAgent
     from agentgym.run import CallQuery, Run
     from agentgym.scenarios import Scenario, scenario
+    from agentgym.simulators.judging import judge
+    from agentgym.simulators.user import SimulatedUser
     from agentgym.training.config import TrainingConfig
     from agentgym.training.outcome import TrainingResult
     from agentgym.training.trainer import Trainer
@@ -44,6 +46,7 @@ _HOMES = {
     "PolicyEndpoint": "policy.endpoint",
     "Run": "run",
     "Scenario": "scenarios",
+    "SimulatedUser": "simulators.user",
     "SimulatorError": "errors",
     "Step": "trajectory",
     "ToolCall": "trajectory",
@@ -54,6 +57,7 @@ _HOMES = {
     "Trajectory": "trajectory",
     "UsageError": "errors",
     "given": "cases",
+    "judge": "simulators.judging",
     "must": "checks",
     "redirect": "integrations",
     "rubric": "checks",
@@ -77,6 +81,7 @@ __all__ = [
     "PolicyEndpoint",
     "Run",
     "Scenario",
+    "SimulatedUser",
     "SimulatorError",
     "Step",
     "ToolCall",
@@ -88,6 +93,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "given",
+    "judge",
     "must",
     "redirect",
     "rubric",

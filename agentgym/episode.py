@@ -36,6 +36,9 @@ class Episode:
             model, prompt and completion tokens of each model call.
         attempt_start: Seconds from `start` to that last attempt, whose times the
             trajectory has.
+        simulators: What judge and simulated users did, `agentgym.simulators`'s
+            `Simulation.to_json`; None if there were none. Their tokens are not in
+            `tokens`.
         phase: What a training played it for: see `agentgym.training.task.Task`.
         repeat: Number among the episodes of the same case and phase.
     """
@@ -59,6 +62,7 @@ class Episode:
     tokens: int = 0
     discarded: list[list[Any]] = field(default_factory=list)
     attempt_start: float = 0.0
+    simulators: dict[str, Any] | None = None
     phase: str | None = None
     repeat: int = 0
 
@@ -90,6 +94,7 @@ class Episode:
             "tokens": self.tokens,
             "discarded": self.discarded,
             "attempt_start": round(self.attempt_start, 6),
+            "simulators": self.simulators,
             "phase": self.phase,
             "repeat": self.repeat,
         }

@@ -20,12 +20,14 @@ from agentgym.errors import (
     EpisodeTimeout,
     InfraError,
     Outcome,
+    SimulatorError,
     UsageError,
     classify,
 )
 from agentgym.recorder import Recorder
 from agentgym.reward import compute_reward
 from agentgym.scenarios import Scenario
+from agentgym.simulators.simulation import Simulation
 from agentgym.tool_table import tool_table
 
 FIRST_BACKOFF_SECONDS = 0.5
@@ -101,6 +103,7 @@ class EpisodePlay:
         limits: Limits,
         control: tuple[type[BaseException], ...] = (),
         policy: str | None = None,
+        make_simulation: Callable[[], Simulation] = Simulation,
         keep_exceptions: bool = False,
         id: str | None = None,  # noqa: A002
     ) -> None:
@@ -115,6 +118,7 @@ class EpisodePlay:
         self._specs = specs
         self._make_world = make_world
         self._make_output = make_output
+        self._make_simulation = make_simulation
         self._control_types = (*control, UsageError, KeyboardInterrupt)
         self._policy = policy
         self._keep_exceptions = keep_exceptions
@@ -190,6 +194,11 @@ class EpisodePlay:
     def _timed_out(self) -> BaseException:
         limit = self.limits.timeout or 0.0
         attempt = self._attempt
+        if attempt is not None and attempt.simulation.waited() > limit / 2:
+            return SimulatorError(
+                f"judge and simulated user took {attempt.simulation.waited():.0f} s of "
+                f"the episode's {limit:g} s (--agentgym-timeout)"
+            )
         waiting = None if attempt is None else attempt.recorder.model_in_flight()
         if waiting is not None and waiting > limit / 2:
             return InfraError(f"the model gave no answer for {waiting:.0f} s")
@@ -203,6 +212,7 @@ class EpisodePlay:
             Recorder(max_tool_calls=self.limits.max_tool_calls),
             CheckLog(keep_exceptions=self._keep_exceptions),
             self._make_output(),
+            self._make_simulation(),
         )
         self._attempt = attempt
         self.started = time.monotonic()
@@ -214,6 +224,7 @@ class EpisodePlay:
             attempt.output.activate(),
             attempt.recorder.activate(),
             attempt.log.activate(),
+            attempt.simulation.activate(),
         ):
             try:
                 body = world.set_up()
@@ -239,6 +250,7 @@ class EpisodePlay:
             attempt.output.activate(),
             attempt.recorder.activate(),
             attempt.log.activate(),
+            attempt.simulation.activate(),
         ):
             try:
                 body = await world.set_up_async()
@@ -335,17 +347,25 @@ class EpisodePlay:
             tokens=trajectory.tokens,
             discarded=self._discarded,
             attempt_start=attempt.begun - self._begun_monotonic,
+            simulators=attempt.simulation.to_json(),
         )
 
 
 class _Attempt:
     """What one try at an episode leaves behind."""
 
-    def __init__(self, recorder: Recorder, log: CheckLog, output: Output) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        log: CheckLog,
+        output: Output,
+        simulation: Simulation,
+    ) -> None:
         self.recorder = recorder
         self.log = log
         self.output = output
         self.begun = time.monotonic()
+        self.simulation = simulation
         self.scenario: Scenario | None = None
         self.finished = False
         self.error: BaseException | None = None
@@ -356,6 +376,9 @@ class _Attempt:
         if self.error is None and self.recorder.infra_failure is not None:
             # The agent swallowed the model's error and answered all the same.
             self.error = self.recorder.infra_failure
+        if self.error is None and self.simulation.failure is not None:
+            # The scenario swallowed the judge's error: nobody knows the verdict.
+            self.error = self.simulation.failure
 
     def fail(self, error: BaseException, *, harness: bool = False) -> None:
         """Keeps the first error, and whether it came from fixtures or the plugin."""

@@ -125,6 +125,12 @@ def _outcome(ended: Ended, scenario: str) -> str:
             f"AGENTGYM_SCENARIO={scenario} names {len(found)} scenarios: give the node "
             "id of one"
         )
+    if ended.summary["simulators"]["undeclared"]:
+        raise UsageError(
+            f"{scenario}: a judge or a simulated user takes part in its rewards: write "
+            "@scenario(judged=True), in a class `judged = True`, to say that a "
+            "training may learn from them"
+        )
     if found[0] not in _COUNTED:
         raise HarnessError(
             f"{found[0]}: the episode says nothing about the agent and has no reward; "

@@ -35,6 +35,8 @@ class ScenarioSettings:
         timeout: Seconds that one episode may take.
         trainable_components: What of the agent's messages training may change, where
             it differs from `TRAINABLE_COMPONENTS`.
+        judged: Whether a judge or a simulated user may take part in the rewards that a
+            training learns from.
     """
 
     episodes: int = DEFAULT_EPISODES
@@ -43,8 +45,14 @@ class ScenarioSettings:
     threshold: float | None = None
     timeout: float | None = None
     trainable_components: Mapping[str, bool] | None = None
+    judged: bool = False
 
     def __post_init__(self) -> None:
+        _require(
+            isinstance(self.judged, bool),
+            f"judged={self.judged!r}: give True if a judge or a simulated user may "
+            "take part in the rewards of a training, else False",
+        )
         _require(
             isinstance(self.episodes, int) and self.episodes >= 1,
             f"episodes={self.episodes!r}: a scenario needs at least 1 episode",
@@ -97,6 +105,7 @@ class Scenario:
     cases: ClassVar[Cases] = None
     threshold: ClassVar[float | None] = None
     timeout: ClassVar[float | None] = None
+    judged: ClassVar[bool] = False
 
     case: Case
     reward: float
@@ -139,6 +148,7 @@ class Scenario:
             cases=cls.cases,
             threshold=cls.threshold,
             timeout=cls.timeout,
+            judged=cls.judged,
         )
 
 
@@ -155,6 +165,7 @@ def scenario(
     threshold: float | None = ...,
     timeout: float | None = ...,
     trainable_components: Mapping[str, bool] | None = ...,
+    judged: bool = ...,
 ) -> Callable[[F], F]: ...
 
 

@@ -95,7 +95,7 @@ def scripted(delay: float) -> Iterator[tuple[Any, Callable[[], int]]]:
 
 def plain(framework: str, agent: Any) -> Callable[[], Any]:
     """Runs the agent as the framework's documentation does."""
-    from agentgym.integrations import event_loop
+    from agentgym import event_loop
 
     if framework == "shipped":
         return lambda: agent.invoke({"messages": [("user", QUESTION)]})

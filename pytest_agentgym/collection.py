@@ -18,6 +18,7 @@ from agentgym.lint import advice, rewards_idleness
 from agentgym.scenarios import ScenarioSettings, is_scenario_class, settings_of
 from pytest_agentgym import fixtures
 from pytest_agentgym.isolation import PROCESS_WIDE
+from pytest_agentgym.simulators import check_simulators
 
 
 class ScenarioFailed(Exception):
@@ -104,6 +105,7 @@ class ScenarioItem(pytest.Function):
     def setup(self) -> None:
         """Sets up the wider-scoped fixtures; the others are made per episode."""
         self._check_fixtures()
+        check_simulators(self, self.settings)
         for name in self.fixturenames:
             definitions = self.definitions(name)
             if definitions and definitions[-1]._scope is not Scope.Function:

@@ -21,6 +21,7 @@ from pytest_agentgym.isolation import FixtureWorld
 from pytest_agentgym.policy import POLICY
 from pytest_agentgym.reports import EpisodeReport
 from pytest_agentgym.run import RUN, case_source
+from pytest_agentgym.simulators import simulation_maker
 from pytest_agentgym.tally import Tally
 from pytest_agentgym.warning_filters import errors_as_warnings
 
@@ -124,6 +125,7 @@ class _Plays:
             limits=self.limits,
             control=_CONTROL,
             policy=self.policy,
+            make_simulation=simulation_maker(item, item.settings, case),
             keep_exceptions=keep_exceptions,
         )
 

@@ -58,6 +58,8 @@ class Options:
     json_path: str | None
     report_path: str | None
     cost: CostOptions
+    judge: str | None
+    user: str | None
     train: TrainOptions | None
 
 
@@ -166,6 +168,18 @@ def add_options(parser: pytest.Parser) -> None:
     )
     option("-max-cost", "DOLLARS", "start no further episode once they are spent")
     option("-max-tokens", "N", "start no further episode once they are used")
+    option(
+        "-judge",
+        "URL#MODEL",
+        "model that answers judge(...), at an OpenAI-compatible endpoint; its key "
+        "comes from the environment variable AGENTGYM_JUDGE_KEY",
+    )
+    option(
+        "-user",
+        "URL#MODEL",
+        "model that plays SimulatedUser(...); its key comes from AGENTGYM_USER_KEY "
+        "(default: the judge's model and key)",
+    )
     group.addoption(
         "--train",
         action="store_true",
@@ -252,6 +266,8 @@ def read_options(config: pytest.Config) -> Options:
         json_path=config.getoption("agentgym_json"),
         report_path=config.getoption("agentgym_report"),
         cost=read_cost_options(config),
+        judge=config.getoption("agentgym_judge"),
+        user=config.getoption("agentgym_user"),
         train=read_train_options(config),
     )
 

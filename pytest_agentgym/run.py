@@ -18,6 +18,7 @@ from agentgym.play import Limits
 from pytest_agentgym.collection import ScenarioFailed, ScenarioItem
 from pytest_agentgym.options import Options, read_options
 from pytest_agentgym.policy import POLICY, RunPolicy
+from pytest_agentgym.simulators import SIMULATORS, simulators_of
 
 STOP_FILE = "stop"
 ENOUGH_FILE = "enough"
@@ -41,6 +42,10 @@ class Run:
         config.stash[POLICY] = RunPolicy(
             self.options.policy, folder, main_pid, _speaker(config), config.rootpath
         )
+        config.stash[SIMULATORS] = simulators = simulators_of(
+            self.options, config.rootpath
+        )
+        config.add_cleanup(simulators.close)
 
     def episodes_of(self, item: ScenarioItem) -> int:
         """How many episodes the scenario gets."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from agentgym import event_loop
 from agentgym.errors import UsageError
-from agentgym.integrations import event_loop
 from agentgym.trajectory import printed
 
 if TYPE_CHECKING:

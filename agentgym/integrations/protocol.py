@@ -6,15 +6,17 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from agentgym import event_loop
 from agentgym.errors import UsageError
-from agentgym.integrations import event_loop
+from agentgym.integrations.conversation import begin
 from agentgym.recorder import Recorder, current
 from agentgym.run import Run
-from agentgym.trajectory import printed, shorten
+from agentgym.trajectory import printed, reply_of, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agentgym.integrations.conversation import Turns
     from agentgym.policy.endpoint import PolicyEndpoint
 
 
@@ -27,6 +29,13 @@ class Agent(Protocol):
 
         Returns:
             A `Run`; of an async agent, an awaitable `Run`.
+        """
+
+    def chat(self, opening: str | None = None, *, user: Any) -> Any:
+        """Lets a simulated user, or a function, talk with the agent.
+
+        Returns:
+            A `Run` of the whole conversation, as `run` does.
         """
 
 
@@ -85,11 +94,37 @@ class WrappedAgent:
             UsageError: No message, or the agent was seen to be used wrongly.
         """
         messages = _messages(message)
-        if _in_event_loop():
+        if event_loop.is_running():
             return self._run_async(messages)
         with _RunRecord() as record:
             for text in messages:
                 record.value = self._driver.take(text, record.recorder)
+        return record.run()
+
+    def chat(self, opening: str | None = None, *, user: Any) -> Any:
+        """Lets a user talk with the agent until the user has nothing more to say.
+
+        Args:
+            opening: The user's first message; by default the user thinks of it.
+            user: An `agentgym.SimulatedUser`, or a function of the agent's latest
+                reply (at first None) that gives the next message, or None to end.
+
+        Returns:
+            A `Run` of the whole conversation; within an event loop (an async
+            scenario) an awaitable `Run`.
+
+        Raises:
+            UsageError: The user is none, or says nothing at all.
+            SimulatorError: The user's model gave no answer, or the function raised.
+        """
+        turns = begin(user, opening)
+        if event_loop.is_running():
+            return self._chat_async(turns)
+        with _RunRecord() as record:
+            message = turns.next(None)
+            while message is not None:
+                record.value = self._driver.take(message, record.recorder)
+                message = turns.next(record.reply)
         return record.run()
 
     def redirect(self, policy: PolicyEndpoint) -> None:
@@ -100,6 +135,14 @@ class WrappedAgent:
         with _RunRecord() as record:
             for text in messages:
                 record.value = await self._driver.take_async(text, record.recorder)
+        return record.run()
+
+    async def _chat_async(self, turns: Turns) -> Run:
+        with _RunRecord() as record:
+            message = await turns.next_async(None)
+            while message is not None:
+                record.value = await self._driver.take_async(message, record.recorder)
+                message = await turns.next_async(record.reply)
         return record.run()
 
     def __repr__(self) -> str:
@@ -127,6 +170,11 @@ class _RunRecord:
     def __exit__(self, *exc: object) -> None:
         self._duration = time.perf_counter() - self._begun
         self._own.close()
+
+    @property
+    def reply(self) -> str:
+        """The agent's latest text since, or an empty one."""
+        return reply_of(self.recorder.trajectory.messages[self._message :])
 
     def run(self) -> Run:
         """What happened since.
@@ -160,16 +208,3 @@ def _messages(message: Any) -> list[str]:
             "messages that are sent in turn"
         )
     return list(messages)
-
-
-def _in_event_loop() -> bool:
-    import sys
-
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None:
-        return False
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -24,6 +24,7 @@ from agentgym.reliability import (
     judge_mean,
 )
 from agentgym.report.outcomes import Stop
+from agentgym.report.simulators import SimulatorTally
 from agentgym.report.tallies import (
     CheckTally,
     ErrorTally,
@@ -81,6 +82,7 @@ class RunSummary:
     started: float = field(default_factory=time.time)
     scenarios: dict[str, ScenarioTally] = field(default_factory=dict)
     tools: dict[str, ToolTally] = field(default_factory=dict)
+    simulators: SimulatorTally = field(default_factory=SimulatorTally)
     warnings: list[str] = field(default_factory=list)
     interrupted: tuple[int, int] | None = None
     stopped: str | None = None
@@ -105,6 +107,7 @@ class RunSummary:
         """Counts one episode."""
         self.scenario(episode.scenario).add(episode, self.prices)
         self.spent.add(episode, self.prices)
+        self.simulators.add(episode)
         if self.policy is None:
             self.policy = episode.policy
         if episode.counted:
@@ -260,6 +263,7 @@ class RunSummary:
             "scenarios": [s.to_json(gates, verdicts.get(s.name)) for s in self.ordered],
             "tools": [self.tools[name].to_json() for name in sorted(self.tools)],
             "cost": {**self.spent.to_json(), "prices": self.prices.source},
+            "simulators": self.simulators.to_json(),
             "policy": self.policy,
             "seed": self.seed,
             "versions": versions(),

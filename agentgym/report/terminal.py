@@ -29,6 +29,7 @@ from agentgym.report.lines import (
     threshold,
     wrapped,
 )
+from agentgym.report.simulators import simulators_section
 from agentgym.report.summary import RunSummary
 from agentgym.report.tallies import CheckTally, ErrorTally, ScenarioTally, ToolTally
 from agentgym.report.transcript import transcript
@@ -63,6 +64,7 @@ def report(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     yield from smallest_cases(summary, width)
     yield from certainty.repeated_cases(summary, width)
     yield from not_counted(summary, width)
+    yield from simulators_section(summary.simulators, width)
 
 
 def scenario_table(scenarios: Iterable[ScenarioTally], width: int) -> Iterator[Line]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from agentgym.episode import Episode
 from agentgym.report.lines import Line, right, wrapped
-from agentgym.trajectory import Message, Step, ToolCall, shorten
+from agentgym.trajectory import Message, ToolCall, shorten
+from agentgym.turns import turns
 
 MOST_TURNS = 14
 MOST_TEXT_LINES = 4
@@ -45,31 +46,19 @@ def _told(who: str, text: str, width: int, indent: str) -> Iterator[Line]:
 
 
 def _turns(episode: Episode) -> Iterator[tuple[str, str]]:
-    """Who said what; the messages tell the words, the steps the tool calls."""
+    """Who said what, and what was called."""
     trajectory = episode.trajectory
     answers = {
         message.get("tool_call_id"): _text(message)
         for message in trajectory.messages
         if message.get("role") == "tool"
     }
-    told = [m for m in trajectory.messages if m.get("role") in ("user", "assistant")]
-    for step in trajectory.steps:
-        yield from _until(told, step)
-        for call in step.tool_calls:
-            yield "calls", str(call)
-            yield "", f"-> {_answer(call, answers)}"
-    yield from map(_turn, told)
-
-
-def _until(told: list[Message], step: Step) -> Iterator[tuple[str, str]]:
-    """Takes from `told` what was said up to and with the step's own message."""
-    while told and told[0]["role"] == "user":
-        yield _turn(told.pop(0))
-    if told and step.model is not None and step.model.message:
-        message = told.pop(0)
-        # Most messages that call tools say nothing else.
-        if _text(message) or not step.tool_calls:
-            yield _turn(message)
+    for turn in turns(trajectory):
+        if isinstance(turn, ToolCall):
+            yield "calls", str(turn)
+            yield "", f"-> {_answer(turn, answers)}"
+        else:
+            yield _turn(turn)
 
 
 def _turn(message: Message) -> tuple[str, str]:

@@ -49,6 +49,8 @@ class Trainer:
         save: The trained agent's name; by default that of the scenarios' folder.
         seed: The same seed gives the same cases.
         workers: Processes that play episodes; 0 for the one of pytest itself.
+        judge: What `--agentgym-judge` takes, `URL#MODEL`.
+        user: What `--agentgym-user` takes, `URL#MODEL`.
         root: The project's folder; by default the current one.
         resume: Go on with a training that ended early: True for the latest, or the id
             of its run.
@@ -66,6 +68,8 @@ class Trainer:
         save: str | None = None,
         seed: int = 0,
         workers: int = 0,
+        judge: str | None = None,
+        user: str | None = None,
         root: str | Path | None = None,
         resume: bool | str = False,
     ) -> None:
@@ -87,6 +91,10 @@ class Trainer:
         if resume:
             run = "latest" if resume is True else resume
             self._options.append(f"--agentgym-resume={run}")
+        if judge is not None:
+            self._options.append(f"--agentgym-judge={judge}")
+        if user is not None:
+            self._options.append(f"--agentgym-user={user}")
         if workers:
             self._options.append(f"-n{workers}")
 

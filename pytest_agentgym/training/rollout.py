@@ -15,6 +15,7 @@ from pytest_agentgym.capture import EpisodeOutput
 from pytest_agentgym.collection import ScenarioItem
 from pytest_agentgym.isolation import FixtureWorld
 from pytest_agentgym.run import RUN, case_source
+from pytest_agentgym.simulators import simulation_maker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,4 +71,5 @@ class RolloutMaker:
             limits=run.limits_of(item),
             control=(Skipped, XFailed, Exit),
             policy=run.options.policy if "policy" in item.fixturenames else None,
+            make_simulation=simulation_maker(item, item.settings, case),
         )

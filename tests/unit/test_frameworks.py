@@ -104,6 +104,18 @@ def test_a_package_of_the_same_name_is_no_framework(
     assert agentgym.wrap(mine).recognised == "Agent.run(message)"
 
 
+def test_ag2_before_1_is_refused() -> None:
+    """Its package is `autogen`; what its `run` returns is no reply."""
+    core = {"__module__": "autogen.agentchat.conversable_agent"}
+    base = type("ConversableAgent", (), {**core, "run": lambda self, message: message})
+    with pytest.raises(UsageError) as told:
+        agentgym.wrap(type("AssistantAgent", (base,), core)())
+    assert str(told.value) == (
+        "AG2 before 1.0 is not supported: update to ag2 1.x, or give a callable "
+        "message -> reply"
+    )
+
+
 def test_a_function_cannot_be_redirected() -> None:
     def answer(message: str) -> str:
         return message

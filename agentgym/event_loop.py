@@ -1,4 +1,4 @@
-"""One event loop in a thread, on which async agents play in sync scenarios."""
+"""One event loop in a thread: for async agents in sync scenarios, judges and users."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Awaitable
+from concurrent.futures import Future
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -23,12 +24,26 @@ def run(awaitable: Awaitable[T]) -> T:
     Args:
         awaitable: What is awaited; cancelled if the caller is interrupted.
     """
-    future = asyncio.run_coroutine_threadsafe(_settle(awaitable), _running_loop())
+    future = submit(awaitable)
     try:
         return future.result()
     except BaseException:
         future.cancel()
         raise
+
+
+def submit(awaitable: Awaitable[T]) -> Future[T]:
+    """Begins to await something on the loop; the same for who cannot wait here."""
+    return asyncio.run_coroutine_threadsafe(_settle(awaitable), _running_loop())
+
+
+def is_running() -> bool:
+    """Whether the caller is within an event loop, as async scenarios are."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def _settle(awaitable: Awaitable[T]) -> T:

@@ -1,0 +1,1 @@
+"""Judges and simulated users: models of the user's that are not the agent."""
