@@ -51,13 +51,12 @@ def compare(options: argparse.Namespace) -> int:
 
 
 def _exit_code(comparison: Comparison) -> int:
-    from agentgym.report.comparison import Drop
+    from agentgym.report.drop import Drop
 
-    if comparison.allowed is None:
-        return 0
-    if comparison.allowed.verdict is None:
+    verdict = None if comparison.allowed is None else comparison.allowed.verdict
+    if verdict is Drop.unknown:
         return EXIT_CANNOT_JUDGE
-    return EXIT_EXCEEDED if comparison.allowed.verdict is Drop.exceeded else 0
+    return EXIT_EXCEEDED if verdict is Drop.exceeded else 0
 
 
 def _chosen(first: str | None, second: str | None) -> tuple[Side, Side]:

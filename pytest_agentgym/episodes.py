@@ -18,7 +18,7 @@ from pytest_agentgym.isolation import FixtureWorld
 from pytest_agentgym.policy import POLICY
 from pytest_agentgym.reports import EpisodeReport
 from pytest_agentgym.run import RUN, case_source
-from pytest_agentgym.tally import Tally
+from pytest_agentgym.tally import PREFIX, Tally
 from pytest_agentgym.warning_filters import errors_as_warnings
 
 _CONTROL = (Skipped, XFailed, Exit)
@@ -138,8 +138,13 @@ class _Results:
 
     def judge(self) -> None:
         """Passes or fails the item on its own threshold."""
-        self.item.user_properties.extend(self.tally.properties)
-        failure = self.tally.failure(self.run.threshold_of(self.item))
+        threshold = self.run.threshold_of(self.item)
+        # A plugin may run the item again: what it said before is over.
+        self.item.user_properties[:] = [
+            *(p for p in self.item.user_properties if not p[0].startswith(PREFIX)),
+            *self.tally.properties(threshold, self.run.scenarios),
+        ]
+        failure = self.tally.failure(threshold)
         if failure is not None:
             raise ScenarioFailed(failure)
 

@@ -50,6 +50,8 @@ class Options:
     threshold: float
     policy: str
     json_path: str | None
+    baseline: str | None
+    max_drop: float | None
     train: TrainOptions | None
 
 
@@ -112,6 +114,18 @@ def add_options(parser: pytest.Parser) -> None:
         "Hugging Face model, or the URL of an OpenAI-compatible endpoint, URL#MODEL",
     )
     option("-json", "PATH", "write the summary there, too")
+    option(
+        "-baseline",
+        "RUN",
+        "compare with an earlier run: its id, folder, summary.json or episodes.jsonl, "
+        "or 'latest'",
+    )
+    option(
+        "-max-drop",
+        "SHARE",
+        "fail if reliability is certain to have dropped by more since the baseline, "
+        "such as 0.02",
+    )
     group.addoption(
         "--train",
         action="store_true",
@@ -165,6 +179,12 @@ def read_options(config: pytest.Config) -> Options:
 
     from pytest_agentgym.train_options import read_train_options
 
+    baseline = config.getoption("agentgym_baseline")
+    if baseline is None and config.getoption("agentgym_max_drop") is not None:
+        raise pytest.UsageError(
+            "--agentgym-max-drop compares with an earlier run: add --agentgym-baseline "
+            "RUN"
+        )
     split = config.getoption("agentgym_split")
     if split is not None:
         split = split.replace("-", "_")
@@ -184,6 +204,8 @@ def read_options(config: pytest.Config) -> Options:
         threshold=number("threshold", float, 0, 1, DEFAULT_THRESHOLD),
         policy=config.getoption("agentgym_policy") or "embedded",
         json_path=config.getoption("agentgym_json"),
+        baseline=baseline,
+        max_drop=number("max-drop", float, 0, 1, None),
         train=read_train_options(config),
     )
 

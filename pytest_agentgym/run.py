@@ -27,13 +27,14 @@ class Run:
     Attributes:
         options: The checked options.
         folder: Temporary folder that the processes of the run share.
-        planned: Episodes of all selected scenarios.
+        scenarios: How many are selected.
+        planned: Episodes of all of them.
     """
 
     def __init__(self, config: pytest.Config, folder: Path, main_pid: int) -> None:
         self.options: Options = read_options(config)
         self.folder = folder
-        self.planned = 0
+        self.scenarios = self.planned = 0
         config.stash[POLICY] = RunPolicy(
             self.options.policy, folder, main_pid, _speaker(config), config.rootpath
         )
@@ -66,11 +67,9 @@ class Run:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Counts what is going to be played."""
-        self.planned = sum(
-            self.episodes_of(item)
-            for item in session.items
-            if isinstance(item, ScenarioItem)
-        )
+        items = [item for item in session.items if isinstance(item, ScenarioItem)]
+        self.scenarios = len(items)
+        self.planned = sum(map(self.episodes_of, items))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -12,10 +12,12 @@ from typing import Any, TextIO
 
 import pytest
 
+from agentgym.episode import Episode
 from agentgym.errors import Outcome
 from agentgym.report import terminal
 from agentgym.report.summary import RunSummary
 from agentgym.store import RunStore, write_json
+from pytest_agentgym.baseline import baseline_section, open_baseline
 from pytest_agentgym.reports import EpisodeReport
 from pytest_agentgym.run import RUN
 
@@ -40,6 +42,7 @@ class Reporter:
         self.store: RunStore | None = None
         self.summary = RunSummary(threshold=options.threshold, seed=options.seed)
         self.usage_errors: list[str] = []
+        self.baseline = open_baseline(options, config)
         self._done = 0
         self._planned = 0
         # While an item runs, pytest captures the file descriptor it reports to itself:
@@ -73,8 +76,14 @@ class Reporter:
 
     def _count(self, report: EpisodeReport) -> None:
         for episode in report.episodes:
-            self.summary.add(episode)
+            self._take(episode)
         self._show_progress([episode.outcome for episode in report.episodes])
+
+    def _take(self, episode: Episode) -> None:
+        """Adds an episode to what the report says."""
+        self.summary.add(episode)
+        if self.baseline is not None:
+            self.baseline.add(episode)
 
     def _show_progress(self, outcomes: list[Outcome]) -> None:
         """One letter per episode, and at the line's end how much is done."""
@@ -128,6 +137,8 @@ class Reporter:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Writes the summary and decides the exit code."""
+        if self.baseline is not None and self.summary.scenarios:
+            self.baseline.compare(self.summary, self.store)
         data = self._to_json()
         data["usage_errors"] = list(dict.fromkeys(self.usage_errors))
         data["folder"] = None if self.store is None else str(self.store.folder)
@@ -179,6 +190,8 @@ class Reporter:
         extra = self.config.hook.pytest_agentgym_report_section(summary=self.summary)
         for text in itertools.chain.from_iterable(extra):
             writer.write_line(text)
+        for line in baseline_section(self.summary, width):
+            _write(writer, line)
         for line in self._verdict(width):
             _write(writer, line)
         for text in dict.fromkeys(self.usage_errors + self.summary.warnings):

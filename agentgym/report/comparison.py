@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from agentgym.reliability import ATTRITION_LIMIT, CONFIDENCE
@@ -14,9 +12,11 @@ from agentgym.report.differences import (
     Difference,
     EpisodeKey,
     Outcomes,
+    by_scenario,
     compare_outcomes,
     partners,
 )
+from agentgym.report.drop import Allowance, judge_drop
 from agentgym.report.lines import count, threshold
 from agentgym.report.side import Played, Side
 
@@ -24,14 +24,6 @@ MOST_NAMES = 5
 
 Counts = tuple[int, int]
 """Passed and counted episodes."""
-
-
-class Drop(StrEnum):
-    """What is certain about a drop, against the largest one that is allowed."""
-
-    within = "WITHIN"
-    exceeded = "EXCEEDED"
-    undecided = "UNDECIDED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,34 +91,6 @@ class ChangedCase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
-    """The drop that is allowed, and what is certain about the measured one.
-
-    Attributes:
-        limit: In [0, 1].
-        verdict: None if nothing can be judged; `notes` of the comparison say why.
-        run: Whether the drop of the run exceeds it.
-        scenarios: Names of those whose own drop does.
-        episodes: About how many episodes of a run would decide, if nothing is decided.
-    """
-
-    limit: float
-    verdict: Drop | None
-    run: bool = False
-    scenarios: tuple[str, ...] = ()
-    episodes: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The form in `summary.json`."""
-        return {
-            "limit": self.limit,
-            "verdict": None if self.verdict is None else self.verdict.value,
-            "run": self.run,
-            "scenarios": list(self.scenarios),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Two runs.
 
@@ -182,7 +146,7 @@ def compare(before: Side, after: Side, max_drop: float | None = None) -> Compari
     xfail = before.xfail | after.xfail
     scenarios = tuple(
         _compared(name, *sides, name in xfail)
-        for name, sides in _each(first, second).items()
+        for name, sides in by_scenario(first, second).items()
         if name in shared
     )
     gated = shared - xfail
@@ -192,11 +156,7 @@ def compare(before: Side, after: Side, max_drop: float | None = None) -> Compari
     allowed = None
     if max_drop is not None:
         judgeable = before.judgeable(gated) and after.judgeable(gated)
-        allowed = (
-            _allowance(max_drop, difference, *sides)
-            if judgeable
-            else Allowance(limit=max_drop, verdict=None)
-        )
+        allowed = judge_drop(max_drop, *sides, judgeable=judgeable)
     return Comparison(
         before=before,
         after=after,
@@ -214,17 +174,6 @@ def compare(before: Side, after: Side, max_drop: float | None = None) -> Compari
 
 def _of(outcomes: Outcomes, scenarios: set[str]) -> dict[EpisodeKey, bool]:
     return {key: ok for key, ok in outcomes.items() if key.scenario in scenarios}
-
-
-def _each(
-    before: Outcomes, after: Outcomes
-) -> dict[str, tuple[dict[EpisodeKey, bool], dict[EpisodeKey, bool]]]:
-    """Both sides of each scenario, by name."""
-    found: dict[str, tuple[dict[EpisodeKey, bool], dict[EpisodeKey, bool]]] = {}
-    for place, outcomes in enumerate((before, after)):
-        for key, passed in outcomes.items():
-            found.setdefault(key.scenario, ({}, {}))[place][key] = passed
-    return dict(sorted(found.items()))
 
 
 def _compared(
@@ -245,53 +194,6 @@ def _tools(before: Side, after: Side, shared: set[str]) -> Iterable[Compared]:
         sides = _of(first[name], shared), _of(second[name], shared)
         if all(sides):
             yield _compared(name, *sides)
-
-
-# The drop.
-
-
-def _allowance(
-    limit: float, difference: Difference | None, before: Outcomes, after: Outcomes
-) -> Allowance:
-    """Judges the run and each scenario.
-
-    Half of the 5 % chance of a false alarm is the run's: its verdict is what the shown
-    two-sided interval says. The scenarios share the other half (Bonferroni).
-    """
-    if difference is None:
-        return Allowance(limit=limit, verdict=None)
-    scenarios = _each(before, after)
-    exceeded = []
-    if len(scenarios) > 1:
-        sure = 1 - (1 - CONFIDENCE) / len(scenarios)
-        for name, sides in scenarios.items():
-            found = compare_outcomes(*sides, sure)
-            if found is not None and found.high < -limit:
-                exceeded.append(name)
-    run = difference.high < -limit
-    verdict = Drop.undecided
-    if exceeded or run:
-        verdict = Drop.exceeded
-    elif difference.low > -limit:
-        verdict = Drop.within
-    return Allowance(
-        limit=limit,
-        verdict=verdict,
-        run=run,
-        scenarios=tuple(exceeded),
-        episodes=_needed(difference, limit) if verdict is Drop.undecided else None,
-    )
-
-
-def _needed(difference: Difference, limit: float) -> int | None:
-    """Episodes that would decide if the difference stays: intervals go as 1/sqrt(n)."""
-    room = difference.value + limit
-    side = difference.value - difference.low
-    if room < 0:
-        side = difference.high - difference.value
-    if abs(room) < 1e-3:
-        return None
-    return math.ceil(difference.episodes * (side / room) ** 2)
 
 
 # The cases.
@@ -378,7 +280,7 @@ def _pairing(before: Side, after: Side, shared: list[str]) -> Iterable[str]:
         yield "not paired: single episodes are not known"
         return
     apart, left = [], 0
-    for name, sides in _each(before.outcomes(), after.outcomes()).items():
+    for name, sides in by_scenario(before.outcomes(), after.outcomes()).items():
         if name not in shared:
             continue
         pairs = partners(*sides) if all(sides) else []

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from agentgym.reliability import CONFIDENCE
-from agentgym.report.comparison import ChangedCase, Compared, Comparison, Drop
+from agentgym.report.comparison import ChangedCase, Compared, Comparison
 from agentgym.report.comparison_terminal import (
     SHOWN_CASES,
     Examples,
-    drop_line,
     load_examples,
 )
 from agentgym.report.differences import Difference
@@ -21,12 +20,6 @@ MOST_ROWS = 50
 MOST_CASES = 10
 
 _SURE = threshold(CONFIDENCE)
-_DROPS = {
-    Drop.within: "Within the limit",
-    Drop.exceeded: "Limit exceeded",
-    Drop.undecided: "Undecided",
-    None: "Cannot judge",
-}
 
 
 def comparison_markdown(comparison: Comparison) -> str:
@@ -64,8 +57,7 @@ def _head(comparison: Comparison) -> Iterator[str]:
         )
     if comparison.allowed is not None:
         yield ""
-        verdict = _DROPS[comparison.allowed.verdict]
-        yield f"**{verdict}**: {drop_line(comparison.allowed)}."
+        yield f"Drop **{comparison.allowed.verdict}**: {comparison.allowed}."
 
 
 def _table(title: str, compared: Sequence[Compared]) -> Iterator[str]:

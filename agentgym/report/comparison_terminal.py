@@ -6,14 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from agentgym.episode import Episode
 from agentgym.reliability import CONFIDENCE
-from agentgym.report.comparison import (
-    Allowance,
-    ChangedCase,
-    Compared,
-    Comparison,
-    Drop,
-)
+from agentgym.report.comparison import ChangedCase, Compared, Comparison
 from agentgym.report.differences import Difference
+from agentgym.report.drop import Allowance, Drop
 from agentgym.report.lines import (
     Heading,
     Line,
@@ -35,6 +30,13 @@ SHOWN_CASES = 2
 MOST_CASES = 10
 
 _SURE = threshold(CONFIDENCE)
+
+_DROPS = {
+    Drop.within: {"green": True},
+    Drop.exceeded: {"red": True},
+    Drop.undecided: {"yellow": True},
+    Drop.unknown: {"yellow": True},
+}
 
 Examples = dict[str, Episode]
 
@@ -83,33 +85,11 @@ def load_examples(comparison: Comparison, cases: Iterable[ChangedCase]) -> Examp
     return found
 
 
-def drop_line(allowed: Allowance) -> str:
-    """What is certain about the drop, in one sentence."""
-    limit = f"{100 * allowed.limit:.10g} points"
-    if allowed.verdict is None:
-        return f"the drop cannot be compared with {limit}"
-    if allowed.verdict is Drop.within:
-        return f"no drop of {limit} or more, at {_SURE} confidence"
-    if allowed.verdict is Drop.exceeded:
-        places = ["the run"] if allowed.run else []
-        where = ", ".join([*places, *allowed.scenarios[:MOST_CASES]])
-        return f"a drop of more than {limit}, at {_SURE} confidence, of {where}"
-    text = f"these episodes cannot tell whether the drop is more than {limit}"
-    if allowed.episodes is None:
-        return text
-    return f"{text}; about {allowed.episodes} in each run would, at this rate"
-
-
 def drop_verdict(allowed: Allowance, width: int) -> Iterator[Line]:
     """The verdict on the drop."""
-    word, colour = {
-        Drop.within: ("WITHIN", "green"),
-        Drop.exceeded: ("EXCEEDED", "red"),
-        Drop.undecided: ("UNDECIDED", "yellow"),
-        None: ("CANNOT JUDGE", "yellow"),
-    }[allowed.verdict]
-    text = f"drop {word}: {drop_line(allowed)}"
-    yield from wrapped(text, width, markup={colour: True}, hanging="  ")
+    text = f"drop {allowed.verdict}: {allowed}"
+    markup = _DROPS[allowed.verdict]
+    yield from wrapped(text, width, markup=markup, hanging="  ")
 
 
 def _sides(comparison: Comparison, width: int) -> Iterator[Line]:

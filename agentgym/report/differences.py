@@ -96,6 +96,17 @@ def compare_outcomes(
     return _unpaired(before, after, confidence)
 
 
+def by_scenario(
+    before: Outcomes, after: Outcomes
+) -> dict[str, tuple[dict[EpisodeKey, bool], dict[EpisodeKey, bool]]]:
+    """Both sides of each scenario, by name."""
+    found: dict[str, tuple[dict[EpisodeKey, bool], dict[EpisodeKey, bool]]] = {}
+    for place, outcomes in enumerate((before, after)):
+        for key, passed in outcomes.items():
+            found.setdefault(key.scenario, ({}, {}))[place][key] = passed
+    return dict(sorted(found.items()))
+
+
 def partners(before: Outcomes, after: Outcomes) -> list[EpisodeKey] | None:
     """The episodes that both have.
 

@@ -6,7 +6,7 @@ import platform
 import time
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import agentgym
 from agentgym.episode import Episode
@@ -18,6 +18,7 @@ from agentgym.reliability import (
     attrition_exceeded,
     judge,
 )
+from agentgym.report.drop import Drop
 from agentgym.report.tallies import (
     CheckTally,
     ErrorTally,
@@ -26,6 +27,9 @@ from agentgym.report.tallies import (
     reliability_json,
     rounded,
 )
+
+if TYPE_CHECKING:
+    from agentgym.report.comparison import Comparison
 
 FORMAT = 1
 EXIT_RELIABLE, EXIT_BELOW, EXIT_INTERRUPTED, EXIT_CANNOT_JUDGE = 0, 1, 2, 6
@@ -53,6 +57,7 @@ class RunSummary:
         started: Seconds since 1970.
         warnings: Sentences about the run itself.
         interrupted: Episodes played and planned, if it was stopped before its end.
+        baseline: How it compares with an earlier run, once it is over.
         whole: Whether the run alone is judged against its threshold: a scenario then
             fails a run that reaches it only by a threshold of its own.
     """
@@ -66,6 +71,7 @@ class RunSummary:
     tools: dict[str, ToolTally] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     interrupted: tuple[int, int] | None = None
+    baseline: Comparison | None = None
     whole: bool = False
 
     def scenario(self, name: str, threshold: float | None = None) -> ScenarioTally:
@@ -159,7 +165,15 @@ class RunSummary:
         if not self.judgeable:
             return EXIT_CANNOT_JUDGE
         met = self.reliability.met and not self.below
-        return EXIT_RELIABLE if met else EXIT_BELOW
+        if not met or self.drop is Drop.exceeded:
+            return EXIT_BELOW
+        return EXIT_CANNOT_JUDGE if self.drop is Drop.unknown else EXIT_RELIABLE
+
+    @property
+    def drop(self) -> Drop | None:
+        """What is certain about the drop; None if any drop is allowed."""
+        allowed = None if self.baseline is None else self.baseline.allowed
+        return None if allowed is None else allowed.verdict
 
     def missed_checks(self) -> list[tuple[ScenarioTally, CheckTally]]:
         """Checks that did not always pass, the commonest failure first."""
@@ -202,6 +216,7 @@ class RunSummary:
             "seed": self.seed,
             "versions": versions(),
             "warnings": list(self.warnings),
+            **({} if self.baseline is None else {"baseline": self.baseline.to_json()}),
         }
 
 

@@ -103,15 +103,6 @@ def test_scenarios_are_compared_with_a_baseline() -> None:
     assert "baseline" not in markdown(now)
 
 
-def test_the_difference_is_agresti_and_caffo_s() -> None:
-    # With 1 added to each count: 11/16 - 6/12, and their standard errors.
-    value, low, high = unpaired_difference((5, 10), (10, 14))
-    assert value == pytest.approx(10 / 14 - 0.5)
-    half = 1.959964 * ((11 / 16 * 5 / 16) / 16 + 0.25 / 12) ** 0.5
-    assert (low, high) == pytest.approx((0.1875 - half, 0.1875 + half))
-    assert unpaired_difference((0, 1), (1, 1))[2] <= 1
-
-
 def test_texts_of_agents_stay_texts() -> None:
     name = "test_it.py::test_x[a|b`c\n# no heading]"
     check = made_check(
