@@ -94,7 +94,7 @@ def drop_verdict(allowed: Allowance, width: int) -> Iterator[Line]:
 
 def _sides(comparison: Comparison, width: int) -> Iterator[Line]:
     for name, side in (("before", comparison.before), ("after", comparison.after)):
-        yield from wrapped(f"{name:<7}{_about(side)}", width, hanging=" " * 7)
+        yield from wrapped(_about(side), width, f"{name:<7}", hanging=" " * 7)
 
 
 def _about(side: Side) -> str:

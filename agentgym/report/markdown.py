@@ -73,12 +73,37 @@ def _verdict(summary: Summary, baseline: Summary | None) -> Iterator[str]:
     yield text
     if baseline is not None:
         earlier = baseline["reliability"]["value"]
-        points = _points(_counts(baseline["scenarios"]), (passed, counted))
+        change = _points(_counts(baseline["scenarios"]), (passed, counted))
         yield ""
         yield (
             f"The baseline, run {code(baseline['run'])}, had {percent(earlier)}: "
-            f"{points or 'nothing to compare'}."
+            f"{change or 'nothing to compare'}."
         )
+    elif summary.get("baseline"):
+        yield ""
+        yield _compared(summary["baseline"])
+
+
+def _compared(comparison: Summary) -> str:
+    """What the run itself found out about its baseline."""
+    found = comparison["difference"]
+    run = code(comparison["before"]["run"])
+    if found is None:
+        return f"The baseline, run {run}, has no scenario in common with this one."
+    change = points(found["value"], found["low"], found["high"])
+    paired = "in pairs" if found["paired"] else "not paired"
+    text = (
+        f"The baseline, run {run}, had {percent(found['before'])}: {change}, {paired}"
+    )
+    newly = ("newly_failing", "newly failing"), ("newly_fixed", "newly fixed")
+    for name, words in newly:
+        if comparison[name]:
+            text += f"; {count(len(comparison[name]), f'{words} case')}"
+    limit = comparison["max_drop"]
+    if limit is not None:
+        text += f". Drop **{limit['verdict']}**, at most {100 * limit['limit']:.10g} "
+        text += "points are allowed"
+    return f"{text}."
 
 
 def _gate(summary: Summary) -> str:
