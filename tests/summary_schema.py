@@ -15,7 +15,8 @@ def check_summary(summary: dict[str, Any]) -> None:
     schema = json.loads(text)
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(_closed(schema))
-    assert [f"{e.json_path}: {e.message}" for e in validator.iter_errors(summary)] == []
+    wrong = [f"{e.json_path}: {e.message}" for e in validator.iter_errors(summary)]
+    assert not wrong, "\n".join(wrong)
 
 
 def _closed(part: Any) -> Any:

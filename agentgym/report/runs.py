@@ -71,10 +71,14 @@ def find_run(given: str, folder: Path) -> RunFiles:
 
 def finished_runs(folder: Path) -> Iterator[RunFiles]:
     """The runs in a folder that came to an end, the latest first."""
-    for path in sorted(_folders(folder), reverse=True):
-        found = _in_folder(path)
-        if found is not None and found.summary is not None:
-            yield found
+    files = [path for path in folder.glob(f"*/{SUMMARY}") if path.is_file()]
+    for path in sorted(files, key=_age, reverse=True):
+        yield _beside(path)
+
+
+def _age(summary: Path) -> tuple[str, int]:
+    # A run's name begins with its time, in seconds: two may have the same.
+    return summary.parent.name[: len("20260801-120000")], summary.stat().st_mtime_ns
 
 
 def runs_folder(start: Path | None = None) -> Path:
@@ -144,8 +148,8 @@ def find_summary(path: Path | None = None) -> Path:
 
 
 def _latest(runs: Path) -> Path | None:
-    # A run's name begins with its time.
-    return max(runs.glob(f"*/{SUMMARY}"), default=None)
+    found = next(finished_runs(runs), None)
+    return None if found is None else found.summary
 
 
 def read_summary(file: Path) -> dict[str, Any]:

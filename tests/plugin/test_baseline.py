@@ -53,7 +53,8 @@ def test_a_run_is_compared_with_its_baseline(gym, workers):
     assert found["after"]["run"] == summary["run"]
     assert found["difference"]["paired"]
     assert found["difference"]["episodes"] == 36
-    assert found["difference"]["after"] == summary["reliability"]["value"]
+    share = summary["reliability"]["value"]
+    assert found["difference"]["after"] == pytest.approx(share, abs=1e-6)
     assert found["difference"]["high"] < 0
     assert [s["name"] for s in found["scenarios"]] == [
         "test_it.py::test_luck",
@@ -103,7 +104,7 @@ def test_a_drop_that_is_too_large_fails(gym, workers):
     }
     result.stdout.fnmatch_lines(
         [
-            "drop EXCEEDED: more than 10 points, at 95 % confidence: the run, *",
+            "drop EXCEEDED: more than 10 points, at 95 % confidence: the run,*",
             "*- verdict -*",
             "gate not met: reliability dropped by more than --agentgym-max-drop",
         ]
