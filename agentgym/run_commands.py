@@ -171,7 +171,7 @@ def _add_compare(commands: Any) -> None:
     )
     command.add_argument(
         "--show",
-        type=int,
+        type=_number,
         default=2,
         metavar="N",
         help="newly failing and newly fixed cases to show side by side (default: 2)",
@@ -214,3 +214,9 @@ def _share(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text}: give a number from 0 to 1")
     return value
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number of at least 0")
+    return int(text)

@@ -58,7 +58,7 @@ class Allowance:
         }
 
     def __str__(self) -> str:
-        limit = f"{100 * self.limit:.10g} points"
+        limit = f"{100 * self.limit:.10g} point{'' if self.limit == 0.01 else 's'}"
         if self.verdict is Drop.unknown:
             return f"the drop cannot be compared with {limit}"
         if self.verdict is Drop.within:

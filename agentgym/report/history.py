@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -16,7 +16,7 @@ from agentgym.report.lines import (
     Row,
     count,
     interval,
-    middle,
+    left,
     number,
     percent,
     table,
@@ -189,15 +189,18 @@ def _table(entries: Sequence[Entry], width: int) -> Iterator[Line]:
     yield from table(columns, rows, width)
 
 
-def _rows(entries: Iterable[Entry], policy: int, wide: bool) -> Iterator[Row]:
+def _rows(entries: Sequence[Entry], policy: int, wide: bool) -> Iterator[Row]:
+    # A verdict says little without its threshold, where not all have the same.
+    several = len({entry.reliability["threshold"] for entry in entries}) > 1
     for entry in entries:
-        verdict = entry.reliability["verdict"]
+        verdict, limit = (entry.reliability[x] for x in ("verdict", "threshold"))
         told = verdict if entry.state == "finished" else entry.state
         cells = [
             str(entry.scenarios),
-            middle(entry.policy or "-", policy),
+            # The end of a path, or of an endpoint, is the model's name.
+            left(entry.policy or "-", policy),
             _reliability(entry),
-            told,
+            f"{told} {threshold(limit)}" if several and told == verdict else told,
             number(entry.tokens_per_pass),
         ]
         if wide:
@@ -216,15 +219,12 @@ def _reliability(entry: Entry) -> str:
 
 
 def _training(training: dict[str, Any]) -> str:
-    took = f"trained in {training.get('seconds', 0) / 60:.1f} minutes"
-    updates = count(training.get("updates", 0), "update")
+    text = f"trained {training.get('seconds', 0) / 60:.1f} min"
     before = training.get("before") or {}
-    start = ""
     if before.get("value") is not None:
-        start = f" from {percent(before['value'])}"
+        text += f" from {percent(before['value'])}"
     agent = training.get("agent")
-    saved = ""
-    if agent:
-        folder = PurePath(agent)
-        saved = f", saved as {folder.parent.name}_{folder.name}"
-    return f"{took} and {updates}{start}{saved}"
+    if not agent:
+        return text
+    folder = PurePath(agent)
+    return f"{text}: {folder.parent.name}_{folder.name}"

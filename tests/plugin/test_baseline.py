@@ -120,7 +120,7 @@ def test_a_drop_that_is_not_certain_passes_with_a_note(gym):
     assert result.ret == 0
     assert gym.summary()["baseline"]["max_drop"]["verdict"] == "UNDECIDED"
     result.stdout.fnmatch_lines(
-        ["drop UNDECIDED: these episodes cannot tell whether it is more than 1 points*"]
+        ["drop UNDECIDED: these episodes cannot tell whether it is more than 1 point;*"]
     )
     result = measured(gym, "--agentgym-baseline=latest", "--agentgym-max-drop=0.2")
     assert result.ret == 0
@@ -254,6 +254,9 @@ def test_compare_has_one_sentence_for_a_mistake(
         main(["compare", "--max-drop", "7"])
     assert exit_.value.code == USAGE
     assert "give a number from 0 to 1" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as exit_:
+        main(["compare", "--show", "-1"])
+    assert "give a whole number of at least 0" in capsys.readouterr().err
     shutil.rmtree(gym.runs[0])
     refused(f"{new} is the only run of these scenarios")
 
