@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import agentgym
 from agentgym.errors import UsageError
+from agentgym.run_commands import add_run_commands
 
 EXIT_FOUND, EXIT_USAGE = 1, 2
 EXIT_PYTEST_USAGE = 4
@@ -174,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_merge(commands)
     _add_report(commands)
     _add_selftest(commands)
+    add_run_commands(commands)
     return parser
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -160,22 +160,42 @@ def read_episodes(path: Path) -> tuple[list[Episode], str | None]:
     Raises:
         UsageError: The file cannot be read, or another line is no episode.
     """
+    warnings: list[str] = []
+    episodes = list(each_episode(path, warnings))
+    return episodes, warnings[0] if warnings else None
+
+
+def each_episode(
+    path: Path, warnings: list[str], ids: Collection[str] | None = None
+) -> Iterator[Episode]:
+    """Reads `episodes.jsonl` one episode at a time: a large run fits no memory.
+
+    Args:
+        path: The file.
+        warnings: Gets a sentence if the last line is cut.
+        ids: Only these episodes; other lines are not even looked at.
+
+    Raises:
+        UsageError: The file cannot be read, or a line is no episode.
+    """
+    wanted = None if ids is None else [json.dumps(name).encode() for name in ids]
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                # Every whole line has its end: the last one was being written.
+                if not line.endswith(b"\n"):
+                    warnings.append(f"{path}: line {number} is cut and was left out")
+                elif wanted is None or any(name in line for name in wanted):
+                    yield _episode(path, number, line)
     except OSError as exc:
         raise UsageError(f"{path}: {exc.strerror or exc}") from exc
-    lines = content.split(b"\n")
-    # Every whole line has its end: what follows the last one was being written.
-    cut = lines.pop()
-    episodes = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            episodes.append(Episode.from_json(json.loads(line)))
-        except (ValueError, KeyError, TypeError) as exc:
-            raise UsageError(
-                f"{path}: line {number} is no episode that this version of agentgym "
-                f"can read ({type(exc).__name__}: {exc})"
-            ) from exc
-    if cut:
-        return episodes, f"{path}: line {len(lines) + 1} is cut and was left out"
-    return episodes, None
+
+
+def _episode(path: Path, number: int, line: bytes) -> Episode:
+    try:
+        return Episode.from_json(json.loads(line))
+    except (ValueError, KeyError, TypeError) as exc:
+        raise UsageError(
+            f"{path}: line {number} is no episode that this version of agentgym "
+            f"can read ({type(exc).__name__}: {exc})"
+        ) from exc

@@ -22,7 +22,7 @@ from pytest_agentgym.policy import POLICY
 from pytest_agentgym.reports import EpisodeReport
 from pytest_agentgym.run import RUN, case_source
 from pytest_agentgym.simulators import simulation_maker
-from pytest_agentgym.tally import Tally
+from pytest_agentgym.tally import PREFIX, Tally
 from pytest_agentgym.warning_filters import errors_as_warnings
 
 _CONTROL = (Skipped, XFailed, Exit)
@@ -180,7 +180,11 @@ class _Results:
 
     def judge(self) -> None:
         """Passes or fails the item on its own threshold."""
-        self.item.user_properties.extend(self.tally.properties)
+        # A plugin may run the item again: what it said before is over.
+        self.item.user_properties[:] = [
+            *(p for p in self.item.user_properties if not p[0].startswith(PREFIX)),
+            *self.tally.properties(self.threshold, self.run.gates),
+        ]
         certified = None
         if self.run.options.gate == "certified":
             certified = self.outcomes.judge(

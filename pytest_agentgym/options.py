@@ -60,6 +60,8 @@ class Options:
     cost: CostOptions
     judge: str | None
     user: str | None
+    baseline: str | None
+    max_drop: float | None
     train: TrainOptions | None
 
 
@@ -180,6 +182,18 @@ def add_options(parser: pytest.Parser) -> None:
         "model that plays SimulatedUser(...); its key comes from AGENTGYM_USER_KEY "
         "(default: the judge's model and key)",
     )
+    option(
+        "-baseline",
+        "RUN",
+        "compare with an earlier run: its id, folder, summary.json or episodes.jsonl, "
+        "or 'latest'",
+    )
+    option(
+        "-max-drop",
+        "SHARE",
+        "fail if reliability is certain to have dropped by more since the baseline, "
+        "such as 0.02",
+    )
     group.addoption(
         "--train",
         action="store_true",
@@ -242,6 +256,12 @@ def read_options(config: pytest.Config) -> Options:
     from pytest_agentgym.cost_options import read_cost_options
     from pytest_agentgym.train_options import read_train_options
 
+    baseline = config.getoption("agentgym_baseline")
+    if baseline is None and config.getoption("agentgym_max_drop") is not None:
+        raise pytest.UsageError(
+            "--agentgym-max-drop compares with an earlier run: add --agentgym-baseline "
+            "RUN"
+        )
     split = config.getoption("agentgym_split")
     if split is not None:
         split = split.replace("-", "_")
@@ -268,6 +288,8 @@ def read_options(config: pytest.Config) -> Options:
         cost=read_cost_options(config),
         judge=config.getoption("agentgym_judge"),
         user=config.getoption("agentgym_user"),
+        baseline=baseline,
+        max_drop=number("max-drop", float, 0, 1, None),
         train=read_train_options(config),
     )
 

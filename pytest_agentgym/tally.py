@@ -7,7 +7,10 @@ from pathlib import Path
 
 from agentgym.episode import Episode
 from agentgym.errors import Outcome
-from agentgym.reliability import Reliability, Verdict, attrition_exceeded
+from agentgym.reliability import Reliability, Verdict, attrition_exceeded, judge
+
+PREFIX = "agentgym_"
+"""What the names of properties begin with."""
 
 
 class Tally:
@@ -16,6 +19,7 @@ class Tally:
     def __init__(self) -> None:
         self.outcomes: Counter[Outcome] = Counter()
         self.seconds = 0.0
+        self.reward = 0.0
         self._failed_checks: Counter[str] = Counter()
         self._first_error: dict[Outcome, str] = {}
 
@@ -23,6 +27,7 @@ class Tally:
         """Counts one episode."""
         self.outcomes[episode.outcome] += 1
         self.seconds += episode.duration
+        self.reward += episode.reward if episode.counted else 0.0
         if episode.error:
             self._first_error.setdefault(episode.outcome, episode.error)
         if episode.outcome is not Outcome.failed:
@@ -42,14 +47,27 @@ class Tally:
         """Episodes that measure the agent."""
         return self.passed + self.outcomes[Outcome.failed]
 
-    @property
-    def properties(self) -> list[tuple[str, object]]:
-        """What the scenario's report tells other plugins, such as JUnit's."""
-        found: list[tuple[str, object]] = []
+    def properties(self, threshold: float, gates: int) -> list[tuple[str, object]]:
+        """What the scenario's report tells other plugins, such as JUnit's.
+
+        Args:
+            threshold: The scenario's.
+            gates: Scenarios of the run; their verdicts are given together.
+        """
+        total = sum(self.outcomes.values())
+        found: dict[str, object] = {"episodes": total, "passed": self.passed}
         if self.counted:
-            share = round(self.passed / self.counted, 4)
-            found.append(("agentgym_reliability", share))
-        return [*found, ("agentgym_episodes", sum(self.outcomes.values()))]
+            judged = judge(self.passed, self.counted, threshold, gates=gates)
+            found |= {
+                "reliability": round(self.passed / self.counted, 4),
+                "low": round(judged.low, 4),
+                "high": round(judged.high, 4),
+                "threshold": threshold,
+                "mean_reward": round(self.reward / self.counted, 4),
+            }
+            if not attrition_exceeded(self.counted, total):
+                found["verdict"] = judged.verdict.value
+        return [(f"{PREFIX}{name}", value) for name, value in found.items()]
 
     def failure(
         self, threshold: float, certified: Reliability | None = None

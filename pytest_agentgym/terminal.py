@@ -13,11 +13,13 @@ from typing import Any, TextIO
 
 import pytest
 
+from agentgym.episode import Episode
 from agentgym.errors import Outcome
 from agentgym.prices import Prices
 from agentgym.report import terminal
 from agentgym.report.summary import RunSummary
 from agentgym.store import RunStore, write_json
+from pytest_agentgym.baseline import baseline_section, open_baseline
 from pytest_agentgym.html_report import HtmlReport
 from pytest_agentgym.live import Failures, Live, LivePanel, PlainLines
 from pytest_agentgym.live_numbers import LiveNumbers
@@ -53,6 +55,7 @@ class Reporter:
         self.usage_errors: list[str] = []
         self._html = HtmlReport(config, options.report_path)
         self._limit: str | None = None
+        self.baseline = open_baseline(options, config)
         self._done = 0
         self._planned = 0
         # While an item runs, pytest captures the file descriptor it reports to itself:
@@ -91,7 +94,7 @@ class Reporter:
 
     def _count(self, report: EpisodeReport) -> None:
         for episode in report.episodes:
-            self.summary.add(episode)
+            self._take(episode)
         scenario = self._numbers.take(report, self.summary.spent)
         live = self._live
         if live is None:
@@ -101,6 +104,12 @@ class Reporter:
         for text, agents in self._failures.lines(report.episodes):
             live.say(text, **{"red" if agents else "yellow": True})
         live.update(scenario)
+
+    def _take(self, episode: Episode) -> None:
+        """Adds an episode to what the report says."""
+        self.summary.add(episode)
+        if self.baseline is not None:
+            self.baseline.add(episode)
 
     @cached_property
     def _live(self) -> Live | None:
@@ -208,6 +217,8 @@ class Reporter:
             else:
                 # The run is whole, and judged as any other.
                 self.summary.warnings.append(f"{self._limit}, by the last episodes")
+        if self.baseline is not None and self.summary.scenarios:
+            self.baseline.compare(self.summary, self.store)
         data = self._to_json()
         data["usage_errors"] = list(dict.fromkeys(self.usage_errors))
         data["folder"] = None if self.store is None else str(self.store.folder)
@@ -262,6 +273,8 @@ class Reporter:
         extra = self.config.hook.pytest_agentgym_report_section(summary=self.summary)
         for text in itertools.chain.from_iterable(extra):
             writer.write_line(text)
+        for line in baseline_section(self.summary, width):
+            write_line(writer, line)
         for line in self._verdict(width):
             write_line(writer, line)
         for text in dict.fromkeys(self.usage_errors + self.summary.warnings):

@@ -87,6 +87,7 @@ class Training:
             **{
                 phase: {"value": share, "low": share, "high": share}
                 for phase, share in shares.items()
+                if phase in ("before", "after")
             },
         }
         met = list(shares.values())[-1] >= self.plan.config.target

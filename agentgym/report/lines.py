@@ -147,6 +147,12 @@ def interval(low: float, high: float) -> str:
     return f"{100 * low:.1f}-{100 * high:.1f}"
 
 
+def points(value: float, low: float, high: float) -> str:
+    """A difference of two shares with its interval, in percentage points."""
+    ends = [f"{100 * x:+.1f}".replace("-0.0", "+0.0") for x in (value, low, high)]
+    return f"{ends[0]} points ({ends[1]} to {ends[2]})"
+
+
 def number(value: float | None) -> str:
     """A mean with about three digits."""
     if value is None:

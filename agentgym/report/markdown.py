@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
 from agentgym.reliability import CONFIDENCE
+from agentgym.report.differences import unpaired_difference
 from agentgym.report.lines import (
     count,
     dollars,
@@ -16,15 +15,14 @@ from agentgym.report.lines import (
     interval,
     left,
     percent,
-    plain,
-    right,
+    points,
     threshold,
 )
+from agentgym.report.marks import block, code, row, table_head
 
 MOST_SCENARIOS = 50
 MOST_CHECKS = 5
 MOST_LINES = 10
-WIDTH = 160
 
 _SURE = threshold(CONFIDENCE)
 _CALLS = ("calls", "correct", "wrong_arguments", "not_allowed", "missing", "raised")
@@ -76,12 +74,37 @@ def _verdict(summary: Summary, baseline: Summary | None) -> Iterator[str]:
     yield text
     if baseline is not None:
         earlier = baseline["reliability"]["value"]
-        points = _points(_counts(baseline["scenarios"]), (passed, counted))
+        change = _points(_counts(baseline["scenarios"]), (passed, counted))
         yield ""
         yield (
-            f"The baseline, run {_code(baseline['run'])}, had {percent(earlier)}: "
-            f"{points or 'nothing to compare'}."
+            f"The baseline, run {code(baseline['run'])}, had {percent(earlier)}: "
+            f"{change or 'nothing to compare'}."
         )
+    elif summary.get("baseline"):
+        yield ""
+        yield _compared(summary["baseline"])
+
+
+def _compared(comparison: Summary) -> str:
+    """What the run itself found out about its baseline."""
+    found = comparison["difference"]
+    run = code(comparison["before"]["run"])
+    if found is None:
+        return f"The baseline, run {run}, has no scenario in common with this one."
+    change = points(found["value"], found["low"], found["high"])
+    paired = "in pairs" if found["paired"] else "not paired"
+    text = (
+        f"The baseline, run {run}, had {percent(found['before'])}: {change}, {paired}"
+    )
+    newly = ("newly_failing", "newly failing"), ("newly_fixed", "newly fixed")
+    for name, words in newly:
+        if comparison[name]:
+            text += f"; {count(len(comparison[name]), f'{words} case')}"
+    limit = comparison["max_drop"]
+    if limit is not None:
+        text += f". Drop **{limit['verdict']}**, at most {100 * limit['limit']:.10g} "
+        text += "points are allowed"
+    return f"{text}."
 
 
 def gate_sentence(summary: Summary) -> str:
@@ -118,36 +141,11 @@ def _counted(scenario: Summary) -> int:
 # The differences.
 
 
-def difference(
-    before: tuple[int, int], after: tuple[int, int]
-) -> tuple[float, float, float]:
-    """How much the passed share grew, with a 95 % interval.
-
-    The interval is Wald's with one episode added to each of the four counts: A. Agresti
-    and B. Caffo, Simple and effective confidence intervals for proportions, The
-    American Statistician 54 (2000) 280-288. The two runs need not have the same cases.
-
-    Args:
-        before: Passed and counted episodes.
-        after: The same of the later run.
-    """
-    from statistics import NormalDist  # slow to import, and seldom needed
-
-    shares = [(passed + 1) / (n + 2) for passed, n in (before, after)]
-    spread = sum(
-        p * (1 - p) / (n + 2) for p, (_, n) in zip(shares, (before, after), strict=True)
-    )
-    half = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * math.sqrt(spread)
-    middle = shares[1] - shares[0]
-    value = after[0] / after[1] - before[0] / before[1]
-    return value, max(-1.0, middle - half), min(1.0, middle + half)
-
-
 def _points(before: tuple[int, int], after: tuple[int, int]) -> str | None:
     if not before[1] or not after[1]:
         return None
-    value, low, high = (100 * x for x in difference(before, after))
-    text = f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
+    value, low, high = unpaired_difference(before, after)
+    text = points(value, low, high)
     return f"**{text}**" if low > 0 or high < 0 else text
 
 
@@ -162,7 +160,7 @@ def _scenarios(
     titles = ["scenario", "passed", "reliability", f"{_SURE} interval", "threshold"]
     if before is not None:
         titles.append("against the baseline")
-    yield from _table_head(titles)
+    yield from table_head(titles)
     # The worst come first: a long table is cut.
     ordered = sorted(scenarios, key=lambda s: s["reliability"]["value"] or 0.0)
     for scenario in ordered[:MOST_SCENARIOS]:
@@ -170,7 +168,7 @@ def _scenarios(
         if before is not None:
             earlier = before.get(scenario["name"])
             cells.append("new" if earlier is None else _against(earlier, scenario))
-        yield _row(cells)
+        yield row(cells)
     if len(ordered) > MOST_SCENARIOS:
         yield ""
         yield f"and {count(len(ordered) - MOST_SCENARIOS, 'more scenario')}"
@@ -185,7 +183,7 @@ def _scenarios(
 def _scenario_cells(scenario: Summary) -> list[str]:
     reliability = scenario["reliability"]
     counted = _counted(scenario)
-    name = _code(left(scenario["name"], 100), in_table=True)
+    name = code(left(scenario["name"], 100), in_table=True)
     between = interval(reliability["low"], reliability["high"])
     return [
         f"{name} (xfail)" if scenario.get("xfail") else name,
@@ -204,7 +202,7 @@ def _against(before: Summary, after: Summary) -> str:
 def _gone(summary: Summary, before: Mapping[str, Summary]) -> Iterator[str]:
     gone = sorted(before.keys() - _by_name(summary).keys())
     if gone:
-        names = ", ".join(_code(left(name, 100)) for name in gone[:MOST_CHECKS])
+        names = ", ".join(code(left(name, 100)) for name in gone[:MOST_CHECKS])
         more = len(gone) - MOST_CHECKS
         yield f"Not measured this time: {names}" + (
             f" and {more} more" if more > 0 else ""
@@ -217,21 +215,12 @@ def _tools(tools: Sequence[Summary]) -> Iterator[str]:
     yield "### Tools"
     yield ""
     calls = [name.replace("_", " ") for name in _CALLS]
-    yield from _table_head(["tool", *calls, "median", "p95"])
+    yield from table_head(["tool", *calls, "median", "p95"])
     for tool in sorted(tools, key=lambda t: (-t["calls"], t["name"])):
-        cells = [_code(tool["name"] or "(no name)", in_table=True)]
+        cells = [code(tool["name"] or "(no name)", in_table=True)]
         cells += [str(tool[name]) for name in _CALLS]
         cells += [duration(tool["latency"][name]) for name in ("median", "p95")]
-        yield _row(cells)
-
-
-def _table_head(titles: Sequence[str]) -> Iterator[str]:
-    yield _row(titles)
-    yield _row(["---", *("---:" for _ in titles[1:])])
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+        yield row(cells)
 
 
 # What failed, and what else there is to say.
@@ -260,17 +249,13 @@ def _failure(often: int, scenario: Summary, check: Summary) -> Iterator[str]:
     name = scenario["name"].partition("::")[2] or scenario["name"]
     judged = count(often + check["passed"], "episode")
     text = f"assert {check['text']}"
-    yield f"- {_code(text)}  "
-    where = _code(_place(scenario, check))
-    yield f"  failed in {often} of {judged} of {_code(name)}, {where}"
+    yield f"- {code(text)}  "
+    where = code(_place(scenario, check))
+    yield f"  failed in {often} of {judged} of {code(name)}, {where}"
     lines = (check.get("message") or "").splitlines()
     if lines:
-        block = "\n".join(_printable(line) for line in lines[:MOST_LINES])
-        fence = _fence(block, 3)
         yield ""
-        yield f"  {fence}text"
-        yield from (f"  {line}" for line in block.splitlines())
-        yield f"  {fence}"
+        yield from block(lines[:MOST_LINES], "  ")
 
 
 def _place(scenario: Summary, check: Summary) -> str:
@@ -290,7 +275,7 @@ def _notes(summary: Summary) -> Iterator[str]:
         yield f"Not counted: {', '.join(lost)}."
     yield from _cost(summary.get("cost") or {})
     for warning in summary.get("warnings", ()):
-        yield f"- {_code(warning)}"
+        yield f"- {code(warning)}"
 
 
 def _cost(cost: Mapping[str, Any]) -> Iterator[str]:
@@ -302,26 +287,3 @@ def _cost(cost: Mapping[str, Any]) -> Iterator[str]:
         each = cost["per_passed"]["usd"]
         text += "" if each is None else f" ({dollars(each)} per passed episode)"
     yield f"{text}."
-
-
-# Texts of agents and tools may hold anything.
-
-
-def _code(text: str, *, in_table: bool = False) -> str:
-    line = right(plain(text), WIDTH)
-    if in_table:
-        line = line.replace("|", "\\|")
-    fence = _fence(line, 1)
-    space = " " if line.startswith("`") or line.endswith("`") else ""
-    return f"{fence}{space}{line}{space}{fence}"
-
-
-def _fence(text: str, least: int) -> str:
-    """Backticks that nothing in the text can end."""
-    longest = max(map(len, re.findall("`+", text)), default=0)
-    return "`" * max(least, longest + 1)
-
-
-def _printable(line: str) -> str:
-    text = "".join(c if c.isprintable() else "?" for c in line.expandtabs())
-    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"

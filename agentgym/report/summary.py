@@ -6,7 +6,7 @@ import platform
 import time
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import agentgym
 from agentgym.episode import Episode
@@ -23,6 +23,7 @@ from agentgym.reliability import (
     judge,
     judge_mean,
 )
+from agentgym.report.drop import Drop
 from agentgym.report.outcomes import Stop
 from agentgym.report.simulators import SimulatorTally
 from agentgym.report.tallies import (
@@ -35,6 +36,9 @@ from agentgym.report.tallies import (
     rounded,
 )
 from agentgym.spending import Spending
+
+if TYPE_CHECKING:
+    from agentgym.report.comparison import Comparison
 
 FORMAT = 1
 Gate = Literal["point", "certified"]
@@ -68,6 +72,7 @@ class RunSummary:
         stopped: What stopped it, if that was a limit of the run's.
         prices: Where prices come from.
         spent: What all episodes took.
+        baseline: How it compares with an earlier run, once it is over.
         whole: Whether the run alone is judged against its threshold: a scenario then
             fails a run that reaches it only by a threshold of its own.
         gate: What the exit code asks for.
@@ -88,6 +93,7 @@ class RunSummary:
     stopped: str | None = None
     prices: Prices = field(default_factory=Prices)
     spent: Spending = field(default_factory=Spending)
+    baseline: Comparison | None = None
     whole: bool = False
     gate: Gate = "point"
     stop: Stop = "fixed"
@@ -214,7 +220,15 @@ class RunSummary:
         if not self.judgeable:
             return EXIT_CANNOT_JUDGE
         met = self.met and not self.below
-        return EXIT_RELIABLE if met else EXIT_BELOW
+        if not met or self.drop is Drop.exceeded:
+            return EXIT_BELOW
+        return EXIT_CANNOT_JUDGE if self.drop is Drop.unknown else EXIT_RELIABLE
+
+    @property
+    def drop(self) -> Drop | None:
+        """What is certain about the drop; None if any drop is allowed."""
+        allowed = None if self.baseline is None else self.baseline.allowed
+        return None if allowed is None else allowed.verdict
 
     def missed_checks(self) -> list[tuple[ScenarioTally, CheckTally]]:
         """Checks that did not always pass, the commonest failure first."""
@@ -268,6 +282,7 @@ class RunSummary:
             "seed": self.seed,
             "versions": versions(),
             "warnings": list(self.warnings),
+            **({} if self.baseline is None else {"baseline": self.baseline.to_json()}),
         }
 
 

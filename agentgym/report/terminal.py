@@ -15,6 +15,7 @@ from agentgym.reliability import (
 )
 from agentgym.report import certainty
 from agentgym.report.cost import cost_section
+from agentgym.report.drop import Drop
 from agentgym.report.lines import (
     Heading,
     Line,
@@ -354,8 +355,12 @@ def _gate(summary: RunSummary) -> str:
         own = "" if same else "; scenarios have their own thresholds"
         return f"gate met: the run{scenarios} reached {limit}{own}"
     missed = [] if summary.reliability.met else [f"the run is below {limit}"]
+    if summary.drop is Drop.exceeded:
+        missed.append("reliability dropped by more than --agentgym-max-drop")
+    elif summary.drop is Drop.unknown:
+        missed.append("the drop since the baseline cannot be judged")
     below = len(summary.below)
-    if below and not (alone and missed):
+    if below and not (alone and not summary.reliability.met):
         which = f"{below} of {count(gates, 'scenario')}"
         verb = "is" if below == 1 else "are"
         own = limit if same else "the threshold" if below == 1 else "their thresholds"

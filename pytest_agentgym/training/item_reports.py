@@ -18,6 +18,7 @@ def item_reports(
     *,
     target: float,
     met: bool,
+    gates: int,
 ) -> Iterator[pytest.TestReport]:
     """Reports of set-up, call and tear-down.
 
@@ -26,6 +27,7 @@ def item_reports(
         entry: What was collected.
         tally: The scenario's episodes of the last measurement, None if there are none.
         target: What the run must reach.
+        gates: Scenarios of the run.
         met: Whether it does; then only a threshold of its own fails a scenario.
     """
     setup = deserialized(config, entry.setup)
@@ -42,7 +44,7 @@ def item_reports(
         # JUnit's plugin reads them at the end.
         call.user_properties = teardown.user_properties = [
             *setup.user_properties,
-            *tally.properties,
+            *tally.properties(threshold, gates),
         ]
         # Without a limit it fails only if it cannot be judged.
         limit = 0.0 if met and entry.threshold is None else threshold

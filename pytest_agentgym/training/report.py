@@ -101,7 +101,7 @@ class TrainingReporter(Reporter):
         if self.store is not None:
             self.summary.run_id = self.store.id
         for episode in self._last:
-            self.summary.add(episode)
+            self._take(episode)
         if result is not None and result.interrupted:
             self._interrupt()
 

@@ -21,6 +21,7 @@ pytest.importorskip("langchain")
 
 from agentgym import TrainedAgent, TrainingResult
 from tests.html_page import Page
+from tests.summary_schema import check_summary
 from tests.tiny_policy import make_tiny
 
 pytestmark = pytest.mark.slow
@@ -105,6 +106,7 @@ def test_a_training_leaves_its_results(trained):
     project, code, output = trained
     assert code in (0, 1), output
     summary = json.loads((project.runs[-1] / "summary.json").read_text())
+    check_summary(summary)
     training = summary["training"]
     result = TrainingResult.from_json(training)
     assert result.updates == 2

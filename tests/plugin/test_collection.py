@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import pytest
 
 TWO = """
@@ -144,7 +146,80 @@ def test_junitxml_has_scenarios_and_their_reliability(gym):
     assert 'tests="2"' in text
     assert 'failures="1"' in text
     assert '<property name="agentgym_reliability" value="1.0"' in text
+    assert '<property name="agentgym_verdict" value="UNDECIDED"' in text
     assert "reliability 0.0% (0 of 2 episodes passed) is below 95.0%" in text
+
+
+AGAIN = """
+    import pytest
+    from _pytest.runner import runtestprotocol
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(item, nextitem):
+        # What pytest-rerunfailures does.
+        for last in (False, True):
+            item.ihook.pytest_runtest_logstart(
+                nodeid=item.nodeid, location=item.location
+            )
+            item._initrequest()
+            for report in runtestprotocol(item, nextitem=nextitem, log=False):
+                if last:
+                    item.ihook.pytest_runtest_logreport(report=report)
+            item.ihook.pytest_runtest_logfinish(
+                nodeid=item.nodeid, location=item.location
+            )
+        return True
+"""
+
+
+@pytest.mark.parametrize("workers", [False, True])
+@pytest.mark.parametrize("again", [False, True])
+def test_properties_are_there_once_and_as_in_the_summary(gym, workers, again):
+    """Also with xdist, in which reports cross processes, and when items run again."""
+    gym.file("""
+        import pytest
+        from agentgym import scenario
+
+        @pytest.mark.parametrize("order", ["7", "8"])
+        @scenario(episodes=90)
+        def test_order(agent, order, record_property):
+            record_property("mine", order)
+            assert agent.run("look_up=7").called("look_up", order=order)
+    """)
+    if again:
+        gym.more_conftest(AGAIN)
+    args = ["-n2"] if workers else []
+    plugins = ("xdist",) if workers else ()
+    gym.start("--junitxml=junit.xml", *args, plugins=plugins)
+    root = ElementTree.parse(gym.pytester.path / "junit.xml").getroot()
+    cases = {
+        case.get("name"): [
+            (p.get("name"), p.get("value")) for p in case.iter("property")
+        ]
+        for case in root.iter("testcase")
+    }
+    assert sorted(cases) == ["test_order[7]", "test_order[8]"]
+    for scenario in gym.summary()["scenarios"]:
+        found = cases[scenario["name"].partition("::")[2]]
+        ours = [(n, v) for n, v in found if n.startswith("agentgym_")]
+        told = dict(ours)
+        assert len(ours) == len(told) == 8
+        share = scenario["reliability"]
+        same = {
+            "reliability": share["value"],
+            "threshold": share["threshold"],
+            "verdict": share["verdict"],
+            "mean_reward": scenario["mean_reward"],
+        }
+        # The episodes of both times count in the summary.
+        runs = 2 if again else 1
+        if not again:
+            same |= {end: round(share[end], 4) for end in ("low", "high")}
+        for name, value in same.items():
+            assert told[f"agentgym_{name}"] == str(value)
+        assert int(told["agentgym_episodes"]) * runs == scenario["episodes"]
+        assert int(told["agentgym_passed"]) * runs == scenario["passed"]
+        assert ("mine", scenario["name"][-2]) in found
 
 
 def test_collect_only_plays_nothing(gym):

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.html_page import Page
+from tests.summary_schema import check_summary
 
 gateway = pytest.importorskip("agentgym.training.gateway")
 TESTS = Path(__file__).parents[1]
@@ -268,6 +269,34 @@ def test_a_missed_target_fails_the_scenarios_below_it(train):
     assert 'failures="1"' in junit
     assert 'name="agentgym_reliability" value="1.0"' in junit
     train.run("--lf").assert_outcomes(failed=1)
+
+
+@pytest.mark.parametrize("workers", [False, True])
+def test_a_training_is_compared_with_its_baseline(train, workers):
+    train.gym.file(ONE)
+    difference = {"value": 0.5, "low": 0.1, "high": 0.9}
+    train.script(result={"reason": "the target is reached", "difference": difference})
+    run = train.start if workers else train.run
+    args = ["-n2"] if workers else []
+    assert run(*args).ret == 0
+    first = train.gym.runs[-1].name
+    summary = train.gym.summary()
+    assert summary["training"]["reason"] == "the target is reached"
+    check_summary(summary)
+    # Against what the first training began with, and with what it ended.
+    for given, before in ((f"{first}@before", 0.5), (first, 1)):
+        limit = [f"--agentgym-baseline={given}", "--agentgym-max-drop=0.1"]
+        result = run(*args, *limit, "--junitxml=junit.xml")
+        assert result.ret == 0
+        result.stdout.fnmatch_lines(["*- against the baseline -*", "drop *"])
+        summary = train.gym.summary()
+        found = summary["baseline"]["difference"]
+        assert (found["before"], found["after"]) == (before, 1)
+        assert (found["paired"], found["episodes"]) == (True, 4)
+        check_summary(summary)
+    junit = (train.path / "junit.xml").read_text()
+    for name, value in (("episodes", 4), ("passed", 4), ("verdict", "UNDECIDED")):
+        assert f'name="agentgym_{name}" value="{value}"' in junit
 
 
 def test_each_module_and_parameter_has_its_own_wide_fixtures(train):

@@ -1,0 +1,51 @@
+"""Pieces of Markdown, in which texts of agents and tools may hold anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from agentgym.report.lines import plain, right
+
+WIDTH = 160
+
+
+def table_head(titles: Sequence[str]) -> Iterator[str]:
+    """The first two lines of a table whose first column is text."""
+    yield row(titles)
+    yield row(["---", *("---:" for _ in titles[1:])])
+
+
+def row(cells: Sequence[str]) -> str:
+    """A line of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def code(text: str, *, in_table: bool = False) -> str:
+    """A short text as it is."""
+    line = right(plain(text), WIDTH)
+    if in_table:
+        line = line.replace("|", "\\|")
+    fence = _fence(line, 1)
+    space = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{space}{line}{space}{fence}"
+
+
+def block(lines: Iterable[str], indent: str = "") -> Iterator[str]:
+    """Lines as they are."""
+    found = [_printable(line) for line in lines]
+    fence = _fence("\n".join(found), 3)
+    yield f"{indent}{fence}text"
+    yield from (f"{indent}{line}" for line in found)
+    yield f"{indent}{fence}"
+
+
+def _fence(text: str, least: int) -> str:
+    """Backticks that nothing in the text can end."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    return "`" * max(least, longest + 1)
+
+
+def _printable(line: str) -> str:
+    text = "".join(c if c.isprintable() else "?" for c in line.expandtabs())
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
