@@ -121,6 +121,8 @@ def exact_p_values(passed: int, failed: int, threshold: float) -> tuple[float, f
 
 def verdict_of(p_above: float, p_below: float, alpha: float = ALPHA) -> Verdict:
     """What two p-values certify."""
+    # A result that is just enough is enough, whatever its last digit.
+    alpha *= 1 + 1e-12
     if p_above <= alpha:
         return Verdict.reliable
     return Verdict.unreliable if p_below <= alpha else Verdict.undecided
