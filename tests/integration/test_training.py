@@ -305,3 +305,20 @@ def test_any_local_model(tmp_path, architecture):
     assert all(row["gap"] < 1e-3 for row in rows)
     rewards = [row["reward"] for row in rows]
     assert sum(rewards[-3:]) / 3 > rewards[0] + 0.05, output
+
+
+def test_rewards_that_never_vary_end_the_training(tmp_path):
+    project = Project(tmp_path)
+    (tmp_path / "customer_support/test_impossible.py").write_text(
+        "from agentgym import scenario\n"
+        "from .language import say\n\n"
+        "@scenario(split='auto')\n"
+        "def test_impossible(agent, helpdesk, case):\n"
+        "    run = agent.run(say('track', case, helpdesk.add_order('shipped')))\n"
+        "    assert run.called('teleport')\n"
+    )
+    code, output = project.run("customer_support")
+    assert code == 4, output
+    assert "the rewards of the last 3 batches never vary: all episodes" in output
+    assert "Traceback" not in output
+    assert not (tmp_path / ".agentgym/agents").exists()
