@@ -154,7 +154,8 @@ class Ours:
         self._engine = Engine(self._policy, max_rows=PROMPTS * REPEATS)
         self._template = ChatTemplate(self._policy.tokenizer)
         self._pieces = TokenBytes(self._policy.tokenizer)
-        config = TrainingConfig(learning_rate=RATE, lora_rank=16)
+        # One pass over a batch, as TRL's default is.
+        config = TrainingConfig(learning_rate=RATE, lora_rank=16, epochs=1)
         self._updater = Updater(load(embedded_path(), "cpu"), config)
         self._version = -1
         self._publish()
