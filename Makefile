@@ -7,34 +7,33 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test test-py311 test-oldest lint format clean
+.PHONY: demo test test-newest test-older lint format clean
 
 ## Measure the shipped LangChain agent on the customer-support scenarios, train the model
 ## behind it on them, and measure it again.
 demo: $(VENV)/demo.stamp
 	$(BIN)/pytest --agentgym --train -rN scenarios/customer_support
 
-## Check style and types, run all tests with coverage, prove Python 3.11.
+## Check style and types, run all tests with coverage, prove Python 3.11 and the oldest
+## frameworks. The tests of the main part use one core, so the others have the second.
 test: lint
+	@$(MAKE) --no-print-directory --jobs 2 test-newest test-older
+
+test-newest: $(VENV)/test.stamp
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -p no:randomly
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
-	@$(MAKE) --no-print-directory test-py311 test-oldest
+
+test-older: $(VENV)/test.stamp
+	@.ci/test-py311
+	@.ci/test-oldest
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-## On Python 3.11 measuring works, without the train extra.
-test-py311:
-	@.ci/test-py311
-
-## The adapters work with the oldest supported versions of the agent frameworks, too.
-test-oldest:
-	@.ci/test-oldest
 
 format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix .
