@@ -34,6 +34,7 @@ SCENARIOS = """
 
 @pytest.mark.parametrize("workers", [False, True])
 def test_a_measurement(gym, workers):
+    pytest.importorskip("hypothesis")
     gym.file(SCENARIOS)
     run = gym.start if workers else gym.run
     more = {"plugins": ("xdist",)} if workers else {}
