@@ -181,9 +181,14 @@ class _Watcher:
 
     def ended(self, recorder: Recorder, exc: Exception) -> None:
         """The run raised: the SDK tells no hook of it."""
-        for call in self._models.values():
-            recorder.model_failed(call, exc)
+        for asking in self._models.values():
+            recorder.model_failed(asking, exc)
         self._models.clear()
+        for key, (owner, call) in list(_running.items()):
+            if owner is recorder:
+                # A tool without a `failure_error_function` ends the run.
+                recorder.tool_failed(call, exc.__cause__ or exc)
+                del _running[key]
         if isinstance(exc, ModelBehaviorError) and recorder.trajectory.steps:
             for asked in recorder.trajectory.steps[-1].tool_calls:
                 if not asked.executed:

@@ -514,3 +514,24 @@ class TestAgentFramework:
         assert paths == [("first",), ("first",), ("second",)]
         assert played.steps == [[RIGHT], [], []]
         assert played.run.reply.endswith("Goodbye.")
+
+
+def test_a_tool_that_ends_the_openai_agents_run_is_to_blame() -> None:
+    """Not the network, whatever the tool raised."""
+    agents = pytest.importorskip("agents")
+
+    def look_up(order_id: str) -> str:
+        """Shows an order."""
+        raise ConnectionError(f"{order_id} is out of reach")
+
+    with ScriptedModel([call("look_up", order_id="A1"), say("Paid.")]) as model:
+        agent = make("openai_agents", model.endpoint)
+        agent.tools = [agents.function_tool(look_up, failure_error_function=None)]
+        played = Played(Recorder())
+        with played.recorder.activate(), pytest.raises(Exception) as raised:  # noqa: PT011
+            agentgym.wrap(agent).run("Where is my order A1?")
+        played.error = raised.value
+    [made] = played.recorder.trajectory.tool_calls
+    assert made.executed
+    assert made.error == "ConnectionError: A1 is out of reach"
+    assert played.outcome == "failed"
