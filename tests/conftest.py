@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 import pkgutil
+import signal
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ import agentgym
 import pytest_agentgym.plugin
 
 pytest_plugins = ["pytester"]
+
+# A shell starts what it puts in the background deaf to Ctrl-C, and so would be all
+# processes that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # pytester forgets the modules that a run within this process imports; what all runs
 # need must be here before, or there would be two of each class.

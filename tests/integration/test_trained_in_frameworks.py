@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -296,16 +298,21 @@ def test_a_merged_agent_is_measured_by_its_path(gym: Gym) -> None:
 # The command.
 
 
-def served(project: Path, *arguments: str) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def served(project: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "agentgym.cli", "serve", *arguments]
-    return subprocess.Popen(
+    with subprocess.Popen(
         command,
         cwd=project,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_serving_on_the_command_line(project: Path) -> None:

@@ -294,8 +294,9 @@ def test_any_local_model(tmp_path, architecture):
         'def test_it(agent):\n    run = agent.run("hello")\n'
         "    for most in range(40):\n        assert len(run.reply) <= most\n"
     )
-    # A random model is nearly the same for all tokens: it takes long steps.
-    settings = {"groups": 4, "group_size": 8, "learning_rate": 0.1}
+    # A random model is nearly the same for all tokens: it takes long steps, and groups
+    # that are large enough for the reward to rise with every seed.
+    settings = {"groups": 4, "group_size": 32, "learning_rate": 0.05}
     (tmp_path / "config.json").write_text(json.dumps(settings))
     code, output = project.run(
         "--agentgym-policy=model", "--agentgym-updates=10", "test_it.py"
