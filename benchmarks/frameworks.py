@@ -6,7 +6,9 @@ An episode is two model calls and one tool call, on a scripted model in another 
 that answers at once. Each framework has a process of its own. CPU time is the process's
 own, of all its threads; the adapter's share is the difference between the framework run
 by `agent.run` in an episode's recorder and run as its documentation does, in turns of
-the same process, agents made outside of the measured time.
+the same process, agents made outside of the measured time. Where an adapter listens by
+hooks of the framework's that cost much themselves, they are also measured with nothing
+in them.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import io
 import json
 import multiprocessing
 import os
+import random
 import resource
 import statistics
 import subprocess
@@ -113,6 +116,30 @@ def plain(framework: str, agent: Any) -> Callable[[], Any]:
     return lambda: event_loop.run(agent.run(QUESTION))  # pydantic_ai, agent_framework
 
 
+def hooked(framework: str, agent: Any) -> Callable[[], Any] | None:
+    """The same with the hooks that the adapter uses, and nothing in them."""
+    from agentgym import event_loop
+
+    if framework == "pydantic_ai":
+        from pydantic_ai.capabilities import Hooks
+
+        return lambda: event_loop.run(agent.run(QUESTION, capabilities=[Hooks()]))
+    if framework == "agent_framework":
+        from agent_framework import ChatMiddleware, FunctionMiddleware
+
+        class Chat(ChatMiddleware):
+            async def process(self, context: Any, call_next: Any) -> None:
+                await call_next()
+
+        class Function(FunctionMiddleware):
+            async def process(self, context: Any, call_next: Any) -> None:
+                await call_next()
+
+        both = [Chat(), Function()]
+        return lambda: event_loop.run(agent.run(QUESTION, middleware=both))
+    return None
+
+
 def measure(framework: str, episodes: int) -> dict[str, Any]:
     """One framework's numbers, in this process."""
     before = resident()
@@ -134,34 +161,43 @@ def measure(framework: str, episodes: int) -> dict[str, Any]:
 
 
 def overhead(framework: str, endpoint: Any, episodes: int) -> dict[str, float]:
-    """CPU milliseconds per episode, plain and adapted, in turns."""
+    """CPU milliseconds per episode: plain, adapted, with empty hooks, in turns."""
     import agentgym
     from agentgym.recorder import Recorder
     from tests.framework_agents import make
 
-    def adapted(agent: Any) -> None:
-        with Recorder().activate():
-            assert agent.run(QUESTION).called("look_up", order_id="A1")
+    def adapted(agent: Any) -> Callable[[], None]:
+        wrapped = agentgym.wrap(agent)
 
-    times: dict[str, list[float]] = {"plain": [], "adapted": []}
+        def run() -> None:
+            with Recorder().activate():
+                assert wrapped.run(QUESTION).called("look_up", order_id="A1")
+
+        return run
+
+    kinds: dict[str, Callable[[Any], Callable[[], Any] | None]] = {
+        "plain": lambda agent: plain(framework, agent),
+        "adapted": adapted,
+        "hooked": lambda agent: hooked(framework, agent),
+    }
+    times: dict[str, list[float]] = {kind: [] for kind in kinds}
     for index in range(episodes + 5):
-        for kind in times:
-            # In turns and each first every other time: nobody has the warm caches.
-            if index % 2:
-                kind = "adapted" if kind == "plain" else "plain"
-            agent = make(framework, endpoint)
-            run = plain(framework, agent)
-            wrapped = agentgym.wrap(agent) if kind == "adapted" else None
+        # In any order: nobody has the warm caches.
+        for kind in random.sample(list(kinds), len(kinds)):
+            run = kinds[kind](make(framework, endpoint))
+            if run is None:
+                continue
             begun = time.process_time()
-            if wrapped is None:
-                run()
-            else:
-                adapted(wrapped)
+            run()
             if index >= 5:
                 times[kind].append(1e3 * (time.process_time() - begun))
-    alone = statistics.median(times["plain"])
-    both = statistics.median(times["adapted"])
-    return {"framework_ms": alone, "adapter_ms": both - alone}
+    found = {kind: statistics.median(seen) for kind, seen in times.items() if seen}
+    alone = found["plain"]
+    return {
+        "framework_ms": alone,
+        "adapter_ms": found["adapted"] - alone,
+        "hooks_ms": found.get("hooked", alone) - alone,
+    }
 
 
 def in_flight(framework: str, endpoint: Any) -> dict[str, float]:
@@ -201,7 +237,7 @@ def main() -> None:
         return
     print(
         f"{'':<16}{'import':>8}{'memory':>9}{'episode':>10}{'call':>8}"
-        f"{'adapter':>10}{'':>8}{'64 x 50 ms':>12}{'in flight':>11}"
+        f"{'adapter':>10}{'':>7}{'its hooks':>11}{'64 x 50 ms':>12}{'in flight':>11}"
     )
     for framework in args.framework:
         if not is_there(framework):
@@ -228,7 +264,8 @@ def main() -> None:
         print(
             f"{framework:<16}{found['import_s']:>6.1f} s{found['memory_mb']:>6.0f} MB"
             f"{alone:>7.1f} ms{alone / 2:>5.1f} ms{added:>7.2f} ms"
-            f"{added / alone:>7.1%}{found['seconds']:>10.1f} s{found['in_flight']:>11}"
+            f"{added / alone:>7.1%}{found['hooks_ms'] / alone:>11.1%}"
+            f"{found['seconds']:>10.1f} s{found['in_flight']:>11}"
         )
 
 
