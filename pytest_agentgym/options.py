@@ -192,7 +192,7 @@ def add_options(parser: pytest.Parser) -> None:
         "-max-drop",
         "SHARE",
         "fail if reliability is certain to have dropped by more since the baseline, "
-        "such as 0.02",
+        "such as 0.02; with --agentgym-gate certified: unless it is certain not to",
     )
     group.addoption(
         "--train",

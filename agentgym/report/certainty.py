@@ -17,6 +17,7 @@ from agentgym.reliability import (
     episodes_to_decide,
 )
 from agentgym.reliability.sizing import exact_verdict
+from agentgym.report.drop import Drop
 from agentgym.report.lines import (
     Heading,
     Line,
@@ -111,11 +112,24 @@ def certified_gate(summary: RunSummary) -> str:
         verb = "are" if several else "is"
         return f"gate met: the run{each} {verb} certified to reach {limit}"
     missed = [] if summary.met else [f"the run is not certified to reach {limit}"]
-    if several and summary.below:
+    if summary.below and (several or not missed):
         which = f"{len(summary.below)} of {count(len(summary.gated), 'scenario')}"
         verb = "is" if len(summary.below) == 1 else "are"
         missed.append(f"{which} {verb} not certified to reach theirs")
+    missed += missed_drop(summary)
     return f"gate not met: {' and '.join(missed)}"
+
+
+def missed_drop(summary: RunSummary) -> Iterator[str]:
+    """Why the drop since the baseline does not pass, if it does not."""
+    if summary.drop_met:
+        return
+    if summary.drop is Drop.exceeded:
+        yield "reliability dropped by more than --agentgym-max-drop"
+    elif summary.drop is Drop.unknown:
+        yield "the drop since the baseline cannot be judged"
+    else:
+        yield "the drop is not certified to be within --agentgym-max-drop"
 
 
 def missed_by(summary: RunSummary, scenario: ScenarioTally) -> str:

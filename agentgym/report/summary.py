@@ -219,16 +219,30 @@ class RunSummary:
             return EXIT_RELIABLE
         if not self.judgeable:
             return EXIT_CANNOT_JUDGE
-        met = self.met and not self.below
-        if not met or self.drop is Drop.exceeded:
+        if not self.met or self.below:
             return EXIT_BELOW
-        return EXIT_CANNOT_JUDGE if self.drop is Drop.unknown else EXIT_RELIABLE
+        if self.drop is Drop.unknown:
+            return EXIT_CANNOT_JUDGE
+        return EXIT_RELIABLE if self.drop_met else EXIT_BELOW
 
     @property
     def drop(self) -> Drop | None:
         """What is certain about the drop; None if any drop is allowed."""
         allowed = None if self.baseline is None else self.baseline.allowed
         return None if allowed is None else allowed.verdict
+
+    @property
+    def drop_met(self) -> bool:
+        """Whether the drop passes: not certain to be too large, or certain not to be.
+
+        Who asks for certainty that the agent is good asks for it here, too: that it is
+        not worse by so much (non-inferiority, see `judge_drop`).
+        """
+        if self.drop is None:
+            return True
+        if self.gate == "certified":
+            return self.drop is Drop.within
+        return self.drop in (Drop.within, Drop.undecided)
 
     def missed_checks(self) -> list[tuple[ScenarioTally, CheckTally]]:
         """Checks that did not always pass, the commonest failure first."""

@@ -15,7 +15,6 @@ from agentgym.reliability import (
 )
 from agentgym.report import certainty
 from agentgym.report.cost import cost_section
-from agentgym.report.drop import Drop
 from agentgym.report.lines import (
     Heading,
     Line,
@@ -355,10 +354,7 @@ def _gate(summary: RunSummary) -> str:
         own = "" if same else "; scenarios have their own thresholds"
         return f"gate met: the run{scenarios} reached {limit}{own}"
     missed = [] if summary.reliability.met else [f"the run is below {limit}"]
-    if summary.drop is Drop.exceeded:
-        missed.append("reliability dropped by more than --agentgym-max-drop")
-    elif summary.drop is Drop.unknown:
-        missed.append("the drop since the baseline cannot be judged")
+    missed += certainty.missed_drop(summary)
     below = len(summary.below)
     if below and not (alone and not summary.reliability.met):
         which = f"{below} of {count(gates, 'scenario')}"

@@ -127,6 +127,27 @@ def test_a_drop_that_is_not_certain_passes_with_a_note(gym):
     result.stdout.fnmatch_lines(["drop WITHIN: the run did not drop by 20 points *"])
 
 
+@pytest.mark.parametrize("workers", [False, True])
+def test_the_certified_gate_asks_for_a_certified_drop(gym, workers):
+    """All passes, and is certified; 36 pairs cannot tell 2 points."""
+    scenario(gym, 1.0)
+    measured(gym)
+    args = ["--agentgym-baseline=latest", "--agentgym-gate=certified"]
+    args += ["--agentgym-threshold=0.7"]
+    result = measured(gym, *args, "--agentgym-max-drop=0.02", workers=workers)
+    assert result.ret == BELOW
+    assert gym.summary()["exit_code"] == BELOW
+    assert gym.summary()["baseline"]["max_drop"]["verdict"] == "UNDECIDED"
+    sentence = "the drop is not certified to be within --agentgym-max-drop"
+    result.stdout.fnmatch_lines(
+        ["drop UNDECIDED: *", f"gate not met: {sentence}", "RELIABLE: *"]
+    )
+    result.assert_outcomes(passed=2)
+    result = measured(gym, *args, "--agentgym-max-drop=0.2", workers=workers)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["drop WITHIN: *", "gate met: the run and each of *"])
+
+
 def test_nothing_in_common_is_said_and_cannot_be_judged(gym):
     scenario(gym, 1.0)
     measured(gym, "-k", "luck")

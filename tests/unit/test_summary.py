@@ -5,7 +5,11 @@ import random
 import pytest
 
 from agentgym.errors import Outcome
+from agentgym.report.comparison import compare
+from agentgym.report.drop import Drop
+from agentgym.report.side import Side
 from agentgym.report.summary import RunSummary
+from agentgym.report.terminal import verdict
 from tests.made_episodes import (
     SCENARIO,
     made_call,
@@ -321,3 +325,49 @@ def test_the_smallest_failing_case_is_kept():
 def test_every_outcome_is_in_the_json():
     names = {outcome.value for outcome in Outcome}
     assert RunSummary(threshold=0.5).to_json()["episodes"].keys() == names
+
+
+@pytest.mark.parametrize(
+    ("failed", "limit", "drop", "codes"),
+    [
+        (0, 0.2, Drop.within, (0, 0)),
+        (0, 0.01, Drop.undecided, (0, 1)),
+        (40, 0.01, Drop.exceeded, (1, 1)),
+    ],
+)
+def test_the_certified_gate_asks_that_no_drop_is_certain(failed, limit, drop, codes):
+    """Reliability itself is certified to reach 10 % in each case."""
+    before, after = Side(name="before"), Side(name="after")
+    episodes = made_episodes({"passed": 100 - failed, "failed": failed})
+    for episode in made_episodes({"passed": 100}):
+        before.add(episode)
+    for episode in episodes:
+        after.add(episode)
+    for gate, code in zip(("point", "certified"), codes, strict=True):
+        summary = RunSummary(threshold=0.1, gate=gate)
+        for episode in episodes:
+            summary.add(episode)
+        summary.baseline = compare(before, after, limit)
+        assert summary.drop is drop
+        assert summary.exit_code == code
+        told = " ".join(line.text for line in verdict(summary, 200))
+        assert ("gate met: the run" in told) == (code == 0)
+        assert ("not met: the drop is not certified to be within" in told) == (
+            code == 1 and drop is Drop.undecided
+        )
+        assert ("gate not met: reliability dropped by more" in told) == (
+            drop is Drop.exceeded
+        )
+
+
+def test_a_drop_that_cannot_be_judged_is_no_missed_gate():
+    before, after = Side(name="before"), Side(name="after")
+    before.add(made_episode(scenario="a.py::test_other"))
+    episodes = made_episodes({"passed": 100})
+    for gate in ("point", "certified"):
+        summary = RunSummary(threshold=0.1, gate=gate)
+        for episode in episodes:
+            summary.add(episode)
+            after.add(episode)
+        summary.baseline = compare(before, after, 0.1)
+        assert (summary.drop, summary.exit_code) == (Drop.unknown, 6)
