@@ -180,16 +180,15 @@ class _Results:
 
     def judge(self) -> None:
         """Passes or fails the item on its own threshold."""
+        judged = self.outcomes.judge(
+            self.threshold, self.run.options.stop, self.run.gates
+        )
         # A plugin may run the item again: what it said before is over.
         self.item.user_properties[:] = [
             *(p for p in self.item.user_properties if not p[0].startswith(PREFIX)),
-            *self.tally.properties(self.threshold, self.run.gates),
+            *self.tally.properties(judged),
         ]
-        certified = None
-        if self.run.options.gate == "certified":
-            certified = self.outcomes.judge(
-                self.threshold, self.run.options.stop, self.run.gates
-            )
+        certified = judged if self.run.options.gate == "certified" else None
         failure = self.tally.failure(self.threshold, certified)
         if failure is not None:
             raise ScenarioFailed(failure)

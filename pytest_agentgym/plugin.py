@@ -86,7 +86,12 @@ def _start(config: pytest.Config) -> None:
         from pytest_agentgym.planning import Planner
 
         register(Planner(config), "agentgym-planner")
-    elif run.options.train is not None:
+        return
+    if worker is None and config.getoption("xmlpath", None):
+        from pytest_agentgym.junit import JUnitVerdicts
+
+        register(JUnitVerdicts(config), "agentgym-junit")
+    if run.options.train is not None:
         from pytest_agentgym.training import register_training
 
         register_training(config, run)

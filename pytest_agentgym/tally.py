@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agentgym.episode import Episode
 from agentgym.errors import Outcome
-from agentgym.reliability import Reliability, Verdict, attrition_exceeded, judge
+from agentgym.reliability import Reliability, Verdict, attrition_exceeded
 
 PREFIX = "agentgym_"
 """What the names of properties begin with."""
@@ -47,26 +47,24 @@ class Tally:
         """Episodes that measure the agent."""
         return self.passed + self.outcomes[Outcome.failed]
 
-    def properties(self, threshold: float, gates: int) -> list[tuple[str, object]]:
+    def properties(self, judged: Reliability) -> list[tuple[str, object]]:
         """What the scenario's report tells other plugins, such as JUnit's.
 
+        The verdict is not among it: it depends on the other scenarios (see `junit`).
+
         Args:
-            threshold: The scenario's.
-            gates: Scenarios of the run; their verdicts are given together.
+            judged: What these episodes say by themselves.
         """
         total = sum(self.outcomes.values())
         found: dict[str, object] = {"episodes": total, "passed": self.passed}
         if self.counted:
-            judged = judge(self.passed, self.counted, threshold, gates=gates)
             found |= {
                 "reliability": round(self.passed / self.counted, 4),
                 "low": round(judged.low, 4),
                 "high": round(judged.high, 4),
-                "threshold": threshold,
+                "threshold": judged.threshold,
                 "mean_reward": round(self.reward / self.counted, 4),
             }
-            if not attrition_exceeded(self.counted, total):
-                found["verdict"] = judged.verdict.value
         return [(f"{PREFIX}{name}", value) for name, value in found.items()]
 
     def failure(
@@ -93,8 +91,8 @@ class Tally:
         text = f"reliability {passed / counted:.1%} ({passed} of {counted} episodes "
         if certified is not None and certified.verdict is not Verdict.reliable:
             return (
-                f"{text}passed) is not certified to reach {threshold:.1%}: "
-                f"{certified.verdict}" + self._reasons()
+                f"{text}passed) is not certified to reach {threshold:.1%}"
+                f"{self._reasons()}"
             )
         if certified is None and passed / counted < threshold:
             return f"{text}passed) is below {threshold:.1%}{self._reasons()}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from agentgym.reliability import judge
 from pytest_agentgym.tally import Tally
 from pytest_agentgym.training.catalogue import Entry, deserialized
 
@@ -18,7 +19,6 @@ def item_reports(
     *,
     target: float,
     met: bool,
-    gates: int,
 ) -> Iterator[pytest.TestReport]:
     """Reports of set-up, call and tear-down.
 
@@ -27,7 +27,6 @@ def item_reports(
         entry: What was collected.
         tally: The scenario's episodes of the last measurement, None if there are none.
         target: What the run must reach.
-        gates: Scenarios of the run.
         met: Whether it does; then only a threshold of its own fails a scenario.
     """
     setup = deserialized(config, entry.setup)
@@ -44,7 +43,7 @@ def item_reports(
         # JUnit's plugin reads them at the end.
         call.user_properties = teardown.user_properties = [
             *setup.user_properties,
-            *tally.properties(threshold, gates),
+            *tally.properties(judge(tally.passed, tally.counted, threshold)),
         ]
         # Without a limit it fails only if it cannot be judged.
         limit = 0.0 if met and entry.threshold is None else threshold

@@ -211,6 +211,5 @@ class MainProcess:
                 self._reporter.tally(entry),
                 target=self._start.config.target,
                 met=met,
-                gates=sum(e.info is not None for e in self._reporter.entries),
             ):
                 self._config.hook.pytest_runtest_logreport(report=report)

@@ -222,6 +222,44 @@ def test_properties_are_there_once_and_as_in_the_summary(gym, workers, again):
         assert ("mine", scenario["name"][-2]) in found
 
 
+@pytest.mark.parametrize("stop", ["fixed", "sequential"])
+@pytest.mark.parametrize("workers", [False, True])
+def test_verdicts_are_corrected_together(gym, workers, stop):
+    """Holm certifies 80, 80 and 65 clean episodes; Bonferroni not the last of them."""
+    for name, episodes in (("a", 80), ("b", 80), ("c", 65)):
+        gym.file(
+            f"""
+            from agentgym import scenario
+
+            @scenario(episodes={episodes})
+            def test_{name}(agent):
+                assert agent.run("look_up=7").called("look_up")
+            """,
+            f"test_{name}.py",
+        )
+    gym.file("def test_ordinary(): ...\n", "test_ordinary.py")
+    args = ["-n2"] if workers else []
+    plugins = ("xdist",) if workers else ()
+    args += ["--junitxml=junit.xml", f"--agentgym-stop={stop}"]
+    assert gym.start(*args, plugins=plugins).ret == 0
+    told = {
+        scenario["name"].partition("::")[2]: scenario["reliability"]
+        for scenario in gym.summary()["scenarios"]
+    }
+    verdict = "RELIABLE" if stop == "fixed" else "UNDECIDED"
+    assert [one["verdict"] for one in told.values()] == [verdict] * 3
+    root = ElementTree.parse(gym.pytester.path / "junit.xml").getroot()
+    for case in root.iter("testcase"):
+        found = {p.get("name"): p.get("value") for p in case.iter("property")}
+        one = told.get(case.get("name") or "")
+        if one is None:
+            assert found == {}
+            continue
+        assert found["agentgym_verdict"] == one["verdict"]
+        for end in ("low", "high"):
+            assert found[f"agentgym_{end}"] == str(round(one[end], 4))
+
+
 def test_collect_only_plays_nothing(gym):
     gym.file(TWO.format(mark="tryfirst"))
     result = gym.run("--collect-only", "-q")
