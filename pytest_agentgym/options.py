@@ -128,8 +128,8 @@ def add_options(parser: pytest.Parser) -> None:
     option(
         "-stop",
         "WHEN",
-        "fixed (default): play all episodes; sequential: as soon as a scenario is "
-        "certified above or below its threshold",
+        "fixed (default): play all episodes; sequential: until a scenario is certified "
+        "above or below its threshold, and no more once no scenario can save the run",
     )
     option(
         "-plan",

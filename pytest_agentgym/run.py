@@ -20,6 +20,7 @@ from pytest_agentgym.options import Options, read_options
 from pytest_agentgym.policy import POLICY, RunPolicy
 from pytest_agentgym.simulators import SIMULATORS, simulators_of
 
+_LEFT_OUT = pytest.StashKey[bool]()
 STOP_FILE = "stop"
 ENOUGH_FILE = "enough"
 
@@ -39,6 +40,7 @@ class Run:
         self.folder = folder
         self.planned = 0
         self.gates = 1
+        self._places: dict[str, int] = {}
         config.stash[POLICY] = RunPolicy(
             self.options.policy, folder, main_pid, _speaker(config), config.rootpath
         )
@@ -87,11 +89,11 @@ class Run:
         with suppress(OSError):
             why = (self.folder / ENOUGH_FILE).read_text(encoding="utf-8")
         planned = self.episodes_of(item)
+        item.stash[_LEFT_OUT] = True
         pytest.skip(f"{played} of {planned} episodes were played: {why}")
 
-    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Skips the scenarios that a run's limit leaves out."""
+        """Skips the scenarios that the end of the run leaves out."""
         if isinstance(item, ScenarioItem) and self.enough():
             self.skip_rest(item)
 
@@ -100,6 +102,7 @@ class Run:
         items = [item for item in session.items if isinstance(item, ScenarioItem)]
         self.planned = sum(map(self.episodes_of, items))
         self.gates = max(1, len(items))
+        self._places = {item.nodeid: place for place, item in enumerate(items)}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -114,6 +117,10 @@ class Run:
             report.agentgym = {  # type: ignore[attr-defined]
                 "threshold": self.threshold_of(item),
                 "usage_error": str(error) if isinstance(error, UsageError) else None,
+                "left_out": item.stash.get(_LEFT_OUT, False),
+                "planned": self.episodes_of(item),
+                "place": self._places.get(item.nodeid),
+                "scenarios": self.gates,
             }
         return report
 

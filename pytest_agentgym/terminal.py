@@ -16,6 +16,7 @@ import pytest
 from agentgym.episode import Episode
 from agentgym.errors import Outcome
 from agentgym.prices import Prices
+from agentgym.reliability import RunStop, Verdict
 from agentgym.report import terminal
 from agentgym.report.summary import RunSummary
 from agentgym.store import RunStore, write_json
@@ -55,6 +56,9 @@ class Reporter:
         self.usage_errors: list[str] = []
         self._html = HtmlReport(config, options.report_path)
         self._limit: str | None = None
+        self._run_stop: RunStop | None = None
+        if options.stop == "sequential":
+            self._run_stop = RunStop(options.threshold)
         self.baseline = open_baseline(options, config)
         self._done = 0
         self._planned = 0
@@ -78,6 +82,30 @@ class Reporter:
             scenario.xfail |= hasattr(report, "wasxfail") and report.skipped
         if about["usage_error"]:
             self.usage_errors.append(about["usage_error"])
+        if self._run_stop is not None:
+            self._ended(self._run_stop, report)
+
+    def _ended(self, stop: RunStop, report: Any) -> None:
+        """Stops the run if, after a scenario's end, no other one can save it."""
+        name, about = report.nodeid, report.agentgym
+        if about["left_out"] and self.summary.settled is not None:
+            self.summary.not_played[name] = about["planned"]
+        if report.when != "teardown" or about["place"] is None:
+            return
+        played = [s for s in self.summary.gated if s.name == name]
+        counts = (played[0].passed, played[0].counted) if played else None
+        stop.ended(about["place"], about["scenarios"], counts)
+        if (
+            stop.enough
+            and self._limit is None
+            and self.summary.settled is None
+            # Whether it can be judged at all comes first.
+            and self.summary.judgeable
+        ):
+            self.summary.settled = stop.decision
+            self.config.stash[RUN].finish_early(
+                f"whatever this one does, the run is {Verdict.unreliable.value}"
+            )
 
     def _add(self, report: EpisodeReport) -> None:
         self._planned = self.summary.planned = report.planned
@@ -200,6 +228,8 @@ class Reporter:
 
     def stop(self, why: str) -> None:
         """Has no further episode started, because of a limit of the run."""
+        if self.summary.settled is not None:
+            return
         self._limit = why
         self.config.stash[RUN].finish_early(why)
 

@@ -14,6 +14,7 @@ from agentgym.reliability.intervals import (
 )
 from agentgym.reliability.paired import paired_difference
 from agentgym.reliability.rates import pass_at_k, pass_hat_k
+from agentgym.reliability.run_stop import RunStop
 from agentgym.reliability.sequential import (
     Decision,
     SequentialStop,
@@ -21,7 +22,11 @@ from agentgym.reliability.sequential import (
     confidence_sequence,
     sequential_bounds,
 )
-from agentgym.reliability.sequential_verdicts import judge_mean, judge_sequence
+from agentgym.reliability.sequential_verdicts import (
+    judge_mean,
+    judge_sequence,
+    mean_verdict,
+)
 from agentgym.reliability.sizing import (
     episodes_for_power,
     episodes_to_certify,
@@ -46,6 +51,7 @@ __all__ = [
     "ClusteredRate",
     "Decision",
     "Reliability",
+    "RunStop",
     "SequentialStop",
     "SequentialTest",
     "Verdict",
@@ -64,6 +70,7 @@ __all__ = [
     "judge",
     "judge_mean",
     "judge_sequence",
+    "mean_verdict",
     "paired_difference",
     "pass_at_k",
     "pass_hat_k",

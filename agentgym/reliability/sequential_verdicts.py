@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from agentgym.reliability.intervals import CONFIDENCE
 from agentgym.reliability.sequential import (
@@ -17,7 +18,7 @@ from agentgym.reliability.sequential import (
     p_values,
     sequential_bounds,
 )
-from agentgym.reliability.verdicts import ALPHA, Reliability, verdict_of
+from agentgym.reliability.verdicts import ALPHA, Reliability, Verdict, verdict_of
 
 _STEPS = 40
 _GRID = [0.0, *(1 / (1 + math.exp(-x / 10)) for x in range(-100, 101)), 1.0]
@@ -65,7 +66,9 @@ def judge_sequence(
     )
 
 
-def judge_mean(counts: Sequence[tuple[int, int]], threshold: float) -> Reliability:
+def judge_mean(
+    counts: Sequence[tuple[int, int]], threshold: float, unseen: int = 0
+) -> Reliability:
     """Judges the mean reliability of scenarios that were each stopped when certain.
 
     All episodes in one heap would not do: a scenario that fails is stopped after a few
@@ -77,18 +80,23 @@ def judge_mean(counts: Sequence[tuple[int, int]], threshold: float) -> Reliabili
     Args:
         counts: Passed and counted episodes of each scenario.
         threshold: Reliability that is asked for.
+        unseen: More scenarios, of which nothing is known: what is certain of the mean
+            holds whether they never pass or never fail. `value` is that of the others.
     """
     counts = [(passed, n) for passed, n in counts if n]
     value = None
     if counts:
         value = math.fsum(passed / n for passed, n in counts) / len(counts)
-    above = _Mean([_curve_above(passed, n - passed) for passed, n in counts])
-    below = _Mean([_curve_below(passed, n - passed) for passed, n in counts])
+    above = _Mean([_curve_above(passed, n - passed) for passed, n in counts], unseen)
+    below = _Mean([_curve_below(passed, n - passed) for passed, n in counts], unseen)
     p_above, p_below = above.p_value(threshold), below.p_value(1 - threshold)
+    passed, counted = sum(yes for yes, _ in counts), sum(n for _, n in counts)
+    if counts and not 0 < threshold < 1:
+        p_above, p_below = p_values(passed, counted - passed, threshold)
     alpha = 1 - CONFIDENCE
     return Reliability(
-        passed=sum(passed for passed, _ in counts),
-        counted=sum(n for _, n in counts),
+        passed=passed,
+        counted=counted,
         value=value,
         low=above.bound(alpha / 2),
         high=1 - below.bound(alpha / 2),
@@ -100,6 +108,31 @@ def judge_mean(counts: Sequence[tuple[int, int]], threshold: float) -> Reliabili
         verdict=verdict_of(p_above, p_below),
         met=value is not None and value >= threshold,
     )
+
+
+def mean_verdict(
+    counts: Sequence[tuple[int, int]],
+    threshold: float,
+    unseen: int = 0,
+    alpha: float = ALPHA,
+) -> Verdict:
+    """The verdict of `judge_mean`, which looks closer only where that can matter."""
+    sides = [(passed, n - passed) for passed, n in counts if n]
+    if not sides:
+        return Verdict.undecided
+    if not 0 < threshold < 1:
+        return judge_mean(counts, threshold, unseen).verdict
+
+    def p_value(side: _Side, share: float) -> float:
+        # The same share in each scenario is one of the spreads that must be refuted.
+        each = share * (len(sides) + unseen) / len(sides)
+        needed = -math.log(alpha) - 1e-6
+        if each >= 1 or sum(side.capital(*one, each) for one in sides) < needed:
+            return 1.0
+        return _Mean([side.curve(*one) for one in sides], unseen).p_value(share)
+
+    above, below = p_value(_ABOVE, threshold), p_value(_BELOW, 1 - threshold)
+    return verdict_of(above, below, alpha)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +185,10 @@ class _Mean:
     an early end of the search can make it too large.
     """
 
-    def __init__(self, curves: Sequence[_Curve]) -> None:
+    def __init__(self, curves: Sequence[_Curve], unseen: int = 0) -> None:
         self._curves = curves
+        # A share of 0 explains a scenario of which nothing is known.
+        self._scenarios = len(curves) + unseen
 
     def bound(self, alpha: float) -> float:
         """The mean is at least this, but with probability alpha."""
@@ -164,14 +199,14 @@ class _Mean:
 
     def p_value(self, mean: float) -> float:
         """Against a mean of this or less."""
-        if mean <= 0 or not self._curves:
-            return float(mean > 0 or not self._curves)
+        if not self._curves:
+            return 1.0
         capital = self._best(lambda price: (self._least(price) - mean) / price)
         return math.exp(-max(0.0, capital))
 
     def _least(self, price: float) -> float:
         """Least sum of mean and priced capital; each scenario finds its own."""
-        k = len(self._curves)
+        k = self._scenarios
         return math.fsum(curve.least(k * price) for curve in self._curves) / k
 
     def _best(self, value: Callable[[float], float]) -> float:
@@ -201,3 +236,24 @@ def _curve_below(passed: int, failed: int) -> _Curve:
     """Capital against an unreliability of so much or less."""
     ends = [log_capital_below(passed, failed, 1 - q) for q in _GRID[1:-1]]
     return _Curve.of([*ends, -math.log(passed + 1)])
+
+
+def _log_capital_of_failures(passed: int, failed: int, q: float) -> float:
+    """Evidence against an unreliability of q or less."""
+    return log_capital_below(passed, failed, 1 - q)
+
+
+class _Side(NamedTuple):
+    """What is refuted: shares of passed, or of failed, episodes.
+
+    Attributes:
+        capital: Evidence against a share of so much or less.
+        curve: The same for all shares.
+    """
+
+    capital: Callable[[int, int, float], float]
+    curve: Callable[[int, int], _Curve]
+
+
+_ABOVE = _Side(lru_cache(maxsize=4096)(log_capital_above), _curve_above)
+_BELOW = _Side(lru_cache(maxsize=4096)(_log_capital_of_failures), _curve_below)

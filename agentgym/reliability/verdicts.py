@@ -128,26 +128,34 @@ def verdict_of(p_above: float, p_below: float, alpha: float = ALPHA) -> Verdict:
     return Verdict.unreliable if p_below <= alpha else Verdict.undecided
 
 
-def holm(judged: Sequence[Reliability], alpha: float = ALPHA) -> list[Verdict]:
+def holm(
+    judged: Sequence[Reliability], alpha: float = ALPHA, unseen: int = 0
+) -> list[Verdict]:
     """Verdicts that may be read together.
 
     S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian
     Journal of Statistics 6 (1979) 65-70, once for each kind of verdict: with
     probability 1 - alpha every RELIABLE among them is right, and the same holds for
     UNRELIABLE.
+
+    Args:
+        judged: What is certain of each by itself.
+        alpha: Probability that any of the verdicts is wrong, at most.
+        unseen: More scenarios that would have been judged. That they are not may depend
+            on the others' outcomes, and must not make these more certain.
     """
-    reliable = _rejected([one.p_above for one in judged], alpha)
-    unreliable = _rejected([one.p_below for one in judged], alpha)
+    reliable = _rejected([one.p_above for one in judged], alpha, unseen)
+    unreliable = _rejected([one.p_below for one in judged], alpha, unseen)
     return [
         verdict_of(0.0 if above else 1.0, 0.0 if below else 1.0, alpha)
         for above, below in zip(reliable, unreliable, strict=True)
     ]
 
 
-def _rejected(p_values: Sequence[float], alpha: float) -> list[bool]:
+def _rejected(p_values: Sequence[float], alpha: float, unseen: int) -> list[bool]:
     rejected = [False] * len(p_values)
-    left = len(p_values)
-    for i in sorted(range(left), key=p_values.__getitem__):
+    left = len(p_values) + unseen
+    for i in sorted(range(len(p_values)), key=p_values.__getitem__):
         if p_values[i] > alpha / left:
             break
         rejected[i] = True

@@ -91,9 +91,22 @@ def certified(summary: RunSummary, width: int, whereof: str = "") -> Iterator[Li
         counts = ", ".join(f"{verdicts[kind]} {kind.value}" for kind in Verdict)
         text = f"scenarios, together at {_SURE} confidence: {counts}"
         yield from wrapped(text, width)
+    yield from not_played(summary, width)
     played = sum(scenario.total for scenario in summary.ordered)
     if summary.stop == "sequential" and played < summary.planned:
         yield Line(f"stopped after {played} of at most {summary.planned} episodes")
+
+
+def not_played(summary: RunSummary, width: int) -> Iterator[Line]:
+    """The scenarios that could not have saved the run."""
+    cut = [name for name in summary.not_played if name in summary.scenarios]
+    rest = [name for name in summary.not_played if name not in summary.scenarios]
+    for what, names in (("not played", rest), ("cut short", cut)):
+        if names:
+            more = len(names) - MOST_SCENARIOS
+            which = ", ".join(sorted(names)[:MOST_SCENARIOS])
+            which += f" and {more} more" if more > 0 else ""
+            yield from wrapped(f"{what}: {which}", width, hanging="  ")
 
 
 _MARKUP = {
@@ -148,10 +161,19 @@ def _run(summary: RunSummary, reliability: Reliability) -> str:
         share = percent(reliability.at_least, reliability.threshold)
         return f"at least {share} {sure}"
     if reliability.verdict is Verdict.unreliable:
-        return f"at most {percent(reliability.at_most, reliability.threshold)} {sure}"
+        share = percent(reliability.at_most, reliability.threshold)
+        return f"at most {share} {sure}{_whatever(summary)}"
     if summary.stop == "sequential" and len(summary.gated) > 1:
         return f"the mean of the scenarios cannot be told from {limit} {sure}"
     return _more_episodes(summary, reliability, f"{limit} {sure}")
+
+
+def _whatever(summary: RunSummary) -> str:
+    left = len(summary.not_played)
+    if not left:
+        return ""
+    which = f"{left} scenarios that were" if left > 1 else "scenario that was"
+    return f", even if the {which} not played to the end never failed"
 
 
 def _more_episodes(summary: RunSummary, reliability: Reliability, limit: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -78,6 +78,10 @@ class RunSummary:
         gate: What the exit code asks for.
         stop: When the scenarios ended.
         planned: Episodes that would have been played had none been stopped.
+        settled: What was certain of the run before all of its scenarios had ended: that
+            it is below its threshold, whatever the others do.
+        not_played: Scenarios that were therefore not played to their end, and the
+            episodes that they were to have.
     """
 
     threshold: float
@@ -98,6 +102,8 @@ class RunSummary:
     gate: Gate = "point"
     stop: Stop = "fixed"
     planned: int = 0
+    settled: Reliability | None = None
+    not_played: dict[str, int] = field(default_factory=dict)
 
     def scenario(self, name: str, threshold: float | None = None) -> ScenarioTally:
         """The tally of a scenario; its own threshold replaces the run's."""
@@ -172,28 +178,49 @@ class RunSummary:
         if self.stop == "fixed":
             return judge(self.passed, self.counted, self.threshold)
         gated = self.gated
-        if len(gated) == 1:
+        if self.settled is None and len(gated) == 1:
             return gated[0].results.judge(self.threshold, self.stop)
-        return judge_mean([(s.passed, s.counted) for s in gated], self.threshold)
+        counts = [(s.passed, s.counted) for s in gated]
+        played = judge_mean(counts, self.threshold)
+        if self.settled is None:
+            return played
+        # What was certain then is certain; the numbers are those of what was played.
+        numbers = ("passed", "counted", "value", "low", "high")
+        return replace(
+            self.settled, **{name: getattr(played, name) for name in numbers}
+        )
+
+    @property
+    def unseen(self) -> int:
+        """Scenarios of which no episode was played, because the run was settled."""
+        return len(self.not_played.keys() - self.scenarios.keys())
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
         """Of the scenarios that the run is judged by, all right together (Holm)."""
         gated = self.gated
-        judged = [scenario.judged(len(gated)) for scenario in gated]
+        gates = len(gated) + self.unseen
+        judged = [scenario.judged(gates) for scenario in gated]
         names = [scenario.name for scenario in gated]
-        return dict(zip(names, holm(judged), strict=True))
+        return dict(zip(names, holm(judged, unseen=self.unseen), strict=True))
 
     @property
     def met(self) -> bool:
         """Whether the run alone passes its gate."""
+        if self.settled is not None:
+            return False
         if self.gate == "certified":
             return self.reliability.verdict is Verdict.reliable
         return self.reliability.met
 
     @property
     def judgeable(self) -> bool:
-        """Whether enough episodes count, in the run and in every scenario."""
+        """Whether enough episodes count, in the run and in every scenario.
+
+        A run that is settled had enough; what was cut short need not have.
+        """
+        if self.settled is not None:
+            return True
         return not attrition_exceeded(self.counted, self.total) and all(
             s.judgeable for s in self.gated
         )
@@ -201,11 +228,12 @@ class RunSummary:
     @property
     def below(self) -> list[ScenarioTally]:
         """Scenarios that do not pass their gates, the least reliable first."""
+        ended = [s for s in self.gated if s.name not in self.not_played]
         if self.gate == "certified":
             verdicts = self.verdicts
-            missed = [s for s in self.gated if verdicts[s.name] is not Verdict.reliable]
+            missed = [s for s in ended if verdicts[s.name] is not Verdict.reliable]
             return sorted(missed, key=lambda s: s.passed / (s.counted or 1))
-        missed = [s for s in self.gated if s.judgeable and not s.reliability.met]
+        missed = [s for s in ended if s.judgeable and not s.reliability.met]
         if self.whole and self.reliability.met:
             missed = [s for s in missed if s.threshold != self.threshold]
         return sorted(missed, key=lambda s: s.passed / s.counted)
@@ -265,7 +293,7 @@ class RunSummary:
 
     def to_json(self) -> dict[str, Any]:
         """The content of `summary.json`."""
-        gates = max(1, len(self.gated))
+        gates = max(1, len(self.gated) + self.unseen)
         verdicts = self.verdicts
         attrition = None
         if self.total:
@@ -284,6 +312,10 @@ class RunSummary:
             "gate": self.gate,
             "stop": self.stop,
             "planned": self.planned,
+            "not_played": [
+                {"name": name, "played": self._total(name), "planned": planned}
+                for name, planned in sorted(self.not_played.items())
+            ],
             "attrition_limit": ATTRITION_LIMIT,
             "attrition": attrition_json(attrition),
             "mean_reward": rounded(self.mean_reward),
@@ -298,6 +330,10 @@ class RunSummary:
             "warnings": list(self.warnings),
             **({} if self.baseline is None else {"baseline": self.baseline.to_json()}),
         }
+
+    def _total(self, name: str) -> int:
+        scenario = self.scenarios.get(name)
+        return 0 if scenario is None else scenario.total
 
 
 def versions() -> dict[str, str]:

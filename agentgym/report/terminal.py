@@ -305,7 +305,8 @@ def _of(summary: RunSummary) -> str:
     """What the run's reliability is a share of."""
     counts = f"{summary.passed}/{count(summary.counted, 'episode')}"
     if summary.stop == "sequential" and len(summary.gated) > 1:
-        return f"mean of {len(summary.gated)} scenarios, {counts}"
+        played = " that were played" if summary.settled is not None else ""
+        return f"mean of {len(summary.gated)} scenarios{played}, {counts}"
     return counts
 
 

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from tests.summary_schema import check_summary
+
 USAGE = 4
 
 SCENARIOS = """
@@ -78,6 +80,82 @@ def test_scenarios_end_when_certain(gym, workers):
     assert 8 <= bad["episodes"] < 200
     indices = [e["index"] for e in gym.episodes() if "good" in e["scenario"]]
     assert indices == list(range(good["passed"]))
+
+
+HOPELESS = """
+    import pytest
+    from agentgym import scenario
+
+    @scenario(episodes=400)
+    def test_bad(agent):
+        assert agent.run("sleep=0.002").called("look_up")
+
+    @pytest.mark.parametrize("order", range(3))
+    @scenario(episodes=400)
+    def test_good(agent, order):
+        assert agent.run("look_up=7 sleep=0.02").called("look_up")
+
+    @pytest.mark.skip(reason="not now")
+    @scenario(episodes=400)
+    def test_skipped(agent): ...
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_a_run_that_cannot_be_saved_ends(gym, workers):
+    """The first scenario never passes: five have a mean of 80 % at most."""
+    gym.file(HOPELESS)
+    args = ("--agentgym-stop", "sequential", "--agentgym-concurrency", "4")
+    plugins = ("xdist.plugin",) if workers else ()
+    result = gym.start(*args, "--junitxml=junit.xml", "-rs", *workers, plugins=plugins)
+    assert result.ret == 1
+    summary = gym.summary()
+    check_summary(summary)
+    assert (summary["exit_code"], summary["interrupted"]) == (1, False)
+    assert summary["stopped"] is None
+    assert summary["reliability"]["verdict"] == "UNRELIABLE"
+    # Two processes play the first two at the same time.
+    left = {s["name"].partition("::")[2]: s for s in summary["not_played"]}
+    every = {f"test_good[{order}]" for order in range(3)}
+    assert len(left) >= 2
+    assert left.keys() == every if not workers else left.keys() <= every
+    assert sum(s["played"] == 0 for s in left.values()) >= 3 - len(workers)
+    assert all(s["planned"] == 400 for s in left.values())
+    text = " ".join(result.stdout.str().split())
+    assert f"even if the {len(left)} scenarios that were not played to the end" in text
+    result.stdout.fnmatch_lines(
+        [
+            "gate not met: the run is below 95 %*",
+            "UNRELIABLE: at most * at 95 % confidence, *",
+            "not played: *test_good*",
+            "stopped after * of at most 2000 episodes",
+        ]
+    )
+    result.assert_outcomes(failed=1, skipped=len(left) + 1, passed=3 - len(left))
+    junit = (gym.pytester.path / "junit.xml").read_text()
+    why = "0 of 400 episodes were played: whatever this one does, the run is UNRELIABLE"
+    assert junit.count(f'message="{why}"') == sum(
+        not s["played"] for s in left.values()
+    )
+    assert junit.count('message="not now"') == 1
+
+
+def test_only_what_is_certain_of_the_run_ends_it(gym):
+    """A scenario that was expected to fail is none of its business."""
+    args = ("--agentgym-stop", "sequential", "--agentgym-gate", "certified")
+    gym.file("""
+        import pytest
+        from agentgym import scenario
+
+        @pytest.mark.xfail
+        @scenario(episodes=200)
+        def test_known(agent): assert agent.run("").called("look_up")
+
+        @scenario(episodes=200)
+        def test_good(agent): assert agent.run("look_up=7").called("look_up")
+    """)
+    assert gym.start(*args, "test_it.py").ret == 0
+    assert gym.summary()["not_played"] == []
 
 
 def test_slow_failures_decide_no_less_than_quick_successes(gym):
