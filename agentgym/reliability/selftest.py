@@ -14,7 +14,9 @@ from functools import lru_cache
 from random import Random
 
 from agentgym.reliability.intervals import CONFIDENCE
+from agentgym.reliability.run_stop import RunStop
 from agentgym.reliability.sequential import SequentialTest
+from agentgym.reliability.sequential_verdicts import mean_verdict
 from agentgym.reliability.simulation import (
     Boundary,
     NaivePeeking,
@@ -34,6 +36,9 @@ SCENARIOS = 8
 DEFAULT_RUNS = 10_000
 FEWEST_RUNS = 100
 
+_UNRELIABILITIES = (2.5, 0.25, 0.0, 1.5, 0.75)
+"""Of a run's scenarios, against their mean: some fail often, one never does."""
+_MOST_EACH = 200
 _FIXED = (59, 300)
 _POINT = 32
 _STANDARD_ERRORS = 3.5
@@ -88,6 +93,7 @@ def gates() -> list[Gate]:
         Gate(f"certified, {SCENARIOS} scenarios (Holm)", _several),
         Gate("certified, sequential", _peeking(sequential)),
         Gate(f"  with {IN_FLIGHT} in flight", _in_flight(sequential)),
+        Gate(f"  a run of {len(_UNRELIABILITIES)} scenarios", _run),
     ]
 
 
@@ -179,6 +185,35 @@ def _in_flight(boundary: Boundary) -> Callable[[float, int, Random], Seen]:
         return seen
 
     return play
+
+
+def _run(true: float, runs: int, random: Random) -> Seen:
+    """Scenarios of different reliability, one after the other, and their mean.
+
+    As in the plugin: each ends when its own verdict is certain, the run when no
+    scenario that is left can save it.
+    """
+    seen = Seen(missed=0)
+    each = [1 - (1 - true) * share for share in _UNRELIABILITIES]
+    test = SequentialTest(THRESHOLD, ALPHA / len(each))
+    for _ in range(runs):
+        stop = RunStop(THRESHOLD)
+        ends: list[tuple[int, int]] = []
+        for place, reliability in enumerate(each):
+            _, end = run_in_flight(
+                reliability, test, _MOST_EACH, random, concurrency=IN_FLIGHT
+            )
+            ends.append((end.passed, end.episodes))
+            stop.ended(place, len(each), ends[-1])
+            if stop.enough:
+                break
+        verdict = Verdict.unreliable if stop.enough else mean_verdict(ends, THRESHOLD)
+        seen.add(verdict, sum(n for _, n in ends))
+        # The interval is that of the scenarios which were played.
+        truth = statistics.fmean(each[: len(ends)])
+        if mean_verdict(ends, truth, alpha=ALPHA / 2) is not Verdict.undecided:
+            seen.missed = (seen.missed or 0) + 1
+    return seen
 
 
 def _binomial(n: int, true: float, runs: int, random: Random) -> Counter[int]:

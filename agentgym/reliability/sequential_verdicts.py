@@ -20,7 +20,8 @@ from agentgym.reliability.sequential import (
 )
 from agentgym.reliability.verdicts import ALPHA, Reliability, Verdict, verdict_of
 
-_STEPS = 40
+_STEPS = 32
+_GOLDEN = (math.sqrt(5) - 1) / 2
 _GRID = [0.0, *(1 / (1 + math.exp(-x / 10)) for x in range(-100, 101)), 1.0]
 """Fine at both ends, where reliabilities and unreliabilities are."""
 
@@ -129,7 +130,8 @@ def mean_verdict(
         needed = -math.log(alpha) - 1e-6
         if each >= 1 or sum(side.capital(*one, each) for one in sides) < needed:
             return 1.0
-        return _Mean([side.curve(*one) for one in sides], unseen).p_value(share)
+        curves = [side.curve(*one) for one in sides]
+        return _Mean(curves, unseen).p_value(share, alpha)
 
     above, below = p_value(_ABOVE, threshold), p_value(_BELOW, 1 - threshold)
     return verdict_of(above, below, alpha)
@@ -197,30 +199,45 @@ class _Mean:
         needed = -math.log(alpha)
         return max(0.0, self._best(lambda price: self._least(price) - price * needed))
 
-    def p_value(self, mean: float) -> float:
-        """Against a mean of this or less."""
+    def p_value(self, mean: float, alpha: float = 0.0) -> float:
+        """Against a mean of this or less; no more exact than to be `alpha` or less."""
         if not self._curves:
             return 1.0
-        capital = self._best(lambda price: (self._least(price) - mean) / price)
+        enough = -math.log(alpha) if alpha else math.inf
+        capital = self._best(
+            lambda price: (self._least(price) - mean) / price, enough=enough
+        )
         return math.exp(-max(0.0, capital))
 
     def _least(self, price: float) -> float:
         """Least sum of mean and priced capital; each scenario finds its own."""
         k = self._scenarios
-        return math.fsum(curve.least(k * price) for curve in self._curves) / k
+        each = k * price
+        return sum([curve.least(each) for curve in self._curves]) / k
 
-    def _best(self, value: Callable[[float], float]) -> float:
-        """The greatest value over all prices; it rises to it and falls again."""
+    def _best(self, value: Callable[[float], float], enough: float = math.inf) -> float:
+        """The greatest value over all prices, or one that is `enough`.
+
+        It rises to the greatest one and falls again: golden-section search (J. Kiefer,
+        Sequential minimax search for a maximum, Proceedings of the American
+        Mathematical Society 4 (1953) 502-506).
+        """
         low, high = math.log(1e-9), math.log(10.0)
-        best = -math.inf
+        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+        first, second = value(math.exp(left)), value(math.exp(right))
+        best = max(first, second)
         for _ in range(_STEPS):
-            third = (high - low) / 3
-            left, right = value(math.exp(low + third)), value(math.exp(high - third))
-            best = max(best, left, right)
-            if left < right:
-                low += third
+            if best >= enough:
+                break
+            if first < second:
+                low, left, first = left, right, second
+                right = low + _GOLDEN * (high - low)
+                second = value(math.exp(right))
             else:
-                high -= third
+                high, right, second = right, left, first
+                left = high - _GOLDEN * (high - low)
+                first = value(math.exp(left))
+            best = max(best, first, second)
         return best
 
 

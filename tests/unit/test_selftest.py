@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agentgym.cli import main
-from agentgym.reliability import selftest, sequential
+from agentgym.reliability import mean_verdict, run_stop, selftest, sequential
 from agentgym.reliability.selftest import gates, margin
 from agentgym.reliability.sequential import SequentialTest
 
@@ -42,6 +42,28 @@ def test_a_fixed_test_that_is_not_exact_is_found_out(capsys, monkeypatch):
     assert "BROKEN: certified, 59 episodes" in capsys.readouterr().out
 
 
+def test_a_run_that_forgets_what_is_not_played_is_found_out(capsys, monkeypatch):
+    """It fails a run of 95 % because its first scenario is below."""
+    monkeypatch.setattr(
+        run_stop, "mean_verdict", lambda counts, limit, _: mean_verdict(counts, limit)
+    )
+    assert main(["selftest", "--runs", "200"]) == 1
+    said = capsys.readouterr().out
+    assert "BROKEN: a run of 5 scenarios: UNRELIABLE" in said
+    assert "BROKEN: certified, sequential" not in said
+
+
+def test_a_run_whose_mean_is_not_bounded_is_found_out(capsys, monkeypatch):
+    def lenient(counts, limit, alpha=0.05):
+        return mean_verdict(counts, limit - 0.03, alpha=alpha)
+
+    monkeypatch.setattr(selftest, "mean_verdict", lenient)
+    assert main(["selftest", "--runs", "200"]) == 1
+    said = capsys.readouterr().out
+    assert "BROKEN: a run of 5 scenarios: RELIABLE" in said
+    assert "BROKEN: a run of 5 scenarios: a wrong interval" in said
+
+
 def test_too_few_runs(capsys):
     assert main(["selftest", "--runs", "5"]) == 4
     assert "--runs 5: give at least 100" in capsys.readouterr().err
@@ -61,5 +83,9 @@ def test_every_gate_promises_something_but_those_to_compare_with():
 
 @pytest.mark.slow
 def test_promises_are_kept_in_10_000_runs(capsys):
+    """What is shipped, as it is shipped: about 25 s."""
     assert main(["selftest"]) == 0
-    assert "10,000 simulated runs" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "10,000 simulated runs" in said
+    assert said.count("a run of 5 scenarios") == 5
+    assert "every promise was kept" in said
