@@ -93,7 +93,7 @@ HOPELESS = """
     @pytest.mark.parametrize("order", range(3))
     @scenario(episodes=400)
     def test_good(agent, order):
-        assert agent.run("look_up=7 sleep=0.02").called("look_up")
+        assert agent.run("look_up=7 sleep=0.2").called("look_up")
 
     @pytest.mark.skip(reason="not now")
     @scenario(episodes=400)
