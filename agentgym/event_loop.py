@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
+from asyncio import selector_events
 from collections.abc import Awaitable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -61,8 +63,33 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         return _loop
 
 
+def _mend_transports() -> None:
+    """Keeps connections that are garbage from closing those of other agents.
+
+    OpenAI's async clients close themselves when they are collected, later and in the
+    loop, after the collection has closed their sockets. By then a new connection may
+    have the file number, and the loop would stop to listen to that one: its agent waits
+    for good. See https://github.com/python/cpython/issues/130141.
+    """
+    transport: Any = selector_events._SelectorTransport  # type: ignore[attr-defined]
+    own = transport.__del__
+
+    @functools.wraps(own)
+    def collected(self: Any) -> None:
+        own(self)
+        # So `close` and `abort` find nothing more to do.
+        self._closing = True
+        self._conn_lost += 1
+
+    transport.__del__ = collected
+
+
 def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
     while True:
         # One agent's SystemExit ends the loop's run; the others' episodes go on.
         with contextlib.suppress(KeyboardInterrupt, SystemExit):
             loop.run_forever()
+
+
+# Here, as every agent comes through this module, whichever loop it runs on.
+_mend_transports()
