@@ -24,24 +24,33 @@ ROOT = Path(__file__).parents[2]
 
 
 class Talk:
-    """A request's conversation: what the user wants, and what the tools told."""
+    """A request's conversation: what the user wants, what tools were asked and told."""
 
     def __init__(self, request: dict[str, Any]) -> None:
         names: dict[str, str] = {}
         self.offered = {t["function"]["name"]: t for t in request.get("tools", ())}
+        self.asked: dict[str, dict[str, Any]] = {}
         self.told: dict[str, str] = {}
+        self.wishes: list[str] = []
         for message in request["messages"]:
             if message["role"] == "user":
-                self.wish = text(message)
+                self.wishes.append(text(message))
             for made in message.get("tool_calls") or ():
-                names[made["id"]] = made["function"]["name"]
+                function = made["function"]
+                names[made["id"]] = function["name"]
+                self.asked[function["name"]] = json.loads(function["arguments"])
             if message["role"] == "tool":
                 self.told[names[message["tool_call_id"]]] = text(message)
 
+    @property
+    def wish(self) -> str:
+        return self.wishes[-1]
+
     def find(self, pattern: str) -> str:
-        found = re.search(pattern, self.wish)
-        assert found, self.wish
-        return found[1]
+        """From the latest message that has it."""
+        found = [match for wish in self.wishes if (match := re.search(pattern, wish))]
+        assert found, self.wishes
+        return found[-1][1]
 
     def number(self, tool: str) -> int:
         [found] = re.findall(r"\d+", self.told[tool])
@@ -144,6 +153,31 @@ def home(talk: Talk) -> Reply:
     return say(f"It will have {wanted} degrees.")
 
 
+def restaurant(talk: Talk) -> Reply:
+    hour = talk.find(r"at (\d\d:\d\d)")
+    if talk.asked.get("free_seats") != {"time": hour}:
+        return call("free_seats", time=hour)
+    guest, seats = talk.find(r"I am (\w+)"), int(talk.find(r"for (\d)"))
+    if talk.number("free_seats") < seats:
+        return say(f"There are too few seats at {hour}.")
+    if "book_table" not in talk.told:
+        return call("book_table", guest=guest, time=hour, seats=seats)
+    return say(talk.told["book_table"])
+
+
+def on_call(talk: Talk) -> Reply:
+    service = talk.find(r"(?:that|whether) (\w+) is")
+    if "read_log" not in talk.told:
+        return call("read_log", service=service)
+    log = talk.told["read_log"]
+    if "memory" in log and "restart" not in talk.told:
+        return call("restart", service=service)
+    version = re.search(r"since version (\w+)", log)
+    if version and "roll_back" not in talk.told:
+        return call("roll_back", service=service, version=version[1])
+    return say(f"I have looked after {service}.")
+
+
 def library(talk: Talk) -> Reply:
     reader, title = talk.find(r"I am (\w+)"), talk.find(r"borrow (\w+)")
     if "count_copies" not in talk.told:
@@ -203,6 +237,18 @@ EXAMPLES = {
         play=travel,
         tools={"search_flights"},
         trained="test_travel.py::test_the_cheapest_flight_is_booked",
+    ),
+    "ag2": Example(
+        needs="ag2",
+        play=restaurant,
+        tools={"free_seats"},
+        trained="test_restaurant.py::test_a_full_hour_is_not_overbooked",
+    ),
+    "agent_framework": Example(
+        needs="agent_framework_openai",
+        play=on_call,
+        tools={"read_log"},
+        trained="test_on_call.py::test_a_bad_version_is_rolled_back",
     ),
     "openai_agents": Example(
         needs="agents",
