@@ -100,7 +100,7 @@ def plain(framework: str, agent: Any) -> Callable[[], Any]:
     """Runs the agent as the framework's documentation does."""
     from agentgym import event_loop
 
-    if framework == "shipped":
+    if framework in ("shipped", "langchain"):
         return lambda: agent.invoke({"messages": [("user", QUESTION)]})
     if framework == "crewai":
         return lambda: agent.kickoff(QUESTION)
