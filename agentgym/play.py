@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
 import threading
@@ -10,6 +11,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from agentgym.cases import Case
@@ -22,6 +24,7 @@ from agentgym.errors import (
     Outcome,
     SimulatorError,
     UsageError,
+    chain,
     classify,
 )
 from agentgym.recorder import Recorder
@@ -31,6 +34,12 @@ from agentgym.simulators.simulation import Simulation
 from agentgym.tool_table import tool_table
 
 FIRST_BACKOFF_SECONDS = 0.5
+_OURS = tuple(
+    str(Path(__file__).parent.with_name(name)) + os.sep
+    for name in ("agentgym", "pytest_agentgym")
+)
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_NOT_THE_USERS = (*_OURS, os.path.dirname(os.__file__) + os.sep, "<")
 
 
 class World(Protocol):
@@ -340,7 +349,7 @@ class EpisodePlay:
             start=self._begun,
             duration=time.monotonic() - self._begun_monotonic,
             attempts=self.attempts,
-            error=None if error is None else describe(error),
+            error=_told(error, outcome),
             details=None if error is None or reason is not None else _details(error),
             output=attempt.output.text(),
             policy=self._policy,
@@ -382,6 +391,12 @@ class _Attempt:
 
     def fail(self, error: BaseException, *, harness: bool = False) -> None:
         """Keeps the first error, and whether it came from fixtures or the plugin."""
+        limit = self.recorder.limit_exceeded
+        if limit is not None and any(
+            isinstance(e, EpisodeStopped) for e in chain(error)
+        ):
+            # It ended an agent that had swallowed the limit.
+            error, harness = limit, False
         if self.error is None:
             self.error = error
             self.harness_fault = harness
@@ -438,9 +453,29 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
 
 
+def _told(error: BaseException | None, outcome: Outcome) -> str | None:
+    if error is None:
+        return None
+    if outcome is not Outcome.harness_error:
+        return describe(error)
+    return f"{describe(error)}{_place(error)}"
+
+
+def _place(error: BaseException) -> str:
+    """Where the user's own code was last, as pytest writes places."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        installed = not _INSTALLED.isdisjoint(path.parts)
+        if not installed and not frame.filename.startswith(_NOT_THE_USERS):
+            here = Path.cwd()
+            shown = path.relative_to(here) if path.is_relative_to(here) else path
+            return f" ({shown}:{frame.lineno} in {frame.name})"
+    return ""
+
+
 def _details(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if "/agentgym/" not in f.filename] or list(frames)
+    own = [f for f in frames if not f.filename.startswith(_OURS)] or list(frames)
     lines = traceback.format_list(own[-6:])
     return ("".join(lines) + describe(error))[:8000]
 

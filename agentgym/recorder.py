@@ -6,7 +6,7 @@ import itertools
 import json
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _ids = itertools.count()
 _said: dict[str, int] = {}
 """The latest messages of users, and whose episodes' they are."""
+_repeated: dict[str, int] = {}
+"""How often, at least, a first request had such a message of its own once too often."""
 _said_door = threading.Lock()
 _REMEMBERED = 1000
 _TELLING = 12
@@ -57,8 +59,8 @@ class Recorder:
     or by name where there is none.
 
     Args:
-        max_tool_calls: The call after these raises `ToolCallLimit`, and so does every
-            model or tool call from then on.
+        max_tool_calls: The call after these raises `ToolCallLimit`; an agent that
+            swallows it is ended by its next model or tool call, with `EpisodeStopped`.
 
     Attributes:
         infra_failure: The last model call's failure, if infrastructure is to blame.
@@ -86,7 +88,7 @@ class Recorder:
         self._requested = 0
         self._turn_begins = False
         self._id = next(_ids)
-        self._own: set[str] = set()
+        self._own: Counter[str] = Counter()
 
     def activate(self) -> Activation[Recorder]:
         """Makes this the current recorder of the context."""
@@ -101,11 +103,13 @@ class Recorder:
                 self._turn_begins = True
                 said = message.get("content")
                 if isinstance(said, str) and len(said) >= _TELLING:
-                    self._own.add(said)
+                    self._own[said] += 1
                     with _said_door:
                         _said[said] = self._id
                         if len(_said) > _REMEMBERED:
-                            del _said[next(iter(_said))]
+                            forgotten = next(iter(_said))
+                            del _said[forgotten]
+                            _repeated.pop(forgotten, None)
 
     def reply(self, text: str) -> None:
         """Adds the agent's reply, unless it is the last message already."""
@@ -306,8 +310,8 @@ class Recorder:
         """Every user's message is a canary: no other episode's agent may know it."""
         if self._models or any(step.model for step in self.trajectory.steps):
             return
-        for text in heard:
-            if text not in self._own and _said.get(text, self._id) != self._id:
+        for text, times in Counter(heard).items():
+            if self._is_foreign(text, times):
                 self.misuse = UsageError(
                     "the agent keeps its state between episodes: this episode's model "
                     f"call has another one's message ({shorten(text, 60)}); make the "
@@ -315,9 +319,23 @@ class Recorder:
                 )
                 raise self.misuse
 
+    def _is_foreign(self, text: str, times: int) -> bool:
+        if text not in self._own:
+            return _said.get(text, self._id) != self._id
+        # Two episodes may say the same. What an agent remembers is then there more
+        # often than in an episode before; one that repeats each message does so always.
+        extra = times - self._own[text]
+        with _said_door:
+            least = _repeated.get(text, extra)
+            _repeated[text] = min(least, extra)
+        return extra > least
+
     def _refuse_over_limit(self) -> None:
         limit = self._max_tool_calls
         if limit is not None and self._requested > limit:
+            if self.limit_exceeded is not None:
+                # The agent swallowed it, and would go on for as long as it may.
+                raise EpisodeStopped(str(self.limit_exceeded)) from self.limit_exceeded
             self.limit_exceeded = ToolCallLimit(
                 f"the agent made more than {limit} tool calls "
                 "(--agentgym-max-tool-calls)"

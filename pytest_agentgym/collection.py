@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 import pytest
+from _pytest.compat import getlocation
 from _pytest.fixtures import FixtureDef
 from _pytest.scope import Scope
 
@@ -96,11 +97,19 @@ class ScenarioItem(pytest.Function):
         )
 
     def adopt(self, name: str, value: Any) -> Any:
-        """Wraps what an `agent` fixture returned; passes other values on."""
+        """Wraps what an `agent` fixture returned; passes other values on.
+
+        Raises:
+            UsageError: It is no agent.
+        """
         if name != "agent":
             return value
         replaced = self.ihook.pytest_agentgym_agent_made(item=self, agent=value)
-        return agentgym.wrap(value if replaced is None else replaced)
+        try:
+            return agentgym.wrap(value if replaced is None else replaced)
+        except UsageError as exc:
+            where = getlocation(self.definitions(name)[-1].func, self.config.rootpath)
+            raise UsageError(f"{where}: the `agent` fixture: {exc}") from None
 
     def setup(self) -> None:
         """Sets up the wider-scoped fixtures; the others are made per episode."""

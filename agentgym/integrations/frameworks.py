@@ -133,14 +133,16 @@ def wrap(agent: Any) -> WrappedAgent:
             name = getattr(agent, "__name__", type(agent).__name__)
             kind = f"the function {name}"
             return WrappedAgent(agent, FunctionDriver(agent, kind), kind)
-    if inspect.isclass(agent):
+    if agent is None:
+        found = "None"
+    elif inspect.isclass(agent):
         found = f"the class {agent.__name__}"
     else:
         found = f"{type(agent).__name__}: {shorten(printed(agent), 80)}"
     names = ", ".join(framework.name for framework in FRAMEWORKS)
     raise UsageError(
-        f"the `agent` fixture returned {found}; return an agent of {names}, an object "
-        "with run(message) -> reply, or a callable message -> reply"
+        f"{found} is no agent: give an agent of {names}, an object with "
+        "run(message) -> reply, or a callable message -> reply"
     )
 
 

@@ -86,6 +86,44 @@ def test_the_limit_on_tool_calls_is_the_agents_failure(gym):
     assert gym.summary()["episodes"]["passed"] == 3
 
 
+@pytest.mark.parametrize(("define", "wait"), [("def", ""), ("async def", "await ")])
+def test_an_agent_that_swallows_the_limit_is_ended(gym, define, wait):
+    gym.conftest("""
+        import pytest
+        from agentgym import tool
+
+        @tool
+        def look():
+            pass
+
+        @pytest.fixture
+        def agent():
+            def reply(message):
+                while True:
+                    try:
+                        look()
+                    except Exception:
+                        pass  # the model is told, and tries again
+            return reply
+    """)
+    gym.file(f"""
+        from agentgym import scenario
+
+        @scenario(episodes=3)
+        {define} test_endless(agent):
+            run = {wait}agent.run("go")
+            assert run.called("look")
+    """)
+    result = gym.run()
+    assert result.duration < 20
+    assert gym.summary()["episodes"]["failed"] == 3
+    for episode in gym.episodes():
+        assert episode["error"] == (
+            "ToolCallLimit: the agent made more than 50 tool calls "
+            "(--agentgym-max-tool-calls)"
+        )
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -204,7 +204,12 @@ def test_a_fixture_that_raises_is_the_harness_and_cannot_be_judged(gym, body):
     assert result.ret == 6
     assert gym.summary()["episodes"]["harness_error"] == 4
     result.stdout.fnmatch_lines(
-        ["*4 x harness_error:*", "*OSError: no shop*", "CANNOT JUDGE: 4 of 4 *"]
+        [
+            "4 harness_error: OSError: no shop (test_it.py:[678] in shop)",
+            "*4 x harness_error:*",
+            "*OSError: no shop*",
+            "CANNOT JUDGE: 4 of 4 *",
+        ]
     )
 
 
@@ -278,7 +283,8 @@ def test_agents_that_build_their_client_inside_take_turns(gym):
     gym.run("--agentgym-concurrency=4").assert_outcomes(passed=2)
 
 
-def test_an_agent_that_keeps_its_state_is_told(gym):
+@pytest.mark.parametrize("message", ["number {case.index}", "A-7"])
+def test_an_agent_that_keeps_its_state_is_told(gym, message):
     gym.conftest("""
         import pytest
         from agentgym.recorder import current
@@ -296,12 +302,12 @@ def test_an_agent_that_keeps_its_state_is_told(gym):
         def agent():
             return run
     """)
-    gym.file("""
+    gym.file(f"""
         from agentgym import scenario
 
         @scenario(episodes=4)
         def test_orders(agent, case):
-            assert agent.run(f"Where is my order number {case.index}?").reply == "ok"
+            assert agent.run(f"Where is my order {message}?").reply == "ok"
     """)
     result = gym.run()
     assert result.ret == 4

@@ -61,7 +61,7 @@ def test_an_agent_is_recognised_by_its_class(
 
 
 def test_the_class_itself_is_no_agent(made_up: Any) -> None:
-    with pytest.raises(UsageError, match="returned the class Agent; return an agent"):
+    with pytest.raises(UsageError, match="the class Agent is no agent: give an agent"):
         agentgym.wrap(type(made_up))
 
 

@@ -235,8 +235,9 @@ class TestLimit:
         with pytest.raises(ToolCallLimit):
             recorder.tool_started("pay", {})
         assert recorder.limit_exceeded is not None
-        with pytest.raises(ToolCallLimit):
-            recorder.model_started()
+        for go_on in (recorder.model_started, lambda: recorder.tool_started("pay", {})):
+            with pytest.raises(EpisodeStopped, match="more than 0 tool calls"):
+                go_on()
 
 
 class TestStop:
@@ -330,6 +331,25 @@ class TestCanary:
                 "Where is my order A-3?",
                 ["An example of a question", "Where is my order A-3?"],
             )
+
+    def test_the_same_message_of_another_episode_is_refused(self) -> None:
+        said = "Where is my order C-1?"
+        self.begin(said, [said])
+        self.begin(said, [said])
+        with pytest.raises(UsageError, match="keeps its state between episodes"):
+            self.begin(said, [said, said])
+
+    def test_an_agent_that_repeats_each_message_is_fine(self) -> None:
+        for _ in range(3):
+            self.begin("Where is my order C-2?", ["Where is my order C-2?"] * 2)
+
+    def test_a_user_may_say_something_twice_before_the_model_is_asked(self) -> None:
+        said = "Where is my order C-3?"
+        self.begin(said, [said])
+        recorder = Recorder()
+        for _ in range(2):
+            recorder.message({"role": "user", "content": said})
+        recorder.model_started("m", heard=[said, said])
 
     def test_short_messages_prove_nothing(self) -> None:
         self.begin("yes", ["yes"])
