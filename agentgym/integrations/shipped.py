@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -89,19 +89,36 @@ def as_tools(tools: Sequence[Any]) -> list[Any]:
     from langchain_core.tools import BaseTool
     from langchain_core.tools import tool as create_tool
 
+    def make(tool: Any) -> Any:
+        known = _as_tool(tool)
+        return known if isinstance(known, BaseTool | dict) else create_tool(known)
+
+    return made_tools(tools, make)
+
+
+def made_tools(tools: Any, make: Callable[[Any], Any]) -> list[Any]:
+    """A framework's tools of functions, each with a name of its own.
+
+    Args:
+        tools: What the user gave.
+        make: Makes a tool of a function, and leaves a tool as it is.
+
+    Raises:
+        UsageError: These are no tools, or two have one name.
+    """
+    if not isinstance(tools, Iterable) or isinstance(tools, str | Mapping):
+        raise UsageError(f"tools={shorten(printed(tools), 60)}: give a list of tools")
     made = []
     for tool in tools:
         try:
-            known = _as_tool(tool)
-            if not isinstance(known, BaseTool | dict):
-                known = create_tool(known)
-        except (TypeError, ValueError) as exc:
+            made.append(make(tool))
+        # Frameworks fail over missing type hints in many ways.
+        except (AttributeError, LookupError, NameError, TypeError, ValueError) as exc:
             name = getattr(tool, "__name__", None) or shorten(printed(tool), 60)
             raise UsageError(
                 f"the tool {name} has no schema: give it type "
                 f"hints and a docstring ({exc})"
             ) from exc
-        made.append(known)
     names = [getattr(tool, "name", None) for tool in made]
     for name in names:
         if name is not None and names.count(name) > 1:

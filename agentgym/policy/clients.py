@@ -10,6 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from agentgym.errors import UsageError
+from agentgym.integrations.shipped import (
+    MODEL_SECONDS,
+    as_tools,
+    made_tools,
+    tool_errors_to_text,
+)
 from agentgym.policy.endpoint import PolicyEndpoint
 
 if TYPE_CHECKING:
@@ -82,8 +88,9 @@ class OpenAIEndpoint(PolicyEndpoint):
         return None if found is None else httpx.AsyncClient(transport=found)
 
 
+# What is wrong with the tools is said before a model is loaded for them.
 def langchain_agent(
-    policy: OpenAIEndpoint,
+    find_policy: Callable[[], OpenAIEndpoint],
     tools: Sequence[Any],
     instructions: str | None,
     middleware: Sequence[Any],
@@ -94,12 +101,8 @@ def langchain_agent(
     from langchain_openai import ChatOpenAI
     from pydantic import SecretStr
 
-    from agentgym.integrations.shipped import (
-        MODEL_SECONDS,
-        as_tools,
-        tool_errors_to_text,
-    )
-
+    made = as_tools(tools)
+    policy = find_policy()
     model = ChatOpenAI(
         base_url=policy.base_url,
         api_key=SecretStr(policy.api_key),
@@ -110,7 +113,7 @@ def langchain_agent(
     )
     return create_agent(
         model,
-        tools=as_tools(tools),
+        tools=made,
         system_prompt=instructions,
         # The user's own handlers of errors come first: they are nearer to the tool.
         middleware=[*tool_errors_to_text(), *middleware],
@@ -119,23 +122,24 @@ def langchain_agent(
 
 
 def crewai_agent(
-    policy: PolicyEndpoint, tools: Sequence[Any], settings: dict[str, Any]
+    find_policy: Callable[[], PolicyEndpoint],
+    tools: Sequence[Any],
+    settings: dict[str, Any],
 ) -> Any:
-    """A CrewAI agent.
-
-    Raises:
-        UsageError: CrewAI cannot make a tool of a function.
-    """
+    """A CrewAI agent."""
     from crewai import LLM, Agent
     from crewai.tools import BaseTool
 
+    made = made_tools(
+        tools, lambda tool: tool if isinstance(tool, BaseTool) else _crewai_tool(tool)
+    )
+    policy = find_policy()
     llm = LLM(
         # The prefix has CrewAI speak to it as to OpenAI's own API.
         model=f"openai/{policy.model}",
         base_url=policy.base_url,
         api_key=policy.api_key,
     )
-    made = [t if isinstance(t, BaseTool) else _crewai_tool(t) for t in tools]
     return Agent(llm=llm, tools=made, **settings)
 
 
@@ -146,24 +150,38 @@ def _crewai_tool(function: Callable[..., Any]) -> Any:
     def typed(*args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
-    try:
-        # CrewAI reads no annotations that `from __future__` has made texts.
-        typed.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
-        return tool(typed)
-    except (NameError, ValueError) as error:
-        raise UsageError(
-            f"to_crewai() cannot make a tool of {typed.__name__}: {error}"
-        ) from error
+    # CrewAI reads no annotations that `from __future__` has made texts.
+    typed.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
+    return tool(typed)
 
 
 def autogen_agent(
-    policy: PolicyEndpoint, tools: Sequence[Any], settings: dict[str, Any]
+    find_policy: Callable[[], PolicyEndpoint],
+    tools: Sequence[Any],
+    settings: dict[str, Any],
 ) -> Any:
-    """An AutoGen assistant."""
+    """An AutoGen assistant.
+
+    Raises:
+        UsageError: Its name is none that AutoGen takes.
+    """
     from autogen_agentchat.agents import AssistantAgent
     from autogen_core.models import ModelFamily, ModelInfo
+    from autogen_core.tools import BaseTool, FunctionTool
     from autogen_ext.models.openai import OpenAIChatCompletionClient
 
+    def make(tool: Any) -> Any:
+        if isinstance(tool, BaseTool):
+            return tool
+        return FunctionTool(tool, description=tool.__doc__ or "")
+
+    name = settings["name"]
+    if not str(name).isidentifier():
+        raise UsageError(
+            f"to_autogen(name={name!r}): AutoGen wants a name such as {'help_desk'!r}"
+        )
+    made = made_tools(tools, make)
+    policy = find_policy()
     client = OpenAIChatCompletionClient(
         model=policy.model,
         base_url=policy.base_url,
@@ -176,4 +194,4 @@ def autogen_agent(
             family=ModelFamily.UNKNOWN,
         ),
     )
-    return AssistantAgent(model_client=client, tools=list(tools), **settings)
+    return AssistantAgent(model_client=client, tools=made, **settings)

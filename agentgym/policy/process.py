@@ -67,6 +67,7 @@ class PolicyProcess:
         Raises:
             UsageError: The server did not start; the message is its own.
         """
+        check_port(port)
         check_installed()
         check_folder(Path(model).expanduser())
         if adapter is not None:
@@ -207,6 +208,16 @@ def healthy(endpoint: PolicyEndpoint, timeout: float = 5) -> bool:
             return bool(answer.status == 200)
     except (OSError, ValueError):
         return False
+
+
+def check_port(port: int) -> None:
+    """Check that a number can be a port.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if not isinstance(port, int) or not 0 <= port <= 65535:
+        raise UsageError(f"port {port}: give a number from 0 to 65535")
 
 
 def check_installed() -> None:

@@ -151,12 +151,13 @@ class TrainedAgent:
             settings: For LangChain's `create_agent`: `checkpointer`, `name`, ...
 
         Raises:
-            UsageError: LangChain is not installed, or the model cannot be loaded.
+            UsageError: LangChain is not installed, a tool cannot be one, or the model
+                cannot be loaded.
         """
         from agentgym.policy.clients import check_framework, langchain_agent
 
         check_framework("to_langchain", "LangChain")
-        policy = self._in_process() if in_process else self._endpoint()
+        policy = self._in_process if in_process else self._endpoint
         return langchain_agent(policy, tools, instructions, middleware, settings)
 
     def to_crewai(
@@ -178,13 +179,14 @@ class TrainedAgent:
             settings: For CrewAI's `Agent`: `max_iter`, `verbose`, ...
 
         Raises:
-            UsageError: CrewAI is not installed, or the server cannot be started.
+            UsageError: CrewAI is not installed, a tool cannot be one, or the server
+                cannot be started.
         """
         from agentgym.policy.clients import check_framework, crewai_agent
 
         check_framework("to_crewai", "CrewAI")
         settings |= {"role": role, "goal": goal, "backstory": backstory}
-        return crewai_agent(self._endpoint(), tools, settings)
+        return crewai_agent(self._endpoint, tools, settings)
 
     def to_autogen(
         self,
@@ -206,14 +208,15 @@ class TrainedAgent:
             settings: For AutoGen's `AssistantAgent`: `description`, `memory`, ...
 
         Raises:
-            UsageError: AutoGen is not installed, or the server cannot be started.
+            UsageError: AutoGen is not installed, a tool or the name cannot be one, or
+                the server cannot be started.
         """
         from agentgym.policy.clients import autogen_agent, check_framework
 
         check_framework("to_autogen", "AutoGen")
         settings |= {"name": name, "system_message": system_message}
         settings["max_tool_iterations"] = max_tool_iterations
-        return autogen_agent(self._endpoint(), tools, settings)
+        return autogen_agent(self._endpoint, tools, settings)
 
     def merge(self, path: str | Path, dtype: str | None = None) -> Path:
         """Writes base model and adapter as one plain Hugging Face model.
@@ -243,7 +246,7 @@ class TrainedAgent:
             port: Where vLLM listens.
 
         Raises:
-            UsageError: The adapter's rank is more than vLLM takes.
+            UsageError: This is no port, or the adapter's rank more than vLLM takes.
         """
         from agentgym.policy.vllm import command
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from agentgym.errors import UsageError
 from agentgym.policy.adapter_folder import check_adapter
+from agentgym.policy.process import check_port
 
 # `--max-lora-rank` takes these: docs.vllm.ai, vllm.config.lora.MaxLoRARanks.
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -20,8 +21,9 @@ def command(base: Path, adapter: Path, name: str, port: int) -> list[str]:
         port: Where vLLM listens.
 
     Raises:
-        UsageError: The adapter's rank is more than vLLM takes.
+        UsageError: This is no port, or the adapter's rank more than vLLM takes.
     """
+    check_port(port)
     base, adapter = base.absolute(), adapter.absolute()
     rank = max(rank for _, rank, _ in check_adapter(adapter).modules.values())
     room = next((limit for limit in _RANKS if rank <= limit), None)

@@ -169,7 +169,7 @@ async def lookup_order(order_id: "str") -> str:
 
 with ScriptedModel([call("lookup_order", order_id="A17"), say("Done.")]) as model:
     settings = {"role": "support", "goal": "help", "backstory": ""}
-    agent = crewai_agent(model.endpoint, [lookup_order], settings)
+    agent = crewai_agent(lambda: model.endpoint, [lookup_order], settings)
     said = agent.kickoff("Where is A17?").raw
     told = model.requests[-1]["messages"][-1]
 print(json.dumps([said, asked, told["role"], told["content"]]))

@@ -14,6 +14,7 @@ import agentgym
 from agentgym.errors import UsageError
 from agentgym.integrations import frameworks
 from agentgym.integrations.frameworks import FRAMEWORKS
+from agentgym.integrations.shipped import made_tools
 from agentgym.policy.endpoint import PolicyEndpoint
 
 POLICY = PolicyEndpoint("http://127.0.0.1:1/v1", "key", "policy")
@@ -194,3 +195,8 @@ class TestShippedTools:
     def test_what_is_no_tool(self) -> None:
         with pytest.raises(UsageError, match=r"the tool 3 has no schema"):
             self.make(3)
+
+    @pytest.mark.parametrize("tools", [len, "look", None])
+    def test_what_is_no_list_of_tools(self, tools: Any) -> None:
+        with pytest.raises(UsageError, match=r"^tools=.*: give a list of tools$"):
+            made_tools(tools, lambda tool: tool)

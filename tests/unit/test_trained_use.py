@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -351,3 +352,62 @@ def test_what_is_not_installed_is_named(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UsageError, match=f"^{sentence}$"):
         use(trained)
+
+
+# Mistakes, which are said before a model is loaded.
+
+
+def untyped(order):  # type: ignore[no-untyped-def]
+    return order
+
+
+def look(order: str) -> str:
+    """Shows an order."""
+    return order
+
+
+@pytest.mark.parametrize(
+    ("framework", "method", "settings"),
+    [
+        ("langchain", "to_langchain", {}),
+        ("crewai", "to_crewai", {"role": "support", "goal": "help"}),
+        ("autogen_ext", "to_autogen", {"name": "support"}),
+    ],
+)
+@pytest.mark.parametrize(
+    ("tools", "sentence"),
+    [
+        (look, r"tools=.*: give a list of tools"),
+        ([untyped], "the tool untyped has no schema: give it type hints and a"),
+        ([3], "the tool 3 has no schema: give it type hints and a docstring"),
+        ([look, look], "two tools are called 'look': give one another name"),
+    ],
+)
+def test_wrong_tools(
+    trained: TrainedAgent,
+    monkeypatch: pytest.MonkeyPatch,
+    framework: str,
+    method: str,
+    settings: dict[str, Any],
+    tools: Any,
+    sentence: str,
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CrewAI's, at its import
+        pytest.importorskip(framework)
+    monkeypatch.setattr(TrainedAgent, "_endpoint", lambda self: pytest.fail("loaded"))
+    with pytest.raises(UsageError, match=sentence):
+        getattr(trained, method)(tools=tools, **settings)
+
+
+def test_a_name_that_autogen_refuses(trained: TrainedAgent) -> None:
+    pytest.importorskip("autogen_ext")
+    with pytest.raises(UsageError, match=r"name='my help desk'.*such as 'help_desk'"):
+        trained.to_autogen(name="my help desk")
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_what_is_no_port(trained: TrainedAgent, port: int) -> None:
+    for call in (trained.serve, trained.vllm_command):
+        with pytest.raises(UsageError, match=rf"port {port}: give a number from 0 to"):
+            call(port)
