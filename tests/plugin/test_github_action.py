@@ -216,6 +216,25 @@ def test_a_pull_request_is_measured_against_main(runner: Runner, gym: Gym) -> No
     assert runner.step("Gate")[0] == 1
 
 
+@pytest.mark.parametrize(
+    ("extras", "asked"), [("", ""), ("langchain,policy", "[langchain,policy]")]
+)
+def test_agentgym_is_installed_from_the_action_and_then_the_agent(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch, extras: str, asked: str
+) -> None:
+    pip = runner.home / "bin" / "pip"
+    pip.write_text('#!/bin/sh\nprintf "pip %s %s\\n" "$1" "$2"\n')
+    pip.chmod(0o755)
+    action = runner.home / "an action" / ".github" / "actions" / "agentgym"
+    action.mkdir(parents=True)
+    monkeypatch.setenv("GITHUB_ACTION_PATH", str(action))
+    runner.inputs |= {"extras": extras, "install": "pip install mine"}
+    assert runner.step("Install") == (
+        0,
+        f"pip install {runner.home}/an action{asked}\npip install mine\n",
+    )
+
+
 def test_a_reliable_agent_passes(runner: Runner) -> None:
     runner.step("Measure")
     runner.step("Report")
@@ -296,12 +315,12 @@ def test_the_workflow_uses_the_action_as_it_is() -> None:
     workflow, action = read(EXAMPLE), read(ACTION)
     # YAML 1.1 takes `on` for a truth value; GitHub does not.
     assert workflow[True] == {"pull_request": None, "push": {"branches": ["main"]}}
-    assert workflow["permissions"] == {
+    [job] = workflow["jobs"].values()
+    assert job["permissions"] == {
         "contents": "read",
         "actions": "read",
         "pull-requests": "write",
     }
-    [job] = workflow["jobs"].values()
     [_, step] = job["steps"]
     path = step["uses"].partition("/agentgym/")[2].partition("@")[0]
     assert (ROOT / path / "action.yml") == ACTION
