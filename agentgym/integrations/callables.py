@@ -22,9 +22,13 @@ class FunctionDriver:
     Args:
         function: Sync or async.
         recognised: What it is, for messages.
+
+    Raises:
+        UsageError: It cannot be called with a message.
     """
 
     def __init__(self, function: Callable[..., Any], recognised: str) -> None:
+        _check_takes_message(function, recognised)
         self._function = function
         self._recognised = recognised
         self._asynchronous = any(
@@ -38,7 +42,7 @@ class FunctionDriver:
         value = self._function(message)
         if inspect.isawaitable(value):
             value = event_loop.run(value)
-        return _reply(value, recorder)
+        return self._reply(value, recorder)
 
     async def take_async(self, message: str, recorder: Recorder) -> Any:
         """Awaits the function; a sync one runs in a thread."""
@@ -51,7 +55,7 @@ class FunctionDriver:
             value = await asyncio.to_thread(self._function, message)
             if inspect.isawaitable(value):
                 value = await value
-        return _reply(value, recorder)
+        return self._reply(value, recorder)
 
     def redirect(self, policy: PolicyEndpoint) -> None:
         """Raises: nobody knows where a function keeps its model."""
@@ -62,8 +66,26 @@ class FunctionDriver:
             "OPENAI_API_KEY"
         )
 
+    def _reply(self, value: Any, recorder: Recorder) -> Any:
+        """Records a function's reply, unless model calls told it already."""
+        if inspect.isgenerator(value) or inspect.isasyncgen(value):
+            raise UsageError(
+                f"{self._recognised} returned a generator: give a callable that "
+                "returns the whole reply"
+            )
+        recorder.reply("" if value is None else printed(value, str))
+        return value
 
-def _reply(value: Any, recorder: Recorder) -> Any:
-    """Records a function's reply, unless model calls told it already."""
-    recorder.reply("" if value is None else printed(value, str))
-    return value
+
+def _check_takes_message(function: Callable[..., Any], recognised: str) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some functions written in C
+        return
+    try:
+        signature.bind("message")
+    except TypeError as exc:
+        raise UsageError(
+            f"{recognised} is no agent, as it cannot be called with the user's message "
+            f"alone: {exc}"
+        ) from None

@@ -161,8 +161,14 @@ def redirect(agent: Any, policy: PolicyEndpoint) -> WrappedAgent:
         The wrapped agent, for the `agent` fixture.
 
     Raises:
-        UsageError: It is no agent, or its model cannot be redirected.
+        UsageError: It is no agent, its model cannot be redirected, or the policy is
+            none.
     """
+    if not all(hasattr(policy, name) for name in ("base_url", "api_key", "model")):
+        raise UsageError(
+            f"redirect(agent, {shorten(printed(policy), 60)}): give what the `policy` "
+            "fixture is, or an agentgym.PolicyEndpoint"
+        )
     wrapped = wrap(agent)
     wrapped.redirect(policy)
     return wrapped

@@ -131,6 +131,34 @@ def test_a_function_cannot_be_redirected() -> None:
     )
 
 
+@pytest.mark.parametrize("policy", [None, "http://localhost:8000/v1"])
+def test_what_is_no_policy(policy: Any) -> None:
+    with pytest.raises(UsageError, match=r"^redirect\(agent, .*\): give what the `po"):
+        agentgym.redirect(lambda message: message, policy)
+
+
+@pytest.mark.parametrize("agent", [lambda: "ok", lambda message, shop: "ok"])
+def test_a_function_that_takes_no_message(agent: Any) -> None:
+    with pytest.raises(UsageError) as told:
+        agentgym.wrap(agent)
+    assert str(told.value).startswith(
+        "the function <lambda> is no agent, as it cannot be called with the user's "
+        "message alone: "
+    )
+
+
+def test_a_function_that_gives_its_reply_bit_by_bit() -> None:
+    def talk(message: str) -> Any:
+        yield message
+
+    async def talk_async(message: str) -> Any:
+        yield message
+
+    for agent in (talk, talk_async):
+        with pytest.raises(UsageError, match=r"returned a generator: give a callable"):
+            agentgym.wrap(agent).run("hi")
+
+
 def test_langchain_models_of_other_makers_cannot_be_redirected() -> None:
     pytest.importorskip("langchain_core")
     from langchain_core.language_models import FakeListChatModel

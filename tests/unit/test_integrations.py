@@ -6,6 +6,7 @@ import functools
 import os
 import signal
 import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -288,6 +289,7 @@ class TestAsync:
 
         def interrupt() -> None:
             begun.wait(5)
+            time.sleep(0.2)  # The caller waits by now.
             os.kill(os.getpid(), signal.SIGINT)
 
         threading.Thread(target=interrupt).start()
