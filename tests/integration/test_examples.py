@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -440,6 +441,25 @@ def test_the_agent_knows_nothing_of_agentgym(example: str) -> None:
     for path in (ROOT / "examples" / example).glob("*.py"):
         if not any(path.match(pattern) for pattern in ours):
             assert "agentgym" not in path.read_text()
+
+
+def test_the_readme_begins_with_what_it_needs(example: str) -> None:
+    text = (ROOT / "examples" / example / "README.md").read_text()
+    block = re.findall(r"```console\n(.*?)```", text, re.DOTALL)[0]
+    install, *commands = block.splitlines()
+    extras = re.fullmatch(r"pip install '\.\[([\w,-]+)\]'[\w -]*", install)
+    assert extras, install
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {*extras[1].split(",")} <= project["optional-dependencies"].keys()
+    for command in commands:
+        assert command.startswith(f"pytest --agentgym examples/{example}")
+
+
+def test_each_example_is_listed() -> None:
+    index = (ROOT / "examples" / "README.md").read_text()
+    listed = re.findall(r"^\| \[(\w+)\]\(\1\)", index, re.MULTILINE)
+    folders = {path.parent.name for path in (ROOT / "examples").glob("*/README.md")}
+    assert folders == {*listed} == {*EXAMPLES, "github_actions"}
 
 
 def test_what_is_right_passes(example: str, played_right: Measured) -> None:
