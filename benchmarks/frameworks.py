@@ -154,9 +154,10 @@ def measure(framework: str, episodes: int) -> dict[str, Any]:
             "memory_mb": resident() - before,
         }
         found |= overhead(framework, endpoint, episodes)
-    with scripted(MODEL_SECONDS) as (endpoint, finish):
-        found |= in_flight(framework, endpoint)
-        found["in_flight"] = finish()
+    for kind in ("plain", "adapted"):
+        with scripted(MODEL_SECONDS) as (endpoint, finish):
+            found["seconds"] = in_flight(framework, endpoint, kind)
+            found[f"{kind}_in_flight"] = finish()
     return found
 
 
@@ -200,20 +201,24 @@ def overhead(framework: str, endpoint: Any, episodes: int) -> dict[str, float]:
     }
 
 
-def in_flight(framework: str, endpoint: Any) -> dict[str, float]:
-    """Seconds for 64 episodes at a time whose model takes 50 ms."""
+def in_flight(framework: str, endpoint: Any, kind: str) -> float:
+    """Seconds for 128 episodes, 64 at a time, whose model takes 50 ms."""
     import agentgym
     from agentgym.recorder import Recorder
     from tests.framework_agents import make
 
     def episode(_: int) -> None:
+        agent = make(framework, endpoint)
+        if kind == "plain":
+            plain(framework, agent)()
+            return
         with Recorder().activate():
-            agentgym.wrap(make(framework, endpoint)).run(QUESTION)
+            agentgym.wrap(agent).run(QUESTION)
 
     begun = time.perf_counter()
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
         list(pool.map(episode, range(2 * IN_FLIGHT)))
-    return {"seconds": time.perf_counter() - begun}
+    return time.perf_counter() - begun
 
 
 def resident() -> float:
@@ -237,7 +242,8 @@ def main() -> None:
         return
     print(
         f"{'':<16}{'import':>8}{'memory':>9}{'episode':>10}{'call':>8}"
-        f"{'adapter':>10}{'':>7}{'its hooks':>11}{'64 x 50 ms':>12}{'in flight':>11}"
+        f"{'adapter':>10}{'':>7}{'its hooks':>11}{'64 x 50 ms':>12}"
+        f"{'in flight':>11}{'plain':>8}"
     )
     for framework in args.framework:
         if not is_there(framework):
@@ -265,7 +271,8 @@ def main() -> None:
             f"{framework:<16}{found['import_s']:>6.1f} s{found['memory_mb']:>6.0f} MB"
             f"{alone:>7.1f} ms{alone / 2:>5.1f} ms{added:>7.2f} ms"
             f"{added / alone:>7.1%}{found['hooks_ms'] / alone:>11.1%}"
-            f"{found['seconds']:>10.1f} s{found['in_flight']:>11}"
+            f"{found['seconds']:>10.1f} s{found['adapted_in_flight']:>11}"
+            f"{found['plain_in_flight']:>8}"
         )
 
 
