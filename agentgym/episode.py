@@ -37,8 +37,8 @@ class Episode:
         attempt_start: Seconds from `start` to that last attempt, whose times the
             trajectory has.
         simulators: What judge and simulated users did, `agentgym.simulators`'s
-            `Simulation.to_json`; None if there were none. Their tokens are not in
-            `tokens`.
+            `Simulation.to_json`; None if there were none. Their tokens, those of
+            earlier attempts included, are not in `tokens`.
         phase: What a training played it for: see `agentgym.training.task.Task`.
         repeat: Number among the episodes of the same case and phase.
     """

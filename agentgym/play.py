@@ -217,11 +217,14 @@ class EpisodePlay:
 
     def _begin(self) -> _Attempt:
         self.attempts += 1
+        simulation = self._make_simulation()
+        if self._attempt is not None:
+            simulation.go_on_from(self._attempt.simulation)
         attempt = _Attempt(
             Recorder(max_tool_calls=self.limits.max_tool_calls),
             CheckLog(keep_exceptions=self._keep_exceptions),
             self._make_output(),
-            self._make_simulation(),
+            simulation,
         )
         self._attempt = attempt
         self.started = time.monotonic()

@@ -16,8 +16,8 @@ ModelUse = tuple[str | None, int | None, int | None]
 
 
 @dataclass(slots=True, kw_only=True)
-class Spending:
-    """What some episodes took, those that do not count included: they are paid, too.
+class Usage:
+    """What some model calls took.
 
     Attributes:
         calls: Model calls.
@@ -28,8 +28,6 @@ class Spending:
         local: Calls of a policy that runs on the user's own machine, for nothing.
     """
 
-    episodes: int = 0
-    passed: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     calls: int = 0
@@ -48,28 +46,25 @@ class Spending:
         """The money in US dollars; None unless all of it is known."""
         return None if self.unpriced else self.usd
 
-    def add(self, episode: Episode, prices: Prices) -> None:
-        """Adds one episode."""
-        self.episodes += 1
-        self.passed += episode.outcome.value == "passed"
-        local = is_local(episode.policy)
-        for model, prompt, completion in model_uses(episode):
-            self.calls += 1
-            silent = prompt is None and completion is None
-            self.silent += silent
-            prompt, completion = prompt or 0, completion or 0
-            self.input_tokens += prompt
-            self.output_tokens += completion
-            name = model or UNNAMED
-            # A local policy answers to any name, also to that of a hosted model.
-            cost = prices.own(name) if local else prices.of(name)
-            if cost is None and local:
-                self.local += 1
-            elif cost is None or silent:
-                tokens = prompt + completion
-                self.unpriced[name] = self.unpriced.get(name, 0) + tokens
-            else:
-                self.usd += cost(prompt, completion)
+    def count(self, use: ModelUse, prices: Prices, *, local: bool = False) -> None:
+        """Adds one model call."""
+        model, prompt, completion = use
+        self.calls += 1
+        silent = prompt is None and completion is None
+        self.silent += silent
+        prompt, completion = prompt or 0, completion or 0
+        self.input_tokens += prompt
+        self.output_tokens += completion
+        name = model or UNNAMED
+        # A local policy answers to any name, also to that of a hosted model.
+        cost = prices.own(name) if local else prices.of(name)
+        if cost is None and local:
+            self.local += 1
+        elif cost is None or silent:
+            tokens = prompt + completion
+            self.unpriced[name] = self.unpriced.get(name, 0) + tokens
+        else:
+            self.usd += cost(prompt, completion)
 
     def per(self, number: int) -> dict[str, float | None]:
         """All of it divided by a number of episodes, as in `summary.json`."""
@@ -90,8 +85,55 @@ class Spending:
             "silent_calls": self.silent,
             "local_calls": self.local,
             "unpriced": dict(sorted(self.unpriced.items())),
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class Spending(Usage):
+    """What some episodes took, those that do not count included: they are paid, too.
+
+    Attributes:
+        judges: What judges and simulated users took; the rest is the agent's.
+    """
+
+    episodes: int = 0
+    passed: int = 0
+    judges: Usage = field(default_factory=Usage)
+
+    @property
+    def all_tokens(self) -> int:
+        """The agent's tokens and the judges'."""
+        return self.tokens + self.judges.tokens
+
+    @property
+    def all_usd(self) -> float:
+        """The money for both, as far as it is known."""
+        return self.usd + self.judges.usd
+
+    def add(self, episode: Episode, prices: Prices) -> None:
+        """Adds one episode."""
+        self.episodes += 1
+        self.passed += episode.outcome.value == "passed"
+        local = is_local(episode.policy)
+        for use in model_uses(episode):
+            self.count(use, prices, local=local)
+        for use in simulator_uses(episode):
+            self.judges.count(use, prices)
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in `summary.json`: the agent's, and what is judged beside it."""
+        usd = None if None in (self.known, self.judges.known) else self.all_usd
+        return {
+            # A dataclass with slots is made anew: `super()` would not find it.
+            **Usage.to_json(self),
             "per_episode": self.per(self.episodes),
             "per_passed": self.per(self.passed),
+            "judges": self.judges.to_json(),
+            "total": {
+                "input_tokens": self.input_tokens + self.judges.input_tokens,
+                "output_tokens": self.output_tokens + self.judges.output_tokens,
+                "usd": None if usd is None else _divided(usd, 1),
+            },
         }
 
 
@@ -111,6 +153,19 @@ def model_uses(episode: Episode) -> Iterator[ModelUse]:
     for call in episode.trajectory.model_calls:
         if call.error is None:
             yield call.model, call.prompt_tokens, call.completion_tokens
+
+
+def simulator_uses(episode: Episode) -> Iterator[ModelUse]:
+    """The same of judge and simulated users; a known verdict took no call.
+
+    Yields:
+        Name, prompt tokens and completion tokens.
+    """
+    told = episode.simulators or {}
+    for role in ("judge", "user"):
+        if role in told:
+            for prompt, completion in told[role].get("calls", ()):
+                yield told[role]["model"], prompt, completion
 
 
 def _divided(total: float, number: int) -> float | None:

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agentgym.episode import Episode
-from agentgym.report.cost import unknown_price
+from agentgym.report.cost import unknown_price, unpriced_models
 from agentgym.report.lines import dollars
 from agentgym.spending import Spending
 from pytest_agentgym.cost_options import CostOptions
+
+_SILENT_AGENT = (
+    "the agent's model calls do not tell their tokens (with streaming, ask for usage: "
+    "stream_options={'include_usage': True})"
+)
+_SILENT_JUDGES = "the server of the judge or the simulated user does not tell tokens"
 
 
 class Budget:
@@ -52,22 +58,19 @@ class Budget:
 
     def _reached(self, spent: Spending) -> str | None:
         usd, tokens = self._limits.max_usd, self._limits.max_tokens
-        if usd is not None and spent.usd >= usd:
-            return f"{dollars(spent.usd)} of --agentgym-max-cost {usd:g} are spent"
-        if tokens is not None and spent.tokens >= tokens:
-            return f"{spent.tokens:,} of --agentgym-max-tokens {tokens} are used"
+        if usd is not None and spent.all_usd >= usd:
+            return f"{dollars(spent.all_usd)} of --agentgym-max-cost {usd:g} are spent"
+        if tokens is not None and spent.all_tokens >= tokens:
+            return f"{spent.all_tokens:,} of --agentgym-max-tokens {tokens} are used"
         return None
 
     def _blind(self, spent: Spending) -> str | None:
         """Why a limit would never be reached, whatever is spent."""
-        if 2 * spent.silent > spent.calls > spent.local:
-            option = "cost" if self._limits.max_usd is not None else "tokens"
-            return (
-                f"--agentgym-max-{option} cannot be kept: the agent's model calls do "
-                "not tell their tokens (with streaming, ask for usage: "
-                "stream_options={'include_usage': True})"
-            )
-        models = sorted(name for name, tokens in spent.unpriced.items() if tokens)
+        option = "cost" if self._limits.max_usd is not None else "tokens"
+        for usage, why in ((spent, _SILENT_AGENT), (spent.judges, _SILENT_JUDGES)):
+            if 2 * usage.silent > usage.calls > usage.local:
+                return f"--agentgym-max-{option} cannot be kept: {why}"
+        models = unpriced_models(spent)
         if self._limits.max_usd is not None and models:
             return f"--agentgym-max-cost cannot be kept: {unknown_price(models)}"
         return None

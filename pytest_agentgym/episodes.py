@@ -138,7 +138,7 @@ class _Results:
         self._planned = planned
         self._at_once = at_once
         self.run = item.config.stash[RUN]
-        self.tally = Tally()
+        self.tally = Tally(self.run.prices)
         self.count = 0
         self.threshold = self.run.threshold_of(item)
         self.outcomes = Outcomes()

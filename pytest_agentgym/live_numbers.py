@@ -70,8 +70,8 @@ class LiveNumbers:
             own.in_flight = report.in_flight
             for episode in report.episodes:
                 self._add(episode, own)
-            self.usd = spent.usd
-            self._late.append((now, spent.tokens))
+            self.usd = spent.all_usd
+            self._late.append((now, spent.all_tokens))
             while now - self._late[0][0] > WINDOW_SECONDS:
                 self._late.popleft()
             return replace(own)

@@ -15,6 +15,7 @@ import pytest
 from agentgym.cases import CaseSource
 from agentgym.errors import UsageError
 from agentgym.play import Limits
+from agentgym.prices import Prices
 from pytest_agentgym.collection import ScenarioFailed, ScenarioItem
 from pytest_agentgym.options import Options, read_options
 from pytest_agentgym.policy import POLICY, RunPolicy
@@ -31,6 +32,7 @@ class Run:
     Attributes:
         options: The checked options.
         folder: Temporary folder that the processes of the run share.
+        prices: What models cost.
         planned: Episodes of all selected scenarios.
         gates: How many scenarios they are of.
     """
@@ -38,6 +40,7 @@ class Run:
     def __init__(self, config: pytest.Config, folder: Path, main_pid: int) -> None:
         self.options: Options = read_options(config)
         self.folder = folder
+        self.prices = Prices(self.options.cost.prices)
         self.planned = 0
         self.gates = 1
         self._places: dict[str, int] = {}

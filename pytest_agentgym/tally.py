@@ -7,17 +7,27 @@ from pathlib import Path
 
 from agentgym.episode import Episode
 from agentgym.errors import Outcome
+from agentgym.prices import Prices
 from agentgym.reliability import Reliability, Verdict, attrition_exceeded
+from agentgym.spending import Spending, Usage
 
+ROLES = ("judge", "user")
 PREFIX = "agentgym_"
 """What the names of properties begin with."""
 
 
 class Tally:
-    """The outcomes of one scenario's episodes."""
+    """The outcomes of one scenario's episodes, and what they took.
 
-    def __init__(self) -> None:
+    Args:
+        prices: Where prices come from.
+    """
+
+    def __init__(self, prices: Prices) -> None:
         self.outcomes: Counter[Outcome] = Counter()
+        self.spent = Spending()
+        self._prices = prices
+        self._models: dict[str, str] = {}
         self.seconds = 0.0
         self.reward = 0.0
         self._failed_checks: Counter[str] = Counter()
@@ -26,6 +36,9 @@ class Tally:
     def add(self, episode: Episode) -> None:
         """Counts one episode."""
         self.outcomes[episode.outcome] += 1
+        self.spent.add(episode, self._prices)
+        told = episode.simulators or {}
+        self._models |= {role: told[role]["model"] for role in ROLES if role in told}
         self.seconds += episode.duration
         self.reward += episode.reward if episode.counted else 0.0
         if episode.error:
@@ -65,6 +78,8 @@ class Tally:
                 "threshold": judged.threshold,
                 "mean_reward": round(self.reward / self.counted, 4),
             }
+        found |= {**self._models, **_cost("", self.spent)}
+        found |= _cost("judges_", self.spent.judges)
         return [(f"{PREFIX}{name}", value) for name, value in found.items()]
 
     def failure(
@@ -104,3 +119,16 @@ class Tally:
         if error is not None:
             lines.append(f"  first error: {error}")
         return "".join("\n" + line[:300] for line in lines)
+
+
+def _cost(prefix: str, usage: Usage) -> dict[str, object]:
+    """Nothing without tokens, and no money where it is not known."""
+    if not usage.tokens:
+        return {}
+    found: dict[str, object] = {
+        f"{prefix}input_tokens": usage.input_tokens,
+        f"{prefix}output_tokens": usage.output_tokens,
+    }
+    if usage.known:
+        found[f"{prefix}usd"] = round(usage.known, 6)
+    return found

@@ -15,7 +15,6 @@ import pytest
 
 from agentgym.episode import Episode
 from agentgym.errors import Outcome
-from agentgym.prices import Prices
 from agentgym.reliability import RunStop, Verdict
 from agentgym.report import terminal
 from agentgym.report.summary import RunSummary
@@ -49,7 +48,7 @@ class Reporter:
         self.summary = RunSummary(
             threshold=options.threshold,
             seed=options.seed,
-            prices=Prices(options.cost.prices),
+            prices=config.stash[RUN].prices,
             gate=options.gate,
             stop=options.stop,
         )
@@ -116,6 +115,8 @@ class Reporter:
                 self.summary.run_id = self.store.id
             self.store.append(report.lines)
         self._count(report)
+        if report.nodeid in self.summary.scenarios:
+            self.summary.scenarios[report.nodeid].planned = report.of_scenario
         finished = self.config.hook.pytest_agentgym_episode_finished
         for episode in report.episodes:
             finished(episode=episode)

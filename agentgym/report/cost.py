@@ -27,10 +27,20 @@ MOST_MODELS = 5
 def cost_section(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     """A table of the scenarios, and what all of them took; nothing without tokens."""
     spent = summary.spent
-    if not spent.tokens:
+    if not spent.all_tokens:
         return
     yield Heading("cost")
-    paid = bool(spent.usd)
+    if spent.tokens:
+        yield from _scenarios(summary, width)
+        yield from wrapped(_all(spent), width)
+    if spent.judges.tokens:
+        yield from wrapped(_judges(spent), width, hanging="  ")
+    for text in notes(spent):
+        yield from wrapped(text, width, hanging="  ")
+
+
+def _scenarios(summary: RunSummary, width: int) -> Iterator[Line]:
+    paid = bool(summary.spent.usd)
     columns = ["in/ep", "out/ep", "tok/pass", *(["$/ep", "$/pass"] if paid else [])]
     rows = []
     file = None
@@ -41,9 +51,6 @@ def cost_section(summary: RunSummary, width: int = 80) -> Iterator[Line]:
             rows.append(Row(path))
         rows.append(Row(name or path, _cells(scenario.spent, paid)))
     yield from table(columns, rows, width)
-    yield from wrapped(_all(spent), width)
-    for text in notes(spent):
-        yield from wrapped(text, width, hanging="  ")
 
 
 def _cells(spent: Spending, paid: bool) -> list[str]:
@@ -70,19 +77,41 @@ def _all(spent: Spending) -> str:
     return text
 
 
+def _judges(spent: Spending) -> str:
+    judges = spent.judges
+    text = (
+        f"judges and simulated users: {judges.input_tokens:,} tokens in, "
+        f"{judges.output_tokens:,} out"
+    )
+    if judges.usd:
+        at_least = "" if judges.known is not None else "at least "
+        text += f": {at_least}{dollars(judges.usd)}"
+    if spent.usd and judges.usd:
+        at_least = "at least " if None in (spent.known, judges.known) else ""
+        text += f"; {at_least}{dollars(spent.all_usd)} with the agent's"
+    return text
+
+
 def notes(spent: Spending) -> Iterator[str]:
     """What has no price, and why."""
     if spent.local:
         mixed = "" if spent.local == spent.calls else f" ({count(spent.local, 'call')})"
         yield f"the policy runs on this machine and costs nothing{mixed}"
-    models = sorted((name for name, n in spent.unpriced.items() if n), key=str.lower)
+    models = unpriced_models(spent)
     if models:
         yield unknown_price(models)
-    if spent.silent:
+    calls, silent = spent.calls + spent.judges.calls, spent.silent + spent.judges.silent
+    if silent:
         yield (
-            f"{spent.silent} of {count(spent.calls, 'model call')} told no tokens: "
-            "they are not counted"
+            f"{silent} of {count(calls, 'model call')} told no tokens: they are not "
+            "counted"
         )
+
+
+def unpriced_models(spent: Spending) -> list[str]:
+    """The models, also of judges, whose tokens have no known price."""
+    found = spent.unpriced.items() | spent.judges.unpriced.items()
+    return sorted({name for name, tokens in found if tokens}, key=str.lower)
 
 
 def unknown_price(models: list[str]) -> str:

@@ -102,8 +102,7 @@ def _compared(comparison: Summary) -> str:
             text += f"; {count(len(comparison[name]), f'{words} case')}"
     limit = comparison["max_drop"]
     if limit is not None:
-        text += f". Drop **{limit['verdict']}**, at most {100 * limit['limit']:.10g} "
-        text += "points are allowed"
+        text += f". Drop **{limit['verdict']}**, at most {_limit(limit)} allowed"
     return f"{text}."
 
 
@@ -116,6 +115,9 @@ def gate_sentence(summary: Summary) -> str:
         return "Interrupted: the gate judges whole runs only"
     if not summary.get("judgeable", True):
         return "Cannot judge: too many episodes were lost to errors not the agent's"
+    dropped = _dropped(summary)
+    if dropped is not None:
+        return dropped
     if summary.get("gate") == "certified":
         met, no = ("met", "") if summary["exit_code"] == 0 else ("not met", "not ")
         return f"Gate {met}: {no}certified to reach {limit}"
@@ -125,6 +127,27 @@ def gate_sentence(summary: Summary) -> str:
     if value is not None and value >= summary["reliability"]["threshold"]:
         return f"Gate not met: the run reached {limit}, but a scenario is below its own"
     return f"Gate not met: below {limit}"
+
+
+def _dropped(summary: Summary) -> str | None:
+    """Whether a run that is reliable fails by its drop since the baseline."""
+    reliability = summary["reliability"]
+    reached = (reliability["value"] or 0) >= reliability["threshold"]
+    if summary.get("gate") == "certified":
+        reached = reliability["verdict"] == "RELIABLE"
+    allowed = (summary.get("baseline") or {}).get("max_drop")
+    if not reached or not allowed:
+        return None
+    if allowed["verdict"] == "EXCEEDED":
+        return f"Gate not met: dropped by more than {_limit(allowed)}"
+    if allowed["verdict"] == "UNKNOWN":
+        return "Cannot judge: the drop since the baseline is not known"
+    return None
+
+
+def _limit(allowed: Summary) -> str:
+    share = 100 * allowed["limit"]
+    return f"{share:.10g} point{'' if share == 1 else 's'}"
 
 
 def _counts(scenarios: Sequence[Summary]) -> tuple[int, int]:
@@ -273,17 +296,43 @@ def _notes(summary: Summary) -> Iterator[str]:
     ]
     if lost:
         yield f"Not counted: {', '.join(lost)}."
+    yield from _simulators(summary.get("simulators") or {})
     yield from _cost(summary.get("cost") or {})
     for warning in summary.get("warnings", ()):
         yield f"- {code(warning)}"
 
 
-def _cost(cost: Mapping[str, Any]) -> Iterator[str]:
-    if not cost.get("input_tokens"):
-        return
-    text = f"Cost: {cost['input_tokens']:,} tokens in, {cost['output_tokens']:,} out"
-    if cost["usd"]:
-        text += f", {dollars(cost['usd'])}"
+def _simulators(simulators: Summary) -> Iterator[str]:
+    judge, user = simulators.get("judge"), simulators.get("user")
+    if judge:
+        verdicts = count(judge["verdicts"], "verdict")
+        yield from _role(
+            judge, "Judged by", f"{verdicts}, {judge['cached']} from the cache"
+        )
+    if user:
+        yield from _role(user, "User simulated by", count(user["messages"], "message"))
+
+
+def _role(role: Summary, who: str, did: str) -> Iterator[str]:
+    models = ", ".join(map(code, role["models"]))
+    names = [code(left(name, 100)) for name in role["scenarios"]]
+    more = len(names) - MOST_CHECKS
+    where = ", ".join(names[:MOST_CHECKS]) + (f" and {more} more" if more > 0 else "")
+    yield f"{who} {models}: {did}, in {where}."
+
+
+def _cost(cost: Summary) -> Iterator[str]:
+    judges = cost.get("judges") or {}
+    if cost.get("input_tokens"):
         each = cost["per_passed"]["usd"]
-        text += "" if each is None else f" ({dollars(each)} per passed episode)"
-    yield f"{text}."
+        per = "" if not each else f" ({dollars(each)} per passed episode)"
+        yield f"Cost: {_tokens(cost)}{per}."
+    if judges.get("input_tokens"):
+        yield f"Judges and simulated users: {_tokens(judges)}."
+    if cost.get("usd") and judges.get("usd"):
+        yield f"Together: {dollars(cost['total']['usd'])}."
+
+
+def _tokens(usage: Summary) -> str:
+    text = f"{usage['input_tokens']:,} tokens in, {usage['output_tokens']:,} out"
+    return text + (f", {dollars(usage['usd'])}" if usage["usd"] else "")

@@ -121,6 +121,7 @@ class ScenarioTally:
         xfail: Whether it failed as it was expected to; the run's gate leaves it out.
         stop: When it ended.
         cases: Passed and counted episodes of each case.
+        planned: Episodes that it would have had, had nothing stopped it.
     """
 
     name: str
@@ -140,6 +141,7 @@ class ScenarioTally:
     smallest: str | None = None
     cases: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     results: Outcomes = field(default_factory=Outcomes)
+    planned: int = 0
 
     @property
     def passed(self) -> int:
@@ -251,6 +253,7 @@ class ScenarioTally:
         return {
             "name": self.name,
             "episodes": self.total,
+            "planned": max(self.planned, self.total),
             "passed": self.passed,
             "reliability": reliability_json(judged, self.judgeable),
             "xfail": self.xfail,

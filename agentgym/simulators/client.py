@@ -21,6 +21,7 @@ RETRIES = 5
 asks for."""
 TIMEOUT_SECONDS = 120.0
 """For one attempt."""
+Usage = tuple[int | None, int | None]
 _OPTIONAL = ("response_format", "temperature", "seed")
 _REFUSED = (400, 422)
 _NAMES = {"judge": "the judge", "user": "the simulated user"}
@@ -33,12 +34,12 @@ class Answer:
     Attributes:
         objects: The JSON objects in its text, in order.
         text: The whole text.
-        tokens: Prompt and completion tokens, as far as they are told.
+        usage: Prompt and completion tokens, as far as they are told.
     """
 
     objects: list[dict[str, Any]]
     text: str
-    tokens: int
+    usage: Usage
 
 
 class ChatModel:
@@ -166,7 +167,10 @@ class ChatModel:
         return Answer(
             objects=list(json_objects(text)),
             text=text,
-            tokens=0 if usage is None else usage.total_tokens or 0,
+            usage=(
+                getattr(usage, "prompt_tokens", None),
+                getattr(usage, "completion_tokens", None),
+            ),
         )
 
     def no_answer(self, answer: Answer, wanted: str) -> SimulatorError:

@@ -150,47 +150,46 @@ class _Question:
 
     def ask(self) -> Judgement:
         """The verdict."""
-        return self._told(*self._simulation.wait(self._find()))
+        return self._told(self._simulation.wait(self._find()))
 
     async def ask_async(self) -> Judgement:
         """The same without blocking the event loop."""
-        return self._told(*await self._simulation.wait_async(self._find()))
+        return self._told(await self._simulation.wait_async(self._find()))
 
-    def _told(self, judgement: Judgement, tokens: int) -> Judgement:
+    def _told(self, judgement: Judgement) -> Judgement:
         self._simulation.judged(
             {
                 "criterion": judgement.criterion,
                 "pass": judgement.passed,
                 "reason": judgement.reason,
                 "cached": judgement.cached,
-            },
-            tokens,
+            }
         )
         return judgement
 
-    async def _find(self) -> tuple[Judgement, int]:
-        """The verdict and the tokens that it took: none if it was known."""
+    async def _find(self) -> Judgement:
         simulators, model = self._simulation.simulators, self._model
         key = key_of(model.endpoint.model, self._messages, SCHEMA)
-        asked: list[int] = []
+        cached = True
 
         async def ask() -> tuple[bool, str]:
+            nonlocal cached
             known = None if simulators.cache is None else simulators.cache.get(key)
             if known is not None:
                 return known
             answer = await model.ask(self._messages, SCHEMA, temperature=0)
+            cached = False
+            self._simulation.paid("judge", answer.usage)
             passed, reason = verdict_of(model, answer)
-            asked.append(answer.tokens)
             if simulators.cache is not None:
                 about = {"model": model.endpoint.model, "criterion": self._criterion}
                 simulators.cache.put(key, passed, reason, **about)
             return passed, reason
 
         passed, reason = await simulators.once(key, ask)
-        judgement = Judgement(
-            criterion=self._criterion, passed=passed, reason=reason, cached=not asked
+        return Judgement(
+            criterion=self._criterion, passed=passed, reason=reason, cached=cached
         )
-        return judgement, sum(asked)
 
 
 def messages_for(criterion: str, evidence: str) -> list[Message]:

@@ -18,7 +18,7 @@ from agentgym import event_loop
 from agentgym.activation import Activation
 from agentgym.errors import SimulatorError, UsageError
 from agentgym.simulators.cache import VerdictCache
-from agentgym.simulators.client import ChatModel
+from agentgym.simulators.client import ChatModel, Usage
 from agentgym.simulators.endpoint import Endpoint, Role
 
 T = TypeVar("T")
@@ -132,7 +132,7 @@ class Simulation:
     seed: int = 0
     declared: bool = False
     failure: SimulatorError | None = None
-    _told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _told: dict[Role, dict[str, Any]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _waiting: int = 0
     _since: float = 0.0
@@ -167,34 +167,56 @@ class Simulation:
             running = time.monotonic() - self._since if self._waiting else 0.0
             return self._waited + running
 
-    def judged(self, verdict: dict[str, Any], tokens: int) -> None:
-        """Notes a verdict, and what it took."""
+    def judged(self, verdict: dict[str, Any]) -> None:
+        """Notes a verdict."""
         with self._lock:
-            told = self._of("judge", {"verdicts": [], "tokens": 0})
-            told["verdicts"].append(verdict)
-            told["tokens"] += tokens
+            self._of("judge")["verdicts"].append(verdict)
 
-    def spoke(self, tokens: int, *, done: bool) -> None:
-        """Notes what a simulated user said last."""
+    def spoke(self, *, done: bool) -> None:
+        """Notes that a simulated user said something."""
         with self._lock:
-            told = self._of("user", {"messages": 0, "done": False, "tokens": 0})
+            told = self._of("user")
             told["messages"] += not done
             told["done"] = done
-            told["tokens"] += tokens
+
+    def paid(self, role: Role, usage: Usage) -> None:
+        """Notes what an answer took, whether or not it is of use."""
+        with self._lock:
+            self._pay(role, usage)
+
+    def go_on_from(self, before: Simulation) -> None:
+        """Takes over what an attempt before this one is paid for, and nothing else."""
+        with before._lock:
+            calls = [
+                (role, usage)
+                for role, told in before._told.items()
+                for usage in told["calls"]
+            ]
+        with self._lock:
+            for role, usage in calls:
+                self._pay(role, usage)
 
     def to_json(self) -> dict[str, Any] | None:
         """What an episode keeps of it; None if neither took part."""
         with self._lock:
             if not self._told:
                 return None
-            copy = {role: dict(told) for role, told in self._told.items()}
+            copy: dict[str, Any] = {r: dict(told) for r, told in self._told.items()}
         return {**copy, "declared": self.declared}
 
-    def _of(self, role: Role, empty: dict[str, Any]) -> dict[str, Any]:
+    def _of(self, role: Role) -> dict[str, Any]:
         if role not in self._told:
             model = self.simulators.model(role).endpoint.model
-            self._told[role] = {"model": model, **empty}
+            done: dict[str, Any] = {"verdicts": []}
+            if role == "user":
+                done = {"messages": 0, "done": False}
+            self._told[role] = {"model": model, **done, "calls": [], "tokens": 0}
         return self._told[role]
+
+    def _pay(self, role: Role, usage: Usage) -> None:
+        told = self._of(role)
+        told["calls"].append(list(usage))
+        told["tokens"] += sum(tokens or 0 for tokens in usage)
 
     @contextlib.contextmanager
     def _watch(self) -> Iterator[None]:

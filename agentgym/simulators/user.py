@@ -128,24 +128,25 @@ class Conversation:
         opening, self._opening = self._opening, None
         if opening is not None:
             self._note(opening)
-            self._simulation.spoke(0, done=False)
+            self._simulation.spoke(done=False)
         return opening
 
-    async def _ask(self) -> tuple[str, bool, int]:
+    async def _ask(self) -> tuple[str, bool]:
         answer = await self._model.ask(
             self._messages, SCHEMA, seed=self._simulation.seed
         )
-        return (*spoken(self._model, answer, first=self._first), answer.tokens)
+        self._simulation.paid("user", answer.usage)
+        return spoken(self._model, answer, first=self._first)
 
     @property
     def _first(self) -> bool:
         return len(self._messages) == 2
 
-    def _said(self, told: tuple[str, bool, int]) -> str | None:
-        message, done, tokens = told
+    def _said(self, told: tuple[str, bool]) -> str | None:
+        message, done = told
         # Who only says goodbye has not talked with the agent yet.
         ends = done and not self._first
-        self._simulation.spoke(tokens, done=ends)
+        self._simulation.spoke(done=ends)
         if not ends:
             self._note(message)
             if done:

@@ -25,6 +25,7 @@ from agentgym.report.training import training_section
 from agentgym.store import RunStore, read_episodes
 from agentgym.training.measurement import Measured
 from pytest_agentgym.reports import EpisodeReport
+from pytest_agentgym.run import RUN
 from pytest_agentgym.tally import Tally
 from pytest_agentgym.terminal import Reporter, has_rich, relative
 from pytest_agentgym.training.catalogue import Entry
@@ -107,7 +108,7 @@ class TrainingReporter(Reporter):
 
     def tally(self, entry: Entry) -> Tally | None:
         """A scenario's episodes of the last measurement."""
-        tally = Tally()
+        tally = Tally(self.config.stash[RUN].prices)
         for episode in self._last:
             if entry.info is not None and episode.scenario == entry.info.scenario:
                 tally.add(episode)
@@ -139,7 +140,12 @@ class TrainingReporter(Reporter):
         return found
 
     def _new_summary(self) -> RunSummary:
-        return RunSummary(threshold=self.target, seed=self.options.seed, whole=True)
+        return RunSummary(
+            threshold=self.target,
+            seed=self.options.seed,
+            prices=self.config.stash[RUN].prices,
+            whole=True,
+        )
 
     def _count(self, report: EpisodeReport) -> None:
         """Keeps the measurements; of training episodes only numbers are kept."""

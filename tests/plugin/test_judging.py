@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from agentgym.simulators import client
 from agentgym.testing import ScriptedModel, error, say
+from tests.paying_agent import PAYING_AGENT
 
 # Imported here, or each run within this process would import it again.
 pytest.importorskip("openai")
@@ -131,6 +135,91 @@ def test_checks_that_are_judged(gym, model):
     check_judged(gym, result, cached=24)
     result.stdout.fnmatch_lines(["judged by wise: * 24 from the cache; 0 tokens"])
     assert len(model.requests) == 8
+
+
+PAID_AND_JUDGED = """
+    from agentgym import judge, scenario
+
+    @scenario(episodes={episodes})
+    def test_paid(agent, case):
+        run = agent.run(f"7 case {{case.index}}")
+        assert judge(run, "the agent looks the order up")
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+def test_the_judges_tokens_are_paid_and_told(gym, model, workers):
+    gym.conftest(PAYING_AGENT)
+    gym.file(PAID_AND_JUDGED.format(episodes=8))
+    result = gym.start(
+        *(option(model), "--agentgym-price=gpt-4o=1/10", "--agentgym-price=wise=2/5"),
+        *("--junitxml=junit.xml", *workers),
+        plugins=("xdist",) if workers else (),
+    )
+    assert result.ret == 0
+    cost = gym.summary()["cost"]
+    calls = [c for e in gym.episodes() for c in e["simulators"]["judge"]["calls"]]
+    assert len(calls) == 8
+    judges = cost["judges"]
+    assert judges["input_tokens"] == sum(prompt for prompt, _ in calls) > 2000
+    assert judges["output_tokens"] == sum(written for _, written in calls)
+    usd = (2 * judges["input_tokens"] + 5 * judges["output_tokens"]) / 1e6
+    assert judges["usd"] == pytest.approx(usd)
+    assert cost["usd"] == pytest.approx(0.016)
+    assert cost["total"]["usd"] == pytest.approx(0.016 + usd)
+    result.stdout.fnmatch_lines(
+        [
+            "8,000 tokens in, 800 out in 8 episodes: $0.016, *",
+            f"judges and simulated users: {judges['input_tokens']:,} tokens in, *",
+            "judged by wise: 8 verdicts, 0 from the cache; *",
+        ]
+    )
+    root = ElementTree.parse(gym.pytester.path / "junit.xml").getroot()
+    told = {p.get("name"): p.get("value") for p in root.iter("property")}
+    assert told["agentgym_judge"] == "wise"
+    assert "agentgym_user" not in told
+    assert told["agentgym_input_tokens"] == "8000"
+    assert float(told["agentgym_usd"]) == pytest.approx(0.016)
+    assert told["agentgym_judges_input_tokens"] == str(judges["input_tokens"])
+    assert float(told["agentgym_judges_usd"]) == pytest.approx(usd, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"), [("max-tokens", "5000"), ("max-cost", "0.005")]
+)
+def test_the_judges_tokens_count_for_the_limits(gym, model, limit, value):
+    # The agent alone would take 60 tokens.
+    gym.conftest(
+        PAYING_AGENT.replace("think(400, 40", "think(1, 0").replace("00, 60", "0, 0")
+    )
+    gym.file(PAID_AND_JUDGED.format(episodes=40))
+    prices = ("--agentgym-price=gpt-4o=0/0", "--agentgym-price=wise=1/1")
+    options = (f"--agentgym-{limit}={value}", "--agentgym-concurrency=1")
+    result = gym.run(option(model), *prices, *options)
+    assert result.ret == 2
+    assert 2 < len(gym.episodes()) < 20
+    assert f"of --agentgym-{limit} {value} are" in gym.summary()["stopped"]
+
+
+def test_a_limit_needs_the_judges_prices_and_tokens(gym, model, monkeypatch):
+    gym.file(PAID_AND_JUDGED.format(episodes=40))
+    result = gym.run(option(model), "--agentgym-max-cost=5")
+    assert result.ret == 4
+    sentence = "--agentgym-max-cost cannot be kept: the price of wise is not known"
+    assert sentence in said(result)
+    reads = client.ChatModel._read
+    monkeypatch.setattr(
+        client.ChatModel,
+        "_read",
+        lambda self, told: replace(reads(self, told), usage=(None, None)),
+    )
+    shutil.rmtree(gym.pytester.path / ".agentgym" / "judge")
+    result = gym.run(option(model), "--agentgym-max-tokens=5000")
+    assert result.ret == 4
+    assert (
+        "--agentgym-max-tokens cannot be kept: the server of the judge or the "
+        "simulated user does not tell tokens"
+    ) in said(result)
 
 
 def test_xdist_workers_share_the_cache(gym, model, monkeypatch):

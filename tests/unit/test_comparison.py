@@ -320,7 +320,7 @@ def test_the_report_of_a_run_has_its_baseline(tmp_path: Path) -> None:
     told.baseline = compare(side(played("pppp"), name="r1"), side(played("pppf")), 0.9)
     sentence = (
         "The baseline, run `r1`, had 100.0 %: -25.0 points (-60.9 to +27.6), in pairs; "
-        "1 newly failing case. Drop **WITHIN**, at most 90 points are allowed."
+        "1 newly failing case. Drop **WITHIN**, at most 90 points allowed."
     )
     assert sentence in markdown(told.to_json()).splitlines()
     told.baseline = compare(side(name="r1"), side(played("pppf")))

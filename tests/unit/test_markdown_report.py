@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from agentgym.cli import main
+from agentgym.prices import Price, Prices
 from agentgym.report.differences import unpaired_difference
 from agentgym.report.markdown import markdown
 from agentgym.report.summary import RunSummary
+from agentgym.trajectory import ModelCall, Step, Trajectory
 from tests.made_episodes import SCENARIO, made_check, made_episodes, made_row
 
 OTHER = SCENARIO.replace("test_refund", "test_other")
@@ -83,6 +85,50 @@ def test_what_does_not_count_is_said() -> None:
         told.add(episode)
     text = markdown(told.to_json())
     assert text.endswith("Not counted: 1 infra_error.\n- `the disk is full`\n")
+
+
+def test_judges_and_what_all_took() -> None:
+    verdict = {"criterion": "x", "pass": True, "reason": "y", "cached": False}
+    told = RunSummary(threshold=0.5, prices=Prices({"*": Price(1, 1)}, listed=False))
+    step = Step(model=ModelCall(prompt_tokens=1_000, completion_tokens=200))
+    for episode in made_episodes(
+        {"passed": 10},
+        trajectory=Trajectory(steps=[step]),
+        simulators={
+            "judge": {
+                "model": "wi`se",
+                "verdicts": [verdict, verdict | {"cached": True}],
+                "tokens": 550,
+                "calls": [[500, 50]],
+            },
+            "user": {"model": "shy", "messages": 2, "tokens": 30, "calls": [[20, 10]]},
+            "declared": True,
+        },
+    ):
+        told.add(episode)
+    assert markdown(told.to_json()).splitlines()[-5:] == [
+        f"Judged by ``wi`se``: 20 verdicts, 10 from the cache, in `{SCENARIO}`.",
+        f"User simulated by `shy`: 20 messages, in `{SCENARIO}`.",
+        "Cost: 10,000 tokens in, 2,000 out, $0.012 ($0.0012 per passed episode).",
+        "Judges and simulated users: 5,200 tokens in, 600 out, $0.0058.",
+        "Together: $0.018.",
+    ]
+
+
+def test_a_drop_that_fails_a_reliable_run() -> None:
+    told = summary(80, 0) | {"exit_code": 1}
+    told["baseline"] = {
+        "before": {"run": "r0"},
+        "difference": None,
+        "max_drop": {"limit": 0.01, "verdict": "EXCEEDED"},
+    }
+    sentence = "**Gate not met: dropped by more than 1 point.**"
+    assert sentence in markdown(told)
+    assert sentence in markdown(told | {"gate": "certified"})
+    told["baseline"]["max_drop"]["verdict"] = "UNKNOWN"
+    assert "**Cannot judge: the drop since the baseline is not" in markdown(told)
+    told["baseline"]["max_drop"]["verdict"] = "WITHIN"
+    assert "**Gate met: 95 %.**" in markdown(told | {"exit_code": 0})
 
 
 def test_scenarios_are_compared_with_a_baseline() -> None:

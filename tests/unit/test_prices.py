@@ -163,6 +163,57 @@ def test_a_local_policy_costs_nothing_whatever_its_models_name():
     assert "the policy runs on this machine and costs nothing" in lines(summary)
 
 
+def judged(*calls, model="wise", role="judge"):
+    told = {"model": model, "verdicts": [], "tokens": 0}
+    if calls:
+        told["calls"] = list(calls)
+    return {role: told, "declared": True}
+
+
+def test_judges_are_paid_apart():
+    summary = summed(
+        episode(
+            0, "passed", ("m", 1000, 100), simulators=judged([2000, 10], [None, None])
+        ),
+        # A policy of this machine may have a judge that is none.
+        episode(
+            1,
+            "passed",
+            ("m", 1000, 100),
+            policy="embedded",
+            simulators=judged([500, 5], model="shy", role="user"),
+        ),
+        # Of a line that an older version wrote.
+        episode(2, "passed", simulators=judged()),
+        m=Price(1, 10),
+        wise=Price(2, 0),
+        shy=Price(0, 1000),
+    )
+    cost = summary.to_json()["cost"]
+    judges = cost["judges"]
+    assert (cost["input_tokens"], judges["input_tokens"]) == (2000, 2500)
+    assert (judges["calls"], judges["silent_calls"], judges["local_calls"]) == (3, 1, 0)
+    assert judges["usd"] is None
+    assert judges["unpriced"] == {"wise": 0}
+    assert cost["usd"] == pytest.approx(0.004)
+    assert cost["total"] == {"input_tokens": 4500, "output_tokens": 215, "usd": None}
+    assert cost["per_episode"]["input_tokens"] == pytest.approx(2000 / 3)
+    assert summary.spent.all_usd == pytest.approx(0.004 + 0.009)
+    assert summary.spent.all_tokens == 4715
+    told = lines(summary, 100)
+    assert (
+        "judges and simulated users: 2,500 tokens in, 15 out: at least $0.0090; at "
+        "least $0.013 with the"
+    ) in told
+    assert "1 of 5 model calls told no tokens: they are not counted" in " ".join(told)
+
+
+def test_only_a_judge_has_tokens():
+    summary = summed(episode(0, "passed", simulators=judged([20, 1])))
+    assert lines(summary)[0] == "judges and simulated users: 20 tokens in, 1 out"
+    assert "the price of wise is not known: tokens only" in " ".join(lines(summary))
+
+
 def test_nothing_is_said_without_tokens():
     assert lines(summed(episode(0, "passed"))) == []
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import agentgym
 from agentgym.cases import Case
 from agentgym.checks import CheckLog
-from agentgym.errors import Outcome, SimulatorError, UsageError
+from agentgym.errors import InfraError, Outcome, SimulatorError, UsageError
 from agentgym.play import EpisodePlay, Limits
 from agentgym.pytest_process import Ended
 from agentgym.recorder import Recorder
@@ -31,6 +31,7 @@ from agentgym.simulators.evidence import MAX_TURN, evidence_of, quoted
 from agentgym.simulators.judging import messages_for
 from agentgym.simulators.simulation import Simulation, Simulators
 from agentgym.simulators.use import roles_in
+from agentgym.spending import simulator_uses
 from agentgym.testing import ScriptedModel, error, hang, say
 from agentgym.trajectory import Trajectory
 from tests.made_episodes import made_call, made_trajectory
@@ -683,6 +684,31 @@ def test_a_judge_that_takes_the_time_is_to_blame():
     assert episode is not None
     assert episode.outcome is Outcome.simulator_error
     assert "judge and simulated user took" in (episode.error or "")
+
+
+def test_what_is_no_verdict_and_what_was_tried_before_is_paid(monkeypatch):
+    monkeypatch.setattr("agentgym.play.FIRST_BACKOFF_SECONDS", 0.01)
+    attempts = []
+
+    def body():
+        attempts.append(agentgym.judge(ran(), "the first"))
+        if len(attempts) < 3:
+            raise InfraError("the agent's model is down")
+        agentgym.judge(ran(), "the second")
+
+    def script(request):
+        first = request["messages"][0]["content"].endswith("the first")
+        return verdict(True) if first else "no idea"
+
+    with ScriptedModel(script) as model, play_of(body, model) as play:
+        episode = play.run()
+    assert episode is not None
+    assert (episode.outcome, episode.attempts) == (Outcome.simulator_error, 3)
+    told = (episode.simulators or {})["judge"]
+    assert [v["criterion"] for v in told["verdicts"]] == ["the first"]
+    assert len(told["calls"]) == len(model.requests) == 4
+    assert told["tokens"] == sum(map(sum, told["calls"]))
+    assert [use[0] for use in simulator_uses(episode)] == ["scripted"] * 4
 
 
 def test_a_swallowed_error_still_counts():
