@@ -71,6 +71,13 @@ class Episode:
         """Whether it measures the agent."""
         return self.outcome in (Outcome.passed, Outcome.failed)
 
+    @property
+    def judged_by(self) -> list[str]:
+        """Models of judge and simulated users that took part in its reward."""
+        told = self.simulators or {}
+        roles = ("judge", "user")
+        return sorted({told[role]["model"] for role in roles if role in told})
+
     def to_json(self) -> dict[str, Any]:
         """The JSON form: a line of `episodes.jsonl`."""
         return {

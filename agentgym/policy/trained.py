@@ -295,7 +295,7 @@ class TrainedAgent:
             ("agent", f"{self}, saved {about.get('created', 'at an unknown time')}"),
             ("base model", f"{base['spec']} (sha256 {base['digest'][:12]})"),
         ]
-        scenarios = [s["scenario"] for s in about.get("scenarios", ())]
+        scenarios = [_judged(s) for s in about.get("scenarios", ())]
         facts += [("" if i else "scenarios", name) for i, name in enumerate(scenarios)]
         for key in ("before", "after"):
             if about.get(key):
@@ -320,6 +320,13 @@ def _with_torch(name: str) -> Any:
 
     check_installed()
     return importlib.import_module(f"agentgym.policy.{name}")
+
+
+def _judged(scenario: dict[str, Any]) -> str:
+    """A scenario's name, and who took part in the rewards that it taught by."""
+    name: str = scenario["scenario"]
+    models = ", ".join(scenario.get("judged_by", ()))
+    return f"{name} (judged by {models})" if models else name
 
 
 def _percent(found: dict[str, float]) -> str:

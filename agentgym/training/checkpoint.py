@@ -34,6 +34,7 @@ class State:
         curriculum: State of the curriculum.
         batches: Batches in a row that had nothing to teach.
         failing: Share of train episodes that failed in the first batch.
+        judged: Models of judges and simulated users, by scenario.
         reserve: Seconds that the measurement at the end is expected to take.
     """
 
@@ -46,6 +47,7 @@ class State:
     batches: int = 0
     failing: float = 0.0
     reserve: float = 0.0
+    judged: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def best(self) -> int:

@@ -36,7 +36,7 @@ from agentgym.training.player import COUNTED, Player, Stopped
 from agentgym.training.result import RolloutResult
 from agentgym.training.sampling import Collected, Collector
 from agentgym.training.segments import Component, TokenBytes, segment
-from agentgym.training.task import Phase, Task
+from agentgym.training.task import Phase, ScenarioInfo, Task
 
 VALIDATE_EVERY = 16
 """Updates after which a version is validated in any case."""
@@ -358,7 +358,11 @@ class Training:
         return self._player.play(tasks, self._count)
 
     def _count(self, result: RolloutResult) -> None:
-        self._state.episodes += result.outcome in COUNTED
+        state, scenario = self._state, result.task.scenario
+        state.episodes += result.outcome in COUNTED
+        if result.judged_by:
+            known = {*state.judged.get(scenario, ()), *result.judged_by}
+            state.judged[scenario] = sorted(known)
 
     def _elapsed(self) -> float:
         return self._state.seconds + time.monotonic() - self._began
@@ -470,7 +474,8 @@ class Training:
         card = {
             "base": {"spec": "embedded" if _embedded(plan.base) else str(plan.base)},
             "scenarios": [
-                {"scenario": i.scenario, "source": i.source} for i in plan.scenarios
+                {"scenario": i.scenario, "source": i.source, **self._judged(i)}
+                for i in plan.scenarios
             ],
             "config": plan.config.model_dump(mode="json"),
             "seed": plan.seed,
@@ -487,6 +492,11 @@ class Training:
         agent = save_agent(root, plan.name, self._host.adapter(result.version), card)
         shutil.rmtree(self._folder, ignore_errors=True)
         return TrainingResult.from_json({**known, "agent": str(agent)})
+
+    def _judged(self, info: ScenarioInfo) -> dict[str, list[str]]:
+        """Which models took part in the rewards that were learnt from, if any did."""
+        models = self._state.judged.get(info.scenario)
+        return {"judged_by": models} if models else {}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -64,6 +64,7 @@ class RolloutResult:
         state: "succeeded" when there is a reward, or else "failed".
         outcome: A value of `agentgym.errors.Outcome`.
         steps: Rewards of the single model calls, where there are any.
+        judged_by: Models of judges and simulated users that took part in the reward.
         calls: The model calls of the last attempt, in the order in which they began.
         error: Why there is no reward.
     """
@@ -74,6 +75,7 @@ class RolloutResult:
     outcome: str
     reward: float | None = None
     steps: list[float] | None = None
+    judged_by: list[str] = field(default_factory=list)
     calls: list[ModelCallRecord] = field(default_factory=list)
     error: str | None = None
 
@@ -111,6 +113,7 @@ def read_result(
         outcome=str(reward["reason"]) if told else outcome,
         reward=float(reward["value"]) if told else None,
         steps=reward.get("steps") if told else None,
+        judged_by=reward.get("judged_by", []),
         calls=[call for _, call in calls],
         error=None if told else message,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +100,7 @@ class RunnerClient:
         reward: float,
         passed: bool,
         steps: list[float] | None,
+        judged_by: Sequence[str] = (),
     ) -> None:
         """Tells an episode's reward; harmless for a rollout that has ended already.
 
@@ -108,6 +110,7 @@ class RunnerClient:
             reward: In [0, 1].
             passed: Whether all checks passed.
             steps: Rewards of the single model calls, where there are any.
+            judged_by: Models of judges and simulated users that took part in it.
 
         Raises:
             HubGone: No answer.
@@ -119,6 +122,8 @@ class RunnerClient:
         }
         if steps is not None:
             data["steps"] = steps
+        if judged_by:
+            data["judged_by"] = list(judged_by)
         event = {"event_type": "reward", "data": data}
         path = f"/api/rollouts/{claim.rollout_id}/attempt/{attempt}/events"
         self._send("POST", path, json=event)

@@ -217,4 +217,5 @@ class _Ended:
             reward=episode.reward,
             passed=episode.outcome is Outcome.passed,
             steps=self.steps,
+            judged_by=episode.judged_by,
         )

@@ -20,6 +20,7 @@ pytest.importorskip("agentlightning")
 pytest.importorskip("langchain")
 
 from agentgym import TrainedAgent, TrainingResult
+from agentgym.testing import ScriptedModel
 from tests.html_page import Page
 from tests.summary_schema import check_summary
 from tests.tiny_policy import make_tiny
@@ -158,6 +159,30 @@ def test_the_saved_agent_is_measured_by_its_name(trained):
     )
     assert code in (0, 1), output
     assert "reliability" in output
+
+
+def test_the_saved_agent_says_who_judged_it(tmp_path):
+    project = Project(tmp_path, "test_refunds.py")
+    file = tmp_path / "customer_support/test_refunds.py"
+    text = file.read_text().replace("import must", "import judge, must")
+    text = text.replace("episodes=32", "judged=True, episodes=32")
+    check = "    assert str(order.total) in run.reply\n"
+    judged = "    assert judge(run, 'it names the sum')\n"
+    file.write_text(text.replace(check, check + judged, 1))
+    verdict = json.dumps({"reason": "I say so.", "pass": True})
+    with ScriptedModel(lambda _: verdict, name="wise") as model:
+        code, output = project.run(
+            "--agentgym-updates=1",
+            f"--agentgym-judge={model.base_url}#wise",
+            "customer_support/test_refunds.py",
+        )
+    assert code in (0, 1), output
+    agent = TrainedAgent.load("customer_support", root=tmp_path)
+    told = {s["scenario"]: s.get("judged_by") for s in agent.about["scenarios"]}
+    name = "customer_support/test_refunds.py::test_damaged_item_is_refunded"
+    assert {s: by for s, by in told.items() if by} == {name: ["wise"]}
+    assert len(told) > 1
+    assert f"{name} (judged by wise)" in agent.card()
 
 
 def test_two_workers_of_which_one_is_killed(tmp_path):

@@ -97,6 +97,22 @@ def test_the_card(saved: Path) -> None:
     ]
 
 
+def test_the_card_says_who_judged(
+    adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = CARD["scenarios"]
+    one = {**one, "judged_by": ["shy", "wise"]}
+    save_agent(tmp_path, "judged", adapter, CARD | {"scenarios": [one, two]})
+    monkeypatch.chdir(tmp_path)
+    card = TrainedAgent.load("judged").card().splitlines()
+    assert card[2:4] == [
+        "scenarios   test_a.py::test_one (judged by shy, wise)",
+        "            test_a.py::test_two",
+    ]
+    # A judge alone makes no other kind of agent.
+    assert save_agent(tmp_path, "judged", adapter, CARD).name == "v1.1"
+
+
 def test_versions_say_what_an_agent_is_made_of(
     saved: Path, adapter: Path, tmp_path: Path
 ) -> None:

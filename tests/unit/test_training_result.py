@@ -104,6 +104,13 @@ def test_a_failed_rollout_has_no_reward(message, outcome, error):
     assert (result.reward, result.outcome, result.error) == (None, outcome, error)
 
 
+def test_who_judged_it():
+    events = [rewarded(1.0, "passed", judged_by=["wise"])]
+    assert read_result("r", TASK, "succeeded", None, events).judged_by == ["wise"]
+    events = [rewarded(1.0, "passed")]
+    assert read_result("r", TASK, "succeeded", None, events).judged_by == []
+
+
 def test_success_without_a_reward_is_none_of_the_agents_doing():
     result = read_result("r", TASK, "succeeded", None, [])
     assert (result.reward, result.outcome) == (None, "infra_error")
