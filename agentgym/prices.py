@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -73,6 +75,17 @@ class Prices:
         self._listed = listed
         self._known: dict[str, Cost | None] = {}
         self.source: str | None = None
+
+    def prepare(self) -> None:
+        """Imports what must not be imported while episodes are played.
+
+        At each call the OpenAI client looks for `httpx2`, which the list brings along,
+        among the loaded modules, and takes one for whole that another thread is still
+        importing: episodes would fail for no fault of the agent's.
+        """
+        if self._listed and installed():
+            with suppress(ImportError):
+                importlib.import_module("httpx2")
 
     def own(self, model: str) -> Price | None:
         """The user's price of the model."""

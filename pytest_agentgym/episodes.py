@@ -45,6 +45,7 @@ def play_scenario(item: ScenarioItem) -> None:
         UsageError: The scenario or its fixtures are written wrongly.
     """
     run = item.config.stash[RUN]
+    run.prices.prepare()
     count = run.episodes_of(item)
     policy = None
     if "policy" in item.fixturenames:

@@ -26,6 +26,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # need must be here before, or there would be two of each class.
 for _module in pkgutil.iter_modules(pytest_agentgym.__path__, "pytest_agentgym."):
     importlib.import_module(_module.name)
+with contextlib.suppress(ImportError):
+    importlib.import_module("httpx2")
 for _name in agentgym.__all__:
     # On Python 3.11 CI has no extra, and so no pydantic.
     with contextlib.suppress(ImportError):

@@ -50,6 +50,13 @@ def test_the_list_knows_the_price(paying):
     assert paying.summary()["cost"]["prices"].startswith("genai-prices ")
 
 
+def test_nothing_is_imported_for_prices_that_openai_looks_at(paying):
+    pytest.importorskip("genai_prices")
+    pytest.importorskip("httpx2")
+    paying.file(paid() + "\n        import sys; assert 'httpx2' in sys.modules\n")
+    assert paying.start().ret == 0
+
+
 def test_a_price_that_is_not_known(paying):
     paying.conftest(PAYING_AGENT.replace("gpt-4o", "shop-7b"))
     paying.file(paid())
