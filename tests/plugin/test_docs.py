@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agentgym.testing import ScriptedModel
 from pytest_agentgym.options import add_options
 from tests.conftest import Gym
 
@@ -17,26 +20,48 @@ BLOCK = re.compile(r"```python\n# (\w+\.py)\n(.*?)```", re.DOTALL)
 
 
 def examples() -> list[tuple[str, dict[str, str]]]:
-    """Each page's scenario files, with the conftest.py that follows them."""
+    """Each page's scenario files, with the next conftest.py that follows them."""
     found = []
     for page in PAGES:
-        blocks = BLOCK.findall(page.read_text())
-        pairs = zip(blocks[::2], blocks[1::2], strict=True)
-        found += [(f"{page.name}: {pair[0][0]}", dict(pair)) for pair in pairs]
+        conftest: str | None = None
+        for file, text in reversed(BLOCK.findall(page.read_text())):
+            if file == "conftest.py":
+                conftest = text
+                continue
+            assert conftest is not None, f"{page.name}: {file}"
+            files = {file: text, "conftest.py": conftest}
+            found.append((f"{page.name}: {file}", files))
     return found
+
+
+def simulate(request: dict[str, Any]) -> str:
+    """A judge that is content, and a user who tells an order's number when asked."""
+    rules, *said = (message["content"] for message in request["messages"])
+    if not rules.startswith("You play"):
+        return json.dumps({"reason": "It does.", "pass": True})
+    order = re.search(r"order (\w+)", rules)
+    words = ["I want my money back.", order and order[1], "Thanks."]
+    turn = len(said) // 2
+    return json.dumps({"message": words[turn], "done": turn == 2})
 
 
 @pytest.mark.parametrize(("name", "files"), examples())
 def test_an_example_runs(gym: Gym, name: str, files: dict[str, str]) -> None:
     for file, text in files.items():
         gym.file(text, file)
-    result = gym.start("--agentgym-threshold", "0.5")
+    options = ["--agentgym-threshold=0.5"]
+    with ScriptedModel(simulate, name="m") as model:
+        if re.search(r"judge\(|SimulatedUser\(", "".join(files.values())):
+            pytest.importorskip("openai")
+            options.append(f"--agentgym-judge={model.base_url}#m")
+        result = gym.start(*options)
+        assert bool(model.requests) == (len(options) > 1)
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*reliability *%*", "*gate met*"])
 
 
 def test_pages_have_examples() -> None:
-    assert len(examples()) >= 3
+    assert len(examples()) >= 5
 
 
 def test_every_option_is_in_the_table() -> None:
