@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.episode import Episode
+from agentgym.prices import Prices
 from agentgym.report.summary import RunSummary
 
 TRAINING = {
@@ -24,11 +25,16 @@ TRAINING = {
 
 
 def made_run(
-    folder: Path, episodes: Iterable[Episode], *, training: bool = False
+    folder: Path,
+    episodes: Iterable[Episode],
+    *,
+    training: bool = False,
+    prices: Prices | None = None,
 ) -> dict[str, Any]:
     """Writes the files; returns the content of `summary.json`."""
     folder.mkdir(parents=True, exist_ok=True)
-    summary = RunSummary(threshold=0.9, run_id=folder.name)
+    prices = prices or Prices(listed=False)
+    summary = RunSummary(threshold=0.9, run_id=folder.name, prices=prices)
     with (folder / "episodes.jsonl").open("w", encoding="utf-8") as file:
         for episode in episodes:
             file.write(json.dumps(episode.to_json()) + "\n")

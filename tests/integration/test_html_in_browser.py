@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agentgym.prices import Price, Prices
 from agentgym.report.html import write_html
+from agentgym.testing import ScriptedModel
 from agentgym.trajectory import ModelCall, Step, Trajectory
 from tests.browser import Browser, needs_chromium
 from tests.made_episodes import (
@@ -18,6 +25,8 @@ from tests.made_episodes import (
     made_trajectory,
 )
 from tests.made_run import made_run
+from tests.paying_agent import PAYING_AGENT
+from tests.summary_schema import check_summary
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 
@@ -25,6 +34,15 @@ SHOP, HELP = "shop/test_shop.py::test_refund", "shop/test_help.py::test_help"
 HOSTILE = (
     "<img src=x onerror='window.hacked=1'></script><script>hacked=2</script>\u2028"
 )
+REAL = """
+from agentgym import judge, scenario
+
+@scenario(episodes=300)
+def test_paid(agent):
+    run = agent.run("ORDER")
+    assert run.called("look_up", order="7")
+    assert judge(run, "the agent is kind")
+"""
 COUNT = "document.querySelectorAll(arguments[0]).length"
 
 
@@ -74,6 +92,99 @@ def episodes() -> Iterator[object]:
         )
 
 
+def simulated(**fields: Any) -> dict[str, Any]:
+    """What a judge and a simulated user did in an episode."""
+    said = {"pass": True, "cached": False, "reason": "It looked.", **fields}
+    no = {"criterion": "it is rude", "pass": False, "cached": True, "reason": "It is."}
+    model = fields.get("model", "wise")
+    return {
+        "judge": {
+            "model": model,
+            "verdicts": [{"criterion": "it looks", **said}, no],
+            "tokens": 1_100,
+            "calls": [[1_000, 100]],
+        },
+        "user": {"model": "shy", "messages": 2, "done": True, "tokens": 0, "calls": []},
+        "declared": True,
+    }
+
+
+def difference(value: float, low: float, high: float) -> dict[str, Any]:
+    shares = {"before": 0.9, "after": 0.9 + value, "paired": True, "episodes": 24}
+    return {**shares, "value": value, "low": low, "high": high}
+
+
+def changed(scenario: str, episode: str, index: int = 3) -> dict[str, Any]:
+    return {
+        "scenario": scenario,
+        "case": {"index": index, "seed": 1, "split": "held_out", "value": None},
+        "before": {"passed": 1, "counted": 1},
+        "after": {"passed": 0, "counted": 1},
+        "episodes": ["old", episode],
+    }
+
+
+def against(scenario: str, episodes: list[str]) -> dict[str, Any]:
+    """`baseline` of a summary, in which the scenario became worse."""
+    counts = {"passed": 9, "counted": 10}
+    worse = difference(-0.04, -0.081, -0.002)
+    shared = {"before": counts, "after": counts}
+    return {
+        "confidence": 0.95,
+        "before": {"run": "20260101-old", "policy": None, "seed": 0},
+        "after": {"run": "new", "policy": None, "seed": 0},
+        "difference": worse,
+        "scenarios": [
+            {"name": HELP, **shared, "difference": difference(0.03, 0.01, 0.05)},
+            {"name": scenario, **shared, "difference": worse},
+            {"name": "of nothing", **shared, "difference": None},
+        ],
+        "tools": [],
+        "newly_failing": [
+            changed(scenario, name, index) for index, name in enumerate(episodes)
+        ],
+        "newly_fixed": [changed(HELP, "help-9")],
+        "only_before": [],
+        "only_after": [],
+        "max_drop": {
+            "limit": 0.01,
+            "verdict": "EXCEEDED",
+            "run": False,
+            "scenarios": [scenario],
+        },
+        "notes": ["3 episodes without a partner in the other run left out"],
+    }
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that ended early, was judged, was paid for, and became worse."""
+    folder = tmp_path_factory.mktemp("compared")
+    call = ModelCall(model="m", prompt_tokens=500, completion_tokens=50)
+    told = made_run(
+        folder,
+        [
+            made_episode(
+                index,
+                "failed" if index < 5 else "passed",
+                id=f"shop-{index}",
+                scenario=SHOP,
+                trajectory=Trajectory(steps=[Step(model=call)]),
+                simulators=simulated(),
+            )
+            for index in range(20)
+        ],
+        prices=Prices({"m": Price(10, 10), "wise": Price(1, 1)}, listed=False),
+    )
+    names = [f"shop-{index}" for index in range(4)]
+    told |= {"stop": "sequential", "planned": 1200, "usage_errors": [], "folder": None}
+    told["scenarios"][0]["planned"] = 1200
+    told["baseline"] = against(SHOP, [*names, *["not-here"] * 8])
+    check_summary(told)
+    write_html(folder, folder / "report.html", told)
+    return folder / "report.html"
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     browser = Browser(tmp_path_factory.mktemp("profile"))
@@ -89,10 +200,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report.html"
 
 
-def one(folder: Path, **fields: object) -> Path:
+def one(folder: Path, baseline: dict[str, Any] | None = None, **fields: object) -> Path:
     """The report of a run of one failed episode."""
     fields = {"id": "one", "scenario": SHOP, **fields}
     told = made_run(folder, [made_episode(0, "failed", **fields)])
+    if baseline is not None:
+        told["baseline"] = baseline
     write_html(folder, folder / "report.html", told)
     return folder / "report.html"
 
@@ -121,6 +234,130 @@ def test_nothing_is_fetched(browser: Browser, report: Path) -> None:
     browser.shows("200 of 400 episodes", ".status")
     assert browser.requests() == [report.as_uri()]
     assert browser.js("return performance.getEntriesByType('resource').length") == 0
+
+
+def test_a_scenario_that_ended_early(browser: Browser, compared: Path) -> None:
+    browser.open(compared)
+    assert "Stopped after 20 of at most 1,200 episodes: a" in browser.text(".hero")
+    assert browser.texts("#scenarios .tag") == [
+        "ended after 20 of 1,200",
+        "judged by wise",
+        "user: shy",
+    ]
+
+
+def test_what_a_run_took(browser: Browser, compared: Path, report: Path) -> None:
+    browser.open(compared)
+    assert (
+        "The agent took 10,000 tokens in, 1,000 out, $0.11 ($0.0073 per passed "
+        "episode). Judges and simulated users took 20,000 tokens in, 2,000 out, "
+        "$0.022. Together: $0.13."
+    ) in browser.text("#cost")
+    assert browser.texts("#cost td") == ["500", "50", "733", "$0.0055", "$0.0073"]
+    assert "cost\n$0.13" in browser.text(".facts")
+    # Without tokens there is nothing to say.
+    browser.open(report)
+    assert browser.text("#cost") == ""
+    assert "cost" not in browser.text(".facts")
+
+
+def test_a_comparison_with_the_baseline(browser: Browser, compared: Path) -> None:
+    browser.open(compared)
+    told = browser.text("#baseline")
+    assert "\u22124.0 points (\u22128.1 to \u22120.2), 24 pairs: 90.0 % in run " in told
+    assert browser.text("#drop") == "✕ drop exceeded: at most 1 point allowed"
+    assert browser.texts("#baseline tbody th") == [
+        "test_refunddrop exceeded",
+        "test_help",
+    ]
+    assert browser.texts("#baseline tbody strong") == ["\u22124.0", "+3.0"]
+    assert browser.js(f"return {COUNT}", "#baseline .spread.bad") == 1
+    assert browser.js(f"return {COUNT}", "#baseline .spread.good") == 1
+    assert browser.texts(".changed h3") == [
+        "Newly failing: 12 cases",
+        "Newly fixed: 1 case",
+    ]
+    assert "and 2 more: agentgym compare shows them" in browser.text(".changed")
+    assert browser.texts(".changed li")[2].endswith("held_out-2 passed 1/1, now 0/1")
+    # Only what is in this page can be shown.
+    assert browser.js(f"return {COUNT}", ".changed button") == 4
+    assert "3 episodes without a partner" in browser.text("#baseline")
+    assert browser.complaints() == []
+
+
+def test_a_changed_case_leads_to_its_episode(browser: Browser, compared: Path) -> None:
+    browser.open(compared)
+    browser.choose("outcome", "passed")
+    browser.shows("15 of 20 episodes", ".status")
+    browser.js("document.querySelectorAll('.changed button')[2].focus()")
+    browser.driver.switch_to.active_element.send_keys("\ue007")  # Enter
+    browser.shows("test_refund #2", ".detail")
+    browser.shows("20 of 20 episodes", ".status")
+    assert browser.js("return location.hash") == "#episode=shop-2"
+    assert browser.js("return document.activeElement.className") == "list"
+    # The same once more, from another episode.
+    browser.keys("j")
+    browser.shows("test_refund #3", ".detail")
+    browser.click(".changed li:nth-child(3) button")
+    browser.shows("test_refund #2", ".detail")
+    browser.open(compared, width=360)
+    browser.click(".changed li:nth-child(3) button")
+    browser.shows("test_refund #2", ".reading .detail")
+
+
+def test_what_a_judge_said(browser: Browser, compared: Path) -> None:
+    browser.open(compared, "#episode=shop-2")
+    browser.shows("wise judged 2 criteria", ".detail")
+    assert browser.texts(".verdicts li") == [
+        "yes\nit looks\nIt looked.",
+        "no\nit is rude\nIt is.\nknown from before",
+    ]
+    assert "The user was played by shy: 2 messages, then it was done." in (
+        browser.text(".detail")
+    )
+    facts = browser.text(".facts")
+    assert "judge\nwise, 40 verdicts, 20 cached" in facts
+    assert "simulated user\nshy, 40 messages" in facts
+    browser.keys("it looked.", "#filter-q")
+    browser.shows("20 of 20 episodes", ".status")
+
+
+def test_the_page_of_a_real_run(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(PAYING_AGENT)
+    verdict = json.dumps({"reason": "I say so.", "pass": True})
+    with ScriptedModel(lambda _: verdict, name="wise") as model:
+        command = [
+            *(sys.executable, "-m", "pytest", "-p", "agentgym", "--agentgym"),
+            *("--agentgym-price=*=1/1", "--rootdir", str(tmp_path), str(tmp_path)),
+            f"--agentgym-judge={model.base_url}#wise",
+            f"--agentgym-report={tmp_path / 'report.html'}",
+            "--agentgym-stop=sequential",
+        ]
+        for order, code, more in (
+            ("7", 0, []),
+            ("8", 1, ["--agentgym-baseline=latest", "--agentgym-max-drop=0.1"]),
+        ):
+            (tmp_path / "test_it.py").write_text(REAL.replace("ORDER", order))
+            ended = subprocess.run(
+                [*command, *more],
+                cwd=tmp_path,
+                env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+                capture_output=True,
+                text=True,
+            )
+            assert ended.returncode == code, ended.stdout
+    browser.open(tmp_path / "report.html")
+    assert "Stopped after " in browser.text(".hero")
+    assert browser.text("#drop") == "✕ drop exceeded: at most 10 points allowed"
+    assert browser.texts("#scenarios .tag")[1] == "judged by wise"
+    assert "Judges and simulated users took" in browser.text("#cost")
+    assert browser.text(".changed h3").startswith("Newly failing: ")
+    browser.click(".changed button")
+    browser.shows("wise judged 1 criterion", ".detail")
+    assert browser.text(".verdicts li") == ""
+    browser.click(".checks:has(.verdicts) summary")
+    browser.shows("the agent is kind", ".verdicts")
+    assert browser.complaints() == []
 
 
 def test_filters(browser: Browser, report: Path) -> None:
@@ -313,6 +550,8 @@ def test_text_of_an_agent_does_nothing(browser: Browser, tmp_path: Path) -> None
         output=HOSTILE,
         policy=HOSTILE,
         phase=HOSTILE,
+        simulators=simulated(model=HOSTILE, criterion=HOSTILE, reason=HOSTILE),
+        baseline=against(HOSTILE, [HOSTILE]) | {"notes": [HOSTILE]},
     )
     browser.open(path)
     browser.shows("window.hacked=1", ".detail")
@@ -413,7 +652,12 @@ def test_a_phone(browser: Browser, report: Path, tmp_path: Path) -> None:
         checks=checks,
         tools=[made_row("t" * 300, calls=1, raised=1)],
         scenario="s" * 300,
+        simulators=simulated(model="m" * 300, criterion="c" * 300, reason="r" * 300),
+        baseline=against("s" * 300, ["one"]),
     )
     browser.open(long, "#episode=one", width=360)
     browser.shows("Back", ".detail")
+    assert overhang() <= 0
+    browser.click(".back")
+    assert browser.text("#baseline .changed")
     assert overhang() <= 0

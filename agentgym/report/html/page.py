@@ -34,6 +34,8 @@ SCRIPTS = (
     "charts",
     "overview",
     "tables",
+    "comparison",
+    "cost",
     "conversation",
     "browser",
     "main",

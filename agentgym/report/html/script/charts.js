@@ -6,13 +6,22 @@ function percentage(share) {
 
 // A share with its interval and its threshold, on a scale from `low` to 100 %.
 function intervalBar(share, limit, label, low = 0) {
-  const across = (value) => percentage((value - low) / (1 - low));
+  const tone = limit === undefined ? "plain" : share?.value >= limit ? "good" : "bad";
+  return marked(share, limit, tone, (value) => percentage((value - low) / (1 - low)), label);
+}
+
+// A difference with its interval, on a scale from `-most` to `most`.
+function differenceBar(difference, most, label) {
+  const tone = difference.high < 0 ? "bad" : difference.low > 0 ? "good" : "plain";
+  return marked(difference, 0, tone, (value) => percentage((value + most) / (2 * most)), label);
+}
+
+function marked(share, limit, tone, across, label) {
   const parts = [drawn("line", { class: "axis", x1: "0%", x2: "100%", y1: "50%", y2: "50%" })];
   if (limit !== undefined) {
     parts.push(drawn("line", { class: "limit", x1: across(limit), x2: across(limit), y1: "8%", y2: "92%" }));
   }
   if (share && share.value !== null) {
-    const tone = limit === undefined ? "plain" : share.value >= limit ? "good" : "bad";
     parts.push(
       drawn("line", { class: `spread ${tone}`, x1: across(share.low), x2: across(share.high), y1: "50%", y2: "50%" }),
       drawn("circle", { class: `value ${tone}`, cx: across(share.value), cy: "50%", r: 5 }),

@@ -157,6 +157,21 @@ function checkList(checks) {
     })));
 }
 
+// What a judge said, criterion by criterion: no is no failure where a check asks for it.
+function verdicts({ judge, user }) {
+  const said = judge?.verdicts ?? [];
+  return [
+    said.length ? element("details", { class: "checks", open: said.some((verdict) => !verdict.pass) },
+      element("summary", {}, inline(judge.model), ` judged ${said.length === 1 ? "1 criterion" : `${said.length} criteria`}`),
+      element("ul", { class: "verdicts" }, said.map((verdict) => element("li", {},
+        element("span", { class: "chip plain small" }, verdict.pass ? "yes" : "no"),
+        element("div", {}, passage(verdict.criterion),
+          passage(verdict.reason, { class: "hint" }),
+          verdict.cached ? element("span", { class: "label" }, "known from before") : null))))) : null,
+    user ? element("p", { class: "hint" }, "The user was played by ", inline(user.model), `: ${count(user.messages, "message")}${user.done ? ", then it was done." : "."}`) : null,
+  ];
+}
+
 // For a shell.
 function quoted(text) {
   return /^[\w./:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
@@ -183,6 +198,7 @@ function episodeView(row, episode, report) {
     element("p", { class: "hint" }, outcome.label, told.map((text) => [" · ", inline(text)])),
     episode?.case?.value ? element("p", {}, "case ", element("span", { class: "code" }, inline(episode.case.value))) : null,
     episode ? checkList(episode.checks) : null,
+    episode?.simulators ? verdicts(episode.simulators) : null,
     episode ? conversation(episode, report)
       : element("p", { class: "notice" }, "The conversation of this episode was left out to keep this page small; episodes.jsonl has it, under the id ", element("code", {}, row.id), "."),
     element("div", { class: "again" }, element("span", { class: "hint" }, "Play this case again "), element("code", {}, inline(command)),

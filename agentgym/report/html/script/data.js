@@ -99,11 +99,12 @@ function said(line) {
       }
     }
   };
-  const { id, scenario, trajectory, output, error, details, checks, case: situation } = JSON.parse(line);
+  const { id, scenario, trajectory, output, error, details, checks, simulators, case: situation } = JSON.parse(line);
   found.push(id, scenario, output ?? "", error ?? "", details ?? "", situation?.value ?? "");
   for (const check of checks) {
     if (check.status !== "passed") found.push(check.text, check.must ?? "", check.message ?? "");
   }
+  for (const { criterion, reason } of simulators?.judge?.verdicts ?? []) found.push(criterion, reason);
   for (const message of trajectory.messages) found.push(words(message.content));
   for (const step of trajectory.steps) {
     if (step.model) found.push(words(step.model.message?.content), step.model.error ?? "");

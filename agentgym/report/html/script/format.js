@@ -18,6 +18,23 @@ function interval(share) {
   return `${(100 * share.low).toFixed(1)}–${(100 * share.high).toFixed(1)} %`;
 }
 
+// A difference of two shares, in percentage points.
+function points(share) {
+  const text = Math.abs(100 * share).toFixed(1);
+  return `${share < 0 && text !== "0.0" ? "−" : "+"}${text}`;
+}
+
+function pointsInterval(difference) {
+  return `${points(difference.value)} points, interval ${points(difference.low)} to ${points(difference.high)}`;
+}
+
+// An amount of US dollars; of a small one two digits.
+function dollars(amount) {
+  if (amount === null || amount === undefined) return "–";
+  if (amount >= 0.095 || !amount) return `$${amount.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
+  return `$${amount.toFixed(1 - Math.floor(Math.log10(amount)))}`;
+}
+
 function threshold(share) {
   return `${+(100 * share).toFixed(8)} %`;
 }

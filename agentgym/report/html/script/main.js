@@ -12,9 +12,14 @@ async function start() {
     browser.node.scrollIntoView();
     browser.list.focus({ preventScroll: true });
   };
+  const visit = (id) => {
+    history.pushState(null, "", `#${new URLSearchParams({ episode: id })}`);
+    browser.readLink();
+    if (!narrow()) browser.list.focus({ preventScroll: true });
+  };
   page.replaceChildren(...[
-    head(report), learning(report), scenarios(report, choose), tools(report, choose),
-    failedChecks(report, choose), browser.node, notes(report),
+    head(report), learning(report), comparison(report, choose, visit), scenarios(report, choose),
+    tools(report, choose), failedChecks(report, choose), cost(report), browser.node, notes(report),
   ].filter(Boolean));
   document.querySelector(".skip").addEventListener("click", (event) => {
     // The address belongs to the episode and the filters.

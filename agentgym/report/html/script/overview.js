@@ -22,7 +22,7 @@ function head(report) {
     element("p", { class: "scale", "aria-hidden": "true" }, element("span", {}, "0 %"), element("span", {}, "100 %")),
     element("p", {}, counted
       ? `${number(passed)} of ${count(counted, "episode")} passed. ${sure} interval ${interval(reliability)}, threshold ${threshold(reliability.threshold)}.`
-      : "No episode counts."),
+      : "No episode counts.", stoppedEarly(summary)),
     facts(summary));
 }
 
@@ -34,17 +34,34 @@ function facts(summary) {
     ["took", duration(summary.training?.seconds ?? summary.seconds)],
     ["seed", String(summary.seed)],
     ["mean reward", summary.mean_reward === null ? "–" : summary.mean_reward.toFixed(3)],
+    ...simulatorFacts(summary.simulators),
+    ["cost", summary.cost?.total?.usd ? dollars(summary.cost.total.usd) : null],
     ["not counted", lost.length ? lost.map(([name, n]) => `${n} ${outcomeOf(name).label}`).join(", ") : "none"],
   ];
   return element("dl", { class: "facts" },
-    pairs.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+    pairs.filter(([, value]) => value !== null).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+}
+
+// Of a run whose scenarios end when their verdicts are certain.
+function stoppedEarly(summary) {
+  const played = Object.values(summary.episodes).reduce((sum, n) => sum + n, 0);
+  if (summary.stop !== "sequential" || summary.interrupted || !(summary.planned > played)) return null;
+  return ` Stopped after ${number(played)} of at most ${count(summary.planned, "episode")}: a scenario ends when its verdict is certain.`;
+}
+
+function simulatorFacts(simulators) {
+  const { judge, user } = simulators ?? {};
+  const models = (role) => [...role.models.map(inline).flatMap((model) => [", ", model]).slice(1), ", "];
+  return [
+    ["judge", judge ? [models(judge), `${count(judge.verdicts, "verdict")}, ${number(judge.cached)} cached`] : null],
+    ["simulated user", user ? [models(user), count(user.messages, "message")] : null],
+  ];
 }
 
 function learning(report) {
   const training = report.summary.training;
   if (!training) return null;
   const gained = training.difference;
-  const points = (share) => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)}`;
   return element("section", { id: "learning", "aria-labelledby": "learning-title" },
     element("h2", { id: "learning-title" }, "Learning"),
     gained ? element("p", {}, element("strong", {}, `${points(gained.value)} points`),

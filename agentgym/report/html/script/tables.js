@@ -13,7 +13,7 @@ function scenarios(report, choose) {
     return element("tr", {},
       element("th", { scope: "row" },
         button(name(shortName(scenario.name)), () => choose({ scenario: scenario.name }), { class: "link", title: scenario.name }),
-        scenario.xfail ? element("span", { class: "tag" }, "expected to fail") : null),
+        tags(scenario, report.summary).map((text) => element("span", { class: "tag" }, text))),
       element("td", { class: "wide" }, intervalBar(share, share.threshold, spoken, low)),
       element("td", { "data-title": "reliability" }, element("strong", {}, percent(share.value, share.threshold))),
       element("td", { "data-title": "interval", class: "quiet" }, counted ? interval(share) : "–"),
@@ -22,6 +22,17 @@ function scenarios(report, choose) {
   });
   return section("scenarios", "Scenarios", "The least reliable first. The dashed line is the threshold.",
     ["scenario", `${Math.round(100 * low)} – 100 %`, "reliability", "interval", "passed", "verdict"], rows);
+}
+
+function tags(scenario, summary) {
+  const { judge, user } = summary.simulators ?? {};
+  const early = summary.stop === "sequential" && !summary.interrupted && scenario.planned > scenario.episodes;
+  return [
+    scenario.xfail ? "expected to fail" : null,
+    early ? `ended after ${number(scenario.episodes)} of ${number(scenario.planned)}` : null,
+    judge?.scenarios.includes(scenario.name) ? ["judged by ", inline(judge.models.join(", "))] : null,
+    user?.scenarios.includes(scenario.name) ? ["user: ", inline(user.models.join(", "))] : null,
+  ].filter(Boolean);
 }
 
 const FAULTS = { wrong_arguments: "wrong arguments", not_allowed: "not allowed", missing: "missing", raised: "raised" };
