@@ -140,6 +140,9 @@ def _dropped(summary: Summary) -> str | None:
         return None
     if allowed["verdict"] == "EXCEEDED":
         return f"Gate not met: dropped by more than {_limit(allowed)}"
+    if allowed["verdict"] == "UNDECIDED" and summary.get("gate") == "certified":
+        limit = _limit(allowed)
+        return f"Gate not met: not certified to have dropped by less than {limit}"
     if allowed["verdict"] == "UNKNOWN":
         return "Cannot judge: the drop since the baseline is not known"
     return None

@@ -127,6 +127,9 @@ def test_a_drop_that_fails_a_reliable_run() -> None:
     assert sentence in markdown(told | {"gate": "certified"})
     told["baseline"]["max_drop"]["verdict"] = "UNKNOWN"
     assert "**Cannot judge: the drop since the baseline is not" in markdown(told)
+    told["baseline"]["max_drop"]["verdict"] = "UNDECIDED"
+    sentence = "**Gate not met: not certified to have dropped by less than 1 point.**"
+    assert sentence in markdown(told | {"gate": "certified"})
     told["baseline"]["max_drop"]["verdict"] = "WITHIN"
     assert "**Gate met: 95 %.**" in markdown(told | {"exit_code": 0})
 

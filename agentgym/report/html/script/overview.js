@@ -46,7 +46,11 @@ function facts(summary) {
 function stoppedEarly(summary) {
   const played = Object.values(summary.episodes).reduce((sum, n) => sum + n, 0);
   if (summary.stop !== "sequential" || summary.interrupted || !(summary.planned > played)) return null;
-  return ` Stopped after ${number(played)} of at most ${count(summary.planned, "episode")}: a scenario ends when its verdict is certain.`;
+  const left = summary.not_played?.length;
+  const why = left
+    ? `the run is certain to be below its threshold, whatever ${count(left, "scenario")} that did not end would do`
+    : "a scenario ends when its verdict is certain";
+  return ` Stopped after ${number(played)} of at most ${count(summary.planned, "episode")}: ${why}.`;
 }
 
 function simulatorFacts(simulators) {

@@ -27,9 +27,10 @@ function scenarios(report, choose) {
 function tags(scenario, summary) {
   const { judge, user } = summary.simulators ?? {};
   const early = summary.stop === "sequential" && !summary.interrupted && scenario.planned > scenario.episodes;
+  const cut = summary.not_played?.some((left) => left.name === scenario.name);
   return [
     scenario.xfail ? "expected to fail" : null,
-    early ? `ended after ${number(scenario.episodes)} of ${number(scenario.planned)}` : null,
+    early ? `${cut ? "cut short" : "ended"} after ${number(scenario.episodes)} of ${number(scenario.planned)}` : null,
     judge?.scenarios.includes(scenario.name) ? ["judged by ", inline(judge.models.join(", "))] : null,
     user?.scenarios.includes(scenario.name) ? ["user: ", inline(user.models.join(", "))] : null,
   ].filter(Boolean);
