@@ -51,6 +51,8 @@ def training_section(
     for title, told in (("ended", training.get("reason")), ("saved", saved)):
         if told:
             yield from wrapped(told, width, f"{title:<11}", hanging=" " * 11)
+    if not training.get("met"):
+        yield from _never_passed(training.get("never_passed") or (), width)
 
 
 def cost_per_pass(episodes: Sequence[Episode]) -> tuple[float, float] | None:
@@ -81,6 +83,20 @@ def _costs(measured: Mapping[str, Sequence[Episode]]) -> Iterator[Line]:
             change = 100 * (after[place] / before[place] - 1)
             text += f", {number(after[place])} after ({change:+.0f} %)"
         yield Line(text)
+
+
+def _never_passed(names: Sequence[str], width: int) -> Iterator[Line]:
+    """Scenarios that training cannot help, and what can."""
+    if not names:
+        return
+    text = (
+        f"never passed while it learnt: {count(len(names), 'scenario')}. What a policy "
+        "never does cannot be rewarded: see their failed checks, and let the prompt, "
+        "the tools' answers or easier cases lead it there"
+    )
+    yield from wrapped(text, width, hanging="  ", markup={"yellow": True})
+    for name in names:
+        yield from wrapped(name, width, "  ")
 
 
 def _range(share: Mapping[str, Any]) -> str:

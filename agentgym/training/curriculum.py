@@ -22,11 +22,13 @@ class Record:
 
     Attributes:
         case: Number of the next train case.
+        ever: Whether an episode of it ever passed.
     """
 
     passed: float = 0.0
     played: float = 0.0
     case: int = 0
+    ever: bool = False
 
     @property
     def expected(self) -> float:
@@ -77,6 +79,7 @@ class Curriculum:
         Only fresh cases tell how reliable the policy is: the others were chosen for
         being difficult.
         """
+        self.records[drawn.scenario].ever |= passed > 0
         if drawn.fresh:
             self.observe(drawn.scenario, passed=passed, played=played)
         if 0 < passed < played:
@@ -127,11 +130,17 @@ class Curriculum:
         found = [r.passed / r.played for r in self.records.values() if r.played]
         return math.fsum(found) / len(found) if found else 0.0
 
+    @property
+    def never_passed(self) -> list[str]:
+        """Scenarios that were played, and of which no episode ever passed."""
+        records = self.records.items()
+        return [name for name, record in records if record.case and not record.ever]
+
     def state(self) -> dict[str, Any]:
         """What has to be kept to go on later, as JSON has it."""
         return {
             "records": {
-                name: [record.passed, record.played, record.case]
+                name: [record.passed, record.played, record.case, record.ever]
                 for name, record in self.records.items()
             },
             "uncertain": [[drawn.scenario, drawn.case] for drawn in self._uncertain],
@@ -139,9 +148,9 @@ class Curriculum:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from what `state` gave."""
-        for name, (passed, played, case) in state["records"].items():
+        for name, (passed, played, case, *ever) in state["records"].items():
             if name in self.records:
-                self.records[name] = Record(passed, played, int(case))
+                self.records[name] = Record(passed, played, int(case), *ever)
         self._uncertain = [
             Drawn(name, case, fresh=False)
             for name, case in state["uncertain"]

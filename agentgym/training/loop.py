@@ -465,6 +465,7 @@ class Training:
             looks=len(state.looked),
             agent=None,
             reason=reason,
+            never_passed=self._curriculum.never_passed,
         )
         return self._saved(result) if trained else result
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class TrainingResult:
         looks: Measurements on held-out cases since the one before.
         agent: Folder of the saved agent; None if nothing was saved.
         reason: Why it ended, in one sentence.
+        never_passed: Scenarios of which no episode passed while it learnt.
     """
 
     before: Share | None
@@ -46,6 +47,7 @@ class TrainingResult:
     looks: int
     agent: Path | None
     reason: str
+    never_passed: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """The `training` object of `summary.json`."""
@@ -65,6 +67,7 @@ class TrainingResult:
             "looks": self.looks,
             "agent": None if self.agent is None else str(self.agent),
             "reason": self.reason,
+            "never_passed": self.never_passed,
         }
 
     @classmethod

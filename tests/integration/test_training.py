@@ -324,7 +324,7 @@ def test_any_local_model(tmp_path, architecture):
     settings = {"groups": 4, "group_size": 32, "learning_rate": 0.05}
     (tmp_path / "config.json").write_text(json.dumps(settings))
     code, output = project.run(
-        "--agentgym-policy=model", "--agentgym-updates=10", "test_it.py"
+        "--agentgym-policy=model", "--agentgym-updates=8", "test_it.py"
     )
     assert code in (0, 1), output
     rows = project.lines("updates.jsonl")

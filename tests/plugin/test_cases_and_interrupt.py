@@ -91,6 +91,8 @@ def test_ctrl_c_stops_and_reports_what_finished(gym, workers, prefix):
         if gym.runs and len(gym.episodes()) == 2:
             break
         time.sleep(0.05)
+    # An episode is written just before it is counted.
+    time.sleep(0.5)
     begun = time.monotonic()
     # As a terminal does it: the signal goes to all processes.
     os.killpg(process.pid, signal.SIGINT)

@@ -16,7 +16,7 @@ from agentgym.reliability import paired_difference
 from agentgym.training.advantage import advantages, varies
 from agentgym.training.batch import Sample, informative, make_batch, targets
 from agentgym.training.bundles import Bundle, bundle, chunks, common_prefix
-from agentgym.training.curriculum import FLOOR, Curriculum
+from agentgym.training.curriculum import FLOOR, Curriculum, Drawn
 from agentgym.training.measurement import (
     held_out_tasks,
     training_cases,
@@ -313,6 +313,16 @@ def test_scenarios_are_drawn_as_often_as_they_weigh(count, draws, seed, adaptive
     found, total = Counter(drawn), sum(weights.values())
     for name in names:
         assert abs(found[name] - draws * weights[name] / total) < 1 + 1e-9
+
+
+def test_scenarios_that_never_passed_are_known_after_a_resume():
+    curriculum = Curriculum(["good", "bad", "unplayed"], seed=0)
+    for name, passed in (("good", 1), ("bad", 0), ("good", 0)):
+        drawn = Drawn(name, curriculum.next_case(name))
+        curriculum.played(drawn, passed=passed, played=8)
+    again = Curriculum(["good", "bad", "unplayed"], seed=0)
+    again.restore(curriculum.state())
+    assert curriculum.never_passed == again.never_passed == ["bad"]
 
 
 outcomes = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=200)

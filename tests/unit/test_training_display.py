@@ -155,6 +155,14 @@ def test_section():
     ]
 
 
+@pytest.mark.parametrize("met", [False, True])
+def test_section_names_what_never_passed(met):
+    training = {"met": met, "never_passed": ["a.py::b"], "episodes": 8}
+    lines = [line.text for line in training_section(training, {}, 200)]
+    assert any("never passed while it learnt: 1 scenario" in x for x in lines) != met
+    assert ("  a.py::b" in lines) != met
+
+
 def test_section_of_a_training_that_was_interrupted():
     training = {"before": None, "after": None, "difference": None, "agent": None}
     lines = [line.text for line in training_section(training, {"before": []})]
