@@ -135,7 +135,7 @@ class EpisodePlay:
         self._discarded: list[list[Any]] = []
         self.steps: list[float] | None = None
         self._begun = time.time()
-        self._begun_monotonic = time.monotonic()
+        self._clock = time.perf_counter()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._episode: Episode | None = None
@@ -350,7 +350,7 @@ class EpisodePlay:
                 trajectory, attempt.log.expectations, passed=outcome is Outcome.passed
             ),
             start=self._begun,
-            duration=time.monotonic() - self._begun_monotonic,
+            duration=time.perf_counter() - self._clock,
             attempts=self.attempts,
             error=_told(error, outcome),
             details=None if error is None or reason is not None else _details(error),
@@ -358,7 +358,7 @@ class EpisodePlay:
             policy=self._policy,
             tokens=trajectory.tokens,
             discarded=self._discarded,
-            attempt_start=attempt.begun - self._begun_monotonic,
+            attempt_start=attempt.recorder.begun - self._clock,
             simulators=attempt.simulation.to_json(),
         )
 
@@ -376,7 +376,6 @@ class _Attempt:
         self.recorder = recorder
         self.log = log
         self.output = output
-        self.begun = time.monotonic()
         self.simulation = simulation
         self.scenario: Scenario | None = None
         self.finished = False

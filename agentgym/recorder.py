@@ -63,6 +63,7 @@ class Recorder:
             swallows it is ended by its next model or tool call, with `EpisodeStopped`.
 
     Attributes:
+        begun: When it was made, by `time.perf_counter`; its times count from then.
         infra_failure: The last model call's failure, if infrastructure is to blame.
         limit_exceeded: Set once the agent made too many tool calls, also if its
             framework swallowed the exception.
@@ -75,7 +76,7 @@ class Recorder:
         self.limit_exceeded: ToolCallLimit | None = None
         self.misuse: UsageError | None = None
         self._max_tool_calls = max_tool_calls
-        self._begun = time.perf_counter()
+        self.begun = time.perf_counter()
         self._lock = threading.Lock()
         self._stopped: BaseException | None = None
         # Exceptions are kept, so that no other one can get the same id.
@@ -343,7 +344,7 @@ class Recorder:
             raise self.limit_exceeded
 
     def _now(self) -> float:
-        return time.perf_counter() - self._begun
+        return time.perf_counter() - self.begun
 
     def _start(
         self, name: str, arguments: dict[str, Any], call_id: str | None

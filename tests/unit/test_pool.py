@@ -12,6 +12,7 @@ import pytest
 from agentgym.cases import Case
 from agentgym.play import EpisodePlay, Limits
 from agentgym.pool import EpisodePool, play_all
+from agentgym.recorder import current
 
 
 class World:
@@ -91,6 +92,25 @@ class Most:
         self.enter()
         await asyncio.sleep(0.05)
         self.leave()
+
+
+def test_a_call_is_never_told_to_end_after_its_episode(monkeypatch):
+    def slow_output():
+        time.sleep(0.05)
+        return Output()
+
+    def body():
+        recorder = current()
+        call = recorder.model_started()
+        recorder.model_finished(call, message={"role": "assistant", "content": "hi"})
+        fail()
+
+    one = play(body)
+    monkeypatch.setattr(one, "_make_output", slow_output)
+    episode = one.run()
+    (call,) = episode.trajectory.model_calls
+    end = episode.attempt_start + call.start + call.duration
+    assert 0.05 < end <= episode.duration
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
