@@ -72,6 +72,7 @@ def _verdict(summary: Summary, baseline: Summary | None) -> Iterator[str]:
     if reliability["verdict"]:
         text += f" At {_SURE} confidence: {reliability['verdict']}."
     yield text
+    yield from _stopped_early(summary)
     if baseline is not None:
         earlier = baseline["reliability"]["value"]
         change = _points(_counts(baseline["scenarios"]), (passed, counted))
@@ -83,6 +84,23 @@ def _verdict(summary: Summary, baseline: Summary | None) -> Iterator[str]:
     elif summary.get("baseline"):
         yield ""
         yield _compared(summary["baseline"])
+
+
+def _stopped_early(summary: Summary) -> Iterator[str]:
+    """How much a run was spared whose scenarios end when they are certain."""
+    played, planned = sum(summary["episodes"].values()), summary.get("planned", 0)
+    sequential = summary.get("stop") == "sequential" and not summary.get("interrupted")
+    if not sequential or planned <= played:
+        return
+    why = "a scenario ends when its verdict is certain"
+    rest = summary.get("not_played")
+    if rest:
+        why = (
+            "the run is certain to be below its threshold, whatever "
+            f"{count(len(rest), 'scenario')} that did not end would do"
+        )
+    yield ""
+    yield f"Stopped after {played:,} of at most {count(planned, 'episode')}: {why}."
 
 
 def _compared(comparison: Summary) -> str:

@@ -56,6 +56,27 @@ def test_a_run_below_its_threshold() -> None:
 
 
 @pytest.mark.parametrize(
+    ("not_played", "why"),
+    [
+        ([], "a scenario ends when its verdict is certain"),
+        (
+            [{"name": OTHER, "planned": 400}],
+            "the run is certain to be below its threshold, whatever 1 scenario that "
+            "did not end would do",
+        ),
+    ],
+)
+def test_a_run_that_ended_early(not_played: list[Any], why: str) -> None:
+    about = summary(3, 1)
+    assert "Stopped after" not in markdown(about)
+    about |= {"stop": "sequential", "planned": 800, "not_played": not_played}
+    lines = markdown(about).splitlines()
+    assert lines[4] == f"Stopped after 4 of at most 800 episodes: {why}."
+    about["interrupted"] = True
+    assert "Stopped after" not in markdown(about)
+
+
+@pytest.mark.parametrize(
     ("counts", "changes", "sentence"),
     [
         ((80, 0), {}, "**Gate met: 95 %.** 80 of 80 episodes passed"),
