@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test test-newest test-older lint format clean
+.PHONY: demo test test-slow test-rest lint format clean
 
 ## Measure the shipped LangChain agent on the customer-support scenarios, train the model
 ## behind it on them, and measure it again.
@@ -15,17 +15,18 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/pytest --agentgym --train -rN scenarios/customer_support
 
 ## Check style and types, run all tests with coverage, prove Python 3.11 and the oldest
-## frameworks. The tests of the main part use one core, so the others have the second.
+## frameworks. Most tests use one core, so two parts run side by side.
 test: lint
-	@$(MAKE) --no-print-directory --jobs 2 test-newest test-older
-
-test-newest: $(VENV)/test.stamp
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -p no:randomly
+	@$(MAKE) --no-print-directory --jobs 2 test-slow test-rest
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-test-older: $(VENV)/test.stamp
+test-slow: $(VENV)/test.stamp
+	$(BIN)/coverage run -m pytest -p no:randomly -m slow
+
+test-rest: $(VENV)/test.stamp
+	$(BIN)/coverage run -m pytest -p no:randomly -m "not slow"
 	@.ci/test-py311
 	@.ci/test-oldest
 
