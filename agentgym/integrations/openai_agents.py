@@ -1,28 +1,33 @@
-"""The OpenAI Agents SDK: agents run by its `Runner`, watched through its hooks."""
+"""The OpenAI Agents SDK: agents run by its `Runner`, watched through its hooks.
+
+Every run within a driver's turn gets the hooks, also one that a tool begins.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from agents import (
-    Agent,
-    AgentHooks,
     FunctionTool,
+    Handoff,
     ModelBehaviorError,
     OpenAIChatCompletionsModel,
     RunConfig,
     RunHooks,
     Runner,
 )
+from agents.run import AgentRunner
 from openai import AsyncOpenAI
 
 from agentgym.integrations.messages import assistant, begin, field, text_of
 from agentgym.integrations.protocol import AsyncDriver
-from agentgym.recorder import Recorder, current
+from agentgym.recorder import Recorder
 from agentgym.trajectory import Message, ModelCall, ToolCall
 
 if TYPE_CHECKING:
@@ -34,6 +39,7 @@ TESTED = ("0.19.0", "0.20.0")
 
 def driver(agent: Any) -> OpenAIAgentsDriver:
     """The driver of an agent."""
+    _watch_runs()
     return OpenAIAgentsDriver(agent)
 
 
@@ -43,22 +49,17 @@ class OpenAIAgentsDriver(AsyncDriver):
     def __init__(self, agent: Any) -> None:
         self._agent = agent
         self._history: list[Any] = []
-        self._config = RunConfig(tracing_disabled=True)
-        for member, path in _members(agent):
-            _watch(member, path)
+        self._model: OpenAIChatCompletionsModel | None = None
 
     async def take_async(self, message: str, recorder: Recorder) -> Any:
         """Runs the agent on the message."""
         recorder.message({"role": "user", "content": message})
         given = [*self._history, {"role": "user", "content": message}]
-        watcher = _Watcher(())
+        token = _outer.set(_Watcher(recorder, self._model, None))
         try:
-            result = await Runner.run(
-                self._agent, given, hooks=_RunWatcher(watcher), run_config=self._config
-            )
-        except Exception as exc:
-            watcher.ended(recorder, exc)
-            raise
+            result = await Runner.run(self._agent, given)
+        finally:
+            _outer.reset(token)
         self._history = result.to_input_list()
         output = result.final_output
         dump = getattr(output, "model_dump_json", None)
@@ -70,27 +71,39 @@ class OpenAIAgentsDriver(AsyncDriver):
         client = AsyncOpenAI(
             base_url=policy.base_url, api_key=policy.api_key, max_retries=0
         )
-        self._config.model = OpenAIChatCompletionsModel(policy.model, client)
+        self._model = OpenAIChatCompletionsModel(policy.model, client)
 
 
-def _members(agent: Any) -> Iterator[tuple[Any, tuple[str, ...]]]:
-    """The agents that others have as their tools; a run tells of all others."""
-    seen: set[int] = set()
-    todo: list[tuple[Any, tuple[str, ...]]] = [(agent, ())]
-    while todo:
-        member, path = todo.pop()
-        if id(member) in seen:
-            continue
-        seen.add(id(member))
-        if path:
-            yield member, path
-        for tool in getattr(member, "tools", ()):
-            _tell_errors(tool)
-            inner = getattr(tool, "_agent_instance", None)
-            if inner is not None:
-                todo.append((inner, (*path, inner.name)))
-        others = getattr(member, "handoffs", ())
-        todo += [(other, path) for other in others if isinstance(other, Agent)]
+_outer: ContextVar[_Watcher | None] = ContextVar(
+    "agentgym_openai_agents_outer", default=None
+)
+"""The watcher of the run that this code is within."""
+
+
+@functools.cache
+def _watch_runs() -> None:
+    """Lets the runs of a driver's turn, nested ones included, have our hooks."""
+    runner: Any = AgentRunner
+    own_run, own_stream = runner.run, runner.run_streamed
+
+    @functools.wraps(own_run)
+    async def run(self: Any, agent: Any, *args: Any, **kwargs: Any) -> Any:
+        outer = _outer.get()
+        if outer is None:
+            return await own_run(self, agent, *args, **kwargs)
+        with outer.within(agent, kwargs):
+            return await own_run(self, agent, *args, **kwargs)
+
+    @functools.wraps(own_stream)
+    def run_streamed(self: Any, agent: Any, *args: Any, **kwargs: Any) -> Any:
+        outer = _outer.get()
+        if outer is None:
+            return own_stream(self, agent, *args, **kwargs)
+        # The task that reads the stream begins here, and keeps this context.
+        with outer.within(agent, kwargs):
+            return own_stream(self, agent, *args, **kwargs)
+
+    runner.run, runner.run_streamed = run, run_streamed
 
 
 def _tell_errors(tool: Any) -> None:
@@ -107,14 +120,13 @@ def _tell_errors(tool: Any) -> None:
 
     @functools.wraps(own)
     def failed(context: Any, error: Exception) -> Any:
-        recorder, call = _running.get(id(context), (None, None))
-        if recorder is not None and call is not None:
-            recorder.tool_failed(call, error)
+        watcher, call = _running.pop(id(context), (None, None))
+        if watcher is not None and call is not None:
+            watcher.recorder.tool_failed(call, error)
             if isinstance(error, ModelBehaviorError) and "Invalid JSON" in str(error):
                 # The arguments do not fit: the tool did not run.
                 call.error = f"TypeError: {call.name}() {error}"
                 call.executed = False
-            _running.pop(id(context))
         return own(context, error)
 
     failed.watched_by_agentgym = True  # type: ignore[attr-defined]
@@ -122,35 +134,66 @@ def _tell_errors(tool: Any) -> None:
     tool._use_default_failure_error_function = False
 
 
-_running: dict[int, tuple[Recorder, ToolCall]] = {}
+_running: dict[int, tuple[_Watcher, ToolCall]] = {}
 """By the id of a tool's context, which lives as long as the tool runs."""
 
 
-def _watch(agent: Any, path: tuple[str, ...]) -> None:
-    if not isinstance(agent.hooks, _AgentWatcher):
-        agent.hooks = _AgentWatcher(_Watcher(path), agent.hooks)
-
-
 class _Watcher:
-    """Records the model and tool calls that hooks tell of."""
+    """Records one run's calls of models and tools.
 
-    def __init__(self, path: tuple[str, ...]) -> None:
-        self._path = path
+    Args:
+        recorder: Of the episode.
+        model: What answers in place of the agents' own models.
+        path: Of the run; None before the outermost one.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        model: OpenAIChatCompletionsModel | None,
+        path: tuple[str, ...] | None,
+    ) -> None:
+        self.recorder = recorder
+        self._model = model
+        self._path = path or ()
+        self._begun = path is not None
         self._models: dict[int, ModelCall] = {}
 
+    @contextlib.contextmanager
+    def within(self, agent: Any, options: dict[str, Any]) -> Iterator[None]:
+        """Watches a run that begins within this one.
+
+        Args:
+            agent: Whose run it is.
+            options: Of the run; they get hooks, and the model.
+        """
+        path = (*self._path, agent.name) if self._begun else ()
+        inner = _Watcher(self.recorder, self._model, path)
+        options["hooks"] = _RunWatcher(inner, options.get("hooks"))
+        config = options.get("run_config") or RunConfig()
+        options["run_config"] = dataclasses.replace(
+            config, tracing_disabled=True, model=self._model or config.model
+        )
+        token = _outer.set(inner)
+        try:
+            yield
+        except Exception as exc:
+            inner.ended(exc)
+            raise
+        finally:
+            _outer.reset(token)
+
     def model_starts(self, context: Any, agent: Any, items: list[Any]) -> None:
-        recorder = current()
-        if recorder is not None:
-            model = agent.model
-            name = model if isinstance(model, str) else getattr(model, "model", None)
-            told = [message for item in items for message in _messages(item)]
-            self._models[id(context)] = begin(recorder, told, name, path=self._path)
+        model = self._model or agent.model
+        name = model if isinstance(model, str) else getattr(model, "model", None)
+        told = [message for item in items for message in _messages(item)]
+        self._models[id(context)] = begin(self.recorder, told, name, path=self._path)
 
     def model_ends(self, context: Any, response: Any) -> None:
-        recorder, call = current(), self._models.pop(id(context), None)
-        if recorder is not None and call is not None:
+        call = self._models.pop(id(context), None)
+        if call is not None:
             message = _told(response.output)
-            recorder.model_finished(
+            self.recorder.model_finished(
                 call,
                 message=message,
                 prompt_tokens=response.usage.input_tokens or None,
@@ -159,78 +202,78 @@ class _Watcher:
             )
 
     def tool_starts(self, context: Any, tool: Any) -> None:
-        recorder = current()
         call_id = getattr(context, "tool_call_id", None)
-        if recorder is None or call_id is None:
+        if call_id is None:
             return
         arguments: Any = None
         with contextlib.suppress(ValueError):
             arguments = json.loads(context.tool_arguments or "{}")
         if isinstance(arguments, dict):  # malformed ones never reach the tool
-            _running[id(context)] = (
-                recorder,
-                recorder.tool_started(
-                    tool.name, arguments, call_id=call_id, path=self._path
-                ),
+            started = self.recorder.tool_started(
+                tool.name, arguments, call_id=call_id, path=self._path
             )
+            _running[id(context)] = self, started
+            _tell_errors(tool)
 
     def tool_ends(self, context: Any, result: Any) -> None:
-        recorder, call = _running.pop(id(context), (None, None))
-        if recorder is not None and call is not None:
-            recorder.tool_finished(call, result)
+        _, call = _running.pop(id(context), (None, None))
+        if call is not None:
+            self.recorder.tool_finished(call, result)
 
-    def ended(self, recorder: Recorder, exc: Exception) -> None:
+    def hands_off(self, source: Any, target: Any) -> None:
+        """A handoff is a call of a tool, of which the SDK tells in another way."""
+        names = {
+            other.tool_name
+            if isinstance(other, Handoff)
+            else Handoff.default_tool_name(other)
+            for other in source.handoffs
+        }
+        for asked in self._asked():
+            if asked.name in names and not asked.executed:
+                # All but the first one are ignored, which the model is told.
+                call = self.recorder.tool_started(
+                    asked.name, asked.arguments, call_id=asked.id, path=self._path
+                )
+                self.recorder.tool_finished(call, {"assistant": target.name})
+                return
+
+    def ended(self, exc: Exception) -> None:
         """The run raised: the SDK tells no hook of it."""
         for asking in self._models.values():
-            recorder.model_failed(asking, exc)
+            self.recorder.model_failed(asking, exc)
         self._models.clear()
         for key, (owner, call) in list(_running.items()):
-            if owner is recorder:
+            if owner is self:
                 # A tool without a `failure_error_function` ends the run.
-                recorder.tool_failed(call, exc.__cause__ or exc)
+                self.recorder.tool_failed(call, exc.__cause__ or exc)
                 del _running[key]
-        if isinstance(exc, ModelBehaviorError) and recorder.trajectory.steps:
-            for asked in recorder.trajectory.steps[-1].tool_calls:
+        if isinstance(exc, ModelBehaviorError):
+            for asked in self._asked():
                 if not asked.executed:
-                    recorder.tool_answered(asked.id, str(exc), refused=True)
+                    self.recorder.tool_answered(asked.id, str(exc), refused=True)
+
+    def _asked(self) -> list[ToolCall]:
+        """What this run's model asked for last."""
+        for step in reversed(self.recorder.trajectory.steps):
+            if step.model is not None and step.model.path == self._path:
+                return step.tool_calls
+        return []
 
 
 class _RunWatcher(RunHooks[Any]):
-    def __init__(self, watcher: _Watcher) -> None:
-        self._watcher = watcher
-
-    async def on_llm_start(
-        self, context: Any, agent: Any, system_prompt: Any, input_items: Any
-    ) -> None:
-        self._watcher.model_starts(context, agent, input_items)
-
-    async def on_llm_end(self, context: Any, agent: Any, response: Any) -> None:
-        self._watcher.model_ends(context, response)
-
-    async def on_tool_start(self, context: Any, agent: Any, tool: Any) -> None:
-        self._watcher.tool_starts(context, tool)
-
-    async def on_tool_end(
-        self, context: Any, agent: Any, tool: Any, result: Any
-    ) -> None:
-        self._watcher.tool_ends(context, result)
-
-
-class _AgentWatcher(AgentHooks[Any]):
-    """The same for an agent that is a tool: its run has hooks of its own."""
-
     def __init__(self, watcher: _Watcher, own: Any) -> None:
         self._watcher = watcher
-        self._own = own if own is not None else AgentHooks()
+        self._own = RunHooks() if own is None else own
 
-    async def on_start(self, context: Any, agent: Any) -> None:
-        await self._own.on_start(context, agent)
+    async def on_agent_start(self, context: Any, agent: Any) -> None:
+        await self._own.on_agent_start(context, agent)
 
-    async def on_end(self, context: Any, agent: Any, output: Any) -> None:
-        await self._own.on_end(context, agent, output)
+    async def on_agent_end(self, context: Any, agent: Any, output: Any) -> None:
+        await self._own.on_agent_end(context, agent, output)
 
-    async def on_handoff(self, context: Any, agent: Any, source: Any) -> None:
-        await self._own.on_handoff(context, agent, source)
+    async def on_handoff(self, context: Any, from_agent: Any, to_agent: Any) -> None:
+        self._watcher.hands_off(from_agent, to_agent)
+        await self._own.on_handoff(context, from_agent, to_agent)
 
     async def on_llm_start(
         self, context: Any, agent: Any, system_prompt: Any, input_items: Any

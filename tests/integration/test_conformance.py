@@ -516,6 +516,104 @@ class TestAgentFramework:
         assert played.run.reply.endswith("Goodbye.")
 
 
+class TestOpenAIAgents:
+    def test_an_agent_that_a_function_runs_is_nested_and_redirected(self) -> None:
+        agents = pytest.importorskip("agents")
+        inner = agents.Agent(name="orders", tools=[agents.function_tool(look_up)])
+
+        @agents.function_tool  # type: ignore[untyped-decorator]
+        async def ask_orders(question: str) -> str:
+            return str((await agents.Runner.run(inner, question)).final_output)
+
+        @agents.function_tool  # type: ignore[untyped-decorator]
+        async def ask_orders_streaming(question: str) -> str:
+            answer = agents.Runner.run_streamed(inner, question)
+            async for _ in answer.stream_events():
+                pass
+            return str(answer.final_output)
+
+        def model(request: dict[str, Any]) -> Any:
+            tools = [tool["function"]["name"] for tool in request["tools"]]
+            asked = sum(m["role"] == "assistant" for m in request["messages"])
+            if asked == len(tools):
+                return say("It is paid.")
+            if tools == ["look_up"]:
+                return call("look_up", order_id="A1")
+            return call(tools[asked], question="Is A1 paid?")
+
+        with ScriptedModel(model, name="the policy") as policy:
+            agent = agentgym.redirect(
+                agents.Agent(name="desk", tools=[ask_orders, ask_orders_streaming]),
+                policy.endpoint,
+            )
+            with Recorder().activate():
+                run = agent.run("Where is my order A1?")
+        path = ("orders",)
+        calls = [(c.name, c.path, how(c)) for c in run.calls]
+        assert calls == [
+            ("ask_orders", (), "ran"),
+            ("look_up", path, "ran"),
+            ("ask_orders_streaming", (), "ran"),
+            ("look_up", path, "ran"),
+        ]
+        models = [step.model for step in run.trajectory.steps if step.model]
+        assert [m.path for m in models] == [(), path, path, (), path, path, ()]
+        assert {m.model for m in models} == {"the policy"}
+        assert run.reply == "It is paid."
+
+    def test_a_handoff_ran_and_its_agent_is_also_a_tool(self) -> None:
+        agents = pytest.importorskip("agents")
+
+        def model(request: dict[str, Any]) -> Any:
+            messages = request["messages"]
+            done = {
+                asked["function"]["name"]
+                for message in messages
+                for asked in message.get("tool_calls") or ()
+            }
+            for tool in (tool["function"] for tool in request["tools"]):
+                if tool["name"] not in done:
+                    needed = dict.fromkeys(tool["parameters"]["properties"], "A1")
+                    return call(tool["name"], **needed)
+            return say("It is paid.")
+
+        def maker(endpoint: Any) -> Any:
+            orders = make("openai_agents", endpoint)
+            orders.name, orders.tools = "orders", [agents.function_tool(look_up)]
+            return orders.clone(
+                name="desk",
+                tools=[orders.as_tool("ask_orders", "Knows about orders.")],
+                handoffs=[orders],
+            )
+
+        played = play("openai_agents", model, maker=maker)
+        assert played.error is None
+        assert [(c.name, c.path, how(c)) for c in played.run.calls] == [
+            ("ask_orders", (), "ran"),
+            ("look_up", ("orders",), "ran"),
+            ("transfer_to_orders", (), "ran"),
+            ("look_up", (), "ran"),
+        ]
+        assert not played.run.errors
+        assert len(played.run.trajectory.model_calls) == 6
+
+    def test_a_nested_agents_model_that_fails_is_told(self) -> None:
+        pytest.importorskip("agents")
+
+        def model(request: dict[str, Any]) -> Any:
+            asked = request["tools"][0]["function"]["name"]
+            return error(503) if asked == "look_up" else nested(request)
+
+        played = play("openai_agents", model, maker=NESTED["openai_agents"])
+        assert played.error is None
+        outer, inner, _ = played.recorder.trajectory.steps
+        assert inner.model is not None
+        assert inner.model.path == ("orders",)
+        assert "503" in str(inner.model.error)
+        assert played.recorder.model_in_flight() is None
+        assert how(outer.tool_calls[0]) == "failed"
+
+
 def test_a_tool_that_ends_the_openai_agents_run_is_to_blame() -> None:
     """Not the network, whatever the tool raised."""
     agents = pytest.importorskip("agents")
