@@ -20,7 +20,9 @@ from uuid import UUID, uuid4
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from pydantic_core import to_json
 
+from agentgym import event_loop
 from agentgym.errors import UsageError
 from agentgym.integrations.messages import assistant, text_of
 from agentgym.trajectory import Message, ModelCall, ToolCall, printed
@@ -52,11 +54,15 @@ class LangChainDriver:
         self._runnable = runnable
         self._history: list[Any] = []
         self._form = _input_form(runnable)
+        self._is_async = _is_async(runnable)
         self._thread_id = uuid4().hex
         self._models: dict[int, Any] = {}
+        self._policy: PolicyEndpoint | None = None
 
     def take(self, message: str, recorder: Recorder) -> Any:
         """Invokes the runnable."""
+        if self._is_async:
+            return event_loop.run(self.take_async(message, recorder))
         given, config = self._prepare(message, recorder)
         with self._redirection():
             value = self._runnable.invoke(given, config)
@@ -82,6 +88,7 @@ class LangChainDriver:
                 "it in the `agent` fixture from the policy's base_url, api_key and "
                 "model"
             )
+        self._policy = policy
         for model in found:
             self._models[id(model)] = _twin(model, policy)
             _follow_redirection(model)
@@ -96,7 +103,8 @@ class LangChainDriver:
 
     def _prepare(self, message: str, recorder: Recorder) -> tuple[Any, Any]:
         recorder.message({"role": "user", "content": message})
-        config: dict[str, Any] = {"callbacks": [RecordingHandler(recorder)]}
+        model = None if self._policy is None else self._policy.model
+        config: dict[str, Any] = {"callbacks": [RecordingHandler(recorder, model)]}
         if _has_checkpointer(self._runnable):
             # A checkpointer refuses to run without one.
             config["configurable"] = {"thread_id": self._thread_id}
@@ -113,29 +121,71 @@ class LangChainDriver:
             if isinstance(last, AIMessage):
                 # A graph may also answer without a model.
                 recorder.reply(_text(last))
+            elif isinstance(last, ToolMessage):
+                # A tool gave the answer, or the model by a call of no real tool.
+                _join_answers(recorder, self._history)
+                answer = value.get("structured_response")
+                recorder.reply(
+                    _text(last) if answer is None else to_json(answer).decode()
+                )
         elif isinstance(value, BaseMessage):
             self._history = [*self._history, value]
             recorder.reply(_text(value))
         else:
-            text = value.get("output") if isinstance(value, dict) else value
+            text = value.get("output", value) if isinstance(value, dict) else value
             recorder.reply(text if isinstance(text, str) else printed(value, str))
         return value
 
 
 def _input_form(runnable: Any) -> str:
-    """What a runnable takes: "messages" (a dict), "list" (of messages) or "text"."""
-    while (inner := getattr(runnable, "bound", None)) is not None:
-        runnable = inner
+    """What a runnable takes: "messages" (a dict), "list" (of messages) or "text".
+
+    Raises:
+        UsageError: It is a graph that takes neither.
+    """
+    runnable = _unbound(runnable)
     if isinstance(runnable, BaseChatModel):
         return "list"
     # A compiled graph has named channels; a plain chain takes the text itself.
-    channels = getattr(runnable, "channels", None)
-    return "messages" if channels is not None and "messages" in channels else "text"
+    channels = getattr(runnable, "channels", ())
+    if "messages" in channels:
+        return "messages"
+    schemas = getattr(getattr(runnable, "builder", None), "schemas", {})
+    keys = list(dict.fromkeys(key for keys in schemas.values() for key in keys))
+    if keys and "__root__" not in keys:
+        raise UsageError(
+            f"the state of the LangGraph graph has no `messages` ({', '.join(keys)}): "
+            "tell how the user's message becomes its input, and its output a reply, as "
+            f"in RunnableLambda(lambda text: {{{keys[0]!r}: text}}) | graph | "
+            f"RunnableLambda(lambda state: state[{keys[-1]!r}])"
+        )
+    return "text"
+
+
+def _is_async(runnable: Any) -> bool:
+    """Whether a part of it can only be awaited, such as the tools of an MCP server."""
+    runnable = _unbound(runnable)
+    parts: list[Any] = []
+    for name in ("steps", "nodes", "tools_by_name"):
+        held = getattr(runnable, name, None)
+        parts += held.values() if isinstance(held, dict) else held or ()
+    return _lacks_sync(runnable) or any(map(_is_async, parts))
+
+
+def _lacks_sync(part: Any) -> bool:
+    """Whether it is a node, a function or a tool without a sync way."""
+    waits = getattr(part, "afunc", None) or getattr(part, "coroutine", None)
+    return waits is not None and getattr(part, "func", None) is None
+
+
+def _unbound(runnable: Any) -> Any:
+    while (inner := getattr(runnable, "bound", None)) is not None:
+        runnable = inner
+    return runnable
 
 
 def _has_checkpointer(runnable: Any) -> bool:
-    while (inner := getattr(runnable, "bound", None)) is not None:
-        runnable = inner
+    runnable = _unbound(runnable)
     given = (getattr(runnable, "config", None) or {}).get("configurable") or {}
     return bool(getattr(runnable, "checkpointer", None)) and "thread_id" not in given
 
@@ -153,8 +203,9 @@ class RecordingHandler(BaseCallbackHandler):
     ignore_retry = True
     ignore_custom_event = True
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, model: str | None = None) -> None:
         self._recorder = recorder
+        self._model = model  # in place of the models' own names
         self._models: dict[UUID, ModelCall] = {}
         self._tools: dict[UUID, ToolCall] = {}
         self._written: dict[UUID, dict[Any, list[str]]] = {}
@@ -170,10 +221,10 @@ class RecordingHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """A model call begins."""
-        self._join_answers(messages[0])
+        _join_answers(self._recorder, messages[0])
         about = metadata or {}
         self._models[run_id] = self._recorder.model_started(
-            about.get("ls_model_name"),
+            self._model or about.get("ls_model_name"),
             heard=(_text(m) for m in messages[0] if isinstance(m, HumanMessage)),
             path=self._path(about),
         )
@@ -264,18 +315,6 @@ class RecordingHandler(BaseCallbackHandler):
         if call is not None:
             self._recorder.tool_failed(call, error)
 
-    def _join_answers(self, messages: list[BaseMessage]) -> None:
-        """Tells what the model reads of its calls, also of those that never ran."""
-        answers = []
-        for message in reversed(messages):
-            if not isinstance(message, ToolMessage):
-                break
-            answers.append(message)
-        for answer in reversed(answers):
-            self._recorder.tool_answered(
-                answer.tool_call_id, _text(answer), refused=answer.status == "error"
-            )
-
     def _path(self, metadata: dict[str, Any]) -> tuple[str, ...]:
         """The agents or graphs that a node is nested in.
 
@@ -318,6 +357,19 @@ def assistant_message(
         for call in message.invalid_tool_calls
     ]
     return assistant(_text(message), [*calls, *malformed])
+
+
+def _join_answers(recorder: Recorder, messages: list[BaseMessage]) -> None:
+    """Tells the answers to the last calls, also to those that never ran."""
+    answers = []
+    for message in reversed(messages):
+        if not isinstance(message, ToolMessage):
+            break
+        answers.append(message)
+    for answer in reversed(answers):
+        recorder.tool_answered(
+            answer.tool_call_id, _text(answer), refused=answer.status == "error"
+        )
 
 
 def _text(message: BaseMessage) -> str:

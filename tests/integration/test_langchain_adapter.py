@@ -6,12 +6,18 @@ import asyncio
 import json
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import pytest
 
 import agentgym
-from agentgym.errors import EpisodeStopped, Outcome, ToolCallLimit, classify
+from agentgym.errors import (
+    EpisodeStopped,
+    Outcome,
+    ToolCallLimit,
+    UsageError,
+    classify,
+)
 from agentgym.recorder import Recorder
 from agentgym.testing import ScriptedModel, call, error, hang, malformed, say
 
@@ -19,11 +25,14 @@ pytest.importorskip("langchain_openai")
 
 import httpx
 from langchain.agents import create_agent
+from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import ToolException, tool
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -396,6 +405,7 @@ def test_a_chat_model_is_an_agent_with_a_memory(chat: Any) -> None:
         ("hi", "hi"),
         (AIMessage("hi"), "hi"),
         ({"output": "hi"}, "hi"),
+        ({"answer": "hi"}, "{'answer': 'hi'}"),
         (7, "7"),
     ],
 )
@@ -407,3 +417,86 @@ def test_any_runnable_may_take_the_text(answer: Any, reply: str) -> None:
         assert run.reply == reply
         assert [m["role"] for m in run.messages] == ["user", "assistant"]
         assert run.value == answer
+
+
+def test_a_graph_without_messages_is_told_what_to_do() -> None:
+    class State(TypedDict):
+        question: str
+        answer: str
+
+    graph = StateGraph(State)
+    graph.add_node("node", lambda state: {"answer": state["question"].upper()})
+    compiled = graph.add_edge(START, "node").compile()
+    with pytest.raises(UsageError) as told:
+        agentgym.wrap(compiled)
+    assert str(told.value) == (
+        "the state of the LangGraph graph has no `messages` (question, answer): tell "
+        "how the user's message becomes its input, and its output a reply, as in "
+        "RunnableLambda(lambda text: {'question': text}) | graph | "
+        "RunnableLambda(lambda state: state['answer'])"
+    )
+    mended = eval(  # the sentence's own words
+        str(told.value).partition("as in ")[2],
+        {"RunnableLambda": RunnableLambda, "graph": compiled},
+    )
+    with Recorder().activate():
+        assert agentgym.wrap(mended).run("hello").reply == "HELLO"
+
+
+async def look_up_async(order_id: str) -> str:
+    """Shows an order."""
+    return look_up(order_id)
+
+
+def _within_a_graph(agent: Any) -> Any:
+    graph = StateGraph(MessagesState).add_node("desk", agent)
+    return graph.add_edge(START, "desk").compile()
+
+
+@pytest.mark.parametrize("shape", [lambda agent: agent, _within_a_graph])
+def test_async_tools_are_run_in_sync_scenarios(chat: Any, shape: Any) -> None:
+    script = [call("look_up_async", order_id="A1"), say("Paid.")]
+    with ScriptedModel(script) as model, Recorder().activate():
+        graph = shape(create_agent(chat(model), [look_up_async, refund]))
+        run = agentgym.wrap(graph).run("hello")
+    assert [(c.name, c.result) for c in run.calls] == [("look_up_async", "A1 is paid")]
+    assert run.reply == "Paid."
+
+
+async def _answer(text: str) -> str:
+    return text.upper()
+
+
+def test_async_functions_are_run_in_sync_scenarios() -> None:
+    with Recorder().activate():
+        agent = agentgym.wrap(RunnableLambda(str) | RunnableLambda(_answer))
+        assert agent.run("hello").reply == "HELLO"
+
+
+def test_an_answer_that_a_tool_gives_is_the_reply(play: Any) -> None:
+    @tool(return_direct=True)
+    def find(order_id: str) -> str:
+        """Shows an order."""
+        return look_up(order_id)
+
+    (run,), _ = play([call("find", order_id="A1")], tools=[find])
+    assert run.reply == "A1 is paid"
+    assert [m["role"] for m in run.messages] == [
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
+
+
+def test_a_structured_answer_by_a_tool_call_is_the_reply(play: Any) -> None:
+    class Answer(BaseModel):
+        paid: bool
+
+    script = [call("look_up", order_id="A1"), call("Answer", paid=True)]
+    (run,), _ = play(script, response_format=ToolStrategy(Answer))
+    assert json.loads(run.reply) == {"paid": True}
+    assert [(name, ran, error) for name, ran, _, error in summary(run.trajectory)] == [
+        ("look_up(order_id='A1')", True, None),
+        ("Answer(paid=True)", True, None),
+    ]
