@@ -1,7 +1,7 @@
 """AutoGen 0.7: agents and teams of `autogen_agentchat`.
 
-The model client and the workbench of every assistant are watched where the agent calls
-them; the run's own events tell the answers to calls that never ran.
+The model clients of agents and teams, and the workbenches of assistants, are watched
+where they are called; the run's own events tell the answers to calls that never ran.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class AutoGenDriver(AsyncDriver):
     def __init__(self, agent: Any) -> None:
         self._agent = agent
         self._twin: ChatCompletionClient | None = None
-        self._members = list(_assistants(agent))
+        self._members = list(_members(agent))
         for member, path in self._members:
             _watch(member, path)
 
@@ -76,16 +76,16 @@ class AutoGenDriver(AsyncDriver):
         return result
 
     def redirect(self, policy: PolicyEndpoint) -> None:
-        """Lets the model clients of all assistants ask the policy."""
+        """Lets the model clients of all agents and teams ask the policy."""
         if not self._members:
             raise UsageError(
-                f"redirect(): no AssistantAgent was found in this "
+                f"redirect(): no model client was found in this "
                 f"{type(self._agent).__name__}: give its model client the policy's "
                 "base_url, api_key and model in the `agent` fixture"
             )
         from autogen_ext.models.openai import OpenAIChatCompletionClient
 
-        own = self._members[0][0]._model_client
+        own: ChatCompletionClient = self._members[0][0]._model_client
         self._twin = OpenAIChatCompletionClient(
             model=policy.model,
             base_url=policy.base_url,
@@ -99,28 +99,34 @@ class AutoGenDriver(AsyncDriver):
         )
 
 
-def _assistants(
+def _members(
     agent: Any, path: tuple[str, ...] = ()
-) -> Iterator[tuple[AssistantAgent, tuple[str, ...]]]:
-    """The assistants in an agent, a team, or within either, and where each is."""
-    if isinstance(agent, AssistantAgent):
+) -> Iterator[tuple[Any, tuple[str, ...]]]:
+    """What has a model client in an agent or a team, and where each is.
+
+    Teams have one, too, that chooses who speaks.
+    """
+    if getattr(agent, "_model_client", None) is not None:
         yield agent, path
+    if isinstance(agent, AssistantAgent):
         for workbench in agent._workbench:
             for tool in getattr(workbench, "_tools", ()):
                 # An AgentTool or a TeamTool.
                 for name in ("_agent", "_team"):
                     inner = getattr(tool, name, None)
                     if inner is not None:
-                        yield from _assistants(inner, (*path, inner.name))
+                        yield from _members(inner, (*path, inner.name))
     inner = getattr(agent, "_team", None)  # a SocietyOfMindAgent
     if inner is not None:
-        yield from _assistants(inner, path)
+        yield from _members(inner, path)
     for member in getattr(agent, "_participants", ()):
-        yield from _assistants(member, (*path, member.name))
+        yield from _members(member, (*path, member.name))
 
 
-def _watch(agent: AssistantAgent, path: tuple[str, ...]) -> None:
+def _watch(agent: Any, path: tuple[str, ...]) -> None:
     agent._model_client = _WatchedClient.of(agent._model_client, path)
+    if not isinstance(agent, AssistantAgent):
+        return
     _watch_tools(agent._handoff_tools, path)
     for workbench in agent._workbench:
         tools = getattr(workbench, "_tools", None)
@@ -180,7 +186,9 @@ class _WatchedClient:
 
     def _begin(self, recorder: Recorder, messages: Sequence[Any]) -> ModelCall:
         told = [m for message in messages for m in _messages(message)]
-        return begin(recorder, told, path=self._path)
+        # Clients have no public name of their model.
+        given = getattr(self._client, "_create_args", {})
+        return begin(recorder, told, given.get("model"), path=self._path)
 
 
 def _messages(message: Any) -> Iterator[Message]:

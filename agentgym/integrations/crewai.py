@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from crewai import LLM, BaseLLM, Crew
 from crewai.hooks import register_after_tool_call_hook, register_before_tool_call_hook
+from crewai.utilities.llm_utils import create_llm
 
 from agentgym.errors import UsageError
 from agentgym.integrations.messages import assistant, begin, field
@@ -52,8 +53,8 @@ class CrewAIDriver:
         self._twin: BaseLLM | None = None
         self._history: list[Message] = []
         _register_hooks()
-        for member in self._members():
-            _watch(member)
+        for llm in self._models():
+            _watch(llm)
 
     def take(self, message: str, recorder: Recorder) -> Any:
         """Lets the agent answer, knowing the conversation so far."""
@@ -76,7 +77,7 @@ class CrewAIDriver:
 
         CrewAI gives every maker's models OpenAI's messages and tools.
         """
-        own = [m.llm for m in self._members() if isinstance(m.llm, BaseLLM)]
+        own = self._models()
         self._twin = LLM(
             model=f"openai/{policy.model}",
             base_url=policy.base_url,
@@ -94,8 +95,8 @@ class CrewAIDriver:
         finally:
             _redirected.reset(token)
 
-    def _members(self) -> list[Any]:
-        return [self._agent]
+    def _models(self) -> list[BaseLLM]:
+        return _made(self._agent.llm)
 
 
 class CrewDriver(CrewAIDriver):
@@ -128,15 +129,28 @@ class CrewDriver(CrewAIDriver):
             f"the description of its first task (placeholders found: {found})"
         )
 
-    def _members(self) -> list[Any]:
-        manager = self._agent.manager_agent
-        return [*self._agent.agents, *([] if manager is None else [manager])]
+    def _models(self) -> list[BaseLLM]:
+        crew = self._agent
+        agents = [*crew.agents, crew.manager_agent, *(t.agent for t in crew.tasks)]
+        for name in ("manager_llm", "planning_llm"):
+            # Of an agent that the crew makes when it begins; so are models of names.
+            llm = getattr(crew, name)
+            if isinstance(llm, str):
+                setattr(crew, name, create_llm(llm))
+        return _made(
+            *(agent.llm for agent in agents if agent is not None),
+            crew.manager_llm,
+            crew.planning_llm,
+        )
 
 
-def _watch(agent: Any) -> None:
-    """Records what the agent's model is asked and answers, in whichever episode."""
-    llm = agent.llm
-    if isinstance(llm, BaseLLM) and "call" not in vars(llm):
+def _made(*models: Any) -> list[BaseLLM]:
+    return [llm for llm in models if isinstance(llm, BaseLLM)]
+
+
+def _watch(llm: BaseLLM) -> None:
+    """Records what the model is asked and answers, in whichever episode."""
+    if "call" not in vars(llm):
         _tell_usage(llm)
         vars(llm)["call"] = _recorded(llm, llm.call)
         vars(llm)["acall"] = _recorded_async(llm, llm.acall)
@@ -159,10 +173,12 @@ def _tell_usage(llm: BaseLLM) -> None:
 class _Asking:
     """One call of a model, from its request to its answer or exception."""
 
-    def __init__(self, recorder: Recorder, llm: BaseLLM, messages: Any) -> None:
+    def __init__(
+        self, recorder: Recorder, llm: BaseLLM, messages: Any, agent: Any
+    ) -> None:
         self._recorder = recorder
         listed = messages if isinstance(messages, list) else [_user(messages)]
-        self._call = begin(recorder, listed, llm.model)
+        self._call = begin(recorder, listed, llm.model, path=_path(agent))
         self._used: dict[str, Any] = {}
 
     def __enter__(self) -> _Asking:
@@ -194,7 +210,8 @@ def _recorded(llm: BaseLLM, own: Any) -> Any:
         recorder = current()
         if recorder is None:
             return ask(messages, *args, **kwargs)
-        with _Asking(recorder, llm, messages) as asking:
+        asked = kwargs.get("from_agent")
+        with _Asking(recorder, twin or llm, messages, asked) as asking:
             answer = ask(messages, *args, **kwargs)
         return asking.end(answer)
 
@@ -209,11 +226,17 @@ def _recorded_async(llm: BaseLLM, own: Any) -> Any:
         recorder = current()
         if recorder is None:
             return await ask(messages, *args, **kwargs)
-        with _Asking(recorder, llm, messages) as asking:
+        asked = kwargs.get("from_agent")
+        with _Asking(recorder, twin or llm, messages, asked) as asking:
             answer = await ask(messages, *args, **kwargs)
         return asking.end(answer)
 
     return acall
+
+
+def _path(agent: Any) -> tuple[str, ...]:
+    """Agents of a crew are nested in it, by their roles."""
+    return () if getattr(agent, "crew", None) is None else (agent.role.strip(),)
 
 
 def _user(text: Any) -> Message:
@@ -247,7 +270,11 @@ def _register_hooks() -> None:
     def before(context: Any) -> None:
         recorder = current()
         if recorder is not None and context.tool is not None:
-            call = recorder.tool_started(context.tool_name, dict(context.tool_input))
+            call = recorder.tool_started(
+                context.tool_name,
+                dict(context.tool_input),
+                path=_path(context.agent),
+            )
             running[id(context.tool_input)] = recorder, call
 
     def after(context: Any) -> None:

@@ -23,6 +23,7 @@ from tests.framework_agents import (
     NESTED,
     STREAMING,
     agent_framework_client,
+    autogen_client,
     is_there,
     look_up,
     make,
@@ -286,6 +287,8 @@ def test_redirected(framework: str) -> None:
             run = redirected.run("Where is my order A1?")
         assert run.reply == "policy"
         assert run.called("look_up", order_id="A1")
+        asked = [step.model for step in run.trajectory.steps if step.model]
+        assert {told.model for told in asked} == {"scripted"}
         assert not own.requests
         assert policy.requests[0]["model"] == "scripted"
         # Only in the redirected agent's own runs: others can share the object.
@@ -514,6 +517,80 @@ class TestAgentFramework:
         assert paths == [("first",), ("first",), ("second",)]
         assert played.steps == [[RIGHT], [], []]
         assert played.run.reply.endswith("Goodbye.")
+
+
+def test_a_manager_that_a_crew_makes_is_seen_and_redirected() -> None:
+    crewai = pytest.importorskip("crewai")
+
+    def model(request: dict[str, Any]) -> Any:
+        tool = request["tools"][0]["function"]["name"]
+        if any(message["role"] == "tool" for message in request["messages"]):
+            return say("It is paid.")
+        if tool == "look_up":
+            return call(tool, order_id="A1")
+        return call(tool, task="Is A1 paid?", context="none", coworker="Help desk")
+
+    def crew(endpoint: Any) -> Any:
+        task = crewai.Task(description="Answer: {message}", expected_output="A text")
+        return crewai.Crew(
+            agents=[make("crewai", endpoint)],
+            tasks=[task],
+            process=crewai.Process.hierarchical,
+            manager_llm="gpt-4.1-mini",
+        )
+
+    with (
+        ScriptedModel([say("own model")], name="own") as own,
+        ScriptedModel(model, name="the policy") as policy,
+    ):
+        agent = agentgym.redirect(make("crewai", own.endpoint, crew), policy.endpoint)
+        with Recorder().activate():
+            run = agent.run("Where is my order A1?")
+    assert not own.requests
+    manager, desk = ("Crew Manager",), ("Help desk",)
+    models = [step.model for step in run.trajectory.steps if step.model]
+    assert [m.path for m in models] == [manager, desk, desk, manager]
+    assert {m.model for m in models} == {"the policy"}
+    assert [(c.name, c.path) for c in run.calls] == [
+        ("delegate_work_to_coworker", manager),
+        ("look_up", desk),
+    ]
+    assert run.reply == "It is paid."
+
+
+def test_the_model_that_chooses_who_speaks_is_seen_and_redirected() -> None:
+    pytest.importorskip("autogen_ext")
+
+    def team(endpoint: Any) -> Any:
+        from autogen_agentchat.agents import AssistantAgent
+        from autogen_agentchat.conditions import MaxMessageTermination
+        from autogen_agentchat.teams import SelectorGroupChat
+
+        client = autogen_client(endpoint)
+        other = AssistantAgent("other", model_client=client, description="Poetry")
+        return SelectorGroupChat(
+            [make("autogen", endpoint), other],
+            model_client=client,
+            termination_condition=MaxMessageTermination(2),
+        )
+
+    def model(request: dict[str, Any]) -> Any:
+        return say("It is paid." if request.get("tools") else "help_desk")
+
+    with (
+        ScriptedModel([say("own model")], name="own") as own,
+        ScriptedModel(model, name="the policy") as policy,
+    ):
+        agent = agentgym.redirect(make("autogen", own.endpoint, team), policy.endpoint)
+        with Recorder().activate():
+            run = agent.run("Where is my order A1?")
+    assert not own.requests
+    models = [step.model for step in run.trajectory.steps if step.model]
+    assert [(m.path, m.model) for m in models] == [
+        ((), "the policy"),
+        (("help_desk",), "the policy"),
+    ]
+    assert run.reply == "It is paid."
 
 
 class TestOpenAIAgents:
