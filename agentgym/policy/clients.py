@@ -192,6 +192,8 @@ def autogen_agent(
             json_output=True,
             structured_output=True,
             family=ModelFamily.UNKNOWN,
+            # A memory adds one to the conversation.
+            multiple_system_messages=True,
         ),
     )
     return AssistantAgent(model_client=client, tools=made, **settings)

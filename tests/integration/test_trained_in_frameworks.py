@@ -116,9 +116,15 @@ assert schema["priority"]["enum"] == ["low", "high"], schema
 said = crew.kickoff(QUESTION).raw
 assert isinstance(said, str) and crew.max_iter == 3
 
+from autogen_core.memory import ListMemory, MemoryContent
+
+known = MemoryContent(content="I am Ada.", mime_type="text/plain")
+memory = ListMemory(memory_contents=[known])
 autogen = trained.to_autogen(
     name="support", tools=tools, system_message=INSTRUCTIONS, description="Helps."
 )
+remembering = trained.to_autogen(name="it", system_message="Help.", memory=[memory])
+assert asyncio.run(remembering.run(task=QUESTION)).messages[-1].source == "it"
 assert autogen.description == "Helps."
 
 
