@@ -94,3 +94,31 @@ def text_of(content: Any) -> str:
         part if isinstance(part, str) else str(field(part, "text") or "")
         for part in parts
     )
+
+
+def of_item(item: Any) -> Iterator[Message]:
+    """An input item of OpenAI's Responses API as chat messages."""
+    if field(item, "type") == "function_call_output":
+        output = field(item, "output")
+        yield {
+            "role": "tool",
+            "tool_call_id": field(item, "call_id"),
+            "content": output if isinstance(output, str) else text_of(output),
+        }
+    elif field(item, "role") in ("user", "assistant"):
+        yield {"role": field(item, "role"), "content": text_of(field(item, "content"))}
+
+
+def of_output(output: Iterable[Any]) -> Message:
+    """What the Responses API answered, as a chat message."""
+    text, calls = "", []
+    for item in output:
+        kind = field(item, "type")
+        if kind == "message":
+            text += "".join(
+                str(field(part, "text") or field(part, "refusal") or "")
+                for part in field(item, "content")
+            )
+        elif kind == "function_call":
+            calls.append((item.call_id, item.name, item.arguments))
+    return assistant(text, calls)

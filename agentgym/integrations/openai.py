@@ -8,21 +8,22 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentgym.errors import UsageError
-from agentgym.integrations.messages import assistant, begin
+from agentgym.integrations.messages import assistant, begin, of_item, of_output
 from agentgym.recorder import Recorder, current
 from agentgym.trajectory import printed, shorten
 
 if TYPE_CHECKING:
-    from agentgym.trajectory import ModelCall
+    from agentgym.trajectory import Message
 
 C = TypeVar("C")
 
 
 def record_openai(client: C) -> C:
-    """Records what a client's chat completions ask and answer, streamed ones, too.
+    """Records what a client's chat completions and responses ask and answer.
 
     Tool calls are those that the model asks for; their results are read from the
-    messages of the next request. Only this client object is changed.
+    messages of the next request. Streams are recorded as they are read. Only this
+    client object is changed.
 
     Args:
         client: An `OpenAI` or `AsyncOpenAI` client.
@@ -40,14 +41,21 @@ def record_openai(client: C) -> C:
         ) from None
     if getattr(create, "recorded_by_agentgym", False):
         return client
-    for name in ("create", "parse"):
-        method = getattr(completions, name, None)
-        if method is not None:
-            setattr(completions, name, _recorded(method))
+    _record(completions, _Completions)
+    responses = getattr(client, "responses", None)
+    if responses is not None:
+        _record(responses, _Responses)
     return client
 
 
-def _recorded(method: Callable[..., Any]) -> Callable[..., Any]:
+def _record(resource: Any, kind: type[_Call]) -> None:
+    for name in ("create", "parse"):
+        method = getattr(resource, name, None)
+        if method is not None:
+            setattr(resource, name, _recorded(method, kind))
+
+
+def _recorded(method: Callable[..., Any], kind: type[_Call]) -> Callable[..., Any]:
     # The client's own decorator hides that its method is async.
     if inspect.iscoroutinefunction(inspect.unwrap(method)):
 
@@ -56,17 +64,17 @@ def _recorded(method: Callable[..., Any]) -> Callable[..., Any]:
             recorder = current()
             if recorder is None:
                 return await method(*args, **kwargs)
-            call = _begin(recorder, kwargs)
+            call = kind(recorder, kwargs)
             try:
                 answer = await method(*args, **kwargs)
             except Exception as exc:
-                recorder.model_failed(call, exc)
+                call.failed(exc)
                 raise
+            told = _parsed(answer)
             if kwargs.get("stream"):
-                stream = _Stream(recorder, call)
-                answer._iterator = stream.follow_async(answer._iterator)
+                told._iterator = call.follow_async(told._iterator)
             else:
-                _end(recorder, call, answer)
+                call.ends(told)
             return answer
 
         recorded: Any = recorded_async
@@ -77,16 +85,17 @@ def _recorded(method: Callable[..., Any]) -> Callable[..., Any]:
             recorder = current()
             if recorder is None:
                 return method(*args, **kwargs)
-            call = _begin(recorder, kwargs)
+            call = kind(recorder, kwargs)
             try:
                 answer = method(*args, **kwargs)
             except Exception as exc:
-                recorder.model_failed(call, exc)
+                call.failed(exc)
                 raise
+            told = _parsed(answer)
             if kwargs.get("stream"):
-                answer._iterator = _Stream(recorder, call).follow(answer._iterator)
+                told._iterator = call.follow(told._iterator)
             else:
-                _end(recorder, call, answer)
+                call.ends(told)
             return answer
 
         recorded = recorded_sync
@@ -95,43 +104,99 @@ def _recorded(method: Callable[..., Any]) -> Callable[..., Any]:
     return recorded  # type: ignore[no-any-return]
 
 
-def _begin(recorder: Recorder, request: dict[str, Any]) -> ModelCall:
-    """Joins the results in the request to their calls, then starts the model call."""
-    messages = list(request.get("messages") or ())
-    return begin(recorder, messages, request.get("model"), watched=False)
+def _parsed(answer: Any) -> Any:
+    """The answer itself, also of `with_raw_response`."""
+    parse = getattr(answer, "parse", None)
+    return answer if parse is None else parse()
 
 
-class _Stream:
-    """Puts a streamed answer together while the agent reads it."""
+class _Call:
+    """A model call, from its request to the end of its answer."""
 
-    def __init__(self, recorder: Recorder, call: ModelCall) -> None:
+    def __init__(self, recorder: Recorder, request: dict[str, Any]) -> None:
         self._recorder = recorder
-        self._call = call
-        self._text: list[str] = []
-        self._calls: dict[int, list[str]] = {}
+        messages, model = self.messages(request), request.get("model")
+        # Joins the results in the request to their calls.
+        self._call = begin(recorder, messages, model, watched=False)
         self._told = False
 
+    def messages(self, request: dict[str, Any]) -> list[Any]:
+        """What the model is told."""
+        raise NotImplementedError
+
+    def ends(self, answer: Any) -> None:
+        """The whole answer is there."""
+        raise NotImplementedError
+
+    def reads(self, chunk: Any) -> None:
+        """A part of a streamed answer is there."""
+        raise NotImplementedError
+
+    def closes(self) -> None:
+        """The stream is at its end."""
+
+    def failed(self, exc: Exception) -> None:
+        self._recorder.model_failed(self._call, exc)
+
     def follow(self, chunks: Iterator[Any]) -> Iterator[Any]:
+        """The stream's parts, each of which is read first."""
         try:
             for chunk in chunks:
-                self._read(chunk)
+                self.reads(chunk)
                 yield chunk
         except Exception as exc:
-            self._recorder.model_failed(self._call, exc)
+            self.failed(exc)
             raise
-        self._finish(None)
+        self.closes()
 
     async def follow_async(self, chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """The same of an async one."""
         try:
             async for chunk in chunks:
-                self._read(chunk)
+                self.reads(chunk)
                 yield chunk
         except Exception as exc:
-            self._recorder.model_failed(self._call, exc)
+            self.failed(exc)
             raise
-        self._finish(None)
+        self.closes()
 
-    def _read(self, chunk: Any) -> None:
+    def finish(self, message: Message, reason: str | None, *tokens: int | None) -> None:
+        """Records the answer, once."""
+        if not self._told:
+            self._told = True
+            prompt, completion = tokens or (None, None)
+            self._recorder.model_finished(
+                self._call,
+                message=message,
+                prompt_tokens=prompt,
+                completion_tokens=completion,
+                finish_reason=reason,
+            )
+
+
+class _Completions(_Call):
+    """A call of `chat.completions`."""
+
+    def __init__(self, recorder: Recorder, request: dict[str, Any]) -> None:
+        super().__init__(recorder, request)
+        self._text: list[str] = []
+        self._calls: dict[int, list[str]] = {}
+
+    def messages(self, request: dict[str, Any]) -> list[Any]:
+        return list(request.get("messages") or ())
+
+    def ends(self, answer: Any) -> None:
+        choice, usage = answer.choices[0], answer.usage
+        calls = [
+            (request.id, request.function.name, request.function.arguments)
+            for request in choice.message.tool_calls or ()
+            if getattr(request, "function", None) is not None
+        ]
+        tokens = usage and (usage.prompt_tokens, usage.completion_tokens)
+        message = assistant(choice.message.content, calls)
+        self.finish(message, choice.finish_reason, *tokens or ())
+
+    def reads(self, chunk: Any) -> None:
         if chunk.usage is not None:
             # It comes last, after the message's end.
             self._call.prompt_tokens = chunk.usage.prompt_tokens
@@ -146,32 +211,34 @@ class _Stream:
                     call[2] += part.function.arguments or ""
             if choice.finish_reason is not None:
                 # An agent may run its tools without reading to the end.
-                self._finish(choice.finish_reason)
+                self.closes(choice.finish_reason)
 
-    def _finish(self, reason: str | None) -> None:
-        if self._told:
-            return
-        self._told = True
-        calls = [tuple(call) for _, call in sorted(self._calls.items())]
-        self._recorder.model_finished(
-            self._call,
-            message=assistant("".join(self._text), calls),  # type: ignore[arg-type]
-            finish_reason=reason,
-        )
+    def closes(self, reason: str | None = None) -> None:
+        calls = [(i, name, raw) for _, (i, name, raw) in sorted(self._calls.items())]
+        message, call = assistant("".join(self._text), calls), self._call
+        self.finish(message, reason, call.prompt_tokens, call.completion_tokens)
 
 
-def _end(recorder: Recorder, call: ModelCall, answer: Any) -> None:
-    choice = answer.choices[0]
-    calls = [
-        (request.id, request.function.name, request.function.arguments)
-        for request in choice.message.tool_calls or ()
-        if getattr(request, "function", None) is not None
-    ]
-    usage = answer.usage
-    recorder.model_finished(
-        call,
-        message=assistant(choice.message.content, calls),
-        prompt_tokens=None if usage is None else usage.prompt_tokens,
-        completion_tokens=None if usage is None else usage.completion_tokens,
-        finish_reason=choice.finish_reason,
-    )
+class _Responses(_Call):
+    """A call of `responses`."""
+
+    def messages(self, request: dict[str, Any]) -> list[Any]:
+        given = request.get("input") or ()
+        if isinstance(given, str):
+            return [{"role": "user", "content": given}]
+        return [message for item in given for message in of_item(item)]
+
+    def ends(self, answer: Any) -> None:
+        message, usage = of_output(answer.output), answer.usage
+        reason = "tool_calls" if "tool_calls" in message else "stop"
+        tokens = usage and (usage.input_tokens, usage.output_tokens)
+        cut = answer.status == "incomplete"
+        self.finish(message, "length" if cut else reason, *tokens or ())
+
+    def reads(self, chunk: Any) -> None:
+        if chunk.type in (
+            "response.completed",
+            "response.incomplete",
+            "response.failed",
+        ):
+            self.ends(chunk.response)

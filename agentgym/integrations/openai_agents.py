@@ -25,10 +25,10 @@ from agents import (
 from agents.run import AgentRunner
 from openai import AsyncOpenAI
 
-from agentgym.integrations.messages import assistant, begin, field, text_of
+from agentgym.integrations.messages import begin, of_item, of_output
 from agentgym.integrations.protocol import AsyncDriver
 from agentgym.recorder import Recorder
-from agentgym.trajectory import Message, ModelCall, ToolCall
+from agentgym.trajectory import ModelCall, ToolCall
 
 if TYPE_CHECKING:
     from agentgym.policy.endpoint import PolicyEndpoint
@@ -186,13 +186,13 @@ class _Watcher:
     def model_starts(self, context: Any, agent: Any, items: list[Any]) -> None:
         model = self._model or agent.model
         name = model if isinstance(model, str) else getattr(model, "model", None)
-        told = [message for item in items for message in _messages(item)]
+        told = [message for item in items for message in of_item(item)]
         self._models[id(context)] = begin(self.recorder, told, name, path=self._path)
 
     def model_ends(self, context: Any, response: Any) -> None:
         call = self._models.pop(id(context), None)
         if call is not None:
-            message = _told(response.output)
+            message = of_output(response.output)
             self.recorder.model_finished(
                 call,
                 message=message,
@@ -294,30 +294,3 @@ class _RunWatcher(RunHooks[Any]):
     ) -> None:
         self._watcher.tool_ends(context, result)
         await self._own.on_tool_end(context, agent, tool, result)
-
-
-def _messages(item: Any) -> Iterator[Message]:
-    """An input item of the Responses API as chat messages."""
-    if field(item, "type") == "function_call_output":
-        output = field(item, "output")
-        yield {
-            "role": "tool",
-            "tool_call_id": field(item, "call_id"),
-            "content": output if isinstance(output, str) else text_of(output),
-        }
-    elif field(item, "role") in ("user", "assistant"):
-        yield {"role": field(item, "role"), "content": text_of(field(item, "content"))}
-
-
-def _told(output: list[Any]) -> Message:
-    text, calls = "", []
-    for item in output:
-        kind = field(item, "type")
-        if kind == "message":
-            text += "".join(
-                str(field(part, "text") or field(part, "refusal") or "")
-                for part in field(item, "content")
-            )
-        elif kind == "function_call":
-            calls.append((item.call_id, item.name, item.arguments))
-    return assistant(text, calls)

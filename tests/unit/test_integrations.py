@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import json
 import os
 import signal
 import threading
@@ -329,6 +330,49 @@ def completion(content: str | None, *calls: tuple[str, str, str]) -> Any:
     )
 
 
+RESPONSES: list[list[dict[str, Any]]] = [
+    [
+        {
+            "type": "function_call",
+            "call_id": "c1",
+            "name": "pay",
+            "arguments": '{"order": "A1"}',
+        }
+    ],
+    [
+        {
+            "type": "message",
+            "id": "m1",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "Done.", "annotations": []}],
+        }
+    ],
+]
+
+
+def respond(request: Any) -> Any:
+    """OpenAI's Responses API: asks for a call, then says that it is done."""
+    import httpx
+
+    asked = json.loads(request.content)
+    answer = {
+        "id": "r1",
+        "object": "response",
+        "status": "completed",
+        "output": RESPONSES[len(asked["input"]) > 1],
+        "usage": {"input_tokens": 5, "output_tokens": 2, "total_tokens": 7},
+    }
+    if not asked["stream"]:
+        return httpx.Response(200, json=answer)
+    event = json.dumps({"type": "response.completed", "response": answer})
+    return httpx.Response(
+        200,
+        headers={"content-type": "text/event-stream"},
+        text=f"event: response.completed\ndata: {event}\n\n",
+    )
+
+
 class FakeClient:
     """The one part of an OpenAI client that matters here."""
 
@@ -479,6 +523,61 @@ class TestOpenAI:
             with pytest.raises(ConnectionError):
                 list(answer._iterator)
         assert isinstance(recorder.infra_failure, ConnectionError)
+
+    def test_raw_responses_are_recorded(self) -> None:
+        openai = pytest.importorskip("openai")
+        said = [{"role": "user", "content": "Pay A1."}]
+        with (
+            ScriptedModel([call("pay", order="A1")]) as model,
+            openai.OpenAI(base_url=model.base_url, api_key="key") as client,
+            (recorder := Recorder()).activate(),
+        ):
+            raw = record_openai(client).chat.completions.with_raw_response
+            raw.create(model="scripted", messages=said)
+            answer = raw.create(model="scripted", messages=said, stream=True)
+            assert list(answer.parse())
+        calls = [str(c) for c in recorder.trajectory.tool_calls]
+        assert calls == ["pay(order='A1')"] * 2
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("asynchronous", [False, True])
+    def test_responses_are_recorded(self, asynchronous: bool, stream: bool) -> None:
+        httpx, openai = map(pytest.importorskip, ("httpx", "openai"))
+
+        async def asked(client: Any, said: list[Any]) -> None:
+            answer = client.responses.create(model="m", input=said, stream=stream)
+            if asynchronous:
+                answer = await answer
+            if stream and asynchronous:
+                assert [event async for event in answer]
+            elif stream:
+                assert list(answer)
+
+        async def play(client: Any) -> None:
+            said: list[Any] = [{"role": "user", "content": "Pay A1."}]
+            await asked(client, said)
+            said += RESPONSES[0]
+            said.append(
+                {"type": "function_call_output", "call_id": "c1", "output": "paid"}
+            )
+            await asked(client, said)
+
+        with (recorder := Recorder()).activate():
+            transport = httpx.MockTransport(respond)
+            if asynchronous:
+                http = httpx.AsyncClient(transport=transport)
+                client = openai.AsyncOpenAI(api_key="key", http_client=http)
+            else:
+                http = httpx.Client(transport=transport)
+                client = openai.OpenAI(api_key="key", http_client=http)
+            asyncio.run(play(record_openai(client)))
+        asking, ending = recorder.trajectory.steps
+        [paid] = asking.tool_calls
+        assert (str(paid), paid.result) == ("pay(order='A1')", "paid")
+        assert ending.model is not None
+        assert ending.model.message == {"role": "assistant", "content": "Done."}
+        assert (ending.model.model, ending.model.finish_reason) == ("m", "stop")
+        assert recorder.trajectory.tokens == 14
 
     def test_other_things_are_refused(self) -> None:
         with pytest.raises(UsageError, match=r"record_openai\(3\): give an OpenAI"):
