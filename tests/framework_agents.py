@@ -39,7 +39,7 @@ def make_langchain(endpoint: Any, streaming: bool = False) -> Any:
     return create_agent(model, list(TOOLS), system_prompt=INSTRUCTIONS)
 
 
-def langchain_model(endpoint: Any, streaming: bool = False) -> Any:
+def langchain_model(endpoint: Any, streaming: bool = False, **settings: Any) -> Any:
     from langchain_openai import ChatOpenAI
 
     return ChatOpenAI(
@@ -48,10 +48,11 @@ def langchain_model(endpoint: Any, streaming: bool = False) -> Any:
         model=endpoint.model,
         max_retries=0,
         streaming=streaming,
+        **settings,
     )
 
 
-def make_crewai(endpoint: Any, streaming: bool = False) -> Any:
+def make_crewai(endpoint: Any, streaming: bool = False, **settings: Any) -> Any:
     from crewai import LLM, Agent
     from crewai.tools import tool
 
@@ -61,6 +62,7 @@ def make_crewai(endpoint: Any, streaming: bool = False) -> Any:
         api_key=endpoint.api_key,
         max_retries=0,
         stream=streaming,
+        **settings,
     )
     return Agent(
         role="Help desk",
@@ -85,7 +87,7 @@ def make_autogen(endpoint: Any, streaming: bool = False) -> Any:
     )
 
 
-def autogen_client(endpoint: Any) -> Any:
+def autogen_client(endpoint: Any, **settings: Any) -> Any:
     from autogen_ext.models.openai import OpenAIChatCompletionClient
 
     return OpenAIChatCompletionClient(
@@ -100,6 +102,7 @@ def autogen_client(endpoint: Any) -> Any:
             "structured_output": True,
             "family": "unknown",
         },
+        **settings,
     )
 
 
@@ -134,12 +137,12 @@ def make_pydantic_ai(endpoint: Any, streaming: bool = False) -> Any:
     )
 
 
-def pydantic_ai_model(endpoint: Any) -> Any:
+def pydantic_ai_model(endpoint: Any, **settings: Any) -> Any:
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
     provider = OpenAIProvider(openai_client=openai_client(endpoint))
-    return OpenAIChatModel(endpoint.model, provider=provider)
+    return OpenAIChatModel(endpoint.model, provider=provider, settings=settings or None)
 
 
 async def read_events(context: Any, events: Any) -> None:
@@ -154,7 +157,7 @@ def make_ag2(endpoint: Any, streaming: bool = False) -> Any:
     return Agent("help_desk", INSTRUCTIONS, config=config, tools=TOOLS)
 
 
-def ag2_config(endpoint: Any, streaming: bool = False) -> Any:
+def ag2_config(endpoint: Any, streaming: bool = False, **settings: Any) -> Any:
     from ag2.config import OpenAIConfig
 
     return OpenAIConfig(
@@ -163,6 +166,7 @@ def ag2_config(endpoint: Any, streaming: bool = False) -> Any:
         api_key=endpoint.api_key,
         max_retries=0,
         streaming=streaming,
+        **settings,
     )
 
 

@@ -64,14 +64,25 @@ class AG2Driver(AsyncDriver):
 
     def redirect(self, policy: PolicyEndpoint) -> None:
         """Lets all agents of a turn ask the policy."""
+        own = self._agent.config
+        given = {name: getattr(own, name, None) for name in _SAMPLING}
         self._config = OpenAIConfig(
             policy.model,
             base_url=policy.base_url,
             api_key=policy.api_key,
             max_retries=0,
+            **{name: value for name, value in given.items() if value is not None},
         )
 
 
+_SAMPLING = (
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "max_completion_tokens",
+    "stop",
+    "seed",
+)
 _outer: ContextVar[_Watcher | None] = ContextVar("agentgym_ag2_outer", default=None)
 """Set while a watched turn's tool runs."""
 

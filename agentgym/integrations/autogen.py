@@ -86,17 +86,28 @@ class AutoGenDriver(AsyncDriver):
         from autogen_ext.models.openai import OpenAIChatCompletionClient
 
         own: ChatCompletionClient = self._members[0][0]._model_client
+        given = _settings(own)
         self._twin = OpenAIChatCompletionClient(
             model=policy.model,
             base_url=policy.base_url,
             api_key=policy.api_key,
             max_retries=0,
+            **{name: given[name] for name in _SAMPLING if name in given},
             model_info={
                 **own.model_info,
                 "function_calling": True,
                 "multiple_system_messages": True,
             },
         )
+
+
+_SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
+
+
+def _settings(client: Any) -> dict[str, Any]:
+    """What a client asks with; none has a public name for it."""
+    given: dict[str, Any] = getattr(client, "_create_args", {})
+    return given
 
 
 def _members(
@@ -186,9 +197,8 @@ class _WatchedClient:
 
     def _begin(self, recorder: Recorder, messages: Sequence[Any]) -> ModelCall:
         told = [m for message in messages for m in _messages(message)]
-        # Clients have no public name of their model.
-        given = getattr(self._client, "_create_args", {})
-        return begin(recorder, told, given.get("model"), path=self._path)
+        model = _settings(self._client).get("model")
+        return begin(recorder, told, model, path=self._path)
 
 
 def _messages(message: Any) -> Iterator[Message]:

@@ -36,6 +36,7 @@ _redirected: ContextVar[BaseLLM | None] = ContextVar(
 _usage: ContextVar[dict[str, Any] | None] = ContextVar(
     "agentgym_crewai_usage", default=None
 )
+_SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
 _tool_error = re.compile(r"Error executing tool: |Tool '.*' has reached ")
 _misfit = re.compile(r".* arguments validation failed: (?=\d+ validation error)")
 
@@ -77,13 +78,14 @@ class CrewAIDriver:
 
         CrewAI gives every maker's models OpenAI's messages and tools.
         """
-        own = self._models()
+        own = next(iter(self._models()), None)
+        given = {name: getattr(own, name, None) for name in _SAMPLING}
         self._twin = LLM(
             model=f"openai/{policy.model}",
             base_url=policy.base_url,
             api_key=policy.api_key,
-            temperature=own[0].temperature if own else None,
             max_retries=0,
+            **{name: value for name, value in given.items() if value not in (None, [])},
         )
         _tell_usage(self._twin)
 

@@ -151,7 +151,7 @@ def redirect(agent: Any, policy: PolicyEndpoint) -> WrappedAgent:
 
     The agent itself keeps its model: only what it does in a scenario is redirected, so
     that episodes that run at a time, each with a policy endpoint of its own, can share
-    it.
+    it. Its settings, such as the temperature, stay.
 
     Args:
         agent: An agent of a framework, or one that `wrap` returned.

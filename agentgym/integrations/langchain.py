@@ -444,6 +444,8 @@ def _twin(model: BaseChatModel, policy: PolicyEndpoint) -> Any:
         model=policy.model,
         max_retries=0,
         temperature=model.temperature,
+        top_p=model.top_p,
+        stop_sequences=model.stop,
         max_completion_tokens=model.max_tokens,
         timeout=model.request_timeout,
         streaming=model.streaming,

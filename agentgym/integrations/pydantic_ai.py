@@ -77,7 +77,10 @@ class PydanticAIDriver(AsyncDriver):
             base_url=policy.base_url, api_key=policy.api_key, max_retries=0
         )
         self._model = OpenAIChatModel(
-            policy.model, provider=OpenAIProvider(openai_client=client)
+            policy.model,
+            provider=OpenAIProvider(openai_client=client),
+            # Those of the agent and of each run go on top.
+            settings=getattr(self._agent.model, "settings", None),
         )
 
 

@@ -22,11 +22,14 @@ from tests.framework_agents import (
     MAKERS,
     NESTED,
     STREAMING,
+    ag2_config,
     agent_framework_client,
     autogen_client,
     is_there,
+    langchain_model,
     look_up,
     make,
+    make_crewai,
     pydantic_ai_model,
 )
 
@@ -374,6 +377,46 @@ def test_an_agent_as_a_tool_is_redirected_with_the_outer_one(nesting: str) -> No
         assert run.reply == "Your order is paid."
         assert not own.requests
         assert len(policy.requests) == 4
+
+
+def with_settings(framework: str, endpoint: Any, **settings: Any) -> Any:
+    """An agent whose model, not the agent itself, has the settings."""
+    if framework == "crewai":
+        return make_crewai(endpoint, **settings)
+    if framework == "langchain":
+        from langchain.agents import create_agent
+
+        return create_agent(langchain_model(endpoint, **settings), [look_up])
+    if framework == "autogen":
+        from autogen_agentchat.agents import AssistantAgent
+
+        return AssistantAgent("desk", autogen_client(endpoint, **settings))
+    if framework == "ag2":
+        from ag2 import Agent
+
+        return Agent("desk", config=ag2_config(endpoint, **settings))
+    from pydantic_ai import Agent
+
+    return Agent(pydantic_ai_model(endpoint, **settings))
+
+
+@pytest.mark.parametrize(
+    "built", ["ag2", "autogen", "crewai", "langchain", "pydantic_ai"]
+)
+def test_a_redirected_model_keeps_its_settings(built: str) -> None:
+    if not is_there(built):
+        pytest.skip(f"{built} is not installed")
+    settings = {"temperature": 0.0, "top_p": 0.5, "max_tokens": 40}
+    with ScriptedModel([say("It is paid.")]) as policy:
+        agent = make(
+            built, policy.endpoint, lambda at: with_settings(built, at, **settings)
+        )
+        with Recorder().activate():
+            agentgym.redirect(agent, policy.endpoint).run("Where is my order A1?")
+    [request] = policy.requests
+    # Some frameworks ask by the newer name.
+    request.setdefault("max_tokens", request.get("max_completion_tokens"))
+    assert {name: request.get(name) for name in settings} == settings
 
 
 # A driver of theirs keeps the conversation, the agent does not.
