@@ -64,14 +64,12 @@ class AG2Driver(AsyncDriver):
 
     def redirect(self, policy: PolicyEndpoint) -> None:
         """Lets all agents of a turn ask the policy."""
-        own = self._agent.config
-        given = {name: getattr(own, name, None) for name in _SAMPLING}
         self._config = OpenAIConfig(
             policy.model,
             base_url=policy.base_url,
             api_key=policy.api_key,
             max_retries=0,
-            **{name: value for name, value in given.items() if value is not None},
+            **_sampling(self._agent.config),
         )
 
 
@@ -83,6 +81,15 @@ _SAMPLING = (
     "stop",
     "seed",
 )
+
+
+def _sampling(config: Any) -> dict[str, Any]:
+    """How the agent's own model answers, as far as that is given."""
+    given = {name: getattr(config, name, None) for name in _SAMPLING}
+    # Each maker's configuration marks what is not given by an object of its own.
+    return {k: v for k, v in given.items() if isinstance(v, int | float | str | list)}
+
+
 _outer: ContextVar[_Watcher | None] = ContextVar("agentgym_ag2_outer", default=None)
 """Set while a watched turn's tool runs."""
 
