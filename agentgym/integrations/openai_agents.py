@@ -6,11 +6,11 @@ Every run within a driver's turn gets the hooks, also one that a tool begins.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import json
 from collections.abc import Iterator
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agents import (
@@ -170,9 +170,12 @@ class _Watcher:
         path = (*self._path, agent.name) if self._begun else ()
         inner = _Watcher(self.recorder, self._model, path)
         options["hooks"] = _RunWatcher(inner, options.get("hooks"))
-        config = options.get("run_config") or RunConfig()
-        options["run_config"] = dataclasses.replace(
-            config, tracing_disabled=True, model=self._model or config.model
+        own: dict[str, Any] | RunConfig = options.get("run_config") or RunConfig()
+        ours: dict[str, Any] = {"tracing_disabled": True}
+        if self._model is not None:
+            ours["model"] = self._model
+        options["run_config"] = (
+            {**own, **ours} if isinstance(own, dict) else replace(own, **ours)
         )
         token = _outer.set(inner)
         try:

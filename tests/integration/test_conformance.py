@@ -643,7 +643,9 @@ class TestOpenAIAgents:
 
         @agents.function_tool  # type: ignore[untyped-decorator]
         async def ask_orders(question: str) -> str:
-            return str((await agents.Runner.run(inner, question)).final_output)
+            config = {"workflow_name": "orders"}
+            answer = await agents.Runner.run(inner, question, run_config=config)
+            return str(answer.final_output)
 
         @agents.function_tool  # type: ignore[untyped-decorator]
         async def ask_orders_streaming(question: str) -> str:
