@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import re
 import socket
 import socketserver
 import threading
@@ -355,9 +356,8 @@ def _chunks(completion: dict[str, Any], *, usage: bool) -> Iterable[dict[str, An
         return {**frame, "choices": [told]}
 
     yield chunk({"role": "assistant", "content": ""})
-    for word in (choice["message"]["content"] or "").split(" "):
-        if word:
-            yield chunk({"content": word + " "})
+    for word in re.findall(r"\s*\S+|\s+$", choice["message"]["content"] or ""):
+        yield chunk({"content": word})
     for index, request in enumerate(choice["message"].get("tool_calls", ())):
         yield chunk({"tool_calls": [{"index": index, **request}]})
     yield chunk({}, choice["finish_reason"])

@@ -324,10 +324,7 @@ def test_streamed_answers_tell_the_same(streaming: str, name: str) -> None:
 
 def said(played: Played) -> list[Any]:
     """The messages; the results of tools that ran at once may come in any order."""
-    messages = [
-        {**message, "content": (message["content"] or "").strip()}
-        for message in played.recorder.trajectory.messages
-    ]
+    messages = played.recorder.trajectory.messages
     return sorted(messages, key=lambda message: message.get("tool_call_id", ""))
 
 

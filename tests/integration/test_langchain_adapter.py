@@ -273,7 +273,7 @@ def test_streamed_answers_are_recorded_alike(play: Any) -> None:
     script = [call("look_up", order_id="A1"), say("All is paid.")]
     [run], recorder = play(script, streaming=True)
     assert run.called("look_up", order_id="A1").times(1)
-    assert run.reply.strip() == "All is paid."
+    assert run.reply == "All is paid."
     assert len(recorder.trajectory.steps) == 2
 
 

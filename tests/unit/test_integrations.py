@@ -500,7 +500,7 @@ class TestOpenAI:
             "pay(order='A1')",
         ]
         assert ending.model is not None
-        assert ending.model.message["content"].strip() == "All done."
+        assert ending.model.message["content"] == "All done."
         assert ending.model.finish_reason == "stop"
         assert ending.model.completion_tokens
 

@@ -146,7 +146,7 @@ class TestScriptedModel:
             connection.close()
 
     def test_streaming(self) -> None:
-        script = [say("All is paid.") & call("look", order="A1")]
+        script = [say("All is\n  paid.") & call("look", order="A1")]
         with ScriptedModel(script) as model:
             text = ask(model, stream=True, stream_options={"include_usage": True})
         events = [line[6:] for line in text.split("\n\n") if line]
@@ -154,7 +154,7 @@ class TestScriptedModel:
         *chunks, usage = [json.loads(event) for event in events]
         deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
         said = "".join(delta.get("content") or "" for delta in deltas)
-        assert said.strip() == "All is paid."
+        assert said == "All is\n  paid."
         [asked] = [delta["tool_calls"][0] for delta in deltas if "tool_calls" in delta]
         assert asked["index"] == 0
         assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
