@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from contextvars import ContextVar
@@ -12,7 +13,7 @@ from agentgym.recorder import Recorder, current
 from agentgym.trajectory import printed, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from agentgym.trajectory import ToolCall
 
@@ -55,18 +56,10 @@ def tool(function: F) -> F:
         @functools.wraps(function)
         async def recorded_async(*args: Any, **kwargs: Any) -> Any:
             recorder, call = begin(args, kwargs)
+            result = function(*args, **kwargs)
             if recorder is None or call is None:
-                return await function(*args, **kwargs)
-            token = _inside.set(True)
-            try:
-                result = await function(*args, **kwargs)
-            except Exception as exc:
-                recorder.tool_failed(call, exc)
-                raise
-            finally:
-                _inside.reset(token)
-            recorder.tool_finished(call, result)
-            return result
+                return await result
+            return await _awaited(recorder, call, result)
 
         return cast("F", recorded_async)
 
@@ -75,18 +68,34 @@ def tool(function: F) -> F:
         recorder, call = begin(args, kwargs)
         if recorder is None or call is None:
             return function(*args, **kwargs)
-        token = _inside.set(True)
-        try:
+        with _running(recorder, call):
             result = function(*args, **kwargs)
-        except Exception as exc:
-            recorder.tool_failed(call, exc)
-            raise
-        finally:
-            _inside.reset(token)
+        if inspect.isawaitable(result):
+            # As of an object whose `__call__` is async.
+            return _awaited(recorder, call, result)
         recorder.tool_finished(call, result)
         return result
 
     return cast("F", recorded)
+
+
+async def _awaited(recorder: Recorder, call: ToolCall, result: Awaitable[Any]) -> Any:
+    with _running(recorder, call):
+        value = await result
+    recorder.tool_finished(call, value)
+    return value
+
+
+@contextlib.contextmanager
+def _running(recorder: Recorder, call: ToolCall) -> Iterator[None]:
+    token = _inside.set(True)
+    try:
+        yield
+    except Exception as exc:
+        recorder.tool_failed(call, exc)
+        raise
+    finally:
+        _inside.reset(token)
 
 
 def _binder(

@@ -113,6 +113,23 @@ class TestTool:
 
         assert recorded(refund, "A1") == [("refund(order='A1')", "paid A1")]
 
+    def test_what_is_awaited_later_is_recorded_then(self) -> None:
+        class Shop:
+            async def __call__(self, order: str) -> str:
+                await asyncio.sleep(0)
+                return pay(order, -1) if order == "B2" else order
+
+        sell = agentgym.tool(Shop())
+
+        async def both() -> None:
+            await sell("A1")
+            await sell("B2")
+
+        assert recorded(lambda: asyncio.run(both())) == [
+            ("Shop(order='A1')", "A1"),
+            ("Shop(order='B2')", "ValueError: too little"),
+        ]
+
     def test_methods_and_collected_arguments(self) -> None:
         class Shop:
             @agentgym.tool
