@@ -282,7 +282,7 @@ def read_options(config: pytest.Config) -> Options:
         gate=choice("gate", "point", "certified"),
         stop=choice("stop", "fixed", "sequential"),
         plan=config.getoption("agentgym_plan"),
-        policy=config.getoption("agentgym_policy") or "embedded",
+        policy=_policy(config.getoption("agentgym_policy")),
         json_path=config.getoption("agentgym_json"),
         report_path=config.getoption("agentgym_report"),
         cost=read_cost_options(config),
@@ -292,6 +292,15 @@ def read_options(config: pytest.Config) -> Options:
         max_drop=number("max-drop", float, 0, 1, None),
         train=read_train_options(config),
     )
+
+
+def _policy(given: str | None) -> str:
+    if given is not None and not given.strip():
+        # As of a variable of CI that is not set: another model would be measured.
+        raise pytest.UsageError(
+            "--agentgym-policy is empty: name a model, or leave the option out"
+        )
+    return given or "embedded"
 
 
 def _case(text: str | None) -> ChosenCase | None:

@@ -42,6 +42,7 @@ def said(gym, result) -> str:
         ("infra-retries=-1", "--agentgym-infra-retries -1: give a whole number from"),
         ("seed=x", "--agentgym-seed x: give a whole number of at least 0"),
         ("split=both", "--agentgym-split both: choose held_out or train"),
+        ("policy=", "--agentgym-policy is empty: name a model, or leave the option"),
     ],
 )
 def test_option_values(gym, option, sentence):
