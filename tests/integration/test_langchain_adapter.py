@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import pytest
 
 import agentgym
+from agentgym import event_loop
 from agentgym.errors import (
     EpisodeStopped,
     Outcome,
@@ -60,7 +61,7 @@ def clients() -> Iterator[dict[str, Any]]:
     sync, asynchronous = httpx.Client(), httpx.AsyncClient()
     with sync:
         yield {"http_client": sync, "http_async_client": asynchronous}
-        asyncio.run(asynchronous.aclose())
+        event_loop.run(asynchronous.aclose())  # where async tools have used it
 
 
 @pytest.fixture
