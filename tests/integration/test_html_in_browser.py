@@ -228,6 +228,28 @@ def test_the_page_tells_the_run(browser: Browser, report: Path) -> None:
     assert browser.complaints() == []
 
 
+def test_the_calls_of_an_episode_are_alike(browser: Browser, tmp_path: Path) -> None:
+    told = made_run(
+        tmp_path,
+        (
+            made_episode(
+                index,
+                "failed" if index % 2 else "passed",
+                tools=[made_row("refund", calls=20, correct=20 * (1 - index % 2))],
+            )
+            for index in range(10)
+        ),
+    )
+    write_html(tmp_path, tmp_path / "report.html", told)
+    browser.open(tmp_path / "report.html")
+    (row,) = browser.texts("#tools tbody tr")
+    # Not that of 200 independent calls, 42.9-57.1 %.
+    rate = told["tools"][0]["correct_rate"]
+    assert f"50.0 % {100 * rate['low']:.1f}–{100 * rate['high']:.1f} %" in " ".join(
+        row.split()
+    )
+
+
 def test_nothing_is_fetched(browser: Browser, report: Path) -> None:
     browser.open(report)
     browser.keys("refund", "#filter-q")

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from agentgym.errors import UsageError
-from agentgym.reliability import clopper_pearson
 from agentgym.report.html.episodes import LEVEL, EpisodePacker
 from agentgym.report.markdown import gate_sentence
 
@@ -98,7 +97,6 @@ def _write(file: TextIO, folder: Path | None, summary: dict[str, Any]) -> list[s
         report = {
             "summary": summary,
             "gate": gate_sentence(summary),
-            "correct": {tool["name"]: _correct(tool) for tool in summary["tools"]},
             "updates": _updates(folder),
             "notes": notes,
             **names,
@@ -128,15 +126,6 @@ def _add_episodes(packer: EpisodePacker, path: Path) -> None:
         packer.add_file(path)
     except OSError as exc:
         packer.notes.append(f"{path} cannot be read: {exc.strerror or exc}.")
-
-
-def _correct(tool: dict[str, Any]) -> dict[str, float] | None:
-    """The share of correct calls among those that were judged, and its interval."""
-    judged = tool["calls"] - tool.get("unjudged", 0)
-    if judged <= 0:
-        return None
-    low, high = clopper_pearson(tool["correct"], judged)
-    return {"value": tool["correct"] / judged, "low": low, "high": high}
 
 
 def _updates(folder: Path | None) -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ function tools(report, choose) {
   const worst = (tool) => Object.keys(FAULTS).reduce((sum, name) => sum + tool[name], 0);
   const sorted = [...report.summary.tools].sort((a, b) => worst(b) - worst(a) || b.calls - a.calls);
   const rows = sorted.slice(0, MOST_TOOLS).map((tool) => {
-    const share = report.correct[tool.name];
+    const share = tool.correct_rate?.value == null ? null : tool.correct_rate;
     return element("tr", {},
       element("th", { scope: "row" }, button(inline(tool.name || "(no name)"), () => choose({ tool: tool.name }), { class: "link code" })),
       element("td", { "data-title": "calls" }, number(tool.calls)),
