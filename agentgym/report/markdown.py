@@ -62,11 +62,12 @@ def _verdict(summary: Summary, baseline: Summary | None) -> Iterator[str]:
     limit = reliability["threshold"]
     yield f"## Tool reliability: {percent(reliability['value'], limit)}"
     yield ""
-    passed, counted = _counts(summary["scenarios"])
+    passed, counted = _counts(summary)
     text = f"**{gate_sentence(summary)}.**"
     if counted:
         text += (
-            f" {passed} of {count(counted, 'episode')} passed, {_SURE} interval "
+            f" {_mean(summary)}{passed} of {count(counted, 'episode')} passed, "
+            f"{_SURE} interval "
             f"{interval(reliability['low'], reliability['high'])} %."
         )
     if reliability["verdict"]:
@@ -75,7 +76,7 @@ def _verdict(summary: Summary, baseline: Summary | None) -> Iterator[str]:
     yield from _stopped_early(summary)
     if baseline is not None:
         earlier = baseline["reliability"]["value"]
-        change = _points(_counts(baseline["scenarios"]), (passed, counted))
+        change = _points(_counts(baseline), (passed, counted))
         yield ""
         yield (
             f"The baseline, run {code(baseline['run'])}, had {percent(earlier)}: "
@@ -84,6 +85,14 @@ def _verdict(summary: Summary, baseline: Summary | None) -> Iterator[str]:
     elif summary.get("baseline"):
         yield ""
         yield _compared(summary["baseline"])
+
+
+def _mean(summary: Summary) -> str:
+    """That the run's reliability is no share of its episodes, where that is so."""
+    scenarios = len(_gated(summary))
+    if summary.get("stop") != "sequential" or scenarios < 2:
+        return ""
+    return f"Mean of {scenarios} scenarios; "
 
 
 def _stopped_early(summary: Summary) -> Iterator[str]:
@@ -127,24 +136,40 @@ def _compared(comparison: Summary) -> str:
 def gate_sentence(summary: Summary) -> str:
     """Whether the gate is met, and why not."""
     limit = threshold(summary["reliability"]["threshold"])
-    if summary.get("stopped"):
-        return f"Stopped: {summary['stopped']}; the gate judges whole runs only"
     if summary.get("interrupted"):
-        return "Interrupted: the gate judges whole runs only"
+        return f"{_cut_off(summary)}; the gate judges whole runs only"
+    if summary["scenarios"] and not _gated(summary):
+        return "No gate: every scenario was expected to fail"
     if not summary.get("judgeable", True):
         return "Cannot judge: too many episodes were lost to errors not the agent's"
     dropped = _dropped(summary)
     if dropped is not None:
         return dropped
     if summary.get("gate") == "certified":
-        met, no = ("met", "") if summary["exit_code"] == 0 else ("not met", "not ")
-        return f"Gate {met}: {no}certified to reach {limit}"
+        if summary["exit_code"] == 0:
+            return f"Gate met: certified to reach {limit}"
+        if summary["reliability"]["verdict"] == "RELIABLE":
+            return (
+                f"Gate not met: the run is certified to reach {limit}, but not each "
+                "scenario is certified to reach its own"
+            )
+        return f"Gate not met: not certified to reach {limit}"
     if summary["exit_code"] == 0:
         return f"Gate met: {limit}"
     value = summary["reliability"]["value"]
     if value is not None and value >= summary["reliability"]["threshold"]:
         return f"Gate not met: the run reached {limit}, but a scenario is below its own"
     return f"Gate not met: below {limit}"
+
+
+def _cut_off(summary: Summary) -> str:
+    """What ended a run before its end, and how much of it was played."""
+    stopped = summary.get("stopped")
+    why = f"Stopped: {stopped}" if stopped else "Interrupted"
+    played, planned = sum(summary["episodes"].values()), summary.get("planned", 0)
+    if played >= planned:
+        return why
+    return f"{why}: {played:,} of {count(planned, 'episode')} were played"
 
 
 def _dropped(summary: Summary) -> str | None:
@@ -171,9 +196,14 @@ def _limit(allowed: Summary) -> str:
     return f"{share:.10g} point{'' if share == 1 else 's'}"
 
 
-def _counts(scenarios: Sequence[Summary]) -> tuple[int, int]:
+def _gated(summary: Summary) -> list[Summary]:
+    """The scenarios that the gate judges."""
+    return [s for s in summary["scenarios"] if not s.get("xfail")]
+
+
+def _counts(summary: Summary) -> tuple[int, int]:
     """Passed and counted episodes of the scenarios that the gate judges."""
-    gated = [s for s in scenarios if not s.get("xfail")]
+    gated = _gated(summary)
     return sum(s["passed"] for s in gated), sum(_counted(s) for s in gated)
 
 

@@ -269,17 +269,21 @@ def test_a_scenario_that_ended_early(browser: Browser, compared: Path) -> None:
 
 
 def test_a_run_that_no_scenario_could_save(browser: Browser, tmp_path: Path) -> None:
-    told = made_run(tmp_path, [made_episode(0, "failed", scenario=SHOP)])
+    other = SHOP.replace("refund", "other")
+    played = [made_episode(0, "failed", scenario=name) for name in (SHOP, other)]
+    told = made_run(tmp_path, played)
     left = [
         {"name": SHOP, "played": 1, "planned": 9},
         {"name": HELP, "played": 0, "planned": 9},
     ]
     told |= {"stop": "sequential", "planned": 18, "not_played": left}
-    told["scenarios"][0]["planned"] = 9
+    (cut,) = [s for s in told["scenarios"] if s["name"] == SHOP]
+    cut["planned"] = 9
     write_html(tmp_path, tmp_path / "report.html", told)
     browser.open(tmp_path / "report.html")
+    assert "Mean of 2 scenarios; 0 of 2 episodes passed." in browser.text(".hero")
     assert (
-        "Stopped after 1 of at most 18 episodes: the run is certain to be below its "
+        "Stopped after 2 of at most 18 episodes: the run is certain to be below its "
         "threshold, whatever 2 scenarios that did not end would do."
     ) in browser.text(".hero")
     assert browser.texts("#scenarios .tag") == ["cut short after 1 of 9"]

@@ -85,12 +85,43 @@ def test_a_run_that_ended_early(not_played: list[Any], why: str) -> None:
             {"exit_code": 1},
             "**Gate not met: the run reached 95 %, but a scenario is below its own.**",
         ),
-        ((3, 1), {"interrupted": True}, "**Interrupted: the gate judges whole runs"),
+        ((3, 1), {"interrupted": True}, "**Interrupted; the gate judges whole runs"),
+        (
+            (3, 1),
+            {"interrupted": True, "planned": 80},
+            "**Interrupted: 4 of 80 episodes were played; the gate judges whole runs",
+        ),
+        (
+            (80, 0),
+            {"gate": "certified", "exit_code": 1},
+            "**Gate not met: the run is certified to reach 95 %, but not each scenario "
+            "is certified to reach its own.**",
+        ),
         ((3, 1), {"judgeable": False}, "**Cannot judge: too many episodes were lost"),
     ],
 )
 def test_gates(counts: tuple[int, int], changes: dict[str, Any], sentence: str) -> None:
     assert sentence in markdown(summary(*counts) | changes)
+
+
+def test_a_mean_of_scenarios_is_no_share_of_the_episodes() -> None:
+    told = RunSummary(threshold=0.95, stop="sequential")
+    for name, passed in ((SCENARIO, 74), (OTHER, 0)):
+        for episode in made_episodes({"passed": passed, "failed": 3}):
+            episode.scenario = name
+            told.add(episode)
+    lines = markdown(told.to_json()).splitlines()
+    assert lines[0] == "## Tool reliability: 48.1 %"
+    assert "Mean of 2 scenarios; 74 of 80 episodes passed" in lines[2]
+
+
+def test_every_scenario_was_expected_to_fail() -> None:
+    told = RunSummary(threshold=0.95)
+    for episode in made_episodes({"failed": 3}):
+        told.add(episode)
+    told.scenario(SCENARIO).xfail = True
+    sentence = "**No gate: every scenario was expected to fail.**"
+    assert sentence in markdown(told.to_json())
 
 
 def test_nothing_was_played() -> None:

@@ -9,6 +9,8 @@ function head(report) {
   const counted = judged.reduce((sum, s) => sum + s.outcomes.passed + s.outcomes.failed, 0);
   const verdict = reliability.verdict;
   const sure = threshold(summary.confidence);
+  // A scenario that fails ends early, and would weigh too little among all episodes.
+  const mean = summary.stop === "sequential" && judged.length > 1 ? `Mean of ${judged.length} scenarios; ` : "";
   return element("header", { class: "hero" },
     element("p", { class: "eyebrow" }, "agentgym · run ", inline(summary.run), summary.policy ? [" · policy ", inline(summary.policy)] : []),
     element("div", { class: "headline" },
@@ -21,7 +23,7 @@ function head(report) {
       counted ? `${percent(reliability.value)}, ${sure} interval ${interval(reliability)}` : "no episode counts"),
     element("p", { class: "scale", "aria-hidden": "true" }, element("span", {}, "0 %"), element("span", {}, "100 %")),
     element("p", {}, counted
-      ? `${number(passed)} of ${count(counted, "episode")} passed. ${sure} interval ${interval(reliability)}, threshold ${threshold(reliability.threshold)}.`
+      ? `${mean}${number(passed)} of ${count(counted, "episode")} passed. ${sure} interval ${interval(reliability)}, threshold ${threshold(reliability.threshold)}.`
       : "No episode counts.", stoppedEarly(summary)),
     facts(summary));
 }
