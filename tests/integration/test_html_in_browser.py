@@ -622,6 +622,8 @@ def test_the_page_could_not_run_another_script(browser: Browser, report: Path) -
     )
     assert browser.js("return typeof window.hacked") == "undefined"
     assert browser.js("return document.images.length") == 0
+    # What was refused is told once, and is no complaint about the next page.
+    assert browser.complaints() != []
 
 
 def test_control_characters_and_right_to_left_text(
