@@ -54,6 +54,7 @@ class LiveNumbers:
     usd: float = 0.0
     begun: float | None = None
     scenarios: dict[str, ScenarioProgress] = field(default_factory=dict)
+    _spared: int = 0
     _late: deque[tuple[float, int]] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -89,12 +90,15 @@ class LiveNumbers:
         with self._lock:
             return [replace(s) for s in self.scenarios.values() if not s.over]
 
-    def ended(self, name: str) -> None:
-        """A scenario is over, also if not all of its episodes were played."""
+    def ended(self, name: str) -> ScenarioProgress | None:
+        """A scenario is over; returns a copy of its numbers if it ended early."""
         with self._lock:
             own = self.scenarios.get(name)
-            if own is not None:
-                own.planned, own.in_flight = own.done, 0
+            if own is None or own.over:
+                return None
+            self._spared += own.planned - own.done
+            own.planned, own.in_flight = own.done, 0
+            return replace(own)
 
     @property
     def in_flight(self) -> int:
@@ -122,4 +126,5 @@ class LiveNumbers:
         if self.begun is None or not self.done:
             return None
         elapsed = time.monotonic() - self.begun
-        return elapsed * max(0, self.planned - self.done) / self.done
+        rest = max(0, self.planned - self._spared - self.done)
+        return elapsed * rest / self.done

@@ -123,9 +123,10 @@ def pytest_report_teststatus(report: object) -> tuple[str, str, str] | None:
     """Keeps episode reports out of the count of tests, and the letters to us."""
     if isinstance(report, EpisodeReport):
         return "", "", ""
-    if hasattr(report, "wasxfail"):
-        return None
     if getattr(report, "agentgym", None) and getattr(report, "when", None) == "call":
         outcome = report.outcome  # type: ignore[attr-defined]
+        if hasattr(report, "wasxfail"):
+            outcome = "xfailed" if outcome == "skipped" else "xpassed"
+            return outcome, "", outcome.removesuffix("ed").upper()
         return outcome, "", outcome.upper()
     return None

@@ -75,7 +75,9 @@ class Reporter:
         about = getattr(report, "agentgym", None)
         if about is None:
             return
-        self._numbers.ended(report.nodeid)
+        early = self._numbers.ended(report.nodeid)
+        if early is not None and early.done and self._live is not None:
+            self._live.update(early)
         if report.nodeid in self.summary.scenarios:
             scenario = self.summary.scenario(report.nodeid, about["threshold"])
             scenario.xfail |= hasattr(report, "wasxfail") and report.skipped

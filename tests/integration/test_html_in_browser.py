@@ -245,9 +245,8 @@ def test_the_calls_of_an_episode_are_alike(browser: Browser, tmp_path: Path) -> 
     (row,) = browser.texts("#tools tbody tr")
     # Not that of 200 independent calls, 42.9-57.1 %.
     rate = told["tools"][0]["correct_rate"]
-    assert f"50.0 % {100 * rate['low']:.1f}–{100 * rate['high']:.1f} %" in " ".join(
-        row.split()
-    )
+    shown = f"50.0 % {100 * rate['low']:.1f}\u2013{100 * rate['high']:.1f} %"
+    assert shown in " ".join(row.split())
 
 
 def test_nothing_is_fetched(browser: Browser, report: Path) -> None:

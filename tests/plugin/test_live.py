@@ -179,6 +179,25 @@ def test_plain_lines(paying, workers):
     assert "\x1b" not in joined
 
 
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+def test_a_scenario_that_ends_early_gets_its_line(paying, workers):
+    scenario = paid("a", message="8 sleep=0.01", episodes=400)
+    known = "    import pytest\n    @pytest.mark.xfail\n    @scenario"
+    paying.file(scenario.replace("    @scenario", known), "test_a.py")
+    result = paying.start(
+        *workers,
+        "--agentgym-stop=sequential",
+        "--agentgym-concurrency=2",
+        plugins=("xdist",) if workers else (),
+    )
+    # A letter of pytest's would stand at the end of some other scenario's line.
+    (line,) = [x for x in result.stdout.lines if " passed, 1100 tok/ep" in x]
+    assert re.fullmatch(
+        r"test_a.py::test_a: 0/\d\d? passed, 1100 tok/ep +\[100%\]", line
+    )
+    result.assert_outcomes(xfailed=1)
+
+
 def test_quiet(paying):
     paying.file(paid("a", message="8", episodes=5))
     result = paying.run("-q")

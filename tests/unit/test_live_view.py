@@ -72,10 +72,15 @@ def test_numbers(clock):
     ]
     # Three episodes took ten seconds; five are left.
     assert list(pace(numbers)) == ["10.0 tokens/s", "$0.50", "0:17 left"]
-    numbers.ended("other")
-    numbers.ended("unknown")
+    early = numbers.ended("other")
+    assert early is not None
+    assert early.over
+    assert numbers.ended("other") is numbers.ended("unknown") is None
+    # Its four episodes will not be played.
+    assert list(pace(numbers))[-1] == "0:03 left"
     assert [s.name for s in numbers.running()] == [SCENARIO]
     assert numbers.take(report(made_episode(3)), spent).over
+    assert numbers.ended(SCENARIO) is None
     assert numbers.in_flight == 0
 
 
