@@ -103,9 +103,10 @@ def merge(options: argparse.Namespace) -> int:
 def report(options: argparse.Namespace) -> int:
     """Writes a run's report as Markdown, or as an HTML page."""
     from agentgym.report.markdown import markdown
-    from agentgym.report.runs import find_summary, read_summary
+    from agentgym.report.runs import find_summary, read_summary, runs_folder
 
-    found = find_summary(options.run)
+    folder = runs_folder()
+    found = find_summary(options.run, folder)
     summary = read_summary(found)
     if options.html is not None:
         if options.baseline is not None:
@@ -115,7 +116,7 @@ def report(options: argparse.Namespace) -> int:
             return 0
     baseline = None
     if options.baseline is not None:
-        baseline = read_summary(find_summary(options.baseline))
+        baseline = read_summary(find_summary(options.baseline, folder))
     text = markdown(summary, baseline)
     if options.markdown is None:
         print(text, end="")
@@ -299,16 +300,15 @@ def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
         "one HTML file that needs no network.",
     )
     command.set_defaults(command=report, misuse=EXIT_PYTEST_USAGE)
-    run = "a run's folder or its summary.json, or a folder of runs, for the latest"
     command.add_argument(
         "run",
         nargs="?",
-        type=Path,
+        default="latest",
         metavar="RUN",
-        help=f"{run} (default: .agentgym/runs)",
+        help="a run's id, folder or summary.json (default: the latest)",
     )
     command.add_argument(
-        "--baseline", type=Path, metavar="RUN", help="an earlier run to compare with"
+        "--baseline", metavar="RUN", help="an earlier run to compare with"
     )
     command.add_argument(
         "--markdown", type=Path, metavar="FILE", help="write it there (default: print)"

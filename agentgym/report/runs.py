@@ -55,7 +55,9 @@ def find_run(given: str, folder: Path) -> RunFiles:
         found = next(finished_runs(folder), None)
         if found is not None:
             return found
-        raise UsageError(f"there is no run with a {SUMMARY} in {folder}")
+        raise UsageError(
+            f"there is no run with a {SUMMARY} in {folder}: run pytest --agentgym first"
+        )
     # A part of a path is no part of an id, and would be a pattern of its own.
     named = [p for p in _folders(folder) if p.name.startswith(given)] if given else []
     runs = [run for run in map(_in_folder, named) if run is not None]
@@ -116,40 +118,16 @@ def _beside(file: Path) -> RunFiles:
     )
 
 
-def find_summary(path: Path | None = None) -> Path:
-    """Finds a run's `summary.json`.
-
-    Args:
-        path: The file, its run's folder, or a folder of runs, whose latest is meant; by
-            default `.agentgym/runs` of the current folder or one above it.
+def find_summary(given: str, folder: Path) -> Path:
+    """Finds a run's `summary.json`; see `find_run`.
 
     Raises:
         UsageError: There is none.
     """
-    if path is None:
-        here = Path.cwd()
-        for folder in (here, *here.parents):
-            found = _latest(folder / RUNS)
-            if found is not None:
-                return found
-        raise UsageError(
-            f"there is no run with a {SUMMARY} in {RUNS} of {here} or a folder above "
-            "it: run pytest --agentgym first"
-        )
-    if path.is_file():
-        return path
-    if (path / SUMMARY).is_file():
-        return path / SUMMARY
-    found = _latest(path)
-    if found is None:
-        what = f"has no {SUMMARY}" if path.is_dir() else "does not exist"
-        raise UsageError(f"{path} is no run: it {what}")
-    return found
-
-
-def _latest(runs: Path) -> Path | None:
-    found = next(finished_runs(runs), None)
-    return None if found is None else found.summary
+    run = find_run(given, folder)
+    if run.summary is None:
+        raise UsageError(f"{run.name} has no {SUMMARY}: it was killed, or is not over")
+    return run.summary
 
 
 def read_summary(file: Path) -> dict[str, Any]:

@@ -255,15 +255,15 @@ def test_the_latest_run_is_printed(
     assert main(["report"]) == 0
     latest = capsys.readouterr().out
     assert latest.startswith("## Tool reliability: 75.0 %\n")
-    for run in (runs, runs / "20260102-new", runs / "20260102-new" / "summary.json"):
+    new = runs / "20260102-new"
+    for run in (runs, new, new / "summary.json", "latest", "20260102-new", "20260102"):
         assert main(["report", str(run)]) == 0
         assert capsys.readouterr().out == latest
 
 
 def test_a_report_is_written_with_a_baseline(runs: Path, tmp_path: Path) -> None:
     file = tmp_path / "report.md"
-    old = str(runs / "20260101-old")
-    assert main(["report", "--baseline", old, "--markdown", str(file)]) == 0
+    assert main(["report", "--baseline", "20260101-old", "--markdown", str(file)]) == 0
     assert "The baseline, run `20260101-old`, had 50.0 %: +25.0 points" in (
         file.read_text()
     )
@@ -277,8 +277,17 @@ def test_what_cannot_be_reported(
         assert capsys.readouterr().err == f"agentgym: {sentence}\n"
 
     here = str(tmp_path / "sub")
-    refused("no/such is no run: it does not exist", "no/such")
-    refused(f"{here} is no run: it has no summary.json", here)
+    refused(
+        "no/such is no run: it is no file, no folder and no id of a run in "
+        f"{runs} (agentgym history lists them)",
+        "no/such",
+    )
+    refused(f"{here} is no run: it has no summary.json and no episodes.jsonl", here)
+    (runs / "20260103-killed" / "episodes.jsonl").touch()
+    refused(
+        "20260103-killed has no summary.json: it was killed, or is not over",
+        "20260103-killed",
+    )
     refused(f"{here}: Is a directory", "--markdown", here)
     file = tmp_path / "some.json"
     whole = json.loads((runs / "20260101-old" / "summary.json").read_text())
@@ -307,8 +316,9 @@ def test_no_run_yet(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["report"]) == 4
-    assert "there is no run with a summary.json in .agentgym/runs of" in (
-        capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "agentgym: there is no run with a summary.json in "
+        f"{tmp_path / '.agentgym' / 'runs'}: run pytest --agentgym first\n"
     )
 
 
