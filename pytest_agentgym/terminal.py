@@ -24,6 +24,7 @@ from pytest_agentgym.html_report import HtmlReport
 from pytest_agentgym.live import Failures, Live, LivePanel, PlainLines
 from pytest_agentgym.live_numbers import LiveNumbers
 from pytest_agentgym.reports import EpisodeReport
+from pytest_agentgym.rootdir import misled_rootdir
 from pytest_agentgym.run import RUN
 
 EXIT_USAGE = int(pytest.ExitCode.USAGE_ERROR)
@@ -52,6 +53,9 @@ class Reporter:
             gate=options.gate,
             stop=options.stop,
         )
+        misled = misled_rootdir(config)
+        if misled is not None:
+            self.summary.warnings.append(misled)
         self.usage_errors: list[str] = []
         self._html = HtmlReport(config, options.report_path)
         self._limit: str | None = None

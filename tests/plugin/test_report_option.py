@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -34,6 +35,26 @@ def test_the_report_of_a_run(gym: Gym, options: list[str]) -> None:
     assert page.report["summary"] == gym.summary()
     assert len(page.rows) == 7
     assert wanted.read_bytes() == (gym.runs[-1] / "report.html").read_bytes()
+
+
+def test_a_file_that_pytest_takes_for_tests(
+    gym: Gym, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    gym.file(SCENARIOS)
+    gym.pytester.makeini("[pytest]")
+    path = tmp_path_factory.mktemp("elsewhere") / "out.json"
+    warning = (
+        f"the rootdir is {os.path.commonpath([path, gym.pytester.path])}, because "
+        f"pytest took {path} for tests: write --agentgym-json={path}"
+    )
+    for there in (False, True):
+        assert path.exists() == there
+        result = gym.start("--agentgym-json", str(path))
+        assert (warning in result.stdout.lines) == there
+        assert (warning in json.loads(path.read_text())["warnings"]) == there
+    for options in ([f"--agentgym-json={path}"], ["--agentgym-json", path, "."]):
+        result = gym.start(*map(str, options))
+        result.stdout.no_fnmatch_line("the rootdir is *")
 
 
 def test_every_run_leaves_one(gym: Gym) -> None:
