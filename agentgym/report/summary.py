@@ -226,6 +226,15 @@ class RunSummary:
         )
 
     @property
+    def certifiable(self) -> bool:
+        """Whether anything is certain of the run.
+
+        Not if someone has ended it: who sees the numbers may choose the moment.
+        """
+        by_hand = self.interrupted is not None and self.stopped is None
+        return self.judgeable and not by_hand
+
+    @property
     def below(self) -> list[ScenarioTally]:
         """Scenarios that do not pass their gates, the least reliable first."""
         ended = [s for s in self.gated if s.name not in self.not_played]
@@ -304,7 +313,7 @@ class RunSummary:
             "started": round(self.started, 3),
             "seconds": round(time.time() - self.started, 3),
             "exit_code": self.exit_code,
-            "reliability": reliability_json(self.reliability, self.judgeable),
+            "reliability": reliability_json(self.reliability, self.certifiable),
             "confidence": CONFIDENCE,
             "judgeable": self.judgeable,
             "interrupted": self.interrupted is not None,

@@ -106,6 +106,7 @@ def test_a_limit_stops_the_run(paying, workers, option, limit):
     assert 5 <= played < 60
     assert len(paying.episodes()) == played
     assert summary["interrupted"]
+    assert summary["reliability"]["verdict"] == "UNDECIDED"
     assert f"of {option} {limit} are" in summary["stopped"]
     result.stdout.fnmatch_lines(
         [
