@@ -254,6 +254,11 @@ class Reporter:
             else:
                 # The run is whole, and judged as any other.
                 self.summary.warnings.append(f"{self._limit}, by the last episodes")
+        scenarios, played = self.config.stash[RUN].gates, len(self.summary.scenarios)
+        # `-x` or `--maxfail`; with xdist it is an interruption.
+        if session.shouldfail and played < scenarios and not self.summary.interrupted:
+            left = f"{scenarios - played} of {scenarios} scenarios were not played"
+            self.summary.warnings.append(f"{session.shouldfail}: {left}")
         if self.baseline is not None and self.summary.scenarios:
             self.baseline.compare(self.summary, self.store)
         data = self._to_json()
