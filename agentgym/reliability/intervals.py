@@ -25,7 +25,7 @@ def clopper_pearson(
     Raises:
         ValueError: `passed` is not within [0, n].
     """
-    _check(passed, n)
+    check_counts(passed, n)
     tail = (1 - confidence) / 2
     low = 0.0 if passed == 0 else beta_quantile(tail, passed, n - passed + 1)
     high = 1.0 if passed == n else beta_quantile(1 - tail, passed + 1, n - passed)
@@ -47,7 +47,7 @@ def jeffreys(
     Raises:
         ValueError: `passed` is not within [0, n].
     """
-    _check(passed, n)
+    check_counts(passed, n)
     tail, a, b = (1 - confidence) / 2, passed + 0.5, n - passed + 0.5
     low = 0.0 if passed == 0 else beta_quantile(tail, a, b)
     high = 1.0 if passed == n else beta_quantile(1 - tail, a, b)
@@ -61,6 +61,11 @@ def bounds(
     return clopper_pearson(passed, n, 2 * confidence - 1)
 
 
-def _check(passed: float, n: float) -> None:
+def check_counts(passed: float, n: float) -> None:
+    """Refuses counts that no episodes can have.
+
+    Raises:
+        ValueError: `passed` is not within [0, n].
+    """
     if not 0 <= passed <= n:
         raise ValueError(f"{passed} of {n} episodes cannot have passed")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from agentgym.reliability.intervals import check_counts
+
 
 def pass_hat_k(passed: int, n: int, k: int) -> float:
     """Probability that k independent episodes all pass: C(passed, k) / C(n, k).
@@ -11,9 +13,9 @@ def pass_hat_k(passed: int, n: int, k: int) -> float:
     The unbiased estimate of Yao et al., tau-bench, arXiv:2406.12045 (2024).
 
     Raises:
-        ValueError: There are fewer than k episodes.
+        ValueError: There are fewer than k episodes, or `passed` is not within [0, n].
     """
-    _check("pass^", n, k)
+    _check("pass^", passed, n, k)
     return math.comb(passed, k) / math.comb(n, k)
 
 
@@ -24,12 +26,13 @@ def pass_at_k(passed: int, n: int, k: int) -> float:
     large language models trained on code, arXiv:2107.03374 (2021).
 
     Raises:
-        ValueError: There are fewer than k episodes.
+        ValueError: There are fewer than k episodes, or `passed` is not within [0, n].
     """
-    _check("pass@", n, k)
+    _check("pass@", passed, n, k)
     return 1 - math.comb(n - passed, k) / math.comb(n, k)
 
 
-def _check(name: str, n: int, k: int) -> None:
+def _check(name: str, passed: int, n: int, k: int) -> None:
+    check_counts(passed, n)
     if not 0 < k <= n:
         raise ValueError(f"{name}{k} needs at least {k} episodes, there are {n}")

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from agentgym.reliability.beta import log_beta, log_beta_cdf
-from agentgym.reliability.intervals import CONFIDENCE
+from agentgym.reliability.intervals import CONFIDENCE, check_counts
 from agentgym.reliability.verdicts import Verdict, attrition_exceeded
 
 _ABOVE, _BELOW = 1 / 2, 1 / 8
@@ -88,7 +88,11 @@ def sequential_bounds(
 
     Returns:
         Both bounds in [0, 1], each of them right at all times together at `confidence`.
+
+    Raises:
+        ValueError: `passed` is not within [0, n].
     """
+    check_counts(passed, n)
     failed = n - passed
     needed = -math.log1p(-confidence)
     low, high = 0.0, 1.0

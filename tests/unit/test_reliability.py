@@ -9,9 +9,12 @@ from agentgym.reliability import (
     attrition_exceeded,
     bounds,
     clopper_pearson,
+    confidence_sequence,
     episodes_to_certify,
     episodes_to_decide,
+    jeffreys,
     judge,
+    pass_at_k,
     pass_hat_k,
 )
 from agentgym.reliability.beta import beta_cdf
@@ -43,10 +46,20 @@ def test_one_sided_bounds_are_narrower_than_the_interval():
     assert bounds(59, 59)[0] > 0.95 > clopper_pearson(59, 59)[0]
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        clopper_pearson,
+        jeffreys,
+        confidence_sequence,
+        lambda passed, n: pass_hat_k(passed, n, 1),
+        lambda passed, n: pass_at_k(passed, n, 1),
+    ],
+)
 @pytest.mark.parametrize(("passed", "n"), [(11, 10), (-1, 10)])
-def test_impossible_counts_are_refused(passed, n):
+def test_impossible_counts_are_refused(asked, passed, n):
     with pytest.raises(ValueError, match=f"{passed} of 10 episodes cannot have passed"):
-        clopper_pearson(passed, n)
+        asked(passed, n)
 
 
 @pytest.mark.parametrize(
