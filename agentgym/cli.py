@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from agentgym.run_commands import add_run_commands
 EXIT_FOUND, EXIT_USAGE = 1, 2
 EXIT_PYTEST_USAGE = 4
 """What pytest, whose exit codes `agentgym train` has, says of wrong usage."""
+EXIT_PIPE = 141
+"""A shell's word for a program whose reader is gone: `agentgym compare | head`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,9 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.command(options)
+        sys.stdout.flush()
     except UsageError as exc:
         print(f"agentgym: {exc}", file=sys.stderr)
         code = options.misuse
+    except BrokenPipeError:
+        # At its end Python would write what is left, and complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_PIPE
     return code
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -68,3 +71,15 @@ def test_the_command_prints_it(capsys):
     assert main(["schema"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["$id"] == "urn:agentgym:summary:1"
+
+
+def test_a_reader_may_go_before_the_end():
+    command = [sys.executable, "-c", "from agentgym.cli import main; exit(main())"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    # As in `agentgym schema | head -1`.
+    ended = subprocess.run(
+        [*command, "schema"], stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    assert (ended.stderr, ended.returncode) == ("", 141)
