@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentgym.report.plan import known_tokens, plan
+from agentgym.report.plan import known_costs, plan
 from pytest_agentgym.collection import ScenarioItem
 from pytest_agentgym.run import RUN
 from pytest_agentgym.terminal import write_line
@@ -44,6 +44,6 @@ class Planner:
             writer.write_line("agentgym: there is no scenario to plan for")
             return
         width = min(writer._tw.fullwidth - 1, 120)
-        tokens = known_tokens(self._root, list(self._thresholds))
-        for line in plan(self._thresholds, tokens, width):
+        costs = known_costs(self._root, list(self._thresholds))
+        for line in plan(self._thresholds, costs, width):
             write_line(writer, line)

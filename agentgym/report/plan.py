@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentgym.errors import UsageError
 from agentgym.reliability import (
@@ -16,7 +16,16 @@ from agentgym.reliability import (
     episodes_for_power,
 )
 from agentgym.reliability.simulation import quantiles
-from agentgym.report.lines import Heading, Line, Row, count, table, threshold, wrapped
+from agentgym.report.lines import (
+    Heading,
+    Line,
+    Row,
+    count,
+    dollars,
+    table,
+    threshold,
+    wrapped,
+)
 from agentgym.report.runs import RUNS, SUMMARY, read_summary
 
 POWER = 0.8
@@ -76,14 +85,26 @@ def episodes_needed(limit: float, gates: int) -> list[Needed]:
     return rows
 
 
+class EpisodeCost(NamedTuple):
+    """What an episode of a scenario takes, on average.
+
+    Attributes:
+        tokens: The agent's.
+        usd: US dollars, judges' and simulated users' included; None if not all known.
+    """
+
+    tokens: float
+    usd: float | None
+
+
 def plan(
-    thresholds: Mapping[str, float], tokens: Mapping[str, float], width: int
+    thresholds: Mapping[str, float], costs: Mapping[str, EpisodeCost], width: int
 ) -> Iterator[Line]:
     """The plan of a run.
 
     Args:
         thresholds: Each scenario's.
-        tokens: Tokens of one episode, of the scenarios for which they are known.
+        costs: What one episode takes, of the scenarios for which it is known.
         width: Characters that a line may have.
     """
     gates = len(thresholds)
@@ -95,9 +116,9 @@ def plan(
             always = "one episode certifies" if limit <= 0 else "no number can certify"
             yield Line(f"{always} {threshold(limit)}")
             continue
-        yield from _table(names, limit, gates, tokens, width)
+        yield from _table(names, limit, gates, costs, width)
     yield from wrapped(_explanation(gates), width)
-    if not tokens:
+    if not costs:
         text = f"no earlier run in {RUNS} knows the tokens of an episode"
         yield from wrapped(text, width)
 
@@ -106,16 +127,18 @@ def _table(
     names: Sequence[str],
     limit: float,
     gates: int,
-    tokens: Mapping[str, float],
+    costs: Mapping[str, EpisodeCost],
     width: int,
 ) -> Iterator[Line]:
     columns = ["fixed,\neach", "sequential,\nat most", "sequential,\nmedian"]
     if gates > 1:
         columns.append("fixed, for\nthe run only")
-    known = [tokens[name] for name in names if name in tokens]
-    mean = sum(known) / len(known) if known else None
+    known = [costs[name] for name in names if name in costs]
+    usd = _mean([cost.usd for cost in known])
+    mean = usd or _mean([cost.tokens for cost in known])
+    unit, tell = ("$", dollars) if usd else ("tokens", _tokens)
     if mean is not None:
-        columns += ["tokens,\nfixed", "tokens,\nsequential"]
+        columns += [f"{unit},\nfixed", f"{unit},\nsequential"]
     rows = []
     for needed in episodes_needed(limit, gates):
         cells = [needed.fixed, needed.sequential, needed.median]
@@ -123,9 +146,9 @@ def _table(
             cells.append(needed.run)
         texts = [_number(cell) for cell in cells]
         if mean is not None:
-            per_round = mean * len(names)
-            texts.append(_tokens(needed.fixed, per_round))
-            texts.append(_tokens(needed.median, per_round))
+            for episodes in (needed.fixed, needed.median):
+                all_of_them = None if episodes is None else episodes * len(names) * mean
+                texts.append(tell(all_of_them))
         rows.append(Row(f"truly {threshold(needed.reliability)}", texts))
     yield from table(columns, rows, width)
 
@@ -134,10 +157,14 @@ def _number(episodes: int | None) -> str:
     return f">{MOST_EPISODES:,}" if episodes is None else f"{episodes:,}"
 
 
-def _tokens(episodes: int | None, tokens: float) -> str:
-    if episodes is None:
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def _tokens(total: float | None) -> str:
+    if total is None:
         return "-"
-    total = episodes * tokens
     return f"{total / 1e6:.3g}M" if total >= 1e6 else f"{total / 1e3:.3g}k"
 
 
@@ -150,8 +177,8 @@ def _explanation(gates: int) -> str:
     )
 
 
-def known_tokens(root: Path, names: Sequence[str]) -> dict[str, float]:
-    """Tokens of one episode, as the latest run that knows any of the scenarios has it.
+def known_costs(root: Path, names: Sequence[str]) -> dict[str, EpisodeCost]:
+    """What one episode took in the latest run that knows any of the scenarios.
 
     Args:
         root: The project's folder.
@@ -160,10 +187,18 @@ def known_tokens(root: Path, names: Sequence[str]) -> dict[str, float]:
     for file in sorted((root / RUNS).glob(f"*/{SUMMARY}"), reverse=True):
         try:
             found: list[dict[str, Any]] = read_summary(file)["scenarios"]
-            known = {s["name"]: float(s["tokens"]) for s in found if s.get("tokens")}
+            known = {s["name"]: _cost(s) for s in found if s.get("tokens")}
         except (UsageError, KeyError, TypeError, ValueError, AttributeError):
             continue  # a plan needs no cost
         known = {name: known[name] for name in names if name in known}
         if known:
             return known
     return {}
+
+
+def _cost(scenario: Mapping[str, Any]) -> EpisodeCost:
+    usd = scenario["cost"]["total"]["usd"]
+    return EpisodeCost(
+        tokens=float(scenario["tokens"]),
+        usd=None if usd is None else usd / scenario["episodes"],
+    )

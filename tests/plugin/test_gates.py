@@ -239,6 +239,18 @@ def test_a_plan_knows_what_an_earlier_run_cost(gym):
             "*truly 100 %*72*89*89*59*144k*178k",
         ]
     )
+    for scenario in data["scenarios"]:
+        # Of two episodes.
+        scenario["cost"]["total"]["usd"] = 0.5
+    file.write_text(json.dumps(data))
+    result = gym.start("--agentgym-plan")
+    result.stdout.fnmatch_lines(
+        ["*for*$,*$,", "*truly 100 %*72*89*89*59*$36.00*$44.50"]
+    )
+    data["scenarios"][0]["cost"]["total"]["usd"] = None
+    file.write_text(json.dumps(data))
+    result = gym.start("--agentgym-plan")
+    result.stdout.fnmatch_lines(["*truly 100 %*59*144k*178k"])
     assert len(gym.runs) == 1
 
 
