@@ -38,6 +38,7 @@ MOST_RUNNING = 6
 MOST_WORDS = 100
 """Characters of a failure's reason."""
 _BAR = 16
+_NARROW = 66
 
 
 class Live(Protocol):
@@ -251,22 +252,25 @@ class LivePanel:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, style="cyan")
-        for _ in range(2):
-            table.add_column(no_wrap=True, justify="right")
         # Rich would ask the standard streams, which pytest has taken.
         with suppress(OSError):
             size = os.get_terminal_size(self._console.file.fileno())
             self._console.width, self._console.height = size
+        # In a narrow terminal the names and the numbers need the room of the bars.
+        bars = self._console.width >= _NARROW
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        if bars:
+            table.add_column(no_wrap=True, style="cyan")
+        for _ in range(2):
+            table.add_column(no_wrap=True, justify="right")
         running = self._numbers.running()
-        room = max(16, self._console.width - _BAR - 34)
+        room = max(10, self._console.width - _BAR * bars - 34)
         for scenario in running[:MOST_RUNNING]:
             share = scenario.passed / scenario.counted if scenario.counted else None
             table.add_row(
                 Text(left(scenario.name, room)),
-                _bar(scenario.done, scenario.planned),
+                *([_bar(scenario.done, scenario.planned)] if bars else []),
                 f"{scenario.done}/{scenario.planned}",
                 percent(share),
             )

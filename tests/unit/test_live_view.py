@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+from types import SimpleNamespace
+
 import pytest
 
 from agentgym.spending import Spending
 from pytest_agentgym import live, live_numbers
-from pytest_agentgym.live import Failures, pace, results
+from pytest_agentgym.live import Failures, LivePanel, pace, results
 from pytest_agentgym.live_numbers import LiveNumbers
 from pytest_agentgym.reports import (
     EpisodeReport,
@@ -145,3 +148,17 @@ def test_lines_above_the_panel_are_whole():
 )
 def test_clock(seconds, text):
     assert live._clock(seconds) == text
+
+
+@pytest.mark.parametrize(("width", "bars"), [(40, False), (80, True)])
+def test_a_narrow_panel_shows_the_numbers_whole(clock, width, bars):
+    pytest.importorskip("rich")
+    numbers = LiveNumbers(threshold=0.95)
+    numbers.take(report(made_episode(0), of_scenario=1_000), Spending())
+    screen = io.StringIO()
+    writer = SimpleNamespace(_tw=SimpleNamespace(_file=screen))
+    panel = LivePanel(numbers, writer, screen)
+    panel._console.width = width
+    panel._console.print(panel._panel())
+    line = next(x for x in screen.getvalue().splitlines() if "1/1000" in x)
+    assert ("100.0 %" in line, "\u2591" in line) == (True, bars)
