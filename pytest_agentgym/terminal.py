@@ -303,6 +303,8 @@ class Reporter:
     ) -> None:
         """Prints the report."""
         writer = terminalreporter
+        if self.config.getoption("collectonly"):
+            return
         if not self.summary.scenarios:
             text = "; ".join(dict.fromkeys(self.usage_errors)) or "no scenario was run"
             writer.section("agentgym", "=")

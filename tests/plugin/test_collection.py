@@ -267,6 +267,8 @@ def test_collect_only_plays_nothing(gym):
     result = gym.run("--collect-only", "-q")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["test_it.py::test_good", "test_it.py::test_bad"])
+    # Nobody has asked for a report.
+    result.stdout.no_fnmatch_line("*agentgym*")
     assert not gym.runs
 
 
