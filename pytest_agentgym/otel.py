@@ -13,9 +13,6 @@ from agentgym.otel.export import Exporter, disabled
 if TYPE_CHECKING:
     from agentgym.episode import Episode
 
-FROM_ENVIRONMENT = ""
-"""What `--agentgym-otel` means without a URL."""
-
 
 class OtelExport:
     """Main process: hands each episode on, and says at the end what was exported.

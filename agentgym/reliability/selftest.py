@@ -284,9 +284,7 @@ def _report(results: dict[Gate, dict[float, Seen]], runs: int) -> Iterator[str]:
         "median episodes of those",
         (*BELOW[::2], *REACHING[1:]),
         results,
-        lambda seen: (
-            f"{statistics.median(seen.episodes):.0f}" if seen.episodes else "-"
-        ),
+        _median,
     )
     test = SequentialTest(THRESHOLD, ALPHA)
     yield ""
