@@ -160,14 +160,31 @@ def _resumed(root: Path, run: str) -> Path:
         folder = runs / run
         if not (folder / _STATE).is_file():
             raise UsageError(f"--agentgym-resume {run}: there is no training {folder}")
+        if _finished(folder):
+            raise UsageError(
+                f"--agentgym-resume {run}: that training is finished; train its agent "
+                f"further with --agentgym-policy {_state(folder)['save']}"
+            )
         return folder
     # Their names begin with the time.
     found = sorted(path.parent for path in runs.glob(f"*/{_STATE}"))
+    found = [folder for folder in found if not _finished(folder)]
     if not found:
         raise UsageError(
-            f"--agentgym-resume: there is no training in {runs}; start one without it"
+            f"--agentgym-resume: there is no training in {runs} that ended early; "
+            "start one without it"
         )
     return found[-1]
+
+
+def _finished(run: Path) -> bool:
+    """Whether it was trained to its end: the loop then removes what it went on from.
+
+    Begun anew in the same folder it would cut off its updates, and take the earlier
+    policy's measurements for its own.
+    """
+    learnt = (run / "updates.jsonl").exists()
+    return learnt and not (run / "training" / "state.json").exists()
 
 
 def _state(folder: Path) -> dict[str, Any]:

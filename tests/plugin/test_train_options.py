@@ -136,11 +136,12 @@ def test_a_missing_extra(gym, monkeypatch):
     assert line == ("--train needs agentlightning: run pip install 'agentgym[train]'")
 
 
-def resumable(gym, **state):
-    folder = gym.pytester.path / ".agentgym" / "runs" / "20260101-120000-ab"
+def resumable(gym, run="20260101-120000-ab"):
+    folder = gym.pytester.path / ".agentgym" / "runs" / run
     folder.mkdir(parents=True)
-    known = {"policy": "embedded", "seed": 3, "save": "x", "config": {}} | state
+    known = {"policy": "embedded", "seed": 3, "save": "x", "config": {}}
     (folder / "training.json").write_text(json.dumps(known))
+    return folder
 
 
 @needs_extra
@@ -150,6 +151,27 @@ def test_a_resumed_training_is_the_same_one(gym):
     line = told(gym.run("--train", "--agentgym-seed=4", "--agentgym-resume"))
     assert line.startswith("--agentgym-seed 4: the training in ")
     assert line.endswith(" has 3; leave the option out, or start a new training")
+
+
+@needs_extra
+def test_a_finished_training_is_left_alone(gym):
+    gym.file(SCENARIO)
+    early = resumable(gym)
+    (early / "updates.jsonl").touch()
+    (early / "training").mkdir()
+    (early / "training" / "state.json").touch()
+    done = resumable(gym, "20260102-120000-cd")
+    (done / "updates.jsonl").touch()
+    assert told(gym.run("--train", f"--agentgym-resume={done.name}")) == (
+        f"--agentgym-resume {done.name}: that training is finished; train its agent "
+        "further with --agentgym-policy x"
+    )
+    # The latest that ended early is the one before it.
+    line = told(gym.run("--train", "--agentgym-seed=4", "--agentgym-resume"))
+    assert line.startswith(f"--agentgym-seed 4: the training in {early} has 3")
+    (early / "training" / "state.json").unlink()
+    line = told(gym.run("--train", "--agentgym-resume"))
+    assert line.endswith(" that ended early; start one without it")
 
 
 @needs_extra
