@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Generator
@@ -16,7 +17,7 @@ from pytest_agentgym.training.distribution import HubScheduling, wake
 from pytest_agentgym.training.files import Failure, RunFiles
 from pytest_agentgym.training.item_reports import item_reports
 from pytest_agentgym.training.report import TrainingReporter
-from pytest_agentgym.training.setting_up import Start, default_name
+from pytest_agentgym.training.setting_up import Start, default_name, hold
 
 if TYPE_CHECKING:
     from agentgym.training.gateway import Gateway
@@ -50,6 +51,7 @@ class MainProcess:
         self._over = threading.Event()
         self._training: Training | None = None
         self._gateway: Gateway | None = None
+        self._held: int | None = None
         self._result: TrainingResult | None = None
         self._error: BaseException | None = None
         self._trainer = threading.Thread(
@@ -134,6 +136,7 @@ class MainProcess:
         root = self._config.rootpath
         name = start.save or default_name(root, [s.scenario for s in scenarios])
         folder = self._reporter.open_store(start.resumed)
+        self._held = hold(folder)
         start.write(folder, name)
         plan = TrainingPlan(
             scenarios=scenarios,
@@ -174,6 +177,8 @@ class MainProcess:
         if self._gateway is not None:
             self._gateway.close()
         self._reporter.ended(self._result)
+        if self._held is not None:
+            os.close(self._held)
 
     def _tell(self, session: pytest.Session) -> None:
         """Raises the training's error, or reports the scenarios."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -62,6 +63,8 @@ class Start:
         train = options.train
         assert train is not None
         resumed = None if train.resume is None else _resumed(root, train.resume)
+        if resumed is not None:
+            os.close(hold(resumed))
         before = {} if resumed is None else _state(resumed)
         policy = before.get("policy", options.policy)
         if resumed is not None:
@@ -83,6 +86,27 @@ class Start:
         given = self.config.model_dump(mode="json", exclude_unset=True)
         state = {"policy": self.policy, "seed": self.seed, "save": name}
         write_json(folder / _STATE, {**state, "config": given})
+
+
+def hold(run: Path) -> int:
+    """Keeps other trainings out of a run's folder, until this process ends.
+
+    Returns:
+        A file descriptor; closing it lets others in.
+
+    Raises:
+        UsageError: Another training holds it.
+    """
+    folder = os.open(run, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        raise UsageError(
+            f"--agentgym-resume: the training in {run} is still running; wait for its "
+            "end, or stop it with Ctrl-C"
+        ) from None
+    return folder
 
 
 def check_installed() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 
 import pytest
 
 from pytest_agentgym.training import setting_up
-from pytest_agentgym.training.setting_up import default_name
+from pytest_agentgym.training.setting_up import default_name, hold
 
 needs_extra = pytest.mark.skipif(
     importlib.util.find_spec("agentlightning") is None,
@@ -172,6 +173,15 @@ def test_a_finished_training_is_left_alone(gym):
     (early / "training" / "state.json").unlink()
     line = told(gym.run("--train", "--agentgym-resume"))
     assert line.endswith(" that ended early; start one without it")
+
+
+@needs_extra
+def test_a_training_that_still_runs(gym):
+    gym.file(SCENARIO)
+    held = hold(resumable(gym))
+    line = told(gym.run("--train", "--agentgym-resume"))
+    os.close(held)
+    assert line.endswith("is still running; wait for its end, or stop it with Ctrl-C")
 
 
 @needs_extra

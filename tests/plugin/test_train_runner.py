@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from pytest_agentgym.training.setting_up import hold
 from tests.html_page import Page
 from tests.summary_schema import check_summary
 
@@ -493,6 +494,30 @@ def test_a_target_that_is_met_before_training(train):
     assert result.ret == 0
     result.stdout.fnmatch_lines(["PASSED test_it.py::test_order"])
     assert train.gym.summary()["reliability"]["value"] == 1.0
+
+
+def test_a_training_that_still_runs_is_not_resumed(train):
+    train.gym.file(
+        ONE
+        + """
+    @scenario(episodes=1)
+    def test_resume(agent, case):
+        from pathlib import Path
+        import pytest
+        from agentgym import UsageError
+        from pytest_agentgym.training.setting_up import hold
+
+        agent.run("ok")
+        run, = Path(".agentgym/runs").iterdir()
+        with pytest.raises(UsageError, match="is still running; wait for its end"):
+            hold(run)
+        assert run.exists()
+    """
+    )
+    train.script(phases=[["after", "held_out", 1]])
+    train.run().assert_outcomes(passed=2)
+    # It lets go at its end.
+    os.close(hold(train.gym.runs[-1]))
 
 
 def test_a_training_that_cannot_be_judged(train):
