@@ -38,13 +38,15 @@ def test_the_report_of_a_run(gym: Gym, options: list[str]) -> None:
 
 
 def test_a_file_that_pytest_takes_for_tests(
-    gym: Gym, tmp_path_factory: pytest.TempPathFactory
+    gym: Gym, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gym.file(SCENARIOS)
-    gym.pytester.makeini("[pytest]")
-    path = tmp_path_factory.mktemp("elsewhere") / "out.json"
+    project = gym.file(SCENARIOS, "project/test_it.py").parent
+    (gym.pytester.path / "conftest.py").rename(project / "conftest.py")
+    (project / "pytest.ini").write_text("[pytest]")
+    monkeypatch.chdir(project)
+    path = gym.pytester.path / "elsewhere" / "out.json"
     warning = (
-        f"the rootdir is {os.path.commonpath([path, gym.pytester.path])}, because "
+        f"the rootdir is {gym.pytester.path}, because "
         f"pytest took {path} for tests: write --agentgym-json={path}"
     )
     for there in (False, True):
