@@ -152,6 +152,7 @@ def pytest_pycollect_makeitem(
             return []
         settings = settings_of(collector.obj)
     elif is_scenario_class(obj) and not inspect.isabstract(obj):
+        _refuse_tests(f"{collector.nodeid}::{name}", obj)
         return ScenarioClass.from_parent(collector, name=name, obj=obj)
     else:
         settings = _settings(obj)
@@ -180,6 +181,16 @@ def pytest_make_collect_report(
     if excinfo is not None and isinstance(excinfo.value, UsageError):
         report.longrepr = str(excinfo.value)
     return report
+
+
+def _refuse_tests(nodeid: str, scenario: object) -> None:
+    for name, value in vars(scenario).items():
+        if name.startswith("test") and inspect.isroutine(value):
+            raise UsageError(
+                f"{nodeid}.{name} is not played: the episode of a Scenario is its "
+                "method play(self, agent, environment); rename it, or leave Scenario "
+                "out and put @scenario before the method"
+            )
 
 
 def _settings(obj: object) -> ScenarioSettings | None:

@@ -113,6 +113,23 @@ def test_a_scenario_without_checks(gym):
     assert "check" in said(gym, result)
 
 
+@pytest.mark.parametrize("play", ["", "def play(self, agent): assert agent"])
+def test_a_test_method_in_the_class_form(gym, play):
+    gym.file(f"""
+        from agentgym import Scenario
+
+        class TestOrders(Scenario):
+            {play}
+            def test_refund(self, agent):
+                assert agent.run("ok").reply
+    """)
+    result = gym.run()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(
+        ["test_it.py::TestOrders.test_refund is not played: *@scenario before*"]
+    )
+
+
 def test_an_agent_fixture_that_is_missing(gym):
     gym.conftest("")
     gym.file(GOOD)
