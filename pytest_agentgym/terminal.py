@@ -233,6 +233,10 @@ class Reporter:
         if self._screen is not None:
             self._screen.close()
 
+    def nothing(self) -> str:
+        """Why there is nothing to report."""
+        return "no scenario was run"
+
     def stop(self, why: str) -> None:
         """Has no further episode started, because of a limit of the run."""
         if self.summary.settled is not None:
@@ -306,7 +310,7 @@ class Reporter:
         if self.config.getoption("collectonly"):
             return
         if not self.summary.scenarios:
-            text = "; ".join(dict.fromkeys(self.usage_errors)) or "no scenario was run"
+            text = "; ".join(dict.fromkeys(self.usage_errors)) or self.nothing()
             writer.section("agentgym", "=")
             writer.write_line(f"agentgym: {text}")
             return

@@ -79,6 +79,7 @@ class Training:
                 if self.stopped.is_set():
                     break
         self.write_log()
+        time.sleep(self.script.get("saving", 0))
         data = {
             "episodes": len(self.results),
             "updates": 1,

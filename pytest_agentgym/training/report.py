@@ -118,6 +118,15 @@ class TrainingReporter(Reporter):
         """Notes that the training did not come to its end."""
         self._interrupt()
 
+    def nothing(self) -> str:
+        """Why there is nothing to report: with a second Ctrl-C it stops at once."""
+        if not self._interrupted or self.store is None:
+            return super().nothing()
+        return (
+            "interrupted again while it saved: go on with pytest --agentgym --train "
+            "and --agentgym-resume"
+        )
+
     def _interrupt(self) -> None:
         self._interrupted = True
         played = len(self._last)

@@ -653,3 +653,34 @@ def test_ctrl_c_saves_and_says_how_to_go_on(train, workers):
     phases = Counter(e["phase"] for e in train.gym.episodes())
     assert phases == {"before": 4, "after": 4}
     result.stdout.fnmatch_lines(["tool calls per passed episode: 1.00 before, 1.00 *"])
+
+
+def test_a_second_ctrl_c_waits_for_nothing(train):
+    train.script(saving=60)
+    train.gym.file("""
+        import time
+        from agentgym import scenario
+
+        @scenario(episodes=4)
+        def test_order(agent):
+            time.sleep(60)
+    """)
+    command = [sys.executable, "-m", "pytest", *train.arguments()]
+    process = subprocess.Popen(
+        command,
+        cwd=train.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    output = ""
+    for seen in ("measuring held-out cases", "stopping the training"):
+        while seen not in output:
+            line = process.stdout.readline()
+            assert line, output
+            output += line
+        os.killpg(process.pid, signal.SIGINT)
+    rest, _ = process.communicate(timeout=50)
+    assert process.returncode == 2, output + rest
+    assert "agentgym: interrupted again while it saved: go on with pytest" in rest
