@@ -6,6 +6,7 @@ happens, the two belong together, and to a version whose adapter is whole.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 1
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,3 +108,18 @@ class Checkpoint:
                 f"the training in {self._folder.parent} cannot be resumed: {error}; "
                 "start a new one"
             ) from error
+
+
+def no_room(error: Exception, run: Path) -> UsageError | None:
+    """What to say of a file that could not be written; None if it is something else.
+
+    Args:
+        error: Also one of a library that tells only the system's words.
+        run: The training's folder.
+    """
+    if not any(os.strerror(number) in str(error) for number in _NO_ROOM):
+        return None
+    return UsageError(
+        f"there is no room for the files of the training in {run} ({error}); make "
+        "room, and go on with --agentgym-resume, or begin anew if it has kept nothing"
+    )

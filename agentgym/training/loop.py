@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from agentgym.errors import UsageError
 from agentgym.policy.agent_folder import save_agent
 from agentgym.training.batch import make_batch
-from agentgym.training.checkpoint import Checkpoint, State
+from agentgym.training.checkpoint import Checkpoint, State, no_room
 from agentgym.training.curriculum import Curriculum
 from agentgym.training.gateway import Gateway
 from agentgym.training.host import PolicyHost
@@ -112,6 +112,11 @@ class Training:
             return self._result(reason, interrupted=False)
         except Stopped:
             return self._result("it was interrupted", interrupted=True)
+        except Exception as error:
+            told = no_room(error, self.plan.run_folder)
+            if told is None:
+                raise
+            raise told from error
         finally:
             self._host.close()
 

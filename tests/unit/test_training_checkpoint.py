@@ -1,0 +1,37 @@
+"""What a training keeps on disk, where there is no room for it."""
+
+from __future__ import annotations
+
+import resource
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from agentgym.training.checkpoint import Checkpoint, State, no_room  # noqa: E402
+
+
+@pytest.fixture
+def little_room():
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_without_room_the_last_state_is_kept(tmp_path, little_room):
+    checkpoint = Checkpoint(tmp_path / "training")
+    checkpoint.save(State(), {"small": torch.zeros(8)})
+    with pytest.raises(Exception, match="os error 27") as caught:
+        checkpoint.save(State(version=1), {"large": torch.zeros(8000)})
+    told = str(no_room(caught.value, tmp_path))
+    assert told.startswith(
+        f"there is no room for the files of the training in {tmp_path}"
+    )
+    state, tensors = checkpoint.load()
+    assert state.version == 0
+    assert set(tensors) == {"small"}
+
+
+def test_other_errors_are_not_about_room(tmp_path):
+    assert no_room(OSError("the network is down"), tmp_path) is None
