@@ -606,6 +606,18 @@ def test_a_usage_error_in_a_worker_ends_the_run(train):
     result.stdout.re_match_lines(["(agentgym: )?what a scenario$"])
 
 
+def begin(train, *args):
+    """A training in a process group of its own, which Ctrl-C would reach."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pytest", *train.arguments(*args)],
+        cwd=train.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
 @pytest.mark.parametrize("workers", [[], ["-n2"]])
 def test_ctrl_c_saves_and_says_how_to_go_on(train, workers):
     train.gym.file("""
@@ -618,15 +630,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(train, workers):
             if case.split == "train":
                 time.sleep(60)
     """)
-    command = [sys.executable, "-m", "pytest", *train.arguments(*workers)]
-    process = subprocess.Popen(
-        command,
-        cwd=train.path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = begin(train, *workers)
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline and process.poll() is None:
         if train.gym.runs and len(train.gym.episodes()) == 4:
@@ -665,15 +669,7 @@ def test_a_second_ctrl_c_waits_for_nothing(train):
         def test_order(agent):
             time.sleep(60)
     """)
-    command = [sys.executable, "-m", "pytest", *train.arguments()]
-    process = subprocess.Popen(
-        command,
-        cwd=train.path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = begin(train)
     output = ""
     for seen in ("measuring held-out cases", "stopping the training"):
         while seen not in output:
