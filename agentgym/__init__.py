@@ -6,64 +6,64 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agentgym.cases import Case, given
-    from agentgym.checks import must, rubric, weight
-    from agentgym.episode import Episode
+    from agentgym.distribution import __version__
+    from agentgym.endpoint import PolicyEndpoint
     from agentgym.errors import (
         AgentError,
         AgentGymError,
         HarnessError,
         InfraError,
-        Outcome,
         SimulatorError,
         UsageError,
     )
     from agentgym.integrations import Agent, redirect, tool, wrap
-    from agentgym.policy.endpoint import PolicyEndpoint
-    from agentgym.policy.trained import TrainedAgent
-    from agentgym.run import CallQuery, Run
-    from agentgym.scenarios import Scenario, scenario
+    from agentgym.playing.episode import Episode
+    from agentgym.policy.trained.trained_agent import TrainedAgent
+    from agentgym.recording.blame import Outcome
+    from agentgym.recording.trajectory import ModelCall, Step, ToolCall, Trajectory
+    from agentgym.scenarios.cases import Case, given
+    from agentgym.scenarios.checks import must, rubric, weight
+    from agentgym.scenarios.run import CallQuery, Run
+    from agentgym.scenarios.scenario import Scenario, scenario
     from agentgym.simulators.judging import judge
     from agentgym.simulators.user import SimulatedUser
-    from agentgym.training.config import TrainingConfig
-    from agentgym.training.outcome import TrainingResult
+    from agentgym.training.job.config import TrainingConfig
+    from agentgym.training.job.training_result import TrainingResult
     from agentgym.training.trainer import Trainer
-    from agentgym.trajectory import ModelCall, Step, ToolCall, Trajectory
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Agent": "integrations",
     "AgentError": "errors",
     "AgentGymError": "errors",
-    "CallQuery": "run",
-    "Case": "cases",
-    "Episode": "episode",
+    "CallQuery": "scenarios.run",
+    "Case": "scenarios.cases",
+    "Episode": "playing.episode",
     "HarnessError": "errors",
     "InfraError": "errors",
-    "ModelCall": "trajectory",
-    "Outcome": "errors",
-    "PolicyEndpoint": "policy.endpoint",
-    "Run": "run",
-    "Scenario": "scenarios",
+    "ModelCall": "recording.trajectory",
+    "Outcome": "recording.blame",
+    "PolicyEndpoint": "endpoint",
+    "Run": "scenarios.run",
+    "Scenario": "scenarios.scenario",
     "SimulatedUser": "simulators.user",
     "SimulatorError": "errors",
-    "Step": "trajectory",
-    "ToolCall": "trajectory",
-    "TrainedAgent": "policy.trained",
+    "Step": "recording.trajectory",
+    "ToolCall": "recording.trajectory",
+    "TrainedAgent": "policy.trained.trained_agent",
     "Trainer": "training.trainer",
-    "TrainingConfig": "training.config",
-    "TrainingResult": "training.outcome",
-    "Trajectory": "trajectory",
+    "TrainingConfig": "training.job.config",
+    "TrainingResult": "training.job.training_result",
+    "Trajectory": "recording.trajectory",
     "UsageError": "errors",
-    "given": "cases",
+    "__version__": "distribution",
+    "given": "scenarios.cases",
     "judge": "simulators.judging",
-    "must": "checks",
+    "must": "scenarios.checks",
     "redirect": "integrations",
-    "rubric": "checks",
-    "scenario": "scenarios",
+    "rubric": "scenarios.checks",
+    "scenario": "scenarios.scenario",
     "tool": "integrations",
-    "weight": "checks",
+    "weight": "scenarios.checks",
     "wrap": "integrations",
 }
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from agentgym.endpoint import PolicyEndpoint
 from agentgym.errors import UsageError
-from agentgym.policy.endpoint import PolicyEndpoint
-from agentgym.recorder import Recorder, current
-from agentgym.trajectory import clean
+from agentgym.recording.recorder import Recorder, current
+from agentgym.recording.trajectory import clean
 
 Script = Sequence["Reply | str"] | Callable[[dict[str, Any]], "Reply | str"]
 

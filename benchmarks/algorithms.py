@@ -18,14 +18,14 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from in_process import World, install, shuffled
 
-from agentgym.policy import embedded_path
-from agentgym.policy.loading import load
-from agentgym.scenarios import TRAINABLE_COMPONENTS, settings_of
-from agentgym.training.batch import Sample, informative, make_batch
-from agentgym.training.config import TrainingConfig
-from agentgym.training.curriculum import Curriculum
-from agentgym.training.sampling import MOST
-from agentgym.training.update import Updater
+from agentgym.policy.engine.loading import load
+from agentgym.policy.folders.embedded import embedded_path
+from agentgym.scenarios.scenario import TRAINABLE_COMPONENTS, settings_of
+from agentgym.training.batch.batch import Sample, informative, make_batch
+from agentgym.training.batch.collector import MOST
+from agentgym.training.batch.curriculum import Curriculum
+from agentgym.training.job.config import TrainingConfig
+from agentgym.training.step.update import Updater
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},

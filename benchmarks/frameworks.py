@@ -77,7 +77,7 @@ class Most:
 @contextlib.contextmanager
 def scripted(delay: float) -> Iterator[tuple[Any, Callable[[], int]]]:
     """The endpoint of a scripted model, and what ends it and tells its most."""
-    from agentgym.policy.endpoint import PolicyEndpoint
+    from agentgym.endpoint import PolicyEndpoint
 
     context = multiprocessing.get_context("spawn")
     told, end = context.Queue(), context.Event()
@@ -98,7 +98,7 @@ def scripted(delay: float) -> Iterator[tuple[Any, Callable[[], int]]]:
 
 def plain(framework: str, agent: Any) -> Callable[[], Any]:
     """Runs the agent as the framework's documentation does."""
-    from agentgym import event_loop
+    from agentgym.recording import event_loop
 
     if framework in ("shipped", "langchain"):
         return lambda: agent.invoke({"messages": [("user", QUESTION)]})
@@ -118,7 +118,7 @@ def plain(framework: str, agent: Any) -> Callable[[], Any]:
 
 def hooked(framework: str, agent: Any) -> Callable[[], Any] | None:
     """The same with the hooks that the adapter uses, and nothing in them."""
-    from agentgym import event_loop
+    from agentgym.recording import event_loop
 
     if framework == "pydantic_ai":
         from pydantic_ai.capabilities import Hooks
@@ -164,7 +164,7 @@ def measure(framework: str, episodes: int) -> dict[str, Any]:
 def overhead(framework: str, endpoint: Any, episodes: int) -> dict[str, float]:
     """CPU milliseconds per episode: plain, adapted, with empty hooks, in turns."""
     import agentgym
-    from agentgym.recorder import Recorder
+    from agentgym.recording.recorder import Recorder
     from tests.framework_agents import make
 
     def adapted(agent: Any) -> Callable[[], None]:
@@ -204,7 +204,7 @@ def overhead(framework: str, endpoint: Any, episodes: int) -> dict[str, float]:
 def in_flight(framework: str, endpoint: Any, kind: str) -> float:
     """Seconds for 128 episodes, 64 at a time, whose model takes 50 ms."""
     import agentgym
-    from agentgym.recorder import Recorder
+    from agentgym.recording.recorder import Recorder
     from tests.framework_agents import make
 
     def episode(_: int) -> None:

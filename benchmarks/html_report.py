@@ -19,11 +19,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from agentgym.episode import Episode
-from agentgym.errors import Outcome
+from agentgym.playing.episode import Episode
+from agentgym.recording.blame import Outcome
+from agentgym.recording.trajectory import ModelCall, Step, ToolCall, Trajectory
 from agentgym.report.html import write_html
-from agentgym.report.summary import RunSummary
-from agentgym.trajectory import ModelCall, Step, ToolCall, Trajectory
+from agentgym.runs.summary import RunSummary
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.browser import Browser

@@ -21,21 +21,22 @@ from typing import Any
 import torch
 
 import agentgym
-from agentgym.cases import Case, make_cases
-from agentgym.checks import CheckLog, Judge, specs_of
-from agentgym.policy import embedded_path, wire
-from agentgym.policy.chat_template import ChatTemplate
-from agentgym.policy.engine import Engine
-from agentgym.policy.loading import load
-from agentgym.policy.sampling import SamplingParams
-from agentgym.policy.tool_calls import parse
-from agentgym.recorder import Recorder, current
-from agentgym.reward import compute_reward
-from agentgym.scenarios import settings_of
-from agentgym.training.batch import Sample
-from agentgym.training.rows import merge
-from agentgym.training.segments import TokenBytes, segment
-from pytest_agentgym import soft_assert
+from agentgym.policy.chat.chat_template import ChatTemplate
+from agentgym.policy.chat.tool_calls import parse
+from agentgym.policy.engine.engine import Engine
+from agentgym.policy.engine.loading import load
+from agentgym.policy.engine.sampling import SamplingParams
+from agentgym.policy.folders.embedded import embedded_path
+from agentgym.policy.server import wire
+from agentgym.recording.recorder import Recorder, current
+from agentgym.scenarios.cases import Case, make_cases
+from agentgym.scenarios.checks import CheckLog, Judge, specs_of
+from agentgym.scenarios.reward import compute_reward
+from agentgym.scenarios.scenario import settings_of
+from agentgym.training.batch.batch import Sample
+from agentgym.training.batch.rows import merge
+from agentgym.training.batch.segments import TokenBytes, segment
+from pytest_agentgym.collect import soft_assert
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scenarios"))

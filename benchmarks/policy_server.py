@@ -23,9 +23,9 @@ import torch
 import transformers
 from transformers import GenerationConfig
 
-from agentgym.policy.chat_template import ChatTemplate
-from agentgym.policy.loading import LoadedPolicy, load
-from agentgym.policy.process import PolicyProcess
+from agentgym.policy.chat.chat_template import ChatTemplate
+from agentgym.policy.engine.loading import LoadedPolicy, load
+from agentgym.policy.server.process import PolicyProcess
 from tests.tiny_policy import TOOLS, conversation, make_tiny
 
 

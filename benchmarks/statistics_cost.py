@@ -15,10 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from agentgym.episode import Episode
+from agentgym.playing.episode import Episode
 from agentgym.reliability import ALPHA, SequentialStop
 from agentgym.report import certainty
-from agentgym.report.summary import RunSummary
+from agentgym.runs.summary import RunSummary
 from tests.made_episodes import made_check, made_episode, made_row
 
 LIMIT_MICROSECONDS = 100

@@ -37,18 +37,19 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from transformers.utils import get_json_schema, logging
 
-from agentgym.cases import make_cases
-from agentgym.policy import embedded_path, wire
-from agentgym.policy.chat_template import ChatTemplate
-from agentgym.policy.engine import Engine, Generation
-from agentgym.policy.loading import load
-from agentgym.policy.sampling import SamplingParams
-from agentgym.policy.tool_calls import parse
-from agentgym.training.batch import Sample, make_batch
-from agentgym.training.config import TrainingConfig
-from agentgym.training.rows import merge
-from agentgym.training.segments import TokenBytes, segment
-from agentgym.training.update import Updater
+from agentgym.policy.chat.chat_template import ChatTemplate
+from agentgym.policy.chat.tool_calls import parse
+from agentgym.policy.engine.engine import Engine, Generation
+from agentgym.policy.engine.loading import load
+from agentgym.policy.engine.sampling import SamplingParams
+from agentgym.policy.folders.embedded import embedded_path
+from agentgym.policy.server import wire
+from agentgym.scenarios.cases import make_cases
+from agentgym.training.batch.batch import Sample, make_batch
+from agentgym.training.batch.rows import merge
+from agentgym.training.batch.segments import TokenBytes, segment
+from agentgym.training.job.config import TrainingConfig
+from agentgym.training.step.update import Updater
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMPTS, REPEATS, COMPLETION = 8, 8, 128
@@ -354,8 +355,8 @@ def run_stack(steps: int, folder: Path) -> list[Cost]:
     """Batches of a training, the episodes' fixtures and checks included."""
     import pytest
 
-    from agentgym.play import EpisodePlay
-    from agentgym.training.loop import Training
+    from agentgym.playing.play import EpisodePlay
+    from agentgym.training.loop.loop import Training
 
     costs: list[Cost] = []
     scoring = Cost()

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from agentgym.cases import Case
-    from agentgym.episode import Episode
-    from agentgym.report.summary import RunSummary
-    from pytest_agentgym.collection import ScenarioItem
+    from agentgym.playing.episode import Episode
+    from agentgym.runs.summary import RunSummary
+    from agentgym.scenarios.cases import Case
+    from pytest_agentgym.collect.collection import ScenarioItem
 
 
 @pytest.hookspec(firstresult=True)

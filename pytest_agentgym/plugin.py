@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_agentgym.options import add_options
+from pytest_agentgym.options.measure import add_options
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
                 "--train trains the agent of agentgym's scenarios: write pytest "
                 "--agentgym --train"
             )
-        from pytest_agentgym.not_run import NotRun
+        from pytest_agentgym.collect.not_run import NotRun
 
         config.pluginmanager.register(NotRun(), "agentgym-not-run")
         return
@@ -44,9 +44,10 @@ def _start(config: pytest.Config) -> None:
     import warnings
     from pathlib import Path
 
-    from pytest_agentgym import collection, episodes, fixtures, reports, soft_assert
-    from pytest_agentgym.run import RUN, Run, SharedFolder
-    from pytest_agentgym.terminal import Reporter
+    from pytest_agentgym.collect import collection, fixtures, soft_assert
+    from pytest_agentgym.play import episode_report, episodes
+    from pytest_agentgym.play.run_context import RUN, Run, SharedFolder
+    from pytest_agentgym.show.reporter import Reporter
 
     # CrewAI's telemetry holds up the end of a process until its server answers.
     os.environ.setdefault("CREWAI_DISABLE_TELEMETRY", "true")
@@ -65,12 +66,12 @@ def _start(config: pytest.Config) -> None:
         run = Run(config, Path(worker["folder"]), worker["pid"])
     config.stash[RUN] = run
     register(run, "agentgym-run")
-    for module in (collection, episodes, fixtures, reports):
+    for module in (collection, episodes, fixtures, episode_report):
         register(module, module.__name__)
     soft_assert.install(config)
     config.add_cleanup(soft_assert.uninstall)
     if worker is None and config.getoption("agentgym_otel") is not None:
-        from pytest_agentgym.otel import OtelExport
+        from pytest_agentgym.show.otel import OtelExport
 
         def run_id() -> str:
             reporter = config.pluginmanager.get_plugin("agentgym-reporter")
@@ -83,12 +84,12 @@ def _start(config: pytest.Config) -> None:
             "--agentgym-otel-content belongs to an export: add --agentgym-otel"
         )
     if run.options.plan:
-        from pytest_agentgym.planning import Planner
+        from pytest_agentgym.show.planning import Planner
 
         register(Planner(config), "agentgym-planner")
         return
     if worker is None and config.getoption("xmlpath", None):
-        from pytest_agentgym.junit import JUnitVerdicts
+        from pytest_agentgym.show.junit import JUnitVerdicts
 
         register(JUnitVerdicts(config), "agentgym-junit")
     if run.options.train is not None:
@@ -100,7 +101,7 @@ def _start(config: pytest.Config) -> None:
         register(reporter, "agentgym-reporter")
         limits = run.options.cost
         if limits.max_usd is not None or limits.max_tokens is not None:
-            from pytest_agentgym.budget import Budget
+            from pytest_agentgym.play.budget import Budget
 
             budget = Budget(
                 limits,

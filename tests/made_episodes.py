@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agentgym.episode import Episode
-from agentgym.errors import Outcome
-from agentgym.trajectory import ModelCall, Step, ToolCall, Trajectory
+from agentgym.playing.episode import Episode
+from agentgym.recording.blame import Outcome
+from agentgym.recording.trajectory import ModelCall, Step, ToolCall, Trajectory
 
 SCENARIO = "scenarios/shop/test_refunds.py::test_refund"
 

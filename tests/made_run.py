@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from agentgym.episode import Episode
-from agentgym.prices import Prices
-from agentgym.report.summary import RunSummary
+from agentgym.playing.episode import Episode
+from agentgym.runs.prices import Prices
+from agentgym.runs.summary import RunSummary
 
 TRAINING = {
     "before": {"value": 0.72, "low": 0.66, "high": 0.78},

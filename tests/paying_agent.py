@@ -5,7 +5,7 @@ import time
 
 import agentgym
 import pytest
-from agentgym.recorder import current
+from agentgym.recording.recorder import current
 
 MODEL = "gpt-4o"
 

@@ -19,8 +19,8 @@ import pytest
 
 from agentgym.errors import UsageError
 from agentgym.testing import Reply, ScriptedModel, call, error, say
-from agentgym.training.measurement import Measured
-from agentgym.training.task import Task
+from agentgym.training.batch.measurement import Measured
+from agentgym.training.job.task import Task
 
 PHASES = [["before", "held_out", 4], ["train", "train", 6], ["after", "held_out", 4]]
 
@@ -172,7 +172,7 @@ class Training:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    module = types.ModuleType("agentgym.training.loop")
+    module = types.ModuleType("agentgym.training.loop.loop")
     module.Training = Training  # type: ignore[attr-defined]
     module.TrainingResult = TrainingResult  # type: ignore[attr-defined]
     before = sys.modules.get(module.__name__)

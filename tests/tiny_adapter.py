@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from agentgym.policy.engine import Generation
-from agentgym.policy.loading import LoadedPolicy, load
+from agentgym.policy.engine.engine import Generation
+from agentgym.policy.engine.loading import LoadedPolicy, load
 
 
 @contextlib.contextmanager

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agentgym.training.batch import TrainingRow
-from agentgym.training.rows import Row
-from agentgym.training.segments import Component
+from agentgym.training.batch.batch import TrainingRow
+from agentgym.training.batch.rows import Row
+from agentgym.training.batch.segments import Component
 
 COMPONENTS: list[Component] = [
     "output_generation",

@@ -28,11 +28,11 @@ from pydantic import ValidationError
 
 from agentgym.integrations.messages import assistant, begin
 from agentgym.integrations.protocol import AsyncDriver
-from agentgym.recorder import Recorder
-from agentgym.trajectory import Message, printed
+from agentgym.recording.recorder import Recorder
+from agentgym.recording.trajectory import Message, printed
 
 if TYPE_CHECKING:
-    from agentgym.policy.endpoint import PolicyEndpoint
+    from agentgym.endpoint import PolicyEndpoint
 
 TESTED = ("1.0.0", "1.2.1")
 """Versions of ag2."""

@@ -30,11 +30,11 @@ from pydantic import ValidationError
 
 from agentgym.integrations.messages import assistant, begin
 from agentgym.integrations.protocol import AsyncDriver
-from agentgym.recorder import Recorder
-from agentgym.trajectory import Message, ModelCall, ToolCall
+from agentgym.recording.recorder import Recorder
+from agentgym.recording.trajectory import Message, ModelCall, ToolCall
 
 if TYPE_CHECKING:
-    from agentgym.policy.endpoint import PolicyEndpoint
+    from agentgym.endpoint import PolicyEndpoint
 
 TESTED = ("1.20.0", "1.23.0")
 """Versions of agent-framework-core."""

@@ -29,11 +29,11 @@ from pydantic import BaseModel
 from agentgym.errors import UsageError
 from agentgym.integrations.messages import assistant, begin, text_of
 from agentgym.integrations.protocol import AsyncDriver
-from agentgym.recorder import Recorder, current
-from agentgym.trajectory import Message, ModelCall
+from agentgym.recording.recorder import Recorder, current
+from agentgym.recording.trajectory import Message, ModelCall
 
 if TYPE_CHECKING:
-    from agentgym.policy.endpoint import PolicyEndpoint
+    from agentgym.endpoint import PolicyEndpoint
 
 TESTED = ("0.7.5", "0.7.5")
 """Versions of autogen-agentchat."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from agentgym import event_loop
 from agentgym.errors import UsageError
-from agentgym.trajectory import printed
+from agentgym.recording import event_loop
+from agentgym.recording.trajectory import printed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agentgym.policy.endpoint import PolicyEndpoint
-    from agentgym.recorder import Recorder
+    from agentgym.endpoint import PolicyEndpoint
+    from agentgym.recording.recorder import Recorder
 
 
 class FunctionDriver:

@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from agentgym import event_loop
 from agentgym.errors import AgentGymError, SimulatorError, UsageError
-from agentgym.trajectory import printed, shorten
+from agentgym.recording import event_loop
+from agentgym.recording.trajectory import printed, shorten
 
 
 class Turns(Protocol):

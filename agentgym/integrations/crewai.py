@@ -21,11 +21,11 @@ from crewai.utilities.llm_utils import create_llm
 
 from agentgym.errors import UsageError
 from agentgym.integrations.messages import assistant, begin, field
-from agentgym.recorder import Recorder, current
-from agentgym.trajectory import Message, ToolCall, printed
+from agentgym.recording.recorder import Recorder, current
+from agentgym.recording.trajectory import Message, ToolCall, printed
 
 if TYPE_CHECKING:
-    from agentgym.policy.endpoint import PolicyEndpoint
+    from agentgym.endpoint import PolicyEndpoint
 
 TESTED = ("1.15.20", "1.15.30")
 """Versions of crewai."""

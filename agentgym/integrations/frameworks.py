@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from agentgym.errors import UsageError
 from agentgym.integrations.callables import FunctionDriver
 from agentgym.integrations.protocol import WrappedAgent
-from agentgym.trajectory import printed, shorten
+from agentgym.recording.trajectory import printed, shorten
 
 if TYPE_CHECKING:
-    from agentgym.policy.endpoint import PolicyEndpoint
+    from agentgym.endpoint import PolicyEndpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

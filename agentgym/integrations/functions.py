@@ -9,13 +9,13 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from agentgym.errors import UsageError
-from agentgym.recorder import Recorder, current
-from agentgym.trajectory import printed, shorten
+from agentgym.recording.recorder import Recorder, current
+from agentgym.recording.trajectory import printed, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from agentgym.trajectory import ToolCall
+    from agentgym.recording.trajectory import ToolCall
 
 F = TypeVar("F", bound="Callable[..., Any]")
 

@@ -22,16 +22,16 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from pydantic_core import to_json
 
-from agentgym import event_loop
 from agentgym.errors import UsageError
 from agentgym.integrations.messages import assistant, text_of
-from agentgym.trajectory import Message, ModelCall, ToolCall, printed
+from agentgym.recording import event_loop
+from agentgym.recording.trajectory import Message, ModelCall, ToolCall, printed
 
 if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
 
-    from agentgym.policy.endpoint import PolicyEndpoint
-    from agentgym.recorder import Recorder
+    from agentgym.endpoint import PolicyEndpoint
+    from agentgym.recording.recorder import Recorder
 
 TESTED = ("1.4.7", "1.7.2")
 """Versions of langchain-core."""

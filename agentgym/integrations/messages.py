@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agentgym.recorder import Recorder
-    from agentgym.trajectory import Message, ModelCall
+    from agentgym.recording.recorder import Recorder
+    from agentgym.recording.trajectory import Message, ModelCall
 
 
 def assistant(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentgym.errors import UsageError
 from agentgym.integrations.messages import assistant, begin, of_item, of_output
-from agentgym.recorder import Recorder, current
-from agentgym.trajectory import printed, shorten
+from agentgym.recording.recorder import Recorder, current
+from agentgym.recording.trajectory import printed, shorten
 
 if TYPE_CHECKING:
-    from agentgym.trajectory import Message
+    from agentgym.recording.trajectory import Message
 
 C = TypeVar("C")
 

@@ -27,11 +27,11 @@ from openai import AsyncOpenAI
 
 from agentgym.integrations.messages import begin, of_item, of_output
 from agentgym.integrations.protocol import AsyncDriver
-from agentgym.recorder import Recorder
-from agentgym.trajectory import ModelCall, ToolCall
+from agentgym.recording.recorder import Recorder
+from agentgym.recording.trajectory import ModelCall, ToolCall
 
 if TYPE_CHECKING:
-    from agentgym.policy.endpoint import PolicyEndpoint
+    from agentgym.endpoint import PolicyEndpoint
 
 TESTED = ("0.19.0", "0.20.0")
 """Versions of openai-agents."""

@@ -6,18 +6,18 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from agentgym import event_loop
 from agentgym.errors import UsageError
 from agentgym.integrations.conversation import begin
-from agentgym.recorder import Recorder, current
-from agentgym.run import Run
-from agentgym.trajectory import printed, reply_of, shorten
+from agentgym.recording import event_loop
+from agentgym.recording.recorder import Recorder, current
+from agentgym.recording.trajectory import printed, reply_of, shorten
+from agentgym.scenarios.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agentgym.endpoint import PolicyEndpoint
     from agentgym.integrations.conversation import Turns
-    from agentgym.policy.endpoint import PolicyEndpoint
 
 
 @runtime_checkable

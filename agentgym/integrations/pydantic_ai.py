@@ -28,11 +28,11 @@ from pydantic_core import to_json
 
 from agentgym.integrations.messages import assistant, begin
 from agentgym.integrations.protocol import AsyncDriver
-from agentgym.recorder import Recorder
-from agentgym.trajectory import Message, ModelCall
+from agentgym.recording.recorder import Recorder
+from agentgym.recording.trajectory import Message, ModelCall
 
 if TYPE_CHECKING:
-    from agentgym.policy.endpoint import PolicyEndpoint
+    from agentgym.endpoint import PolicyEndpoint
 
 TESTED = ("1.87.0", "2.68.0")
 """Versions of pydantic-ai-slim; older ones take no capabilities for a run."""

@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from agentgym.distribution import install_command
 from agentgym.errors import UsageError
-from agentgym.trajectory import printed, shorten
+from agentgym.recording.trajectory import printed, shorten
 
 if TYPE_CHECKING:
     import httpx
 
-    from agentgym.policy.endpoint import PolicyEndpoint
+    from agentgym.endpoint import PolicyEndpoint
 
 MODEL_SECONDS = 60
 NEEDS_LANGCHAIN = (
-    "the shipped agent needs LangChain: pip install 'agentgym[langchain]', or write "
+    f"the shipped agent needs LangChain: {install_command('langchain')}, or write "
     "an `agent` fixture in conftest.py that returns your own agent"
 )
 

@@ -17,8 +17,8 @@ from agentgym.reliability import (
     episodes_to_decide,
 )
 from agentgym.reliability.sizing import exact_verdict
-from agentgym.report.drop import Drop
-from agentgym.report.lines import (
+from agentgym.runs.drop import Drop
+from agentgym.runs.lines import (
     Heading,
     Line,
     count,
@@ -27,8 +27,8 @@ from agentgym.report.lines import (
     threshold,
     wrapped,
 )
-from agentgym.report.summary import RunSummary
-from agentgym.report.tallies import ScenarioTally
+from agentgym.runs.summary import RunSummary
+from agentgym.runs.tallies import ScenarioTally
 
 MOST_SCENARIOS = 5
 _SURE = threshold(CONFIDENCE)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from agentgym.reliability import CONFIDENCE
-from agentgym.report.comparison import ChangedCase, Compared, Comparison
 from agentgym.report.comparison_terminal import (
     SHOWN_CASES,
     Examples,
     load_examples,
 )
-from agentgym.report.differences import Difference
-from agentgym.report.lines import count, left, percent, points, threshold
 from agentgym.report.marks import WIDTH, block, code, row, table_head
 from agentgym.report.side_by_side import episodes_beside
+from agentgym.runs.comparison import ChangedCase, Compared, Comparison
+from agentgym.runs.differences import Difference
+from agentgym.runs.lines import count, left, percent, points, threshold
 
 MOST_ROWS = 50
 MOST_CASES = 10

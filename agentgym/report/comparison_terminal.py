@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from agentgym.episode import Episode
+from agentgym.playing.episode import Episode
 from agentgym.reliability import CONFIDENCE
-from agentgym.report.comparison import ChangedCase, Compared, Comparison
-from agentgym.report.differences import Difference
-from agentgym.report.drop import Allowance, Drop
-from agentgym.report.lines import (
+from agentgym.report.side_by_side import episodes_beside
+from agentgym.runs.comparison import ChangedCase, Compared, Comparison
+from agentgym.runs.differences import Difference
+from agentgym.runs.drop import Allowance, Drop
+from agentgym.runs.lines import (
     Heading,
     Line,
     Row,
@@ -20,9 +21,8 @@ from agentgym.report.lines import (
     threshold,
     wrapped,
 )
-from agentgym.report.side import Side
-from agentgym.report.side_by_side import episodes_beside
-from agentgym.store import each_episode
+from agentgym.runs.snapshot import Side
+from agentgym.runs.store import each_episode
 
 SHOWN_CASES = 2
 """Newly failing cases, and newly fixed ones, that are shown side by side."""

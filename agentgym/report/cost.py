@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from agentgym.prices import installed
-from agentgym.report.lines import (
+from agentgym.distribution import install_command
+from agentgym.runs.lines import (
     Heading,
     Line,
     Row,
@@ -16,10 +16,11 @@ from agentgym.report.lines import (
     table,
     wrapped,
 )
-from agentgym.spending import Spending
+from agentgym.runs.prices import installed
+from agentgym.runs.spending import Spending
 
 if TYPE_CHECKING:
-    from agentgym.report.summary import RunSummary
+    from agentgym.runs.summary import RunSummary
 
 MOST_MODELS = 5
 
@@ -119,9 +120,7 @@ def unknown_price(models: list[str]) -> str:
     named = ", ".join(models[:MOST_MODELS])
     if len(models) > MOST_MODELS:
         named += f" and {len(models) - MOST_MODELS} more"
-    hint = (
-        "" if installed() else "pip install 'agentgym[prices]' for a list of prices, "
-    )
+    hint = "" if installed() else f"{install_command('prices')} for a list of prices, "
     plural = "" if len(models) == 1 else "s"
     return (
         f"the price{plural} of {named} {'is' if not plural else 'are'} not known: "

@@ -10,7 +10,7 @@ from typing import Any
 
 from agentgym.errors import UsageError
 from agentgym.reliability import CONFIDENCE
-from agentgym.report.lines import (
+from agentgym.runs.lines import (
     Heading,
     Line,
     Row,
@@ -23,7 +23,7 @@ from agentgym.report.lines import (
     threshold,
     wrapped,
 )
-from agentgym.report.runs import finished_runs, read_summary
+from agentgym.runs.stored import finished_runs, read_summary
 
 WIDE = 110
 """Characters of a terminal that has room for the date, which an id begins with."""

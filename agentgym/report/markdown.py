@@ -7,8 +7,9 @@ from pathlib import PurePath
 from typing import Any
 
 from agentgym.reliability import CONFIDENCE
-from agentgym.report.differences import unpaired_difference
-from agentgym.report.lines import (
+from agentgym.report.marks import block, code, row, table_head
+from agentgym.runs.differences import unpaired_difference
+from agentgym.runs.lines import (
     count,
     dollars,
     duration,
@@ -18,7 +19,6 @@ from agentgym.report.lines import (
     points,
     threshold,
 )
-from agentgym.report.marks import block, code, row, table_head
 
 MOST_SCENARIOS = 50
 MOST_CHECKS = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from agentgym.report.lines import plain, right
+from agentgym.runs.lines import plain, right
 
 WIDTH = 160
 

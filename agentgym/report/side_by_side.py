@@ -6,9 +6,9 @@ import itertools
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from agentgym.episode import Episode
-from agentgym.report.lines import Line, wrapped
+from agentgym.playing.episode import Episode
 from agentgym.report.transcript import transcript
+from agentgym.runs.lines import Line, wrapped
 
 LEAST_COLUMN = 34
 """Characters of a column; narrower ones are shown one below the other."""

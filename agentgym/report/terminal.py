@@ -7,15 +7,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePath
 from typing import Any
 
-from agentgym.episode import Episode
-from agentgym.errors import Outcome
+from agentgym.playing.episode import Episode
+from agentgym.recording.blame import Outcome
 from agentgym.reliability import (
     ATTRITION_LIMIT,
     CONFIDENCE,
 )
 from agentgym.report import certainty
 from agentgym.report.cost import cost_section
-from agentgym.report.lines import (
+from agentgym.report.transcript import transcript
+from agentgym.runs.lines import (
     Heading,
     Line,
     Row,
@@ -29,10 +30,9 @@ from agentgym.report.lines import (
     threshold,
     wrapped,
 )
-from agentgym.report.simulators import simulators_section
-from agentgym.report.summary import RunSummary
-from agentgym.report.tallies import CheckTally, ErrorTally, ScenarioTally, ToolTally
-from agentgym.report.transcript import transcript
+from agentgym.runs.simulator_tally import simulators_section
+from agentgym.runs.summary import RunSummary
+from agentgym.runs.tallies import CheckTally, ErrorTally, ScenarioTally, ToolTally
 
 __all__ = ["Heading", "Line", "report", "verdict"]
 

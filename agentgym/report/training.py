@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from agentgym.episode import Episode
-from agentgym.errors import Outcome
-from agentgym.report.lines import Line, count, interval, number, percent, wrapped
+from agentgym.playing.episode import Episode
+from agentgym.recording.blame import Outcome
+from agentgym.runs.lines import Line, count, interval, number, percent, wrapped
 
 
 def training_section(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from agentgym.episode import Episode
-from agentgym.report.lines import Line, right, wrapped
-from agentgym.trajectory import Message, ToolCall, shorten
-from agentgym.turns import turns
+from agentgym.playing.episode import Episode
+from agentgym.recording.trajectory import Message, ToolCall, shorten
+from agentgym.recording.turns import turns
+from agentgym.runs.lines import Line, right, wrapped
 
 MOST_TURNS = 14
 MOST_TEXT_LINES = 4

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentgym.errors import SimulatorError
+from agentgym.recording.trajectory import Message, shorten
 from agentgym.simulators.endpoint import Endpoint, Role
-from agentgym.trajectory import Message, shorten
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI

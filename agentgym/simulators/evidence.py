@@ -6,8 +6,15 @@ import json
 import re
 from typing import Any
 
-from agentgym.trajectory import Message, ToolCall, Trajectory, clean, jsonable, printed
-from agentgym.turns import turns
+from agentgym.recording.trajectory import (
+    Message,
+    ToolCall,
+    Trajectory,
+    clean,
+    jsonable,
+    printed,
+)
+from agentgym.recording.turns import turns
 
 MAX_TURN = 8_000
 """Characters of one turn."""

@@ -6,15 +6,15 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, NoReturn, overload
 
-from agentgym import event_loop
 from agentgym.errors import UsageError
-from agentgym.recorder import current
-from agentgym.run import Run
+from agentgym.recording import event_loop
+from agentgym.recording.recorder import current
+from agentgym.recording.trajectory import Message, Trajectory, clean, printed, shorten
+from agentgym.scenarios.run import Run
 from agentgym.simulators.cache import key_of
 from agentgym.simulators.client import Answer, ChatModel
 from agentgym.simulators.evidence import evidence_of
 from agentgym.simulators.simulation import Simulation, current_simulation
-from agentgym.trajectory import Message, Trajectory, clean, printed, shorten
 
 RULES = """\
 You judge whether a conversation between a user and an AI agent meets one criterion.

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agentgym import event_loop
-from agentgym.activation import Activation
+from agentgym.distribution import install_command
 from agentgym.errors import SimulatorError, UsageError
+from agentgym.recording import event_loop
+from agentgym.recording.activation import Activation
 from agentgym.simulators.cache import VerdictCache
 from agentgym.simulators.client import ChatModel, Usage
 from agentgym.simulators.endpoint import Endpoint, Role
@@ -79,7 +80,7 @@ class Simulators:
         if importlib.util.find_spec("openai") is None:
             raise UsageError(
                 f"{where}{_WHO[role]} needs the OpenAI client: run "
-                "pip install 'agentgym[judge]'"
+                f"{install_command('judge')}"
             )
         if self.training and not declared:
             raise UsageError(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 from agentgym.errors import UsageError
-from agentgym.recorder import current
+from agentgym.recording.recorder import current
+from agentgym.recording.trajectory import Message, clean, printed, shorten
 from agentgym.simulators.client import Answer, ChatModel
 from agentgym.simulators.evidence import quoted
 from agentgym.simulators.simulation import current_simulation
-from agentgym.trajectory import Message, clean, printed, shorten
 
 DEFAULT_TURNS = 6
 RULES = """\

@@ -11,21 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentgym.errors import AgentGymError, UsageError
-from agentgym.pytest_process import (
-    EXIT_CANNOT_JUDGE,
-    EXIT_INTERNAL,
-    EXIT_INTERRUPTED,
-    EXIT_NOTHING,
-    EXIT_USAGE,
+from agentgym.cluster.pytest_process import (
     Ended,
     run_pytest,
 )
-from agentgym.scenarios import Scenario, settings_of
-from agentgym.training.outcome import TrainingResult
+from agentgym.errors import AgentGymError, UsageError
+from agentgym.exit_code import ExitCode
+from agentgym.scenarios.scenario import Scenario, settings_of
+from agentgym.training.job.training_result import TrainingResult
 
 if TYPE_CHECKING:
-    from agentgym.training.config import TrainingConfig
+    from agentgym.training.job.config import TrainingConfig
 
 __all__ = ["Trainer"]
 
@@ -114,16 +110,16 @@ class Trainer:
         """
         ended = self.run()
         ended.raise_signal()
-        if ended.code == EXIT_USAGE:
+        if ended.code == ExitCode.USAGE:
             raise UsageError(ended.sentence)
-        if ended.code == EXIT_CANNOT_JUDGE:
+        if ended.code == ExitCode.CANNOT_JUDGE:
             raise AgentGymError(_cannot_judge(ended))
         told = ended.summary.get("training")
-        if told is not None and 0 <= ended.code <= EXIT_INTERRUPTED:
+        if told is not None and 0 <= ended.code <= ExitCode.INTERRUPTED:
             return TrainingResult.from_json(told)
         if signal.SIGINT in ended.signals:
             raise KeyboardInterrupt
-        if ended.code == EXIT_NOTHING:
+        if ended.code == ExitCode.NOTHING:
             raise UsageError(f"no scenario was found in {', '.join(self.scenarios)}")
         raise AgentGymError(_failure(ended.code))
 
@@ -168,7 +164,7 @@ def _listed(scenario: What | Sequence[What]) -> Sequence[What]:
 
 
 def _check(config: object) -> None:
-    from agentgym.training.config import TrainingConfig
+    from agentgym.training.job.config import TrainingConfig
 
     if not isinstance(config, TrainingConfig):
         raise UsageError(
@@ -238,7 +234,7 @@ def _failure(code: int) -> str:
             f"pytest was killed by {signal.Signals(-code).name}: what was learned is "
             "saved; go on with resume=True"
         )
-    if code == EXIT_INTERNAL:
+    if code == ExitCode.INTERNAL:
         return "the training failed with an internal error: pytest's output shows it"
     return (
         f"pytest ended with exit code {code} before the training was done: its output "

@@ -14,7 +14,7 @@ import pytest
 from agentgym.errors import UsageError
 
 if TYPE_CHECKING:
-    from pytest_agentgym.run import Run
+    from pytest_agentgym.play.run_context import Run
 
 
 def register_training(config: pytest.Config, run: Run) -> None:
@@ -35,7 +35,7 @@ def register_training(config: pytest.Config, run: Run) -> None:
 
     from pytest_agentgym.training.files import RunFiles
     from pytest_agentgym.training.main import MainProcess
-    from pytest_agentgym.training.report import TrainingReporter
+    from pytest_agentgym.training.reporter import TrainingReporter
     from pytest_agentgym.training.runner import Runner
 
     files = RunFiles(run.folder)

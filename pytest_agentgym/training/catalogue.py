@@ -14,10 +14,10 @@ import pytest
 from _pytest.skipping import xfailed_key
 
 from agentgym.errors import UsageError
-from agentgym.scenarios import TRAINABLE_COMPONENTS, Scenario
-from agentgym.training.task import ScenarioInfo
-from pytest_agentgym.collection import ScenarioItem
-from pytest_agentgym.run import RUN, case_source
+from agentgym.scenarios.scenario import TRAINABLE_COMPONENTS, Scenario
+from agentgym.training.job.task import ScenarioInfo
+from pytest_agentgym.collect.collection import ScenarioItem
+from pytest_agentgym.play.run_context import RUN, case_source
 from pytest_agentgym.training.files import Failure
 
 

@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 
 from _pytest.outcomes import Exit, Skipped, XFailed
 
-from agentgym.episode import Episode
-from agentgym.errors import Outcome, UsageError
-from agentgym.play import EpisodePlay
-from agentgym.pool import EpisodePool, Finished
-from agentgym.training.runner_client import Claim, RunnerClient
-from pytest_agentgym.capture import split_output
-from pytest_agentgym.collection import ScenarioItem
+from agentgym.errors import UsageError
+from agentgym.playing.episode import Episode
+from agentgym.playing.play import EpisodePlay
+from agentgym.playing.pool import EpisodePool, Finished
+from agentgym.recording.blame import Outcome
+from agentgym.training.hub.runner_client import Claim, RunnerClient
+from pytest_agentgym.collect.collection import ScenarioItem
+from pytest_agentgym.play.capture import split_output
 from pytest_agentgym.training.files import Failure
 from pytest_agentgym.training.rollout import Rollout, RolloutMaker
 

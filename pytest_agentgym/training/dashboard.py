@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, Protocol, TextIO
 
-from agentgym.report.lines import count, number, percent, threshold
+from agentgym.runs.lines import count, number, percent, threshold
 from pytest_agentgym.training.progress import Progress
 
 REFRESHES = 2

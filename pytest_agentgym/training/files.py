@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from agentgym.store import write_json
-from pytest_agentgym.run import STOP_FILE
+from agentgym.runs.store import write_json
+from pytest_agentgym.play.run_context import STOP_FILE
 
 _HUB, _CATALOGUE, _FAILED, _OVER = (
     "hub.json",

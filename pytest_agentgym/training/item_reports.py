@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from agentgym.reliability import judge
-from pytest_agentgym.tally import Tally
+from pytest_agentgym.play.scenario_result import Tally
 from pytest_agentgym.training.catalogue import Entry, deserialized
 
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agentgym.errors import AgentGymError, UsageError
-from pytest_agentgym.run import RUN
+from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.training.catalogue import Entry, deserialized
 from pytest_agentgym.training.distribution import HubScheduling, wake
 from pytest_agentgym.training.files import Failure, RunFiles
 from pytest_agentgym.training.item_reports import item_reports
-from pytest_agentgym.training.report import TrainingReporter
+from pytest_agentgym.training.reporter import TrainingReporter
 from pytest_agentgym.training.setting_up import Start, default_name, hold
 
 if TYPE_CHECKING:
-    from agentgym.training.gateway import Gateway
-    from agentgym.training.loop import Training, TrainingResult
+    from agentgym.training.hub.gateway import Gateway
+    from agentgym.training.loop.loop import Training, TrainingResult
 
 WATCH_SECONDS = 0.2
 
@@ -93,7 +93,7 @@ class MainProcess:
 
     def _train(self) -> None:
         """The trainer's thread."""
-        from agentgym.training.gateway import Gateway
+        from agentgym.training.hub.gateway import Gateway
 
         try:
             self._gateway = gateway = Gateway.start()
@@ -125,8 +125,8 @@ class MainProcess:
 
     def _make(self, entries: list[Entry], gateway: Gateway) -> Training | None:
         """The training of the collected scenarios; None without any."""
-        from agentgym.training.loop import Training
-        from agentgym.training.plan import TrainingPlan
+        from agentgym.training.job.plan import TrainingPlan
+        from agentgym.training.loop.loop import Training
 
         start, run = self._start, self._config.stash[RUN]
         self._reporter.collected(entries)

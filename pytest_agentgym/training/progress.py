@@ -7,8 +7,8 @@ import time
 from collections import deque
 from typing import Any
 
-from agentgym.episode import Episode
-from agentgym.errors import Outcome
+from agentgym.playing.episode import Episode
+from agentgym.recording.blame import Outcome
 
 WINDOW = 256
 """Episodes that "of late" means."""

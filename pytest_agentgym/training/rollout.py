@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from _pytest.outcomes import Exit, Skipped, XFailed
 
-from agentgym.cases import Case
-from agentgym.play import EpisodePlay
-from agentgym.training.runner_client import Claim, RunnerClient
-from pytest_agentgym.capture import EpisodeOutput
-from pytest_agentgym.collection import ScenarioItem
-from pytest_agentgym.isolation import FixtureWorld
-from pytest_agentgym.run import RUN, case_source
-from pytest_agentgym.simulators import simulation_maker
+from agentgym.playing.play import EpisodePlay
+from agentgym.scenarios.cases import Case
+from agentgym.training.hub.runner_client import Claim, RunnerClient
+from pytest_agentgym.collect.collection import ScenarioItem
+from pytest_agentgym.collect.isolation import FixtureWorld
+from pytest_agentgym.collect.simulators import simulation_maker
+from pytest_agentgym.play.capture import EpisodeOutput
+from pytest_agentgym.play.run_context import RUN, case_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

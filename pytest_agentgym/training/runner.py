@@ -14,18 +14,18 @@ import pytest
 from _pytest import assertion
 from _pytest.outcomes import Exit
 
-from agentgym.episode import Episode
 from agentgym.errors import UsageError
-from agentgym.pool import default_concurrency
-from agentgym.training.runner_client import HubGone, RunnerClient
-from pytest_agentgym.collection import ScenarioItem
-from pytest_agentgym.reports import EpisodeReport
-from pytest_agentgym.run import RUN
+from agentgym.playing.episode import Episode
+from agentgym.playing.pool import default_concurrency
+from agentgym.training.hub.runner_client import HubGone, RunnerClient
+from pytest_agentgym.collect.collection import ScenarioItem
+from pytest_agentgym.play.episode_report import EpisodeReport
+from pytest_agentgym.play.run_context import RUN
+from pytest_agentgym.play.warning_filters import errors_as_warnings
 from pytest_agentgym.training.catalogue import CannotSetUp, serialized, set_up
 from pytest_agentgym.training.claims import POLL_SECONDS, ClaimLoop
 from pytest_agentgym.training.files import Failure, RunFiles
 from pytest_agentgym.training.shared_fixtures import share_fixtures
-from pytest_agentgym.warning_filters import errors_as_warnings
 
 
 class Runner:

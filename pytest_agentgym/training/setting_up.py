@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agentgym.distribution import install_command
 from agentgym.errors import UsageError
-from agentgym.policy.agent_folder import check_name
-from agentgym.policy.folder import check_folder
-from agentgym.store import write_json
-from pytest_agentgym.options import Options
-from pytest_agentgym.train_options import LATEST, TrainOptions
+from agentgym.policy.folders.model_folder import check_folder
+from agentgym.policy.trained.agent_folder import check_name
+from agentgym.runs.store import write_json
+from pytest_agentgym.options.measure import Options
+from pytest_agentgym.options.train import LATEST, TrainOptions
 
 if TYPE_CHECKING:
-    from agentgym.training.config import TrainingConfig
+    from agentgym.training.job.config import TrainingConfig
 
 PYTHON = tuple(sys.version_info[:2])
 _NEEDED = (
@@ -123,7 +124,7 @@ def check_installed() -> None:
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(
-            f"--train needs {', '.join(missing)}: run pip install 'agentgym[train]'"
+            f"--train needs {', '.join(missing)}: run {install_command('train')}"
         )
 
 
@@ -146,7 +147,7 @@ def default_name(root: Path, scenarios: Sequence[str]) -> str:
 
 def _local(spec: str, root: Path) -> tuple[Path, Path | None]:
     """The folders of the base model and of the adapter on it, if any."""
-    from agentgym.policy import Local, resolve
+    from agentgym.policy.trained.resolve import Local, resolve
 
     if spec.startswith(("http://", "https://")):
         raise UsageError(
@@ -162,7 +163,7 @@ def _local(spec: str, root: Path) -> tuple[Path, Path | None]:
 def _config(settings: dict[str, Any], train: TrainOptions) -> TrainingConfig:
     from pydantic import ValidationError
 
-    from agentgym.training.config import TrainingConfig
+    from agentgym.training.job.config import TrainingConfig
 
     try:
         return TrainingConfig(**settings)

@@ -22,7 +22,7 @@ from _pytest.scope import Scope
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_agentgym.collection import ScenarioItem
+    from pytest_agentgym.collect.collection import ScenarioItem
 
 _Key = tuple[Any, ...]
 _lock = threading.Lock()

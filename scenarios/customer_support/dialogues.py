@@ -20,7 +20,7 @@ from .oracles import ORACLES, Call, Situation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agentgym.cases import Split
+    from agentgym.scenarios.cases import Split
 
 MISTAKES = {
     "wrong_tool": 3,

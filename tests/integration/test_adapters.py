@@ -19,15 +19,15 @@ pytest.importorskip("peft")
 import torch
 
 from agentgym import TrainedAgent
+from agentgym.endpoint import PolicyEndpoint
 from agentgym.errors import InfraError, UsageError
-from agentgym.policy import embedded_path
-from agentgym.policy.chat_template import ChatTemplate
-from agentgym.policy.endpoint import PolicyEndpoint
-from agentgym.policy.engine import Generation
-from agentgym.policy.loading import load
-from agentgym.policy.process import PolicyProcess, healthy
-from agentgym.policy.sampling import SamplingParams
-from agentgym.policy.trained import save_agent
+from agentgym.policy.chat.chat_template import ChatTemplate
+from agentgym.policy.engine.engine import Generation
+from agentgym.policy.engine.loading import load
+from agentgym.policy.engine.sampling import SamplingParams
+from agentgym.policy.folders.embedded import embedded_path
+from agentgym.policy.server.process import PolicyProcess, healthy
+from agentgym.policy.trained.trained_agent import save_agent
 from tests.conftest import Gym
 from tests.tiny_adapter import make_adapter, with_adapter, worst_difference
 from tests.tiny_policy import TOOLS, conversation, make_tiny

@@ -15,10 +15,10 @@ pytest.importorskip("agentlightning")
 
 import httpx
 
-from agentgym.policy import embedded_path
-from agentgym.policy.process import PolicyProcess
-from agentgym.runner import ENV_MAP
-from agentgym.training.gateway import Gateway
+from agentgym.cluster.rollout import ENV_MAP
+from agentgym.policy.folders.embedded import embedded_path
+from agentgym.policy.server.process import PolicyProcess
+from agentgym.training.hub.gateway import Gateway
 
 pytestmark = pytest.mark.slow
 

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 import agentgym
-from agentgym.errors import UsageError, classify
-from agentgym.recorder import Recorder
+from agentgym.errors import UsageError
+from agentgym.playing.tool_table import tool_table
+from agentgym.recording.blame import classify
+from agentgym.recording.recorder import Recorder
 from agentgym.testing import ScriptedModel, call, error, malformed, say
-from agentgym.tool_table import tool_table
 from tests.framework_agents import (
     MAKERS,
     NESTED,
@@ -143,7 +144,7 @@ class Played:
         fault = self.error or self.recorder.infra_failure
         if fault is None:
             return "passed"
-        return classify(fault, recorder=self.recorder).value
+        return classify(fault, from_tool=self.recorder.is_tool_error).value
 
     @property
     def steps(self) -> list[Turn]:

@@ -14,13 +14,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from agentgym.errors import UsageError
-from agentgym.policy import embedded_path
 from agentgym.policy.build.__main__ import build, main
+from agentgym.policy.build.examples import Rows, load_dialogues
 from agentgym.policy.build.model import behind_prefix, make_model
 from agentgym.policy.build.recipe import Recipe
-from agentgym.policy.build.rows import Rows, load_dialogues
 from agentgym.policy.build.tokenizer import encode, make_tokenizer, render
-from agentgym.policy.tool_calls import parse
+from agentgym.policy.chat.tool_calls import parse
+from agentgym.policy.folders.embedded import embedded_path
 
 FILES = (
     "build.json",

@@ -19,16 +19,16 @@ pytest.importorskip("agentlightning")
 import httpx
 import openai
 
+from agentgym.endpoint import PolicyEndpoint
 from agentgym.errors import AgentGymError, UsageError
-from agentgym.policy import embedded_path
-from agentgym.policy.endpoint import PolicyEndpoint
-from agentgym.policy.process import PolicyProcess
+from agentgym.policy.folders.embedded import embedded_path
+from agentgym.policy.server.process import PolicyProcess
 from agentgym.testing import ScriptedModel, call, error, say
-from agentgym.training import gateway as gateway_module
-from agentgym.training import runner_client
-from agentgym.training.gateway import Gateway
-from agentgym.training.runner_client import Claim, HubGone, RunnerClient
-from agentgym.training.task import Phase, Task
+from agentgym.training.hub import gateway as gateway_module
+from agentgym.training.hub import runner_client
+from agentgym.training.hub.gateway import Gateway
+from agentgym.training.hub.runner_client import Claim, HubGone, RunnerClient
+from agentgym.training.job.task import Phase, Task
 
 HELLO = [{"role": "user", "content": "Where is my order A4821?"}]
 TOOLS = [
@@ -533,7 +533,7 @@ def test_a_runner_survives_a_failure_that_passes(monkeypatch):
 
 def test_a_missing_package_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "agentlightning.schemas", None)
-    with pytest.raises(UsageError, match=r"pip install 'agentgym\[train\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'pytest-agentgym\[train\]'"):
         Gateway.start()
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from agentgym.prices import Price, Prices
+from agentgym.recording.trajectory import ModelCall, Step, Trajectory
 from agentgym.report.html import write_html
+from agentgym.runs.prices import Price, Prices
 from agentgym.testing import ScriptedModel
-from agentgym.trajectory import ModelCall, Step, Trajectory
 from tests.browser import Browser, needs_chromium
 from tests.made_episodes import (
     made_call,

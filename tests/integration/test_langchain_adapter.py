@@ -11,15 +11,10 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import pytest
 
 import agentgym
-from agentgym import event_loop
-from agentgym.errors import (
-    EpisodeStopped,
-    Outcome,
-    ToolCallLimit,
-    UsageError,
-    classify,
-)
-from agentgym.recorder import Recorder
+from agentgym.errors import EpisodeStopped, ToolCallLimit, UsageError
+from agentgym.recording import event_loop
+from agentgym.recording.blame import Outcome, classify
+from agentgym.recording.recorder import Recorder
 from agentgym.testing import ScriptedModel, call, error, hang, malformed, say
 
 pytest.importorskip("langchain_openai")
@@ -38,8 +33,8 @@ from pydantic import BaseModel
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from agentgym.run import Run
-    from agentgym.trajectory import Trajectory
+    from agentgym.recording.trajectory import Trajectory
+    from agentgym.scenarios.run import Run
 
 pytestmark = pytest.mark.slow  # importing LangChain takes seconds
 
@@ -206,7 +201,7 @@ def test_a_tool_that_raises_is_the_agents_failure(play: Any) -> None:
     with recorder.activate(), pytest.raises(ConnectionError) as raised:
         play_in(recorder, play, [call("dial", number="1"), say("")], tools=[dial])
     assert recorder.trajectory.errors == ["ConnectionError: no line"]
-    assert classify(raised.value, recorder=recorder) is Outcome.failed
+    assert classify(raised.value, from_tool=recorder.is_tool_error) is Outcome.failed
 
 
 def play_in(recorder: Recorder, play: Any, script: Any, **kw: Any) -> Any:
@@ -256,7 +251,7 @@ def test_arguments_that_are_no_object_end_the_run(play: Any) -> None:
     recorder = Recorder()
     with pytest.raises(ValueError, match="valid dictionary") as raised:
         play_in(recorder, play, [malformed("look_up", "[1]")])
-    assert classify(raised.value, recorder=recorder) is Outcome.failed
+    assert classify(raised.value, from_tool=recorder.is_tool_error) is Outcome.failed
     assert "ValidationError" in recorder.trajectory.errors[0]
 
 
@@ -290,7 +285,9 @@ def test_a_failing_model_is_infrastructure(play: Any, status: int) -> None:
     recorder = Recorder()
     with pytest.raises(Exception, match="scripted error") as raised:
         play_in(recorder, play, [error(status)])
-    assert classify(raised.value, recorder=recorder) is Outcome.infra_error
+    assert (
+        classify(raised.value, from_tool=recorder.is_tool_error) is Outcome.infra_error
+    )
     assert recorder.infra_failure is raised.value
     [step] = recorder.trajectory.steps
     assert step.model is not None
@@ -301,14 +298,16 @@ def test_a_closed_connection_is_infrastructure(play: Any) -> None:
     recorder = Recorder()
     with pytest.raises(Exception, match="onnection") as raised:
         play_in(recorder, play, [hang(0)])
-    assert classify(raised.value, recorder=recorder) is Outcome.infra_error
+    assert (
+        classify(raised.value, from_tool=recorder.is_tool_error) is Outcome.infra_error
+    )
 
 
 def test_a_request_that_the_model_refuses_is_the_agents_doing(play: Any) -> None:
     recorder = Recorder()
     with pytest.raises(Exception, match="no reply after") as raised:
         play_in(recorder, play, [])
-    assert classify(raised.value, recorder=recorder) is Outcome.failed
+    assert classify(raised.value, from_tool=recorder.is_tool_error) is Outcome.failed
     assert recorder.infra_failure is None
 
 
@@ -326,7 +325,9 @@ def test_a_model_that_fails_within_a_tool_is_infrastructure(chat: Any) -> None:
 
         with pytest.raises(Exception, match="scripted error") as raised:
             agentgym.wrap(create_agent(chat(model), tools=[ask])).run("go")
-    assert classify(raised.value, recorder=recorder) is Outcome.infra_error
+    assert (
+        classify(raised.value, from_tool=recorder.is_tool_error) is Outcome.infra_error
+    )
 
 
 def test_too_many_tool_calls_end_the_run(play: Any) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from agentgym.endpoint import PolicyEndpoint
 from agentgym.errors import UsageError
-from agentgym.policy import Local, Remote, resolve
-from agentgym.policy.endpoint import PolicyEndpoint
-from agentgym.policy.process import PolicyProcess, healthy, shared
+from agentgym.policy.server.process import PolicyProcess, healthy, shared
+from agentgym.policy.trained.resolve import Local, Remote, resolve
 from tests.tiny_policy import TOOLS, conversation, make_tiny
 
 pytestmark = pytest.mark.slow

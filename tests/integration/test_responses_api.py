@@ -17,9 +17,9 @@ import openai
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentgym import Case
-from agentgym.policy import embedded_path
-from agentgym.policy.endpoint import PolicyEndpoint
-from agentgym.policy.process import PolicyProcess
+from agentgym.endpoint import PolicyEndpoint
+from agentgym.policy.folders.embedded import embedded_path
+from agentgym.policy.server.process import PolicyProcess
 from scenarios.customer_support.dialogues import tool_schemas
 from scenarios.customer_support.helpdesk import Helpdesk
 from scenarios.customer_support.language import INSTRUCTIONS, say

@@ -18,10 +18,10 @@ import pytest
 pytest.importorskip("peft")
 
 from agentgym import TrainedAgent
-from agentgym.policy import embedded_path
-from agentgym.policy.endpoint import PolicyEndpoint
-from agentgym.policy.process import healthy
-from agentgym.policy.trained import save_agent
+from agentgym.endpoint import PolicyEndpoint
+from agentgym.policy.folders.embedded import embedded_path
+from agentgym.policy.server.process import healthy
+from agentgym.policy.trained.trained_agent import save_agent
 from tests.conftest import Gym
 from tests.tiny_adapter import make_adapter
 from tests.tiny_policy import make_tiny
@@ -161,7 +161,7 @@ CREW_AND_TOOLS = '''
 import asyncio
 import json
 
-from agentgym.policy.clients import crewai_agent
+from agentgym.policy.trained.clients import crewai_agent
 from agentgym.testing import ScriptedModel, call, say
 
 asked = []
@@ -306,7 +306,7 @@ def test_a_merged_agent_is_measured_by_its_path(gym: Gym) -> None:
 
 @contextlib.contextmanager
 def served(project: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "agentgym.cli", "serve", *arguments]
+    command = [sys.executable, "-m", "agentgym.commands.main", "serve", *arguments]
     with subprocess.Popen(
         command,
         cwd=project,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agentgym.cli import main
+from agentgym.commands.main import main
 
 BELOW, USAGE, CANNOT_JUDGE = 1, 4, 6
 
@@ -227,7 +227,7 @@ def two_runs(gym, monkeypatch) -> list[str]:
 
 def agentgym(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "agentgym.cli", *args],
+        [sys.executable, "-m", "agentgym.commands.main", *args],
         capture_output=True,
         text=True,
         check=False,

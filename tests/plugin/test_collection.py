@@ -278,7 +278,7 @@ def test_collect_only_plays_nothing(gym):
         "from agentgym import scenario as sc",
         "import agentgym as ag",
         "import agentgym",
-        "from agentgym.scenarios import scenario as sc",
+        "from agentgym.scenarios.scenario import scenario as sc",
     ],
 )
 def test_aliased_imports_are_seen(gym, imports):

@@ -72,7 +72,7 @@ def test_a_price_that_is_not_known(paying):
 
 
 def test_tries_that_an_infrastructure_error_ended_are_paid(paying, monkeypatch):
-    monkeypatch.setattr("agentgym.play.FIRST_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("agentgym.playing.play.FIRST_BACKOFF_SECONDS", 0.01)
     paying.file(paid(episodes=2, message="7 down=1"))
     paying.run("--agentgym-infra-retries=2", price())
     # Three tries of 500 and 50 tokens each.

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agentgym.testing import ScriptedModel
-from pytest_agentgym.options import add_options
+from pytest_agentgym.options.measure import add_options
 from tests.conftest import Gym
 
 ROOT = Path(__file__).parents[2]

@@ -149,7 +149,7 @@ def test_whose_doing_an_exception_is(gym, statement, error, outcome, code):
 
 
 def test_infra_errors_are_retried(gym, monkeypatch):
-    monkeypatch.setattr("agentgym.play.FIRST_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("agentgym.playing.play.FIRST_BACKOFF_SECONDS", 0.01)
     gym.file("""
         import pytest
         from agentgym import scenario, wrap

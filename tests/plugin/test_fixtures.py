@@ -287,7 +287,7 @@ def test_agents_that_build_their_client_inside_take_turns(gym):
 def test_an_agent_that_keeps_its_state_is_told(gym, message):
     gym.conftest("""
         import pytest
-        from agentgym.recorder import current
+        from agentgym.recording.recorder import current
 
         history = []  # of the module, and so of all episodes
 

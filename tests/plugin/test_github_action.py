@@ -18,8 +18,8 @@ pytest.importorskip("yaml")
 
 import yaml
 
-from agentgym.cli import _parser
-from pytest_agentgym.options import add_options
+from agentgym.commands.main import _parser
+from pytest_agentgym.options.measure import add_options
 from tests.conftest import Gym
 
 pytestmark = pytest.mark.skipif(

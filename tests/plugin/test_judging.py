@@ -433,7 +433,7 @@ TRAINED = """
     ],
 )
 def test_no_training_learns_silently_from_a_judge(gym, model, monkeypatch, body, who):
-    pytest.importorskip("agentgym.training.gateway")._Lightning.load()
+    pytest.importorskip("agentgym.training.hub.gateway")._Lightning.load()
     gym.file(TRAINED.format(setting="", body=body))
     options = ("--train", option(model))
     result = gym.run(*options, plugins=("scripted_trainer",))
@@ -448,7 +448,7 @@ def test_no_training_learns_silently_from_a_judge(gym, model, monkeypatch, body,
 
 
 def test_a_training_that_is_judged_and_says_so(gym, model):
-    pytest.importorskip("agentgym.training.gateway")._Lightning.load()
+    pytest.importorskip("agentgym.training.hub.gateway")._Lightning.load()
     body = "assert ask(agent.run('look_up=7'))"
     gym.file(TRAINED.format(setting=", judged=True", body=body))
     result = gym.run("--train", option(model), plugins=("scripted_trainer",))

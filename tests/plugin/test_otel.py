@@ -155,7 +155,7 @@ def test_content_is_exported_only_if_asked_for(paying):
 
 @pytest.mark.parametrize("content", [False, True])
 def test_failures(paying, content, monkeypatch):
-    monkeypatch.setattr("agentgym.play.FIRST_BACKOFF_SECONDS", 0.2)
+    monkeypatch.setattr("agentgym.playing.play.FIRST_BACKOFF_SECONDS", 0.2)
     paying.file(paid(episodes=1, message="unknown"), "test_a.py")
     paying.file(paid(episodes=1, message="7 down=1"), "test_b.py")
     options = ["--agentgym-otel-content"] if content else []
@@ -256,4 +256,4 @@ def test_without_the_extra(paying):
     paying.pytester.syspathinsert()
     result = paying.start("--agentgym-otel", "-p", "hide_otel")
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["*needs OpenTelemetry: pip install 'agentgym?otel?'"])
+    result.stderr.fnmatch_lines(["*OpenTelemetry: pip install 'pytest-agentgym?otel?'"])

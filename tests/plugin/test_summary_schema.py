@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from agentgym.cli import main
-from agentgym.report.summary import RunSummary
+from agentgym.commands.main import main
+from agentgym.runs.summary import RunSummary
 from tests.made_episodes import made_check, made_episodes, made_row
 from tests.summary_schema import check_summary
 
@@ -74,7 +74,11 @@ def test_the_command_prints_it(capsys):
 
 
 def test_a_reader_may_go_before_the_end():
-    command = [sys.executable, "-c", "from agentgym.cli import main; exit(main())"]
+    command = [
+        sys.executable,
+        "-c",
+        "from agentgym.commands.main import main; exit(main())",
+    ]
     reader, writer = os.pipe()
     os.close(reader)
     # As in `agentgym schema | head -1`.

@@ -134,7 +134,9 @@ def test_a_missing_extra(gym, monkeypatch):
         lambda name, *more: None if name == "agentlightning" else find(name, *more),
     )
     line = told(gym.run("--train"))
-    assert line == ("--train needs agentlightning: run pip install 'agentgym[train]'")
+    assert line == (
+        "--train needs agentlightning: run pip install 'pytest-agentgym[train]'"
+    )
 
 
 def resumable(gym, run="20260101-120000-ab"):
@@ -211,7 +213,7 @@ def test_the_agents_name(tmp_path, scenarios, name):
 def test_settings_are_read(gym):
     (gym.pytester.path / "c.json").write_text('{"learning_rate": 0.5, "target": 0.1}')
     gym.more_conftest("""
-        from pytest_agentgym.run import RUN
+        from pytest_agentgym.play.run_context import RUN
         from pytest_agentgym.training.setting_up import Start
 
         def pytest_report_header(config):

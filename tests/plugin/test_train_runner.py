@@ -19,7 +19,7 @@ from pytest_agentgym.training.setting_up import hold
 from tests.html_page import Page
 from tests.summary_schema import check_summary
 
-gateway = pytest.importorskip("agentgym.training.gateway")
+gateway = pytest.importorskip("agentgym.training.hub.gateway")
 TESTS = Path(__file__).parents[1]
 
 AGENT = '''

@@ -17,7 +17,7 @@ import pytest
 
 import agentgym
 from agentgym import AgentGymError, Scenario, Trainer, TrainingResult, UsageError
-from agentgym.cli import main
+from agentgym.commands.main import main
 from agentgym.training import trainer
 
 TESTS = Path(__file__).parents[1]
@@ -132,7 +132,10 @@ def local_class() -> type[Scenario]:
         ),
         ({"scenario": ""}, "there are no scenarios ''"),
         ({"scenario": []}, "scenario=[]: name at least one"),
-        ({"scenario": Scenario}, "<class 'agentgym.scenarios.Scenario'> is no scenar"),
+        (
+            {"scenario": Scenario},
+            "<class 'agentgym.scenarios.scenario.Scenario'> is",
+        ),
         ({"scenario": len}, "<built-in function len> is no scenario: give a folder's"),
         ({"scenario": local_class()}, "the scenario local_class.<locals>.Local is def"),
         (
@@ -305,7 +308,7 @@ WAITING = """
     [
         (["front.py"], signal.SIGINT, 0, "interrupted: True before: 0.0"),
         (["front.py"], signal.SIGTERM, -signal.SIGTERM, ""),
-        (["-m", "agentgym.cli", "train"], signal.SIGINT, 2, ""),
+        (["-m", "agentgym.commands.main", "train"], signal.SIGINT, 2, ""),
     ],
 )
 def test_ctrl_c_reaches_the_child_once(project, front, number, code, said):

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from agentgym.policy import embedded_path
-from agentgym.policy.tool_calls import CLOSE, OPEN, parse
-from agentgym.training.segments import TokenBytes, segment
+from agentgym.policy.chat.tool_calls import CLOSE, OPEN, parse
+from agentgym.policy.folders.embedded import embedded_path
+from agentgym.training.batch.segments import TokenBytes, segment
 
 RANK = {"output_generation": 0, "tool_selection": 1, "parameter_selection": 2}
 

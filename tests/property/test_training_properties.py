@@ -13,18 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentgym.reliability import paired_difference
-from agentgym.training.advantage import advantages, varies
-from agentgym.training.batch import Sample, informative, make_batch, targets
-from agentgym.training.bundles import Bundle, bundle, chunks, common_prefix
-from agentgym.training.curriculum import FLOOR, Curriculum, Drawn
-from agentgym.training.measurement import (
+from agentgym.training.batch.advantage import advantages, varies
+from agentgym.training.batch.batch import Sample, informative, make_batch, targets
+from agentgym.training.batch.curriculum import FLOOR, Curriculum, Drawn
+from agentgym.training.batch.measurement import (
     held_out_tasks,
     training_cases,
     validation_tasks,
 )
-from agentgym.training.rows import merge
-from agentgym.training.segments import Component
-from agentgym.training.task import ScenarioInfo
+from agentgym.training.batch.rows import merge
+from agentgym.training.batch.segments import Component
+from agentgym.training.job.task import ScenarioInfo
+from agentgym.training.step.bundles import Bundle, bundle, chunks, common_prefix
 
 # On a loaded machine any example may take long.
 unhurried = settings(deadline=None)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agentgym.cases import CaseSource, given, make_cases
 from agentgym.errors import UsageError
+from agentgym.scenarios.cases import CaseSource, given, make_cases
 
 
 @pytest.mark.parametrize("split", ["train", "held_out"])

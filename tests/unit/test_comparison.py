@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from agentgym.episode import Episode
 from agentgym.errors import UsageError
-from agentgym.report.comparison import Comparison, compare
+from agentgym.playing.episode import Episode
 from agentgym.report.comparison_markdown import comparison_markdown
 from agentgym.report.comparison_terminal import comparison_lines, drop_verdict
-from agentgym.report.drop import Drop
-from agentgym.report.lines import Heading
 from agentgym.report.markdown import markdown
-from agentgym.report.runs import find_run
-from agentgym.report.side import Side, open_side
 from agentgym.report.side_by_side import cells, episodes_beside
-from agentgym.report.summary import RunSummary
+from agentgym.runs.comparison import Comparison, compare
+from agentgym.runs.drop import Drop
+from agentgym.runs.lines import Heading
+from agentgym.runs.snapshot import Side, open_side
+from agentgym.runs.stored import find_run
+from agentgym.runs.summary import RunSummary
 from tests.made_episodes import (
     SCENARIO,
     made_call,

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import agentgym
-from agentgym.cases import Case, make_cases
-from agentgym.checks import specs_of
-from agentgym.errors import Outcome
-from agentgym.play import EpisodePlay, Limits
+from agentgym.playing.play import EpisodePlay, Limits
+from agentgym.recording.blame import Outcome
+from agentgym.scenarios.cases import Case, make_cases
+from agentgym.scenarios.checks import specs_of
 from scenarios.customer_support import language
 from scenarios.customer_support.dialogues import (
     MISTAKES,
@@ -39,9 +39,9 @@ from scenarios.customer_support.oracles import ORACLES, Call, Situation, situati
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from agentgym.cases import Split
-    from agentgym.episode import Episode
-    from agentgym.scenarios import Scenario
+    from agentgym.playing.episode import Episode
+    from agentgym.scenarios.cases import Split
+    from agentgym.scenarios.scenario import Scenario
 
 PACK = Path(language.__file__).parent
 BLAND = "I will look into it. Is there anything else I can do for you?"
@@ -52,7 +52,7 @@ CASES = [Case(index=i, seed=1000 + i, split=SPLITS[i % 2]) for i in range(4)]
 @pytest.fixture(scope="module")
 def scenarios(pytestconfig: pytest.Config) -> dict[str, Callable[..., Any]]:
     """All scenario functions of the pack, with their asserts made checks."""
-    from pytest_agentgym.soft_assert import SoftAssertFinder
+    from pytest_agentgym.collect.soft_assert import SoftAssertFinder
 
     found, finder = {}, SoftAssertFinder(pytestconfig)
     for path in sorted(PACK.glob("test_*.py")):

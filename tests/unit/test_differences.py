@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentgym.report.differences import (
+from agentgym.runs.differences import (
     EpisodeKey,
     compare_outcomes,
     design_effect,
     unpaired_difference,
 )
-from agentgym.report.drop import Drop, judge_drop
+from agentgym.runs.drop import Drop, judge_drop
 
 
 def outcomes(

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from agentgym.errors import UsageError
-from agentgym.policy.chat_template import ChatTemplate, PromptError
-from agentgym.policy.engine import Engine, Generation
-from agentgym.policy.folder import check_folder
-from agentgym.policy.kv_cache import SharedPrefixCache
-from agentgym.policy.loading import LoadedPolicy, load
-from agentgym.policy.plain_cache import PlainCache
-from agentgym.policy.sampling import Dice, SamplingParams, sample
+from agentgym.policy.chat.chat_template import ChatTemplate, PromptError
+from agentgym.policy.engine.engine import Engine, Generation
+from agentgym.policy.engine.kv_cache import SharedPrefixCache
+from agentgym.policy.engine.loading import LoadedPolicy, load
+from agentgym.policy.engine.plain_cache import PlainCache
+from agentgym.policy.engine.sampling import Dice, SamplingParams, sample
+from agentgym.policy.folders.model_folder import check_folder
 from tests.tiny_policy import TOOLS, conversation, make_tiny
 
 SAMPLED = SamplingParams(max_tokens=12, seed=5, ignore_eos=True)

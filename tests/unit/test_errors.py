@@ -16,14 +16,12 @@ from agentgym.errors import (
     EpisodeTimeout,
     HarnessError,
     InfraError,
-    Outcome,
     SimulatorError,
     ToolCallLimit,
     UsageError,
-    classify,
-    is_infra,
 )
-from agentgym.recorder import Recorder
+from agentgym.recording.blame import Outcome, classify, is_infra
+from agentgym.recording.recorder import Recorder
 
 
 def foreign(module: str, name: str, base: type[Exception] = Exception) -> Any:
@@ -156,10 +154,11 @@ def test_a_tools_connection_error_is_the_agents_doing() -> None:
     recorder.tool_failed(recorder.tool_started("pay", {}), exc)
     wrapped = RuntimeError("agent gave up")
     wrapped.__cause__ = exc
-    assert classify(exc, recorder=recorder) is Outcome.failed
-    assert classify(wrapped, recorder=recorder) is Outcome.failed
+    assert classify(exc, from_tool=recorder.is_tool_error) is Outcome.failed
+    assert classify(wrapped, from_tool=recorder.is_tool_error) is Outcome.failed
     assert (
-        classify(ConnectionError("another"), recorder=recorder) is Outcome.infra_error
+        classify(ConnectionError("another"), from_tool=recorder.is_tool_error)
+        is Outcome.infra_error
     )
 
 
@@ -171,7 +170,7 @@ def test_a_model_error_that_passes_through_a_tool_stays_one() -> None:
     outer = RuntimeError("sub-agent failed")
     outer.__cause__ = exc
     recorder.tool_failed(tool, outer)
-    assert classify(outer, recorder=recorder) is Outcome.infra_error
+    assert classify(outer, from_tool=recorder.is_tool_error) is Outcome.infra_error
 
 
 def test_a_status_that_raises_is_no_status() -> None:

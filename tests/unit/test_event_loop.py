@@ -14,7 +14,7 @@ pytest.importorskip("openai")
 
 from openai import AsyncOpenAI
 
-from agentgym import event_loop
+from agentgym.recording import event_loop
 from agentgym.testing import ScriptedModel, say
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import agentgym
+from agentgym.endpoint import PolicyEndpoint
 from agentgym.errors import UsageError
 from agentgym.integrations import frameworks
 from agentgym.integrations.frameworks import FRAMEWORKS
 from agentgym.integrations.shipped import made_tools
-from agentgym.policy.endpoint import PolicyEndpoint
 
 POLICY = PolicyEndpoint("http://127.0.0.1:1/v1", "key", "policy")
 

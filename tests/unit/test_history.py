@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agentgym.report.history import history_lines, read_history
-from agentgym.report.summary import RunSummary
+from agentgym.runs.summary import RunSummary
 from tests.made_episodes import made_episodes
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentgym.cli import main
+from agentgym.commands.main import main
 from agentgym.report.html import episodes as packing
 from agentgym.report.html import write_html
 from agentgym.report.html.cutting import cut_episode

@@ -17,7 +17,7 @@ import agentgym
 from agentgym.errors import EpisodeStopped, ToolCallLimit, UsageError
 from agentgym.integrations.openai import record_openai
 from agentgym.integrations.protocol import WrappedAgent
-from agentgym.recorder import Recorder
+from agentgym.recording.recorder import Recorder
 from agentgym.testing import ScriptedModel, call, say
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from agentgym.cli import main
+from agentgym.commands.main import main
 
 IDLE = """
 from agentgym import must, scenario
@@ -64,5 +64,5 @@ def test_misuse(tmp_path, capsys, content, expected):
     path = tmp_path / "test_a.py"
     if content is not None:
         path.write_text(content)
-    assert main(["lint", str(path)]) == 2
+    assert main(["lint", str(path)]) == 4
     assert expected in capsys.readouterr().err

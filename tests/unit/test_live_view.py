@@ -7,15 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from agentgym.spending import Spending
-from pytest_agentgym import live, live_numbers
-from pytest_agentgym.live import Failures, LivePanel, pace, results
-from pytest_agentgym.live_numbers import LiveNumbers
-from pytest_agentgym.reports import (
+from agentgym.runs.spending import Spending
+from pytest_agentgym.play.episode_report import (
     EpisodeReport,
     pytest_report_from_serializable,
     pytest_report_to_serializable,
 )
+from pytest_agentgym.show import live, live_numbers
+from pytest_agentgym.show.live import Failures, LivePanel, pace, results
+from pytest_agentgym.show.live_numbers import LiveNumbers
 from tests.made_episodes import SCENARIO, made_check, made_episode
 
 

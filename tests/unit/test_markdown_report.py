@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from agentgym.cli import main
-from agentgym.prices import Price, Prices
-from agentgym.report.differences import unpaired_difference
+from agentgym.commands.main import main
+from agentgym.recording.trajectory import ModelCall, Step, Trajectory
 from agentgym.report.markdown import markdown
-from agentgym.report.summary import RunSummary
-from agentgym.trajectory import ModelCall, Step, Trajectory
+from agentgym.runs.differences import unpaired_difference
+from agentgym.runs.prices import Price, Prices
+from agentgym.runs.summary import RunSummary
 from tests.made_episodes import SCENARIO, made_check, made_episodes, made_row
 
 OTHER = SCENARIO.replace("test_refund", "test_other")

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from agentgym.errors import UsageError
-from agentgym.otel.export import endpoint_of
-from agentgym.otel.messages import heard, inputs, instructions
-from agentgym.otel.spans import spans_of
-from agentgym.trajectory import ModelCall, Step, ToolCall, Trajectory
+from agentgym.recording.trajectory import ModelCall, Step, ToolCall, Trajectory
+from agentgym.report.otel.export import endpoint_of
+from agentgym.report.otel.messages import heard, inputs, instructions
+from agentgym.report.otel.spans import spans_of
 from tests.made_episodes import made_call, made_episode, made_trajectory
 
 

@@ -9,10 +9,10 @@ from collections import deque
 
 import pytest
 
-from agentgym.cases import Case
-from agentgym.play import EpisodePlay, Limits
-from agentgym.pool import EpisodePool, play_all
-from agentgym.recorder import current
+from agentgym.playing.play import EpisodePlay, Limits
+from agentgym.playing.pool import EpisodePool, play_all
+from agentgym.recording.recorder import current
+from agentgym.scenarios.cases import Case
 
 
 class World:

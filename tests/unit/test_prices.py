@@ -7,12 +7,12 @@ import sys
 import pytest
 
 from agentgym.errors import UsageError
-from agentgym.prices import Price, Prices, parse_price
+from agentgym.recording.trajectory import ModelCall, Step, Trajectory
 from agentgym.report.cost import cost_section
-from agentgym.report.lines import Heading, dollars
-from agentgym.report.summary import RunSummary
-from agentgym.spending import Spending
-from agentgym.trajectory import ModelCall, Step, Trajectory
+from agentgym.runs.lines import Heading, dollars
+from agentgym.runs.prices import Price, Prices, parse_price
+from agentgym.runs.spending import Spending
+from agentgym.runs.summary import RunSummary
 from tests.made_episodes import made_episode
 
 

@@ -14,8 +14,8 @@ from agentgym.errors import (
     ToolCallLimit,
     UsageError,
 )
-from agentgym.recorder import Recorder, current
-from agentgym.trajectory import Message, ToolCall
+from agentgym.recording.recorder import Recorder, current
+from agentgym.recording.trajectory import Message, ToolCall
 
 
 def asks(*calls: tuple[str, str, str]) -> Message:

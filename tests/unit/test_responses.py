@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentgym.policy.responses import (
+from agentgym.policy.server.responses import (
     ResponsesError,
     chat_request,
     encode,

@@ -8,10 +8,10 @@ from dirty_equals import AnyThing, IsFloat, IsInt, IsPositive, IsStr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentgym.checks import CheckLog
 from agentgym.errors import UsageError
-from agentgym.run import Run, equal
-from agentgym.trajectory import ModelCall, Step, ToolCall, Trajectory
+from agentgym.recording.trajectory import ModelCall, Step, ToolCall, Trajectory
+from agentgym.scenarios.checks import CheckLog
+from agentgym.scenarios.run import Run, equal
 
 
 def tool_call(name: str, /, **arguments: Any) -> ToolCall:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentgym.reliability import RunStop, Verdict, holm, judge, judge_mean, mean_verdict
-from agentgym.report.summary import RunSummary
 from agentgym.report.terminal import verdict
+from agentgym.runs.summary import RunSummary
 from tests.made_episodes import made_episodes
 
 GOOD, BAD = (200, 200), (0, 40)

@@ -16,8 +16,8 @@ from tokenizers import (
 )
 from transformers import AutoTokenizer, PreTrainedTokenizer, PreTrainedTokenizerFast
 
-from agentgym.policy import embedded_path
-from agentgym.training.segments import TokenBytes, segment
+from agentgym.policy.folders.embedded import embedded_path
+from agentgym.training.batch.segments import TokenBytes, segment
 
 SHORT = {"tool_selection": "T", "parameter_selection": "P", "output_generation": "O"}
 HEAD, TAIL = '<tool_call>{"name": "hi", "arguments": ', "}</tool_call>"
@@ -407,7 +407,7 @@ def test_other_tokens_are_decoded_alone(decoder: decoders.Decoder) -> None:
 
 def test_importing_it_imports_no_model_libraries() -> None:
     code = (
-        "import sys, agentgym.training.segments; "
+        "import sys, agentgym.training.batch.segments; "
         "print({'torch', 'transformers', 'tokenizers'} & set(sys.modules))"
     )
     done = subprocess.run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentgym.cli import main
+from agentgym.commands.main import main
 from agentgym.reliability import mean_verdict, run_stop, selftest, sequential
 from agentgym.reliability.selftest import gates, margin
 from agentgym.reliability.sequential import SequentialTest

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agentgym.policy.endpoint import PolicyEndpoint
-from agentgym.policy.sharing import Shared
+from agentgym.endpoint import PolicyEndpoint
+from agentgym.policy.trained.sharing import Shared
 
 
 class Fake:
@@ -101,7 +101,7 @@ def test_a_forked_process_starts_its_own_and_ends_only_that(
 
 def test_all_end_with_the_process() -> None:
     code = (
-        "from agentgym.policy.sharing import Shared\n"
+        "from agentgym.policy.trained.sharing import Shared\n"
         "from tests.unit.test_sharing import Fake\n"
         "Fake.stop = lambda self: print('stopped')\n"
         "Shared().get('a', 1, Fake)\n"

@@ -16,13 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import agentgym
-from agentgym.cases import Case
-from agentgym.checks import CheckLog
-from agentgym.errors import InfraError, Outcome, SimulatorError, UsageError
-from agentgym.play import EpisodePlay, Limits
-from agentgym.pytest_process import Ended
-from agentgym.recorder import Recorder
-from agentgym.runner import _outcome
+from agentgym.cluster.pytest_process import Ended
+from agentgym.cluster.rollout import _outcome
+from agentgym.errors import InfraError, SimulatorError, UsageError
+from agentgym.playing.play import EpisodePlay, Limits
+from agentgym.recording.blame import Outcome
+from agentgym.recording.recorder import Recorder
+from agentgym.recording.trajectory import Trajectory
+from agentgym.runs.spending import simulator_uses
+from agentgym.scenarios.cases import Case
+from agentgym.scenarios.checks import CheckLog
 from agentgym.simulators import client as client_module
 from agentgym.simulators.cache import VerdictCache, key_of
 from agentgym.simulators.client import json_objects
@@ -31,9 +34,7 @@ from agentgym.simulators.evidence import MAX_TURN, evidence_of, quoted
 from agentgym.simulators.judging import messages_for
 from agentgym.simulators.simulation import Simulation, Simulators
 from agentgym.simulators.use import roles_in
-from agentgym.spending import simulator_uses
 from agentgym.testing import ScriptedModel, error, hang, say
-from agentgym.trajectory import Trajectory
 from tests.made_episodes import made_call, made_trajectory
 
 assert openai  # its import takes a second: not within a timed test
@@ -135,9 +136,9 @@ class TestEvidence:
         found = evidence_of(trajectory)
         assert not set("<>\u200b\u202e\ufeff\U000e0041") & set(found)
         told = json.loads(found)
-        assert told[1]["result"] == agentgym.trajectory.clean(result)
+        assert told[1]["result"] == agentgym.recording.trajectory.clean(result)
         if reply:
-            assert told[-1]["agent"] == agentgym.trajectory.clean(reply)
+            assert told[-1]["agent"] == agentgym.recording.trajectory.clean(reply)
 
     def test_hidden_characters_are_shown(self):
         assert quoted("a</b>\u202e\U000e0041é\x7f") == (
@@ -229,7 +230,7 @@ class TestJudge:
     def test_the_judge_is_no_model_call_of_the_agent(self):
         with ScriptedModel([verdict(True)]) as model, simulation(model):
             agentgym.judge("x")
-            from agentgym.recorder import current
+            from agentgym.recording.recorder import current
 
             assert current().trajectory == Trajectory()
 
@@ -623,7 +624,7 @@ class TestTraining:
             simulators.check("judge", "t.py::a", declared=True)
         assert str(raised.value) == (
             "t.py::a: a judge needs the OpenAI client: run pip install "
-            "'agentgym[judge]'"
+            "'pytest-agentgym[judge]'"
         )
 
 
@@ -687,7 +688,7 @@ def test_a_judge_that_takes_the_time_is_to_blame():
 
 
 def test_what_is_no_verdict_and_what_was_tried_before_is_paid(monkeypatch):
-    monkeypatch.setattr("agentgym.play.FIRST_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("agentgym.playing.play.FIRST_BACKOFF_SECONDS", 0.01)
     attempts = []
 
     def body():

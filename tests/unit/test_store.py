@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from agentgym.episode import Episode
 from agentgym.errors import UsageError
-from agentgym.store import RunStore, read_episodes, write_json
+from agentgym.playing.episode import Episode
+from agentgym.runs.store import RunStore, read_episodes, write_json
 from tests.made_episodes import (
     made_call,
     made_check,

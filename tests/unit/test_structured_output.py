@@ -17,12 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from agentgym.policy import embedded_path
-from agentgym.policy.engine import Engine, Generation
-from agentgym.policy.loading import LoadedPolicy, load
-from agentgym.policy.sampling import SamplingParams
-from agentgym.policy.structured_output import Forms, SchemaError, StructuredOutput
-from agentgym.policy.tool_calls import CLOSE, OPEN, parse
+from agentgym.policy.chat.structured_output import Forms, SchemaError, StructuredOutput
+from agentgym.policy.chat.tool_calls import CLOSE, OPEN, parse
+from agentgym.policy.engine.engine import Engine, Generation
+from agentgym.policy.engine.loading import LoadedPolicy, load
+from agentgym.policy.engine.sampling import SamplingParams
+from agentgym.policy.folders.embedded import embedded_path
 from tests.tiny_policy import make_tiny
 
 
@@ -325,14 +325,14 @@ def test_a_missing_library_gets_a_sentence(
     for name in [name for name in sys.modules if name.startswith("llguidance")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "llguidance", None)
-    with pytest.raises(SchemaError, match=r"pip install 'agentgym\[policy\]'"):
+    with pytest.raises(SchemaError, match=r"pip install 'pytest-agentgym\[policy\]'"):
         StructuredOutput(tiny).constraint(OBJECT, "answer")
 
 
 @pytest.mark.slow
 def test_the_library_is_loaded_by_the_first_request_that_needs_it() -> None:
     code = (
-        "import sys, agentgym.policy.routes\n"
+        "import sys, agentgym.policy.server.routes\n"
         "print([m for m in sys.modules if 'llguidance' in m])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

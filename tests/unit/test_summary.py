@@ -4,12 +4,12 @@ import random
 
 import pytest
 
-from agentgym.errors import Outcome
-from agentgym.report.comparison import compare
-from agentgym.report.drop import Drop
-from agentgym.report.side import Side
-from agentgym.report.summary import RunSummary
+from agentgym.recording.blame import Outcome
 from agentgym.report.terminal import verdict
+from agentgym.runs.comparison import compare
+from agentgym.runs.drop import Drop
+from agentgym.runs.snapshot import Side
+from agentgym.runs.summary import RunSummary
 from tests.made_episodes import (
     SCENARIO,
     made_call,

@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import pytest
 
-from agentgym.errors import Outcome
+from agentgym.recording.blame import Outcome
+from agentgym.recording.trajectory import ModelCall, Step, Trajectory
 from agentgym.report import terminal
-from agentgym.report.lines import (
+from agentgym.report.transcript import transcript
+from agentgym.runs.lines import (
     Heading,
     Row,
     duration,
@@ -18,9 +20,7 @@ from agentgym.report.lines import (
     threshold,
     wrapped,
 )
-from agentgym.report.summary import RunSummary
-from agentgym.report.transcript import transcript
-from agentgym.trajectory import ModelCall, Step, Trajectory
+from agentgym.runs.summary import RunSummary
 from tests.made_episodes import (
     made_call,
     made_check,

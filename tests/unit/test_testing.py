@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agentgym.errors import UsageError
-from agentgym.recorder import Recorder
+from agentgym.recording.recorder import Recorder
 from agentgym.testing import (
     ScriptedAgent,
     ScriptedModel,

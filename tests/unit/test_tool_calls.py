@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from agentgym.policy.tool_calls import ParsedCall, parse
+from agentgym.policy.chat.tool_calls import ParsedCall, parse
 
 
 def calls(text: str) -> list[tuple[str, str]]:

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from agentgym.checks import CheckLog, CheckSpec, Expectation
-from agentgym.run import Run
-from agentgym.tool_table import COLUMNS, tool_table
-from agentgym.trajectory import Step, Trajectory
+from agentgym.playing.tool_table import COLUMNS, tool_table
+from agentgym.recording.trajectory import Step, Trajectory
+from agentgym.scenarios.checks import CheckLog, CheckSpec, Expectation
+from agentgym.scenarios.run import Run
 from tests.made_episodes import made_call, made_trajectory
 
 

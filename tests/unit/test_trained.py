@@ -17,9 +17,11 @@ pytest.importorskip("peft")
 import torch
 
 from agentgym import TrainedAgent, UsageError
-from agentgym.policy import Local, agent_folder, embedded_path, resolve
-from agentgym.policy.folder import weights_digest
-from agentgym.policy.trained import check_name, save_agent
+from agentgym.policy.folders.embedded import embedded_path
+from agentgym.policy.folders.model_folder import weights_digest
+from agentgym.policy.trained import agent_folder
+from agentgym.policy.trained.resolve import Local, resolve
+from agentgym.policy.trained.trained_agent import check_name, save_agent
 from tests.tiny_adapter import make_adapter
 from tests.tiny_policy import make_tiny
 
@@ -154,7 +156,7 @@ def test_an_interrupted_save_leaves_no_version(
 ) -> None:
     # Killed between any two steps: what is left is never taken for a version.
     code = (
-        "import os, sys, pathlib; from agentgym.policy import agent_folder as a;"
+        "import os, sys, pathlib\nfrom agentgym.policy.trained import agent_folder as a\n"
         "left = [int(sys.argv[3])]; flush = a._flush\n"
         "def step(path):\n"
         "    left[0] -= 1\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentgym.training.asgi import AgentLayer, events, prepare, read_body
+from agentgym.training.hub.asgi import AgentLayer, events, prepare, read_body
 
 BASE = "/proxy/rollout/r1/attempt/0/mode/train/openai/v1/"
 ANSWER: dict[str, Any] = {

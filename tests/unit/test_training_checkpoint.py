@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from agentgym.training.checkpoint import Checkpoint, State, no_room  # noqa: E402
+from agentgym.training.loop.checkpoint import Checkpoint, State, no_room  # noqa: E402
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from agentgym.errors import Outcome
+from agentgym.recording.blame import Outcome
 from agentgym.report.training import cost_per_pass, training_section
 from pytest_agentgym.training.dashboard import (
     Dashboard,

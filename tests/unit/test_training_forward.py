@@ -19,10 +19,10 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-from agentgym.policy import embedded_path
-from agentgym.policy.loading import load
-from agentgym.training.forward import Forward, Part
-from agentgym.training.rows import Row
+from agentgym.policy.engine.loading import load
+from agentgym.policy.folders.embedded import embedded_path
+from agentgym.training.batch.rows import Row
+from agentgym.training.step.forward import Forward, Part
 from tests.tiny_policy import make_tiny
 from tests.tiny_training import make_rows, plain_logprobs
 

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from agentgym.training.loss import kl_to_start, policy_loss  # noqa: E402
+from agentgym.training.step.loss import kl_to_start, policy_loss  # noqa: E402
 
 KINDS = ["cispo", "tis", "grpo", "clip_higher"]
 CASES = [

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agentgym.training.result import ModelCallRecord, read_result
-from agentgym.training.task import Task
+from agentgym.training.hub.rollout_result import ModelCallRecord, read_result
+from agentgym.training.job.task import Task
 
 TASK = Task(scenario="s", split="train", case=3, phase="train")
 

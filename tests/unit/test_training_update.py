@@ -12,12 +12,12 @@ pytest.importorskip("peft")
 import torch
 
 from agentgym.errors import UsageError
-from agentgym.policy.loading import load
-from agentgym.training import update
-from agentgym.training.batch import TrainingRow
-from agentgym.training.config import TrainingConfig
-from agentgym.training.rows import Row
-from agentgym.training.update import PoliciesDisagree, Updater
+from agentgym.policy.engine.loading import load
+from agentgym.training.batch.batch import TrainingRow
+from agentgym.training.batch.rows import Row
+from agentgym.training.job.config import TrainingConfig
+from agentgym.training.step import update
+from agentgym.training.step.update import PoliciesDisagree, Updater
 from tests.tiny_policy import make_tiny
 from tests.tiny_training import as_batch, make_rows, record
 

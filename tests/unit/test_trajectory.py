@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agentgym.trajectory import (
+from agentgym.recording.trajectory import (
     MAX_ITEMS,
     MAX_TEXT,
     ModelCall,

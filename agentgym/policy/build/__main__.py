@@ -13,9 +13,9 @@ import transformers
 from transformers.utils import logging as hf_logging
 
 from agentgym.errors import UsageError
+from agentgym.policy.build.examples import Rows, load_dialogues
 from agentgym.policy.build.model import make_model, save_policy
 from agentgym.policy.build.recipe import Recipe
-from agentgym.policy.build.rows import Rows, load_dialogues
 from agentgym.policy.build.tokenizer import make_tokenizer
 from agentgym.policy.build.training import competence, train
 

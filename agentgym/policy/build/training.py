@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from transformers import Qwen3ForCausalLM
 
+from agentgym.policy.build.examples import Batch, Rows
 from agentgym.policy.build.model import behind_prefix, imitation_loss
 from agentgym.policy.build.optimizer import Optimizer
 from agentgym.policy.build.recipe import Recipe
-from agentgym.policy.build.rows import Batch, Rows
 
 _UPDATES_AT_ONCE = 10
 _SHOWN_EVERY = 10

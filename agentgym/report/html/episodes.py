@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from agentgym.episode import FORMAT
+from agentgym.playing.episode import FORMAT
 from agentgym.report.html.cutting import cut_episode
-from agentgym.report.lines import count
+from agentgym.runs.lines import count
 
 CHUNK_EPISODES, CHUNK_BYTES = 256, 1_000_000
 MOST_LINE = 100_000

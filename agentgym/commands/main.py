@@ -1,0 +1,344 @@
+"""The command `agentgym`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from agentgym.commands.runs import add_run_commands
+from agentgym.distribution import __version__
+from agentgym.errors import UsageError
+from agentgym.exit_code import ExitCode
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.command(options)
+        sys.stdout.flush()
+    except UsageError as exc:
+        print(f"agentgym: {exc}", file=sys.stderr)
+        code = ExitCode.USAGE
+    except BrokenPipeError:
+        # At its end Python would write what is left, and complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.PIPE
+    return code
+
+
+def lint(options: argparse.Namespace) -> int:
+    """Prints what is wrong with the checks of scenario files."""
+    from agentgym.scenarios.lint import lint_file, scenario_files
+
+    files = list(scenario_files(options.paths))
+    found = [line for path in files for line in lint_file(path)]
+    for line in found:
+        print(line)
+    if found:
+        return ExitCode.BELOW
+    count = f"{len(files)} file{'s' * (len(files) != 1)}"
+    print(f"{count}: no check rewards an agent for doing nothing")
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    """Trains as `agentgym.Trainer` does; pytest itself reads most of the values."""
+    from agentgym.training.trainer import Trainer
+
+    trainer = Trainer(
+        options.scenarios,
+        policy=options.policy,
+        save=options.save,
+        seed=options.seed,
+        workers=options.workers,
+        resume=options.resume,
+    )
+    given = {
+        "target": options.target,
+        "updates": options.updates,
+        "budget": options.budget,
+        "train-config": options.config,
+    }
+    ended = trainer.run(
+        *(f"--agentgym-{name}={text}" for name, text in given.items() if text)
+    )
+    ended.raise_signal()
+    # A shell's code for a process that a signal killed.
+    return ended.code if ended.code >= 0 else 128 - ended.code
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serves a policy until Ctrl-C."""
+    from agentgym.policy.server.process import PolicyProcess
+    from agentgym.policy.trained.resolve import Remote, resolve
+
+    found = resolve(options.policy)
+    if isinstance(found, Remote):
+        raise UsageError(f"{options.policy} is a server already: give a model")
+    try:
+        with PolicyProcess.start(
+            found.path, adapter=found.adapter, name=found.name, port=options.port
+        ) as server:
+            at = server.endpoint
+            print(f"serving {at.model} at {at.base_url} until Ctrl-C", flush=True)
+            while server.alive():
+                time.sleep(0.5)
+    except KeyboardInterrupt:
+        return 0
+    print("agentgym: the server has ended", file=sys.stderr)
+    return ExitCode.BELOW
+
+
+def merge(options: argparse.Namespace) -> int:
+    """Writes a trained agent as one plain model."""
+    from agentgym.policy.trained.trained_agent import TrainedAgent
+
+    agent = TrainedAgent.load(options.agent)
+    folder = agent.merge(options.path, options.dtype)
+    print(f"merged {agent} into {folder}")
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Writes a run's report as Markdown, or as an HTML page."""
+    from agentgym.report.markdown import markdown
+    from agentgym.runs.stored import find_summary, read_summary, runs_folder
+
+    folder = runs_folder()
+    found = find_summary(options.run, folder)
+    summary = read_summary(found)
+    if options.html is not None:
+        if options.baseline is not None:
+            raise UsageError("--baseline compares in Markdown: leave out --html")
+        _write_page(found.parent, options.html, summary)
+        if options.markdown is None:
+            return 0
+    baseline = None
+    if options.baseline is not None:
+        baseline = read_summary(find_summary(options.baseline, folder))
+    text = markdown(summary, baseline)
+    if options.markdown is None:
+        print(text, end="")
+        return 0
+    try:
+        options.markdown.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise UsageError(f"{options.markdown}: {exc.strerror or exc}") from exc
+    return 0
+
+
+def _write_page(folder: Path, path: Path, summary: dict[str, Any]) -> None:
+    from agentgym.report.html import check_writable, write_html
+
+    check_writable(path)
+    try:
+        notes = write_html(folder, path, summary)
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be written: {exc.strerror or exc}") from exc
+    for note in notes:
+        print(f"agentgym: {note}", file=sys.stderr)
+
+
+def selftest(options: argparse.Namespace) -> int:
+    """Tries by simulation whether every gate keeps its promise."""
+    from agentgym.reliability.selftest import FEWEST_RUNS, selftest
+
+    if options.runs < FEWEST_RUNS:
+        raise UsageError(f"--runs {options.runs}: give at least {FEWEST_RUNS}")
+    lines, kept = selftest(options.runs)
+    print("\n".join(lines))
+    return 0 if kept else ExitCode.BELOW
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends with the exit code that wrong usage has everywhere."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(ExitCode.USAGE, f"{self.prog}: error: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="agentgym",
+        description="Companion of `pytest --agentgym`.",
+        epilog="Measure with: pytest --agentgym PATH",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"agentgym {__version__}"
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_lint(commands)
+    _add_train(commands)
+    _add_serve(commands)
+    _add_merge(commands)
+    _add_report(commands)
+    _add_selftest(commands)
+    add_run_commands(commands)
+    return parser
+
+
+def _add_lint(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser(
+        "lint",
+        help="find checks that reward an agent for doing nothing",
+        description="Finds checks that reward an agent for doing nothing.",
+    )
+    command.set_defaults(command=lint)
+    command.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        default=[Path()],
+        metavar="PATH",
+        help="scenario files, or folders of them (default: here)",
+    )
+
+
+def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser(
+        "train",
+        help="improve the policy behind an agent on its scenarios",
+        description="Measures the scenarios, trains the policy behind the agent on "
+        "their train cases, measures again and saves the trained agent: the same as "
+        "`pytest --agentgym --train`, with its exit codes.",
+    )
+    command.set_defaults(command=train)
+
+    def option(name: str, metavar: str, help: str) -> None:  # noqa: A002
+        command.add_argument(f"--{name}", metavar=metavar, help=help)
+
+    command.add_argument(
+        "scenarios",
+        nargs="+",
+        metavar="SCENARIO",
+        help="name of a folder, here or in scenarios/; a path, or a node id",
+    )
+    command.add_argument(
+        "--policy",
+        metavar="POLICY",
+        default="embedded",
+        help="model that is trained: 'embedded' (default), the path of a Hugging Face "
+        "model, or a trained agent to go on from",
+    )
+    option("target", "SHARE", "reliability to reach (default: 0.95)")
+    option("updates", "N", "the most policy updates (default: 100)")
+    option("budget", "DURATION", "the most time, as 20m or 1h (default: 20m)")
+    option("save", "NAME", "the agent's name (default: the scenarios' folder)")
+    command.add_argument(
+        "--seed",
+        metavar="N",
+        type=int,
+        default=0,
+        help="the same seed gives the same cases (default: 0)",
+    )
+    command.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        default=0,
+        help="processes that play episodes (default: pytest's own)",
+    )
+    option("config", "FILE", "JSON file with fields of TrainingConfig")
+    command.add_argument(
+        "--resume",
+        metavar="RUN",
+        nargs="?",
+        const="latest",
+        default=False,
+        help="go on with a training that ended early (default: the latest)",
+    )
+
+
+def _add_serve(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser(
+        "serve",
+        help="serve a trained agent to any OpenAI-compatible client",
+        description="Serves a trained agent, or another local model, to clients of "
+        "OpenAI's API on this machine.",
+    )
+    command.set_defaults(command=serve)
+    command.add_argument(
+        "policy",
+        metavar="NAME",
+        help="a trained agent's name or folder, the path of a Hugging Face model, or "
+        "'embedded'",
+    )
+    command.add_argument(
+        "--port",
+        metavar="N",
+        type=int,
+        default=8000,
+        help="where to listen; 0 for any free port (default: 8000)",
+    )
+
+
+def _add_merge(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser(
+        "merge",
+        help="write a trained agent as one plain Hugging Face model",
+        description="Writes a trained agent's base model and adapter as one plain "
+        "Hugging Face model.",
+    )
+    command.set_defaults(command=merge)
+    command.add_argument("agent", metavar="NAME", help="the agent's name or folder")
+    command.add_argument("path", type=Path, metavar="PATH", help="the new folder")
+    command.add_argument(
+        "--dtype",
+        metavar="DTYPE",
+        help="float32, float16 or bfloat16 (default: as the base model is stored)",
+    )
+
+
+def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser(
+        "report",
+        help="write a run's report as Markdown or HTML",
+        description="Writes the report of a run as Markdown, for a pull request, or as "
+        "one HTML file that needs no network.",
+    )
+    command.set_defaults(command=report)
+    command.add_argument(
+        "run",
+        nargs="?",
+        default="latest",
+        metavar="RUN",
+        help="a run's id, folder or summary.json (default: the latest)",
+    )
+    command.add_argument(
+        "--baseline", metavar="RUN", help="an earlier run to compare with"
+    )
+    command.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write it there (default: print)"
+    )
+    command.add_argument(
+        "--html", type=Path, metavar="FILE", help="write the HTML report there"
+    )
+
+
+def _add_selftest(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser(
+        "selftest",
+        help="try by simulation whether every gate is right as often as it says",
+        description="Simulates runs of agents whose reliability is known, and compares "
+        "how often each gate is wrong with what it promises. Exits with 1 if a promise "
+        "is broken.",
+    )
+    command.set_defaults(command=selftest)
+    command.add_argument(
+        "--runs",
+        metavar="N",
+        type=int,
+        default=10_000,
+        help="simulated runs per gate and true reliability (default: 10000)",
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Plays episodes: one, and many in flight."""

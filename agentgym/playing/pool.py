@@ -1,0 +1,231 @@
+"""Many episodes in flight: threads for sync scenarios, an event loop for async ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from queue import Empty, Queue
+
+from agentgym.errors import EpisodeStopped
+from agentgym.playing.episode import Episode
+from agentgym.playing.play import EpisodePlay
+
+TICK_SECONDS = 0.05
+GATHER_SECONDS = 0.01
+
+Finished = tuple[EpisodePlay, Episode | None]
+
+
+def default_concurrency() -> int:
+    """Episodes in flight by default: they wait for a model most of the time."""
+    return min(32, 8 * (os.cpu_count() or 1))
+
+
+def play_all(
+    make_play: Callable[[int], EpisodePlay],
+    count: int,
+    *,
+    concurrency: int,
+    asynchronous: bool = False,
+    enough: Callable[[], bool] = lambda: False,
+) -> Iterator[list[Finished]]:
+    """Plays episodes and yields them, in batches, as they finish.
+
+    An empty batch comes at every tick in which nothing finished.
+
+    Args:
+        make_play: The episode at an index.
+        count: The most episodes.
+        concurrency: The most episodes in flight.
+        asynchronous: Whether they are async scenarios.
+        enough: Asked between batches: whether to begin no further episode. Those in
+            flight are played to their end, or the quick ones would count for more.
+    """
+    begun = 0
+    most = count
+    lock = threading.Lock()
+
+    def take() -> EpisodePlay | None:
+        nonlocal begun
+        with lock:
+            if begun >= most:
+                return None
+            begun += 1
+            return make_play(begun - 1)
+
+    pool = EpisodePool(
+        take, concurrency=min(concurrency, count), asynchronous=asynchronous
+    )
+    pool.start(count)
+    finished = 0
+    try:
+        while finished < most:
+            batch = pool.collect()
+            finished += len(batch)
+            yield batch
+            if most == count and enough():
+                with lock:
+                    most = begun
+    finally:
+        pool.stop()
+
+
+class EpisodePool:
+    """Plays the episodes that `take` gives; `collect` says which have finished.
+
+    The consumer's thread watches the time limits; an episode that is overdue is
+    abandoned, and its daemon thread (Python cannot kill one) is replaced.
+
+    Args:
+        take: The next episode, or None when there is none (then call `start` when
+            there is one). It is called in the playing threads, one at a time.
+        concurrency: The most episodes in flight.
+        asynchronous: Whether they are async scenarios.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[], EpisodePlay | None],
+        *,
+        concurrency: int,
+        asynchronous: bool = False,
+    ) -> None:
+        self._take_next = take
+        self._concurrency = concurrency
+        self._asynchronous = asynchronous
+        self._loops: list[asyncio.AbstractEventLoop] = []
+        # Bounded: episodes that nobody takes would fill the memory.
+        self._done: Queue[Finished] = Queue(maxsize=max(concurrency, 64))
+        self._running: dict[str, EpisodePlay] = {}
+        self._lock = threading.Lock()
+        # Threads or tasks that take episodes.
+        self._players = 0
+        self._stopped = False
+        self._error: BaseException | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Episodes being played now."""
+        return len(self._running)
+
+    def start(self, episodes: int = 1) -> None:
+        """Says that `take` has this many episodes more."""
+        with self._lock:
+            more = min(episodes, self._concurrency - self._players)
+            self._players += more
+        for _ in range(more):
+            self._start_player()
+
+    def collect(self) -> list[Finished]:
+        """What finished since the last time; waits a tick for the first.
+
+        Raises:
+            BaseException: What `take` raised.
+        """
+        batch: list[Finished] = []
+        try:
+            batch.append(self._done.get(timeout=TICK_SECONDS))
+            if self._running:
+                # Short episodes are cheaper to report together.
+                time.sleep(GATHER_SECONDS)
+            while True:
+                batch.append(self._done.get_nowait())
+        except Empty:
+            pass
+        if self._error is not None:
+            raise self._error
+        # An event loop enforces its own time limits, unless something blocks it.
+        now = time.monotonic() - (1.0 if self._asynchronous else 0.0)
+        for play in [p for p in list(self._running.values()) if p.overdue(now)]:
+            episode = play.abandon()
+            if episode is None:
+                continue
+            with self._lock:
+                self._running.pop(play.id, None)
+            batch.append((play, episode))
+            if self._asynchronous:
+                self._start_loop()
+            self._start_player()
+        return batch
+
+    def stop(self) -> None:
+        """Starts no further episode and abandons those in flight."""
+        self._stopped = True
+        for play in list(self._running.values()):
+            play.abandon(EpisodeStopped("the run was stopped"))
+        # Threads that wait for a place in the queue can end.
+        with contextlib.suppress(Empty):
+            while True:
+                self._done.get_nowait()
+        for loop in self._loops:
+            with contextlib.suppress(RuntimeError):  # it is closed
+                loop.call_soon_threadsafe(_cancel_tasks)
+
+    def _start_player(self) -> None:
+        if not self._asynchronous:
+            threading.Thread(
+                target=self._play, name="agentgym-episodes", daemon=True
+            ).start()
+            return
+        if not self._loops:
+            self._start_loop()
+        loop = self._loops[-1]
+        asyncio.run_coroutine_threadsafe(self._play_async(), loop)
+
+    def _start_loop(self) -> None:
+        """Starts an event loop in a thread; the one before, if any, is blocked."""
+        begun: Queue[asyncio.AbstractEventLoop] = Queue()
+
+        async def run() -> None:
+            begun.put(asyncio.get_running_loop())
+            await asyncio.Event().wait()
+
+        def work() -> None:
+            # `stop` cancels all tasks.
+            with contextlib.suppress(asyncio.CancelledError):
+                asyncio.run(run())
+
+        threading.Thread(target=work, name="agentgym-episodes", daemon=True).start()
+        self._loops.append(begun.get())
+
+    def _take(self) -> EpisodePlay | None:
+        with self._lock:
+            if self._stopped:
+                return None
+            try:
+                play = self._take_next()
+            except BaseException as exc:  # noqa: BLE001 - raised again by `collect`
+                self._stopped, self._error = True, exc
+                return None
+            if play is None:
+                self._players -= 1
+            else:
+                self._running[play.id] = play
+            return play
+
+    def _play(self) -> None:
+        while (play := self._take()) is not None:
+            if not self._hand_over(play, play.run()):
+                return
+
+    async def _play_async(self) -> None:
+        while (play := self._take()) is not None:
+            if not self._hand_over(play, await play.run_async()):
+                return
+
+    def _hand_over(self, play: EpisodePlay, episode: Episode | None) -> bool:
+        """Gives a result to the consumer; False when the play was abandoned."""
+        with self._lock:
+            mine = self._running.pop(play.id, None) is play
+        if mine:
+            self._done.put((play, episode))
+        return mine
+
+
+def _cancel_tasks() -> None:
+    for task in asyncio.all_tasks():
+        task.cancel()

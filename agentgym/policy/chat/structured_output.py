@@ -1,0 +1,158 @@
+"""Replies that keep to a JSON schema: only tokens that fit it can be drawn."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agentgym.distribution import install_command
+from agentgym.policy.chat.tool_calls import CLOSE, OPEN
+from agentgym.policy.engine.loading import LoadedPolicy
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
+    from numpy.typing import NDArray
+
+# A small model that has lost its way would write blanks until its tokens are used up.
+_GAP = r" |\n[ \t]{0,32}"
+
+Forms = Literal["answer", "answer or calls", "rest of calls"]
+_STARTS = {"answer or calls": "answer | call more", "rest of calls": "inner more"}
+_MARKS = (OPEN, CLOSE)
+_MORE = "more: (GAP? call)* GAP?\nGAP: /[ \\n]{1,4}/"
+
+
+class SchemaError(ValueError):
+    """A schema that no reply can be held to; the text is one clear sentence."""
+
+    param = "response_format"
+
+
+class SchemaConstraint:
+    """Holds one reply to a grammar, token by token.
+
+    Args:
+        matcher: Where the reply stands in the grammar.
+        usable_V: True for the tokens that are ever drawn.
+    """
+
+    def __init__(self, matcher: LLMatcher, usable_V: NDArray[np.bool_]) -> None:
+        self._matcher = matcher
+        self._usable_V = usable_V
+
+    def allowed(self) -> Tensor:
+        """True for each token that may come next.
+
+        Raises:
+            SchemaError: No token can go on, or the schema takes too long to follow.
+        """
+        if self._matcher.is_error():
+            raise SchemaError(_refusal(self._matcher.get_error()))
+        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+        fitting = np.unpackbits(bits, bitorder="little")[: len(self._usable_V)]
+        allowed_V = fitting.astype(np.bool_) & self._usable_V
+        if not allowed_V.any():
+            raise SchemaError(_refusal("this model has no tokens to write it with"))
+        return torch.from_numpy(allowed_V)
+
+    def accept(self, token: int) -> None:
+        """Takes note of the token that was drawn; never raises."""
+        self._matcher.consume_token(token)
+
+
+class StructuredOutput:
+    """Makes the constraints of one policy's replies; llguidance loads when needed."""
+
+    def __init__(self, policy: LoadedPolicy) -> None:
+        self._policy = policy
+        self._usable_V = np.ones(policy.width, dtype=np.bool_)
+        self._usable_V[sorted(policy.forbidden_ids)] = False
+        self._lock = threading.Lock()
+        self._matcher = lru_cache(maxsize=64)(self._compile)
+
+    def constraint(self, schema: Mapping[str, Any], forms: Forms) -> SchemaConstraint:
+        """A constraint for one reply; the first with a schema takes its time.
+
+        Args:
+            schema: The JSON schema.
+            forms: What the reply may be. Of a tool call only the marks around it are
+                ensured: what is called, and how, a policy is measured and trained by,
+                so its mistakes stay its own.
+
+        Raises:
+            SchemaError: The schema is no good, or asks for what cannot be ensured.
+        """
+        # The properties of an object come in the schema's order.
+        text = json.dumps({**schema, "x-guidance": {"whitespace_pattern": _GAP}})
+        with self._lock:
+            matcher = self._matcher(text, forms).deep_copy()
+        return SchemaConstraint(matcher, self._usable_V)
+
+    def _compile(self, schema: str, forms: Forms) -> LLMatcher:
+        # First of all, for it tells whether llguidance is there.
+        tokenizer = self._tokenizer
+        from llguidance import LLMatcher, LLParserLimits
+
+        limits = LLParserLimits(verbose_errors=False)
+        grammar = LLMatcher.grammar_from_json_schema(schema)
+        matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=limits)
+        if forms != "answer" and not matcher.is_error():
+            start = _STARTS[forms]
+            lark = f"start: {start}\nanswer: %json {schema}\n{self._calls}"
+            grammar = LLMatcher.grammar_from_lark(lark)
+            matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=limits)
+        if matcher.is_error():
+            raise SchemaError(_refusal(matcher.get_error()))
+        return matcher
+
+    @cached_property
+    def _tokenizer(self) -> LLTokenizer:
+        try:
+            from llguidance.hf import from_tokenizer
+        except ImportError as error:
+            raise SchemaError(
+                f"response_format needs llguidance ({error}): run "
+                f"{install_command('policy')} where the policy is served"
+            ) from error
+        policy = self._policy
+        try:
+            return from_tokenizer(
+                policy.tokenizer,
+                n_vocab=max(policy.width, len(policy.tokenizer)),
+                eos_token=sorted(policy.stop_ids),
+            )
+        except Exception as error:
+            raise SchemaError(
+                f"response_format does not work with the tokenizer of {policy.name!r}: "
+                f"{_one_line(error)}"
+            ) from error
+
+    @cached_property
+    def _calls(self) -> str:
+        """The grammar of tool calls, whose marks are special tokens or plain text."""
+        tokenizer = self._policy.tokenizer
+        marks = [tokenizer(m, add_special_tokens=False)["input_ids"] for m in _MARKS]
+        if all(len(m) == 1 and self._tokenizer.is_special_token(m[0]) for m in marks):
+            [opening], [closing] = marks
+            return (
+                f"call: <[{opening}]> inner\n"
+                f"inner: TEXT <[{closing}]>\n"
+                f"TEXT: /(.|\\n)*/\n{_MORE}"
+            )
+        opening, closing = map(json.dumps, _MARKS)
+        return f"call: {opening} inner\ninner[suffix={closing}]: /(.|\\n)*/\n{_MORE}"
+
+
+def _refusal(reason: object) -> str:
+    return f"response_format: the schema cannot be kept to: {_one_line(reason)}"
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())

@@ -1,0 +1,1 @@
+"""Samples: token ids in, token ids and log-probabilities out."""

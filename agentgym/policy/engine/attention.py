@@ -1,0 +1,63 @@
+"""Attention that also returns its log-sum-exp, so that parts of it can be joined.
+
+Axes are those of `agentgym.policy.engine.kv_cache`; the leading 1 stands for a batch.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Attend = Callable[
+    [Tensor, Tensor, Tensor, Tensor | None, float | None], tuple[Tensor, Tensor]
+]
+
+
+def attend_on_cpu(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None
+) -> tuple[Tensor, Tensor]:
+    """Attention with its log-sum-exp, by torch's flash kernel for CPUs."""
+    out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, attn_mask=mask, scale=scale
+    )
+    return out, lse
+
+
+def attend_anywhere(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None
+) -> tuple[Tensor, Tensor]:
+    """The same in plain torch, for other devices."""
+    if scale is None:
+        scale = query.shape[-1] ** -0.5
+    scores = (query @ key.transpose(-1, -2)).float() * scale
+    if mask is not None:
+        scores = scores + mask
+    out = scores.softmax(-1).to(value.dtype) @ value
+    return out, scores.logsumexp(-1)
+
+
+def attend_shared(
+    attend: Attend,
+    query_THGD: Tensor,
+    key_1HSD: Tensor,
+    value_1HSD: Tensor,
+    mask_TS: Tensor | None,
+    scale: float | None,
+) -> tuple[Tensor, Tensor]:
+    """Attention of many tokens to the same keys: one matrix product per head."""
+    tokens, heads, group, size = query_THGD.shape
+    query = query_THGD.transpose(0, 1).reshape(1, heads, tokens * group, size)
+    if mask_TS is not None and group > 1:
+        mask_TS = mask_TS.repeat_interleave(group, dim=0)
+    mask = None if mask_TS is None else mask_TS[None, None]
+    out, lse = attend(query, key_1HSD, value_1HSD, mask, scale)
+    return (
+        out.view(heads, tokens, group, size).transpose(0, 1),
+        lse.view(heads, tokens, group).transpose(0, 1),
+    )
+
+
+def join(out: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> Tensor:
+    """Attention over two sets of keys, from the attention over each."""
+    weight = torch.sigmoid(other_lse - lse).to(out.dtype)
+    return torch.lerp(out, other, weight[..., None])

@@ -1,0 +1,177 @@
+"""An OpenAI-compatible HTTP server for one local model.
+
+Usage: ``python -m agentgym.policy.server --model FOLDER``. It speaks vLLM's dialect:
+``return_token_ids`` puts ``prompt_token_ids`` on the response and ``token_ids`` on the
+choice, and LoRA adapters are loaded and unloaded while it runs. Log-probabilities are
+the model's own, at temperature 1. A reply has at most 1024 tokens unless ``max_tokens``
+says otherwise.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from agentgym.errors import UsageError
+from agentgym.exit_code import ExitCode
+from agentgym.policy.engine.loading import load
+from agentgym.policy.server.routes import PolicyServer
+
+
+class _Uvicorn(uvicorn.Server):
+    """Uvicorn that tells when it is ready, and stops at once."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        ready: Callable[[], None],
+        stop: Callable[[], None],
+        exit_with: int | None,
+    ) -> None:
+        super().__init__(config)
+        self._stop_engine = stop
+        self._ready = ready
+        self._exit_with = exit_with
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+        if self._exit_with is not None:
+            self._watch = asyncio.create_task(self._follow(self._exit_with))
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop)
+        if self._exit_with is None:
+            loop.add_signal_handler(signal.SIGINT, self._stop)
+        yield
+
+    def _stop(self) -> None:
+        # Requests end at once then, so that no connection is waited for.
+        self._stop_engine()
+        self.should_exit = self.force_exit = True
+
+    async def _follow(self, pid: int) -> None:
+        while _alive(pid):
+            await asyncio.sleep(1)
+        self._stop()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    # A zombie has ended, though nobody has asked how.
+    with contextlib.suppress(OSError, IndexError):
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return stat.rpartition(")")[2].split()[0] != "Z"
+    return True
+
+
+def _write_atomically(path: Path, data: dict[str, Any]) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(data), encoding="utf-8")
+    part.replace(path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m agentgym.policy.server",
+        description="Serve a local model over an OpenAI-compatible API.",
+    )
+    parser.add_argument("--model", required=True, metavar="FOLDER")
+    parser.add_argument(
+        "--adapter",
+        type=Path,
+        metavar="FOLDER",
+        help="LoRA adapter that is part of the model from the start",
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0: any free port")
+    parser.add_argument("--name", default="", help="name of the model in the API")
+    parser.add_argument("--api-key", help="required of clients when given")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument(
+        "--exit-with", type=int, metavar="PID", help="stop when this process ends"
+    )
+    parser.add_argument(
+        "--ready-file", type=Path, metavar="FILE", help="where to write the port"
+    )
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until told to stop; return the exit code."""
+    options = _parser().parse_args(arguments)
+    if options.exit_with is not None:
+        # Ctrl-C reaches the whole process group; the owner decides when to stop.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        listener = _listen(options.host, options.port)
+        policy = load(options.model, options.device, options.dtype, name=options.name)
+        server = PolicyServer(policy, api_key=options.api_key, adapter=options.adapter)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if options.ready_file:
+            _write_atomically(options.ready_file, {"error": str(error)})
+        return ExitCode.USAGE
+    port = listener.getsockname()[1]
+
+    def ready() -> None:
+        if options.ready_file:
+            found = {"port": port, "model": policy.name, "pid": os.getpid()}
+            _write_atomically(options.ready_file, found)
+        else:
+            print(f"serving {policy.name} at http://{options.host}:{port}/v1")
+
+    config = uvicorn.Config(
+        server.app(),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
+    _Uvicorn(
+        config, ready=ready, stop=server.engine.stop, exit_with=options.exit_with
+    ).run([listener])
+    server.engine.close()
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio turns Nagle's algorithm off, which makes answers wait for 40 ms, only
+    # where the protocol is told.
+    listener = socket.socket(family, proto=socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise UsageError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another port"
+        ) from error
+    return listener
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Torch and transformers take seconds to tear down, and nothing is left to save.
+    os._exit(code)

@@ -1,0 +1,293 @@
+"""The policy server as a process of its own, started and stopped from here."""
+
+import contextlib
+import fcntl
+import http.client
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agentgym.distribution import install_command
+from agentgym.endpoint import PolicyEndpoint
+from agentgym.errors import InfraError, UsageError
+from agentgym.policy.folders.adapter_folder import check_adapter
+from agentgym.policy.folders.model_folder import check_folder
+
+_NEEDED = ("torch", "transformers", "starlette", "uvicorn", "pydantic")
+_API_KEY = "agentgym"
+"""Clients insist on a key; the server, for this machine only, asks for none."""
+
+
+class PolicyProcess:
+    """A running policy server; ``endpoint`` says where."""
+
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", endpoint: PolicyEndpoint
+    ) -> None:
+        self._process = process
+        self.endpoint = endpoint
+
+    @classmethod
+    def start(
+        cls,
+        model: str | Path,
+        *,
+        adapter: Path | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        log: Path | None = None,
+        on_wait: Callable[[float], None] | None = None,
+        exit_with: int | None = None,
+        name: str = "",
+        port: int = 0,
+        timeout: float = 600,
+    ) -> "PolicyProcess":
+        """Start a server for a model folder and wait until it answers.
+
+        Args:
+            model: Folder of a local Hugging Face model.
+            adapter: Folder of a LoRA adapter that is part of the model from the start.
+            device: "auto", "cpu", "cuda", ...
+            dtype: "auto", "float32", "float16" or "bfloat16".
+            log: File that gets the server's output; by default it is dropped.
+            on_wait: Called about once a second with the seconds waited.
+            exit_with: The server ends with this process; by default this one.
+            name: Name of the model in the API.
+            port: Where it listens; 0 for any free port.
+            timeout: Seconds after which waiting ends.
+
+        Raises:
+            UsageError: The server did not start; the message is its own.
+        """
+        check_port(port)
+        check_installed()
+        check_folder(Path(model).expanduser())
+        if adapter is not None:
+            check_adapter(adapter)
+        with tempfile.TemporaryDirectory(prefix="agentgym-") as folder:
+            ready = Path(folder, "ready.json")
+            output = log or Path(folder, "server.log")
+            command = [sys.executable, "-m", "agentgym.policy.server"]
+            command += ["--model", str(model), "--ready-file", str(ready)]
+            command += ["--exit-with", str(exit_with or os.getpid()), "--name", name]
+            command += ["--port", str(port), "--device", device, "--dtype", dtype]
+            if adapter is not None:
+                command += ["--adapter", str(adapter)]
+            with output.open("ab") as stream:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=stream,
+                )
+            try:
+                found = _wait(process, ready, output, on_wait, timeout)
+            except BaseException:
+                _end(process)
+                raise
+        return cls(process, _endpoint(found))
+
+    def __enter__(self) -> "PolicyProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Make an adapter's folder known to the server by a name.
+
+        Raises:
+            UsageError: The server refuses it; the message is the server's.
+            InfraError: The server does not answer.
+        """
+        path = str(folder.expanduser().resolve())
+        self._post("load_lora_adapter", {"lora_name": name, "lora_path": path})
+
+    def unload_adapter(self, name: str, *, timeout: float = 600) -> None:
+        """Forget an adapter, when all requests for it so far are answered.
+
+        Raises:
+            UsageError: It is not loaded.
+            InfraError: The server does not answer.
+        """
+        self._post("unload_lora_adapter", {"lora_name": name}, timeout)
+
+    def _post(self, path: str, body: dict[str, str], timeout: float = 600) -> None:
+        url = f"{self.endpoint.base_url}/{path}"
+        request = urllib.request.Request(  # noqa: S310
+            url,
+            json.dumps(body).encode(),
+            {
+                "Authorization": f"Bearer {self.endpoint.api_key}",
+                "Content-Type": "application/json",
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=timeout):  # noqa: S310
+                pass
+        except urllib.error.HTTPError as error:
+            with error:
+                sentence = _sentence(error)
+            raise (UsageError if error.code < 500 else InfraError)(sentence) from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            raise InfraError(
+                f"the policy server does not answer at {url}: {reason}"
+            ) from None
+
+    def alive(self) -> bool:
+        """Whether the server still runs."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """End the server; harmless when it has ended."""
+        _end(self._process)
+
+    def _disown(self) -> None:
+        # Popen then neither waits for the server nor warns that it still runs.
+        self._process.returncode = 0
+
+
+def shared(
+    model: str | Path,
+    folder: Path,
+    *,
+    exit_with: int,
+    adapter: Path | None = None,
+    log: Path | None = None,
+    on_wait: Callable[[float], None] | None = None,
+    name: str = "",
+) -> PolicyEndpoint:
+    """The endpoint of the one server that all processes using ``folder`` share.
+
+    The first caller starts it, later ones find it. It ends with ``exit_with``.
+
+    Raises:
+        UsageError: The server did not start.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / "policy.json"
+    with (folder / "policy.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError, ValueError):
+            endpoint = PolicyEndpoint(**json.loads(note.read_text(encoding="utf-8")))
+            if healthy(endpoint):
+                return endpoint
+        process = PolicyProcess.start(
+            model,
+            adapter=adapter,
+            log=log,
+            on_wait=on_wait,
+            exit_with=exit_with,
+            name=name,
+        )
+        endpoint = process.endpoint
+        known = {
+            "base_url": endpoint.base_url,
+            "api_key": endpoint.api_key,
+            "model": endpoint.model,
+        }
+        note.write_text(json.dumps(known), encoding="utf-8")
+        process._disown()
+        return endpoint
+
+
+def healthy(endpoint: PolicyEndpoint, timeout: float = 5) -> bool:
+    """Whether a policy server answers at this endpoint."""
+    url = endpoint.base_url.removesuffix("/v1") + "/health"
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except (OSError, ValueError):
+        return False
+
+
+def check_port(port: int) -> None:
+    """Check that a number can be a port.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if not isinstance(port, int) or not 0 <= port <= 65535:
+        raise UsageError(f"port {port}: give a number from 0 to 65535")
+
+
+def check_installed() -> None:
+    """Check that a local policy's packages are there, without importing them.
+
+    Raises:
+        UsageError: One is missing; the message names the extra that has it.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"a local policy needs {', '.join(missing)}: "
+            f"run {install_command('policy')}"
+        )
+
+
+def _endpoint(found: dict[str, Any]) -> PolicyEndpoint:
+    return PolicyEndpoint(
+        base_url=f"http://127.0.0.1:{found['port']}/v1",
+        api_key=_API_KEY,
+        model=found["model"],
+    )
+
+
+def _sentence(error: urllib.error.HTTPError) -> str:
+    """What the server says in OpenAI's shape of errors."""
+    try:
+        return str(json.load(error)["error"]["message"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"the policy server answered {error.code} {error.reason}"
+
+
+def _wait(
+    process: "subprocess.Popen[bytes]",
+    ready: Path,
+    output: Path,
+    on_wait: Callable[[float], None] | None,
+    timeout: float,
+) -> dict[str, Any]:
+    begin = time.monotonic()
+    told = 0
+    while True:
+        ended = process.poll() is not None
+        if ready.exists():
+            found: dict[str, Any] = json.loads(ready.read_text(encoding="utf-8"))
+            if "error" in found:
+                raise UsageError(found["error"])
+            return found
+        if ended:
+            text = output.read_text(encoding="utf-8", errors="replace").strip()
+            last = text.splitlines()[-1] if text else "it wrote nothing"
+            raise UsageError(
+                "the policy server ended at its start with exit code "
+                f"{process.returncode}: {last}"
+            )
+        waited = time.monotonic() - begin
+        if waited > timeout:
+            raise UsageError(f"the policy server was not ready after {timeout:.0f} s")
+        if on_wait is not None and waited >= told + 1:
+            told = int(waited)
+            on_wait(waited)
+        time.sleep(0.05)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(3)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    process.wait()

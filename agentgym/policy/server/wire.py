@@ -1,0 +1,288 @@
+"""What goes over the wire: OpenAI's requests and replies, in vLLM's dialect."""
+
+import json
+import secrets
+import time
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agentgym.policy.chat.chat_template import ChatTemplate
+from agentgym.policy.chat.tool_calls import ParsedReply
+from agentgym.policy.engine.engine import Generation
+from agentgym.policy.engine.sampling import SamplingParams
+
+DEFAULT_MAX_TOKENS = 1024
+
+
+class BadRequestError(Exception):
+    """The client's mistake; the text is one clear sentence."""
+
+    def __init__(
+        self, message: str, *, status: int = 400, param: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.param = param
+
+
+class StreamOptions(BaseModel):
+    """What a stream has beside the deltas."""
+
+    include_usage: bool = False
+
+
+class SamplingRequest(BaseModel):
+    """What chat and plain completions have in common."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    model: str | None = None
+    temperature: float | None = Field(default=None, ge=0, le=10)
+    sampling_temperature: float | None = Field(default=None, ge=0, le=10)
+    """Wins over `temperature`, which a gateway in between may have set."""
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    n: int | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    return_token_ids: bool | None = None
+    ignore_eos: bool = False
+
+    def sampling(self, *, room: int, top_logprobs: int) -> SamplingParams:
+        """How the engine is to sample, with ``room`` tokens left in the context."""
+        if self.n not in (None, 1):
+            raise BadRequestError("n must be 1: send one request a reply", param="n")
+        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        if not all(stop):
+            raise BadRequestError("stop holds an empty string", param="stop")
+        wanted = self.max_tokens or DEFAULT_MAX_TOKENS
+        temperature = self.sampling_temperature
+        if temperature is None:
+            temperature = self.temperature
+        return SamplingParams(
+            temperature=1.0 if temperature is None else temperature,
+            top_p=1.0 if self.top_p is None else self.top_p,
+            seed=self.seed,
+            max_tokens=min(wanted, room),
+            stop=tuple(stop),
+            top_logprobs=top_logprobs,
+            ignore_eos=self.ignore_eos,
+        )
+
+
+class JsonSchema(BaseModel):
+    """The schema of a structured reply; it is kept to, strict or not."""
+
+    given: dict[str, Any] = Field(alias="schema")
+
+
+class ResponseFormat(BaseModel):
+    """What form a reply's text has to have."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+
+class ChatRequest(SamplingRequest):
+    """POST /v1/chat/completions; unknown fields are ignored."""
+
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    rollout_id: str | None = None
+    """Keeps apart the conversations of rollouts that begin alike."""
+
+    def check_tools(self) -> None:
+        """Checks that a tool call's name says which tool is meant.
+
+        Raises:
+            BadRequestError: A tool has no name, or another one's.
+        """
+        names = set()
+        for index, tool in enumerate(self.tools or ()):
+            function = tool.get("function")
+            name = function.get("name") if isinstance(function, dict) else None
+            if not isinstance(name, str) or not name:
+                raise BadRequestError(
+                    f"tools[{index}] has no function.name", param="tools"
+                )
+            if name in names:
+                raise BadRequestError(
+                    f"two tools are called {name!r}: give one another name",
+                    param="tools",
+                )
+            names.add(name)
+
+    @property
+    def reads_tool_calls(self) -> bool:
+        """Whether tool calls in the reply are to be told from its text."""
+        return bool(self.tools) and self.tool_choice != "none"
+
+    def schema_of_text(self) -> dict[str, Any] | None:
+        """The JSON schema that the reply's text has to keep to; None: any text."""
+        asked = self.response_format
+        if asked is None or asked.type == "text":
+            return None
+        if asked.type == "json_object":
+            return {"type": "object"}
+        if asked.json_schema is None:
+            raise BadRequestError(
+                "response_format.json_schema: Field required",
+                param="response_format.json_schema",
+            )
+        return asked.json_schema.given
+
+
+class CompletionRequest(SamplingRequest):
+    """POST /v1/completions: a prompt as text or token ids."""
+
+    prompt: str | list[int]
+    logprobs: int | None = Field(default=None, ge=0, le=20)
+
+
+class LoadAdapterRequest(BaseModel):
+    """POST /v1/load_lora_adapter."""
+
+    lora_name: str = Field(min_length=1)
+    lora_path: str = Field(min_length=1)
+
+
+class UnloadAdapterRequest(BaseModel):
+    """POST /v1/unload_lora_adapter."""
+
+    lora_name: str = Field(min_length=1)
+
+
+R = TypeVar("R", bound=BaseModel)
+
+
+def read_request(kind: type[R], body: bytes) -> R:
+    """Parse a request's body.
+
+    Raises:
+        BadRequestError: It is no JSON, or a field is missing or out of range.
+    """
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["type"] == "json_invalid":
+            raise BadRequestError(f"the body is not JSON: {first['msg']}") from error
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadRequestError(f"{where}: {first['msg']}", param=where) from error
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Parse a body that is checked elsewhere.
+
+    Raises:
+        BadRequestError: It is no JSON object.
+    """
+    try:
+        found = json.loads(body)
+    except ValueError as error:
+        raise BadRequestError(f"the body is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise BadRequestError("the body is no JSON object")
+    return found
+
+
+def new_id(prefix: str) -> str:
+    """A random id with OpenAI's kind of prefix."""
+    return f"{prefix}{secrets.token_hex(12)}"
+
+
+def assistant_message(reply: ParsedReply) -> dict[str, Any]:
+    """A reply as an assistant message; arguments stay the model's own text."""
+    message: dict[str, Any] = {"role": "assistant", "content": reply.content}
+    if reply.tool_calls:
+        message["tool_calls"] = [
+            {
+                "id": new_id("call_"),
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in reply.tool_calls
+        ]
+    return message
+
+
+def finish_reason(generation: Generation, message: dict[str, Any]) -> str:
+    """OpenAI's word for how a reply ended."""
+    if generation.finish_reason == "stop" and message.get("tool_calls"):
+        return "tool_calls"
+    return generation.finish_reason or "stop"
+
+
+def usage(generation: Generation) -> dict[str, Any]:
+    """Counted tokens; forced ones count as prompt."""
+    prompt, completion = len(generation.prompt), len(generation.token_ids)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": generation.cached_tokens},
+    }
+
+
+def chat_logprobs(
+    generation: Generation, template: ChatTemplate, start: int = 0
+) -> dict[str, Any]:
+    """Log-probabilities of the sampled tokens, from token ``start`` on."""
+
+    def entry(token: int, logprob: float) -> dict[str, Any]:
+        text = template.token_text(token)
+        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+
+    content = []
+    for at in range(start, len(generation.token_ids)):
+        top = generation.top_logprobs[at] if generation.top_logprobs else []
+        content.append(
+            entry(generation.token_ids[at], generation.logprobs[at])
+            | {"top_logprobs": [entry(token, logprob) for token, logprob in top]}
+        )
+    return {"content": content}
+
+
+def completion_logprobs(
+    generation: Generation, template: ChatTemplate
+) -> dict[str, Any]:
+    """The same in the shape of the older API."""
+    return {
+        "tokens": [template.token_text(token) for token in generation.token_ids],
+        "token_logprobs": generation.logprobs,
+        "top_logprobs": [
+            {template.token_text(token): logprob for token, logprob in top}
+            for top in generation.top_logprobs
+        ]
+        or None,
+        "text_offset": [],
+    }
+
+
+def envelope(kind: str, model: str) -> dict[str, Any]:
+    """The fields that every reply begins with."""
+    prefix = "cmpl-" if kind == "text_completion" else "chatcmpl-"
+    return {
+        "id": new_id(prefix),
+        "object": kind,
+        "created": int(time.time()),
+        "model": model,
+    }
+
+
+def error_body(message: str, *, kind: str, param: str | None = None) -> dict[str, Any]:
+    """An error as OpenAI's clients read it."""
+    return {"error": {"message": message, "type": kind, "param": param, "code": None}}
+
+
+def encode(data: Any) -> bytes:
+    """Compact JSON; a text that is no valid Unicode is escaped."""
+    return json.dumps(data, separators=(",", ":")).encode()

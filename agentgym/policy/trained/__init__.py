@@ -1,0 +1,1 @@
+"""Trained agents: saved, found, served, and used in a framework."""

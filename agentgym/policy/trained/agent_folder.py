@@ -1,0 +1,258 @@
+"""Where trained agents are: `.agentgym/agents/<name>/v<major>.<minor>/`."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agentgym.distribution import __version__
+from agentgym.errors import UsageError
+from agentgym.policy.folders.adapter_folder import CONFIG, WEIGHTS, check_adapter
+from agentgym.policy.folders.embedded import embedded_path
+from agentgym.policy.folders.model_folder import weights_digest
+
+AGENTS = Path(".agentgym", "agents")
+CARD = "agent.json"
+FORMAT = 1
+
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-])?")
+_REF = re.compile(r"(.+)_v(\d+)\.(\d+)")
+_VERSION = re.compile(r"v(\d+)\.(\d+)")
+_PACKAGES = ("torch", "transformers", "peft", "agentlightning")
+
+
+class Version(NamedTuple):
+    """A saved agent's version: the major one says what it is made of."""
+
+    major: int
+    minor: int
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+
+def check_name(name: str) -> None:
+    """Check that a trained agent can have this name.
+
+    Raises:
+        UsageError: It cannot; the message says why.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be an agent's name: use at most 100 letters, digits, "
+            '"_", "-" and, inside, "."'
+        )
+    if re.search(r"_v\d+(\.\d+)?$", name):
+        raise UsageError(
+            f"{name!r} cannot be an agent's name: it ends like a version, and versions "
+            "are counted by agentgym"
+        )
+    if name == "embedded":
+        raise UsageError(
+            "'embedded' cannot be an agent's name: it is the model that comes with "
+            "agentgym"
+        )
+
+
+def base_folder(spec: str) -> Path:
+    """The folder of the base model that an agent's card names."""
+    return embedded_path() if spec == "embedded" else Path(spec).expanduser()
+
+
+def save_agent(root: Path, name: str, adapter: Path, card: dict[str, Any]) -> Path:
+    """Save an adapter and what is to be known of it as an agent's next version.
+
+    The version counts up its minor number as long as the base model and the set of
+    scenarios stay the same. It appears at once and whole, or not at all.
+
+    Args:
+        root: The project: the folder that has, or gets, `.agentgym`.
+        name: The agent's name.
+        adapter: Folder that peft wrote.
+        card: `base {spec}` ("embedded" or a folder), `scenarios [{scenario, ...}]` and
+            whatever else belongs into `agent.json`.
+
+    Returns:
+        The version's folder.
+
+    Raises:
+        UsageError: The name or the adapter cannot be used, or the folder not written.
+    """
+    check_name(name)
+    check_adapter(adapter)
+    card = _completed(card)
+    home = root.absolute() / AGENTS / name
+    part = home / f".{secrets.token_hex(6)}.part"
+    try:
+        part.mkdir(parents=True)
+        for file in (CONFIG, WEIGHTS):
+            shutil.copyfile(adapter / file, part / file)
+            _flush(part / file)
+        return _publish(home, part, name, card)
+    except OSError as error:
+        raise UsageError(
+            f"the trained agent cannot be saved in {home}: {error.strerror or error}"
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _completed(card: dict[str, Any]) -> dict[str, Any]:
+    base = dict(card["base"])
+    if base["spec"] != "embedded":
+        base["spec"] = str(base_folder(base["spec"]).resolve())
+    if not base.get("digest"):
+        base["digest"] = weights_digest(base_folder(base["spec"]))
+    versions = {"agentgym": __version__}
+    for package in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return {"versions": versions, **card, "base": base}
+
+
+def _publish(home: Path, part: Path, name: str, card: dict[str, Any]) -> Path:
+    while True:
+        version = _next_version(home, card)
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        about = {"format": FORMAT, "name": name, "version": str(version)}
+        text = json.dumps(about | {"created": created} | card, indent=2) + "\n"
+        (part / CARD).write_text(text, encoding="utf-8")
+        _flush(part / CARD)
+        _flush(part)
+        target = home / f"v{version}"
+        try:
+            part.rename(target)
+        except OSError as error:
+            # Another process has just saved a version.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            continue
+        _flush(home)
+        return target
+
+
+def _next_version(home: Path, card: dict[str, Any]) -> Version:
+    existing = versions(home)
+    if not existing:
+        return Version(1, 0)
+    newest = max(existing)
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        last = json.loads((existing[newest] / CARD).read_text(encoding="utf-8"))
+        if _made_of(last) == _made_of(card):
+            return Version(newest.major, newest.minor + 1)
+    return Version(newest.major + 1, 0)
+
+
+def _made_of(card: dict[str, Any]) -> tuple[str, set[str]]:
+    return card["base"]["digest"], {s["scenario"] for s in card["scenarios"]}
+
+
+def _flush(path: Path) -> None:
+    """Has a file or a folder written to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# Finding.
+
+
+def versions(home: Path) -> dict[Version, Path]:
+    """The versions in an agent's folder; what a save has left half-written is none."""
+    found = {}
+    with suppress(OSError):
+        for folder in home.iterdir():
+            match = _VERSION.fullmatch(folder.name)
+            if match and folder.is_dir():
+                found[Version(int(match[1]), int(match[2]))] = folder
+    return found
+
+
+def is_agent(ref: str | Path, root: Path | None = None) -> bool:
+    """Whether this names a trained agent, though perhaps not an existing version."""
+    path = Path(ref).expanduser()
+    if (path / CARD).is_file() or _versions_at(path):
+        return True
+    return _is_name(ref) and _home(_parse(str(ref))[0], root) is not None
+
+
+def find_agent(ref: str | Path, root: Path | None = None) -> Path:
+    """Find a version's folder: see `TrainedAgent.load`.
+
+    Raises:
+        UsageError: There is none.
+    """
+    path = Path(ref).expanduser()
+    if (path / CARD).is_file():
+        return path
+    by_path = _versions_at(path)
+    if by_path:
+        return by_path[max(by_path)]
+    if not _is_name(ref):
+        what = f"it has no {CARD}" if path.is_dir() else "there is no such folder"
+        raise UsageError(f"{path} is no trained agent: {what}")
+    name, version = _parse(str(ref))
+    home = _home(name, root)
+    if home is None:
+        known = sorted(_known(root))
+        raise UsageError(
+            f"there is no trained agent {str(ref)!r} in {AGENTS} of "
+            f"{root or Path.cwd()} or a folder above it: "
+            + (f"there is {', '.join(known)}" if known else "none is saved yet")
+        )
+    existing = versions(home)
+    if version is None:
+        return existing[max(existing)]
+    if version not in existing:
+        known = [f"{name}_v{v}" for v in sorted(existing)]
+        raise UsageError(
+            f"the trained agent {name!r} has no version {version}: "
+            f"there is {', '.join(known)}"
+        )
+    return existing[version]
+
+
+def _versions_at(path: Path) -> dict[Version, Path]:
+    """The versions in a folder that may as well have nothing to do with agents."""
+    found = versions(path)
+    return {v: folder for v, folder in found.items() if (folder / CARD).is_file()}
+
+
+def _is_name(ref: str | Path) -> bool:
+    return isinstance(ref, str) and bool(_NAME.fullmatch(ref))
+
+
+def _parse(ref: str) -> tuple[str, Version | None]:
+    match = _REF.fullmatch(ref)
+    if match is None:
+        return ref, None
+    return match[1], Version(int(match[2]), int(match[3]))
+
+
+def _homes(root: Path | None) -> Iterator[Path]:
+    start = (root or Path.cwd()).absolute()
+    for folder in (start, *start.parents):
+        yield folder / AGENTS
+
+
+def _home(name: str, root: Path | None) -> Path | None:
+    return next((h / name for h in _homes(root) if versions(h / name)), None)
+
+
+def _known(root: Path | None) -> Iterator[str]:
+    for folder in _homes(root):
+        with suppress(OSError):
+            for home in folder.iterdir():
+                yield from (f"{home.name}_v{v}" for v in versions(home))

@@ -1,0 +1,85 @@
+"""A base model and its adapter as one plain Hugging Face folder."""
+
+import secrets
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, PreTrainedModel
+
+from agentgym.errors import UsageError
+from agentgym.policy.engine.adapter import AdaptedWeights, read_adapter
+from agentgym.policy.engine.loading import load
+
+_DTYPES = ("float32", "float16", "bfloat16")
+
+
+def merge(
+    base: Path, adapter: Path, target: Path, *, name: str, dtype: str | None = None
+) -> Path:
+    """Write the merged model; it appears at once and whole, or not at all.
+
+    Args:
+        base: Folder of the base model.
+        adapter: Folder of its adapter.
+        target: The new folder.
+        name: What error messages call the base model.
+        dtype: "float32", "float16" or "bfloat16"; None: as the base model is stored.
+
+    Returns:
+        The new folder.
+
+    Raises:
+        UsageError: It is there and not empty, or cannot be written, or the model or its
+            adapter cannot be used.
+    """
+    if dtype not in (None, *_DTYPES):
+        raise UsageError(f"dtype {dtype!r} is unknown: use {', '.join(_DTYPES)}")
+    target = target.expanduser().absolute()
+    _check_free(target)
+    stored = _stored_dtype(base)
+    wanted = dtype or stored
+    # Rounding comes last: what an adapter adds is often smaller than a half's digits.
+    policy = load(base, "cpu", stored if stored == wanted else "float32")
+    weights = AdaptedWeights(policy.model, name=name)
+    found = read_adapter(adapter)
+    weights.check(found)
+    weights.use(found)
+    _untie(policy.model)
+    policy.model.to(getattr(torch, wanted))
+    part = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+    try:
+        part.mkdir(parents=True)
+        policy.model.save_pretrained(part)
+        policy.tokenizer.save_pretrained(part)
+        part.rename(target)
+    except (
+        Exception
+    ) as error:  # safetensors and transformers raise errors of their own.
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{target} cannot be written: {reason}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return target
+
+
+def _check_free(target: Path) -> None:
+    if target.is_dir():
+        if any(target.iterdir()):
+            raise UsageError(f"{target} is not empty: give a new folder")
+    elif target.exists():
+        raise UsageError(f"{target} is a file: give a new folder")
+
+
+def _stored_dtype(base: Path) -> str:
+    config = AutoConfig.from_pretrained(base, local_files_only=True)
+    found = str(config.dtype).removeprefix("torch.")
+    return found if found in _DTYPES else "float32"
+
+
+def _untie(model: PreTrainedModel) -> None:
+    """Has an output layer saved that no longer is the embedding it was tied to."""
+    output = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    inputs = model.get_input_embeddings()
+    if output is not None and output.weight is not inputs.weight:
+        model.config.tie_word_embeddings = False

@@ -1,0 +1,110 @@
+"""What a policy option means: a model folder, a trained agent or a URL."""
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentgym.endpoint import PolicyEndpoint
+from agentgym.errors import UsageError
+from agentgym.policy.folders.embedded import embedded_path
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A model folder, to be served by a process of our own.
+
+    Attributes:
+        path: The folder.
+        adapter: Folder of a LoRA adapter that belongs to it.
+        name: Name of the model in the API; the folder's name if empty.
+    """
+
+    path: Path
+    adapter: Path | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A server that runs already."""
+
+    endpoint: PolicyEndpoint
+
+
+def resolve(
+    spec: str, *, api_key: str = "agentgym", root: Path | None = None
+) -> Local | Remote:
+    """Say what a policy option means.
+
+    Args:
+        spec: "embedded", a model folder, a trained agent's name or folder, or the URL
+            of an OpenAI-compatible API, with ``#model`` behind it unless the server's
+            first model is meant.
+        api_key: Sent to a remote server.
+        root: Trained agents are also looked for in this project.
+
+    Raises:
+        UsageError: The folder does not exist, the trained agent cannot be used, or the
+            server does not answer.
+    """
+    if spec == "embedded":
+        if not (embedded_path() / "config.json").is_file():
+            raise UsageError(
+                f"the embedded policy is missing in {embedded_path()}: "
+                "make it with python -m agentgym.policy.build"
+            )
+        return Local(embedded_path())
+    if spec.startswith(("http://", "https://")):
+        base_url, _, model = spec.partition("#")
+        base_url = base_url.rstrip("/")
+        return Remote(
+            PolicyEndpoint(
+                base_url=base_url,
+                api_key=api_key,
+                model=model or _first_model(base_url, api_key),
+            )
+        )
+    path = Path(spec).expanduser()
+    # An agent often has the name of its scenarios' folder: only a model comes first.
+    if not (path / "config.json").is_file():
+        from agentgym.policy.trained.trained_agent import TrainedAgent, is_agent
+
+        for place in (None, root):
+            if is_agent(spec, place):
+                agent = TrainedAgent.load(spec, place)
+                return Local(agent.base, agent.adapter, str(agent))
+    if not path.exists():
+        raise UsageError(
+            f"policy {spec!r} is neither an existing folder nor an http(s) URL "
+            'nor "embedded" nor a trained agent'
+        )
+    return Local(path)
+
+
+def _first_model(base_url: str, api_key: str) -> str:
+    url = f"{base_url}/models"
+    try:
+        request = urllib.request.Request(  # noqa: S310
+            url, headers={"Authorization": f"Bearer {api_key}"}
+        )
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            found = json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise UsageError(
+                f"the policy endpoint {url} answered {error.code} {error.reason}: "
+                "is this the base URL of an OpenAI-compatible API?"
+            ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise UsageError(
+            f"the policy endpoint {url} is not reachable: {reason}"
+        ) from None
+    try:
+        return str(found["data"][0]["id"])
+    except (KeyError, IndexError, TypeError):
+        raise UsageError(
+            f"the policy endpoint {url} lists no model: name one as {base_url}#MODEL"
+        ) from None

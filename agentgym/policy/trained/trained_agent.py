@@ -1,0 +1,369 @@
+"""Trained agents: saved by a training, loaded back by name, served, used."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentgym.errors import UsageError
+from agentgym.policy.folders.adapter_folder import WEIGHTS, check_adapter
+from agentgym.policy.folders.model_folder import check_folder, weights_digest
+from agentgym.policy.trained.agent_folder import (
+    CARD,
+    FORMAT,
+    base_folder,
+    check_name,
+    find_agent,
+    is_agent,
+    save_agent,
+)
+from agentgym.policy.trained.sharing import R, Shared
+
+if TYPE_CHECKING:
+    from agentgym.policy.server.process import PolicyProcess
+    from agentgym.policy.trained.clients import OpenAIEndpoint
+
+__all__ = ["TrainedAgent", "check_name", "is_agent", "save_agent"]
+
+_shared = Shared()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainedAgent:
+    """A version of a trained agent.
+
+    What its `to_*` methods make shares one server with all that is made of the same
+    version in this process. The server ends with the process, or when each trained
+    agent that uses it is closed: `with TrainedAgent.load(...) as trained:`.
+
+    Attributes:
+        name: Its name.
+        version: Its version, such as "1.2".
+        base: Folder of the base model.
+        adapter: Folder of its LoRA adapter, which peft can load, too.
+        about: What `agent.json` says.
+    """
+
+    name: str
+    version: str
+    base: Path
+    adapter: Path
+    about: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def load(cls, ref: str | Path, root: Path | None = None) -> TrainedAgent:
+        """Loads a trained agent.
+
+        Args:
+            ref: Name and version ("customer_support_v1.2"), a name for its latest
+                version, or the path of a version's or an agent's folder.
+            root: Names are looked up in `.agentgym/agents` of this folder and those
+                above it; by default of the current one.
+
+        Raises:
+            UsageError: There is none, its files are corrupted, or its base model is
+                missing or another one.
+        """
+        folder = find_agent(ref, root)
+        about = _read_card(folder)
+        check_adapter(folder)
+        base = base_folder(about["base"]["spec"])
+        what = f"{about['name']}_v{about['version']}"
+        if not base.is_dir():
+            raise UsageError(
+                f"the base model of {what} is missing: {base} does not exist"
+            )
+        check_folder(base)
+        if weights_digest(base) != about["base"]["digest"]:
+            raise UsageError(
+                f"{what} was trained on another base model than the one that is now "
+                f"in {base}: its weights have changed since; train again"
+            )
+        return cls(
+            name=about["name"],
+            version=about["version"],
+            base=base,
+            adapter=folder,
+            about=about,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name}_v{self.version}"
+
+    def card(self) -> str:
+        """What it was trained on, and how reliable it was before and after."""
+        return "\n".join(f"{name:<12}{text}" for name, text in self._facts())
+
+    def serve(self, port: int = 0) -> PolicyProcess:
+        """Starts an OpenAI-compatible server for it, which ends with this process.
+
+        Args:
+            port: Where it listens on this machine; 0 for any free port.
+
+        Returns:
+            The running server; `with` stops it, and `endpoint` says where it is.
+
+        Raises:
+            UsageError: It cannot be started.
+        """
+        from agentgym.policy.server.process import PolicyProcess
+
+        return PolicyProcess.start(
+            self.base, adapter=self.adapter, name=str(self), port=port
+        )
+
+    def to_openai(self, *, in_process: bool = False) -> OpenAIEndpoint:
+        """Where it is, with a ready `client` and `async_client` of OpenAI's library.
+
+        Args:
+            in_process: Loads the model into this process, for these clients only: there
+                is no server and no port.
+
+        Raises:
+            UsageError: The library is not installed, or the model cannot be loaded.
+        """
+        from agentgym.policy.trained.clients import check_framework
+
+        check_framework("to_openai", "OpenAI's client")
+        return self._in_process() if in_process else self._endpoint()
+
+    def to_langchain(
+        self,
+        tools: Sequence[Any],
+        instructions: str | None = None,
+        *,
+        in_process: bool = False,
+        middleware: Sequence[Any] = (),
+        **settings: Any,
+    ) -> Any:
+        """Makes a LangChain agent of it.
+
+        Args:
+            tools: Functions with type hints and docstrings, or LangChain tools.
+            instructions: The system prompt.
+            in_process: Loads the model into this process, and needs no port.
+            middleware: Comes after the one that tells the model what a tool raised.
+            settings: For LangChain's `create_agent`: `checkpointer`, `name`, ...
+
+        Raises:
+            UsageError: LangChain is not installed, a tool cannot be one, or the model
+                cannot be loaded.
+        """
+        from agentgym.policy.trained.clients import check_framework, langchain_agent
+
+        check_framework("to_langchain", "LangChain")
+        policy = self._in_process if in_process else self._endpoint
+        return langchain_agent(policy, tools, instructions, middleware, settings)
+
+    def to_crewai(
+        self,
+        *,
+        role: str,
+        goal: str,
+        backstory: str = "",
+        tools: Sequence[Any] = (),
+        **settings: Any,
+    ) -> Any:
+        """Makes a CrewAI `Agent` of it.
+
+        Args:
+            role: Its role in the crew.
+            goal: What it is to achieve.
+            backstory: More of its system prompt.
+            tools: Functions with type hints and docstrings, or CrewAI tools.
+            settings: For CrewAI's `Agent`: `max_iter`, `verbose`, ...
+
+        Raises:
+            UsageError: CrewAI is not installed, a tool cannot be one, or the server
+                cannot be started.
+        """
+        from agentgym.policy.trained.clients import check_framework, crewai_agent
+
+        check_framework("to_crewai", "CrewAI")
+        settings |= {"role": role, "goal": goal, "backstory": backstory}
+        return crewai_agent(self._endpoint, tools, settings)
+
+    def to_autogen(
+        self,
+        *,
+        name: str,
+        tools: Sequence[Any] = (),
+        system_message: str | None = None,
+        max_tool_iterations: int = 10,
+        **settings: Any,
+    ) -> Any:
+        """Makes an AutoGen `AssistantAgent` of it.
+
+        Args:
+            name: Its name among AutoGen's agents: a Python identifier.
+            tools: Functions with type hints and docstrings, or AutoGen tools.
+            system_message: The system prompt.
+            max_tool_iterations: The most rounds of tool calls before it must answer;
+                AutoGen's own default of 1 ends with the first.
+            settings: For AutoGen's `AssistantAgent`: `description`, `memory`, ...
+
+        Raises:
+            UsageError: AutoGen is not installed, a tool or the name cannot be one, or
+                the server cannot be started.
+        """
+        from agentgym.policy.trained.clients import autogen_agent, check_framework
+
+        check_framework("to_autogen", "AutoGen")
+        settings |= {"name": name, "system_message": system_message}
+        settings["max_tool_iterations"] = max_tool_iterations
+        return autogen_agent(self._endpoint, tools, settings)
+
+    def merge(self, path: str | Path, dtype: str | None = None) -> Path:
+        """Writes base model and adapter as one plain Hugging Face model.
+
+        Args:
+            path: The new folder.
+            dtype: "float32", "float16" or "bfloat16"; None: as the base model is
+                stored. A half rounds what the training changed with the rest.
+
+        Returns:
+            The new folder.
+
+        Raises:
+            UsageError: It is there and not empty, or cannot be written.
+        """
+        merged: Path = _with_torch("trained.merging").merge(
+            self.base, self.adapter, Path(path), name=str(self), dtype=dtype
+        )
+        return merged
+
+    def vllm_command(self, port: int = 8000) -> str:
+        """The shell line that serves it with vLLM, by its name.
+
+        It is checked against vLLM's documentation and not run here: vLLM needs a GPU.
+
+        Args:
+            port: Where vLLM listens.
+
+        Raises:
+            UsageError: This is no port, or the adapter's rank more than vLLM takes.
+        """
+        from agentgym.policy.trained.vllm import command
+
+        return shlex.join(command(self.base, self.adapter, str(self), port))
+
+    def close(self) -> None:
+        """Ends what only agents made of this object use; harmless at any time."""
+        _shared.release(self)
+
+    def __enter__(self) -> TrainedAgent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _endpoint(self) -> OpenAIEndpoint:
+        from agentgym.policy.trained.clients import OpenAIEndpoint
+
+        at = self._running("server", self.serve).endpoint
+        return OpenAIEndpoint(at.base_url, at.api_key, at.model)
+
+    def _in_process(self) -> OpenAIEndpoint:
+        from agentgym.policy.trained.clients import OpenAIEndpoint
+
+        policy = self._running(
+            "in process",
+            lambda: _with_torch("server.in_process").InProcessPolicy(
+                self.base, adapter=self.adapter, name=str(self)
+            ),
+        )
+        at = policy.endpoint
+        return OpenAIEndpoint(
+            at.base_url, at.api_key, at.model, _transport=policy.transport
+        )
+
+    def _running(self, how: str, start: Callable[[], R]) -> R:
+        weights = self.adapter.resolve() / WEIGHTS
+        # A version that was deleted and trained again is another one.
+        key = (how, self.base.resolve(), weights, weights.stat().st_mtime_ns)
+        return _shared.get(key, self, start)
+
+    def _facts(self) -> list[tuple[str, str]]:
+        about = self.about
+        base = about["base"]
+        facts = [
+            ("agent", f"{self}, saved {about.get('created', 'at an unknown time')}"),
+            ("base model", f"{base['spec']} (sha256 {base['digest'][:12]})"),
+        ]
+        scenarios = [_judged(s) for s in about.get("scenarios", ())]
+        facts += [("" if i else "scenarios", name) for i, name in enumerate(scenarios)]
+        for key in ("before", "after"):
+            if about.get(key):
+                facts.append((key, f"{_percent(about[key])} on held-out cases"))
+        if about.get("difference"):
+            facts.append(("difference", _points(about["difference"])))
+        effort = [f"{about[k]:,} {k}" for k in ("episodes", "updates") if k in about]
+        if about.get("seconds") is not None:
+            effort.append(f"{about['seconds'] / 60:.1f} minutes")
+        if effort:
+            facts.append(("training", ", ".join(effort)))
+        return facts
+
+
+def _with_torch(name: str) -> Any:
+    """A module that imports torch: only here, where it is needed, never to measure.
+
+    Raises:
+        UsageError: What it needs is not installed.
+    """
+    from agentgym.policy.server.process import check_installed
+
+    check_installed()
+    return importlib.import_module(f"agentgym.policy.{name}")
+
+
+def _judged(scenario: dict[str, Any]) -> str:
+    """A scenario's name, and who took part in the rewards that it taught by."""
+    name: str = scenario["scenario"]
+    models = ", ".join(scenario.get("judged_by", ()))
+    return f"{name} (judged by {models})" if models else name
+
+
+def _percent(found: dict[str, float]) -> str:
+    text = f"{100 * found['value']:.1f} %"
+    if found.get("low") is None or found.get("high") is None:
+        return text
+    return f"{text} ({100 * found['low']:.1f} to {100 * found['high']:.1f} %)"
+
+
+def _points(found: dict[str, float]) -> str:
+    text = f"{100 * found['value']:+.1f} points"
+    if found.get("low") is None or found.get("high") is None:
+        return text
+    return f"{text} ({100 * found['low']:+.1f} to {100 * found['high']:+.1f})"
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    file = folder / CARD
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+        format_ = about["format"]
+        texts = (about["name"], about["version"])
+        base = (about["base"]["spec"], about["base"]["digest"])
+        if not all(isinstance(text, str) for text in (*texts, *base)):
+            raise TypeError("a field has the wrong type")
+        if not isinstance(format_, int):
+            raise TypeError(f"format is {format_!r}")
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
+    except KeyError as error:
+        raise UsageError(f"{file} is corrupted: it has no {error}") from error
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{file} is corrupted: {error}") from error
+    if format_ > FORMAT:
+        raise UsageError(
+            f"{file} has format {format_}, which this version of agentgym cannot read: "
+            "update agentgym"
+        )
+    found: dict[str, Any] = about
+    return found

@@ -1,0 +1,52 @@
+"""How vLLM serves a base model with its adapter, without vLLM."""
+
+import json
+from pathlib import Path
+
+from agentgym.errors import UsageError
+from agentgym.policy.folders.adapter_folder import check_adapter
+from agentgym.policy.server.process import check_port
+
+# `--max-lora-rank` takes these: docs.vllm.ai, vllm.config.lora.MaxLoRARanks.
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+
+
+def command(base: Path, adapter: Path, name: str, port: int) -> list[str]:
+    """The command and its arguments.
+
+    Args:
+        base: Folder of the base model; its own name is the folder's.
+        adapter: Folder of the adapter.
+        name: What clients ask for.
+        port: Where vLLM listens.
+
+    Raises:
+        UsageError: This is no port, or the adapter's rank more than vLLM takes.
+    """
+    check_port(port)
+    base, adapter = base.absolute(), adapter.absolute()
+    rank = max(rank for _, rank, _ in check_adapter(adapter).modules.values())
+    room = next((limit for limit in _RANKS if rank <= limit), None)
+    if room is None:
+        raise UsageError(
+            f"vLLM takes adapters of at most rank {_RANKS[-1]}, and {name} has {rank}: "
+            "merge() it and serve the merged folder"
+        )
+    module = f"{name}={adapter}"
+    if "=" in str(adapter) or "," in module:
+        module = json.dumps({"name": name, "path": str(adapter)})
+    found = ["vllm", "serve", str(base), "--served-model-name", base.name]
+    found += ["--enable-lora", "--max-lora-rank", str(room), "--lora-modules", module]
+    # All policies here write tool calls as Hermes does: see `policy.chat.tool_calls`.
+    found += ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
+    found += ["--port", str(port)]
+    template = _template(base)
+    return found if template is None else [*found, "--chat-template", str(template)]
+
+
+def _template(base: Path) -> Path | None:
+    """The chat template's file, where older versions of vLLM would not look for it."""
+    template = base / "chat_template.jinja"
+    # Named ones come in a folder of their own, and vLLM then chooses among them.
+    named = (base / "additional_chat_templates").exists()
+    return template if template.is_file() and not named else None

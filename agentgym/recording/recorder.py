@@ -1,0 +1,445 @@
+"""Records an episode: what adapters write into, from any thread."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+from collections import Counter, defaultdict
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from agentgym.errors import EpisodeStopped, ToolCallLimit, UsageError
+from agentgym.recording.activation import Activation
+from agentgym.recording.blame import chain, is_infra
+from agentgym.recording.trajectory import (
+    MAX_DEPTH,
+    Message,
+    ModelCall,
+    Step,
+    ToolCall,
+    Trajectory,
+    jsonable,
+    printed,
+    shorten,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_ids = itertools.count()
+_said: dict[str, int] = {}
+"""The latest messages of users, and whose episodes' they are."""
+_repeated: dict[str, int] = {}
+"""How often, at least, a first request had such a message of its own once too often."""
+_said_door = threading.Lock()
+_REMEMBERED = 1000
+_TELLING = 12
+"""Shorter messages, such as "yes", are no proof."""
+
+_current: ContextVar[Recorder | None] = ContextVar("agentgym_recorder", default=None)
+
+
+def current() -> Recorder | None:
+    """The recorder of the episode that this code runs in."""
+    return _current.get()
+
+
+class Recorder:
+    """Builds the trajectory of one episode.
+
+    A tool call comes from up to three sides: the model's message asks for it, the tool
+    runs, and the model's next request tells the answer. They are joined by call id,
+    or by name where there is none.
+
+    Args:
+        max_tool_calls: The call after these raises `ToolCallLimit`; an agent that
+            swallows it is ended by its next model or tool call, with `EpisodeStopped`.
+
+    Attributes:
+        begun: When it was made, by `time.perf_counter`; its times count from then.
+        infra_failure: The last model call's failure, if infrastructure is to blame.
+        limit_exceeded: Set once the agent made too many tool calls, also if its
+            framework swallowed the exception.
+        misuse: Set once the agent was seen to be used wrongly, likewise.
+    """
+
+    def __init__(self, max_tool_calls: int | None = None) -> None:
+        self.trajectory = Trajectory()
+        self.infra_failure: BaseException | None = None
+        self.limit_exceeded: ToolCallLimit | None = None
+        self.misuse: UsageError | None = None
+        self._max_tool_calls = max_tool_calls
+        self.begun = time.perf_counter()
+        self._lock = threading.Lock()
+        self._stopped: BaseException | None = None
+        # Exceptions are kept, so that no other one can get the same id.
+        self._tool_errors: dict[int, BaseException] = {}
+        self._model_errors: dict[int, BaseException] = {}
+        self._models: dict[int, tuple[Step, float]] = {}
+        self._answers: dict[int, Message | None] = {}
+        self._running: defaultdict[str, int] = defaultdict(int)
+        self._claimed: defaultdict[str, int] = defaultdict(int)
+        self._requested = 0
+        self._turn_begins = False
+        self._id = next(_ids)
+        self._own: Counter[str] = Counter()
+
+    def activate(self) -> Activation[Recorder]:
+        """Makes this the current recorder of the context."""
+        return Activation(_current, self)
+
+    def message(self, message: Message) -> None:
+        """Adds a message to the conversation."""
+        with self._lock:
+            self._refuse_if_stopped()
+            self.trajectory.messages.append(message)
+            if message.get("role") == "user":
+                self._turn_begins = True
+                said = message.get("content")
+                if isinstance(said, str) and len(said) >= _TELLING:
+                    self._own[said] += 1
+                    with _said_door:
+                        _said[said] = self._id
+                        if len(_said) > _REMEMBERED:
+                            forgotten = next(iter(_said))
+                            del _said[forgotten]
+                            _repeated.pop(forgotten, None)
+
+    def reply(self, text: str) -> None:
+        """Adds the agent's reply, unless it is the last message already."""
+        with self._lock:
+            self._refuse_if_stopped()
+            messages = self.trajectory.messages
+            last = messages[-1] if messages else {}
+            if last.get("role") != "assistant" or (last.get("content") or "") != text:
+                messages.append({"role": "assistant", "content": text})
+
+    def model_started(
+        self,
+        model: str | None = None,
+        *,
+        heard: Iterable[str] = (),
+        path: tuple[str, ...] = (),
+    ) -> ModelCall:
+        """A model call begins.
+
+        Args:
+            model: Its name.
+            heard: The user's messages in the request; read in the first one only.
+            path: Names of the nested agents that ask, from the outermost one.
+
+        Raises:
+            UsageError: A message is another episode's: the agent keeps its state.
+        """
+        with self._lock:
+            self._refuse_if_stopped()
+            self._refuse_over_limit()
+            self._refuse_foreign(heard)
+            call = ModelCall(start=self._now(), model=model, path=path)
+            step = Step(model=call)
+            self.trajectory.steps.append(step)
+            self._models[id(call)] = (step, time.monotonic())
+            self._turn_begins = False
+            return call
+
+    def model_finished(
+        self,
+        call: ModelCall,
+        *,
+        message: Message,
+        prompt_tokens: int | None = None,
+        completion_tokens: int | None = None,
+        finish_reason: str | None = None,
+    ) -> None:
+        """The model answered; the tool calls in the message are now requested.
+
+        Raises:
+            ToolCallLimit: It asks for more calls than the episode has left.
+        """
+        with self._lock:
+            self._refuse_if_stopped()
+            step, _ = self._models.pop(id(call))
+            self.infra_failure = None
+            now = self._now()
+            call.duration = now - call.start
+            call.message = message
+            call.prompt_tokens = prompt_tokens
+            call.completion_tokens = completion_tokens
+            call.finish_reason = finish_reason
+            self.trajectory.messages.append(message)
+            for request in message.get("tool_calls") or ():
+                asked = _requested(request)
+                asked.start = now
+                asked.path = call.path
+                step.tool_calls.append(asked)
+                self._answers[id(asked)] = None
+                self._requested += 1
+            self._refuse_over_limit()
+
+    def model_failed(self, call: ModelCall, exc: BaseException) -> None:
+        """The model call raised."""
+        with self._lock:
+            self._refuse_if_stopped()
+            self._models.pop(id(call), None)
+            call.duration = self._now() - call.start
+            call.error = _told(exc)
+            self._model_errors[id(exc)] = exc
+            self.infra_failure = exc if any(map(is_infra, chain(exc))) else None
+
+    def tool_started(
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        *,
+        call_id: str | None = None,
+        path: tuple[str, ...] = (),
+    ) -> ToolCall:
+        """A tool begins to run.
+
+        Args:
+            name: The tool's.
+            arguments: What it is called with.
+            call_id: The model's; without one it is found by name and arguments.
+            path: Names of the nested agents that call it, from the outermost one.
+
+        Raises:
+            ToolCallLimit: The episode has used up its tool calls.
+        """
+        with self._lock:
+            call = self._start(name, arguments, call_id)
+            call.path = call.path or path
+            return call
+
+    def function_started(self, name: str, arguments: dict[str, Any]) -> ToolCall | None:
+        """A function that is a tool begins to run.
+
+        Returns:
+            None if an adapter reported this very call already: `agentgym.tool` on a
+            tool of a framework that tells of its calls.
+        """
+        with self._lock:
+            if self._claimed[name] < self._running[name]:
+                self._claimed[name] += 1
+                return None
+            call = self._start(name, arguments, None)
+            self._claimed[name] += 1
+            return call
+
+    def tool_finished(
+        self, call: ToolCall, result: Any, *, error: str | None = None
+    ) -> None:
+        """The tool returned.
+
+        Args:
+            call: What `tool_started` gave.
+            result: What the agent got.
+            error: Set if the agent's framework made this result from an exception.
+        """
+        with self._lock:
+            self._refuse_if_stopped()
+            self._end(call)
+            call.result = _copy(result)
+            call.error = error
+            if id(call) in self._answers:
+                self._answer(call, result if isinstance(result, str) else _json(result))
+
+    def tool_failed(self, call: ToolCall, exc: BaseException) -> None:
+        """The tool raised."""
+        with self._lock:
+            self._refuse_if_stopped()
+            self._end(call)
+            call.error = _told(exc)
+            # A sub-agent's model that fails within a tool is no tool error.
+            if not any(id(link) in self._model_errors for link in chain(exc)):
+                self._tool_errors[id(exc)] = exc
+            if id(call) in self._answers:
+                self._answer(call, call.error)
+
+    def tool_answered(
+        self, call_id: str, content: str, *, refused: bool = False
+    ) -> None:
+        """The model is told the answer to a call, as seen in its next request.
+
+        Args:
+            call_id: The call that the model asked for; unknown ones are ignored.
+            content: What the model is told.
+            refused: If no tool was seen to run: whether none did (such as an unknown
+                one), or the agent ran one that nobody watched.
+        """
+        with self._lock:
+            self._refuse_if_stopped()
+            step, call = self._asked(call_id)
+            if step is None or call is None:
+                return
+            if not call.executed and call.error is None and call.result is None:
+                if refused:
+                    call.error = content
+                else:
+                    # Nobody saw when it ran: the time is shared among the step's calls.
+                    elapsed = self._now() - call.start
+                    call.duration = elapsed / len(step.tool_calls)
+                    call.executed = True
+                    call.result = content
+            self._answer(call, content)
+
+    def is_tool_error(self, exc: BaseException) -> bool:
+        """Whether a tool raised this exception."""
+        return id(exc) in self._tool_errors
+
+    def model_in_flight(self) -> float | None:
+        """Seconds that the oldest unanswered model call has taken; None if none."""
+        started = [begun for _, begun in list(self._models.values())]
+        return time.monotonic() - min(started) if started else None
+
+    def stop(self, reason: BaseException) -> None:
+        """Freezes the trajectory: whoever writes from now on gets `EpisodeStopped`."""
+        with self._lock:
+            self._stopped = reason
+
+    def _refuse_if_stopped(self) -> None:
+        if self._stopped is not None:
+            raise EpisodeStopped(str(self._stopped)) from self._stopped
+
+    def _refuse_foreign(self, heard: Iterable[str]) -> None:
+        """Every user's message is a canary: no other episode's agent may know it."""
+        if self._models or any(step.model for step in self.trajectory.steps):
+            return
+        for text, times in Counter(heard).items():
+            if self._is_foreign(text, times):
+                self.misuse = UsageError(
+                    "the agent keeps its state between episodes: this episode's model "
+                    f"call has another one's message ({shorten(text, 60)}); make the "
+                    "agent anew in the `agent` fixture, with its own memory"
+                )
+                raise self.misuse
+
+    def _is_foreign(self, text: str, times: int) -> bool:
+        if text not in self._own:
+            return _said.get(text, self._id) != self._id
+        # Two episodes may say the same. What an agent remembers is then there more
+        # often than in an episode before; one that repeats each message does so always.
+        extra = times - self._own[text]
+        with _said_door:
+            least = _repeated.get(text, extra)
+            _repeated[text] = min(least, extra)
+        return extra > least
+
+    def _refuse_over_limit(self) -> None:
+        limit = self._max_tool_calls
+        if limit is not None and self._requested > limit:
+            if self.limit_exceeded is not None:
+                # The agent swallowed it, and would go on for as long as it may.
+                raise EpisodeStopped(str(self.limit_exceeded)) from self.limit_exceeded
+            self.limit_exceeded = ToolCallLimit(
+                f"the agent made more than {limit} tool calls "
+                "(--agentgym-max-tool-calls)"
+            )
+            raise self.limit_exceeded
+
+    def _now(self) -> float:
+        return time.perf_counter() - self.begun
+
+    def _start(
+        self, name: str, arguments: dict[str, Any], call_id: str | None
+    ) -> ToolCall:
+        self._refuse_if_stopped()
+        self._refuse_over_limit()
+        call = self._waiting(name, arguments, call_id)
+        if call is None:
+            call = ToolCall(id=call_id or "", name=name, arguments=_copy(arguments))
+            if self._turn_begins or not self.trajectory.steps:
+                self.trajectory.steps.append(Step())
+                self._turn_begins = False
+            self.trajectory.steps[-1].tool_calls.append(call)
+            self._requested += 1
+            call.id = call.id or f"call_{self._requested}"
+            self._refuse_over_limit()
+        elif call.malformed is not None:
+            # The framework repaired what the model wrote; it stays malformed.
+            call.arguments = _copy(arguments)
+        call.executed = True
+        call.start = self._now()
+        self._running[call.name] += 1
+        return call
+
+    def _end(self, call: ToolCall) -> None:
+        call.duration = self._now() - call.start
+        self._running[call.name] -= 1
+        if self._claimed[call.name]:
+            self._claimed[call.name] -= 1
+
+    def _waiting(
+        self, name: str, arguments: dict[str, Any], call_id: str | None
+    ) -> ToolCall | None:
+        """The requested call that this execution belongs to."""
+        named = None
+        for step in reversed(self.trajectory.steps):
+            for call in step.tool_calls:
+                if call.executed:
+                    continue
+                if call_id:
+                    if call.id == call_id:
+                        return call
+                elif call.name == name and call.malformed is None:
+                    # Parallel calls of one tool are told apart by their arguments;
+                    # those may have been completed by the tool's defaults.
+                    if call.arguments == arguments:
+                        return call
+                    named = named or call
+        return named
+
+    def _asked(self, call_id: str) -> tuple[Step | None, ToolCall | None]:
+        """The newest call with this id that a model asked for."""
+        for step in reversed(self.trajectory.steps):
+            for call in step.tool_calls:
+                if call.id == call_id and id(call) in self._answers:
+                    return step, call
+        return None, None
+
+    def _answer(self, call: ToolCall, content: str) -> None:
+        answer = self._answers.get(id(call))
+        if answer is not None:
+            answer["content"] = content
+            return
+        answer = {"role": "tool", "tool_call_id": call.id, "content": content}
+        self._answers[id(call)] = answer
+        self.trajectory.messages.append(answer)
+
+
+def _told(exc: BaseException) -> str:
+    return f"{type(exc).__name__}: {printed(exc, str)}"
+
+
+def _copy(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """The value with its plain containers copied: a tool may change them later."""
+    kind = type(value)
+    if kind is dict and depth:
+        return {key: _copy(item, depth - 1) for key, item in value.items()}
+    if kind is list and depth:
+        return [_copy(item, depth - 1) for item in value]
+    return value
+
+
+def _json(value: Any) -> str:
+    return json.dumps(jsonable(value), ensure_ascii=False)
+
+
+def _requested(request: dict[str, Any]) -> ToolCall:
+    """A tool call as the model's message asks for it."""
+    function = request.get("function") or {}
+    raw = function.get("arguments")
+    arguments: Any = raw
+    if isinstance(raw, str):
+        try:
+            arguments = json.loads(raw) if raw.strip() else {}
+        except (ValueError, RecursionError):
+            arguments = None
+    well_formed = isinstance(arguments, dict)
+    return ToolCall(
+        id=str(request.get("id") or ""),
+        name=str(function.get("name") or ""),
+        arguments=arguments if well_formed else {},
+        malformed=None if well_formed else str(raw),
+    )

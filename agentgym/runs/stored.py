@@ -1,0 +1,158 @@
+"""Finds and reads what earlier runs left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentgym.errors import UsageError
+from agentgym.runs.summary import FORMAT
+
+SUMMARY, EPISODES = "summary.json", "episodes.jsonl"
+LATEST = "latest"
+RUNS = Path(".agentgym", "runs")
+_FIELDS = ("episodes", "exit_code", "reliability", "run", "scenarios", "tools")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFiles:
+    """What there is of a run.
+
+    Attributes:
+        name: Its id, or the name of the file.
+        summary: Its `summary.json`, under whatever name.
+        episodes: Its `episodes.jsonl`.
+    """
+
+    name: str
+    summary: Path | None
+    episodes: Path | None
+
+
+def find_run(given: str, folder: Path) -> RunFiles:
+    """Finds the files of one run.
+
+    Args:
+        given: A run's folder or one of its files, a folder of runs, whose latest is
+            meant, a run's id or the beginning of one, or `latest`.
+        folder: Where to look for ids: a folder of runs.
+
+    Raises:
+        UsageError: There is no such run.
+    """
+    path = Path(given)
+    if path.is_file():
+        return _beside(path)
+    if path.is_dir():
+        found = _in_folder(path) or next(finished_runs(path), None)
+        if found is not None:
+            return found
+        raise UsageError(f"{path} is no run: it has no {SUMMARY} and no {EPISODES}")
+    if given == LATEST:
+        found = next(finished_runs(folder), None)
+        if found is not None:
+            return found
+        raise UsageError(
+            f"there is no run with a {SUMMARY} in {folder}: run pytest --agentgym first"
+        )
+    # A part of a path is no part of an id, and would be a pattern of its own.
+    named = [p for p in _folders(folder) if p.name.startswith(given)] if given else []
+    runs = [run for run in map(_in_folder, named) if run is not None]
+    if len(runs) == 1:
+        return runs[0]
+    if runs:
+        raise UsageError(f"{given} begins the ids of {len(runs)} runs: write one whole")
+    raise UsageError(
+        f"{given} is no run: it is no file, no folder and no id of a run in {folder} "
+        "(agentgym history lists them)"
+    )
+
+
+def finished_runs(folder: Path) -> Iterator[RunFiles]:
+    """The runs in a folder that came to an end, the latest first."""
+    files = [path for path in folder.glob(f"*/{SUMMARY}") if path.is_file()]
+    for path in sorted(files, key=_age, reverse=True):
+        yield _beside(path)
+
+
+def _age(summary: Path) -> tuple[str, int]:
+    # A run's name begins with its time, in seconds: two may have the same.
+    return summary.parent.name[: len("20260801-120000")], summary.stat().st_mtime_ns
+
+
+def runs_folder(start: Path | None = None) -> Path:
+    """The `.agentgym/runs` of a folder (the current one) or of one above it."""
+    here = Path.cwd() if start is None else start
+    found = (folder / RUNS for folder in (here, *here.parents))
+    return next((folder for folder in found if folder.is_dir()), here / RUNS)
+
+
+def _folders(runs: Path) -> list[Path]:
+    return [path for path in runs.glob("*") if path.is_dir()]
+
+
+def _in_folder(path: Path) -> RunFiles | None:
+    summary, episodes = path / SUMMARY, path / EPISODES
+    if not summary.is_file() and not episodes.is_file():
+        return None
+    return RunFiles(
+        name=path.resolve().name,
+        summary=summary if summary.is_file() else None,
+        episodes=episodes if episodes.is_file() else None,
+    )
+
+
+def _beside(file: Path) -> RunFiles:
+    """A file of a run, and the other one if both have their own names."""
+    whole = _in_folder(file.parent)
+    if whole is not None and file.name in (SUMMARY, EPISODES):
+        return whole
+    lines = file.suffix == ".jsonl"
+    return RunFiles(
+        name=file.name,
+        summary=None if lines else file,
+        episodes=file if lines else None,
+    )
+
+
+def find_summary(given: str, folder: Path) -> Path:
+    """Finds a run's `summary.json`; see `find_run`.
+
+    Raises:
+        UsageError: There is none.
+    """
+    run = find_run(given, folder)
+    if run.summary is None:
+        raise UsageError(f"{run.name} has no {SUMMARY}: it was killed, or is not over")
+    return run.summary
+
+
+def read_summary(file: Path) -> dict[str, Any]:
+    """Reads a `summary.json`.
+
+    Raises:
+        UsageError: It cannot be read; the message says why.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise TypeError("it is no object")
+        newer = found["format"] > FORMAT
+        missing = [name for name in _FIELDS if name not in found]
+    except OSError as exc:
+        raise UsageError(f"{file} cannot be read: {exc.strerror or exc}") from exc
+    except KeyError as exc:
+        raise UsageError(f"{file} is no summary of a run: it has no {exc}") from exc
+    except (ValueError, TypeError) as exc:
+        raise UsageError(f"{file} is no summary of a run: {exc}") from exc
+    if newer:
+        raise UsageError(
+            f"{file} has format {found['format']}, which this version of agentgym "
+            "cannot read: update agentgym"
+        )
+    if missing:
+        raise UsageError(f"{file} is no summary of a run: it has no {missing[0]!r}")
+    return found

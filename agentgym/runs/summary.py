@@ -1,0 +1,355 @@
+"""Adds a run's episodes up, one at a time, to what `summary.json` says."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Literal
+
+from agentgym.distribution import __version__
+from agentgym.exit_code import ExitCode
+from agentgym.playing.episode import Episode
+from agentgym.recording.blame import Outcome
+from agentgym.reliability import (
+    ATTRITION_LIMIT,
+    CONFIDENCE,
+    Reliability,
+    Verdict,
+    attrition_bounds,
+    attrition_exceeded,
+    holm,
+    judge,
+    judge_mean,
+)
+from agentgym.runs.drop import Drop
+from agentgym.runs.outcome_sequence import Stop
+from agentgym.runs.prices import Prices
+from agentgym.runs.simulator_tally import SimulatorTally
+from agentgym.runs.spending import Spending
+from agentgym.runs.tallies import (
+    CheckTally,
+    ErrorTally,
+    ScenarioTally,
+    ToolTally,
+    attrition_json,
+    reliability_json,
+    rounded,
+)
+
+if TYPE_CHECKING:
+    from agentgym.runs.comparison import Comparison
+
+FORMAT = 1
+Gate = Literal["point", "certified"]
+"""What the exit code asks for: a measured share, or a certain one."""
+
+
+_VERSIONS = (
+    "pytest",
+    "langchain",
+    "langchain-openai",
+    "crewai",
+    "autogen-agentchat",
+    "openai",
+    "torch",
+    "transformers",
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class RunSummary:
+    """A run, added up; no episode is kept but a few short examples.
+
+    Attributes:
+        threshold: The run's gate.
+        policy: What was measured, as far as it is known.
+        started: Seconds since 1970.
+        warnings: Sentences about the run itself.
+        interrupted: Episodes played and planned, if it was stopped before its end.
+        stopped: What stopped it, if that was a limit of the run's.
+        prices: Where prices come from.
+        spent: What all episodes took.
+        baseline: How it compares with an earlier run, once it is over.
+        whole: Whether the run alone is judged against its threshold: a scenario then
+            fails a run that reaches it only by a threshold of its own.
+        gate: What the exit code asks for.
+        stop: When the scenarios ended.
+        planned: Episodes that would have been played had none been stopped.
+        settled: What was certain of the run before all of its scenarios had ended: that
+            it is below its threshold, whatever the others do.
+        not_played: Scenarios that were therefore not played to their end, and the
+            episodes that they were to have.
+    """
+
+    threshold: float
+    seed: int = 0
+    policy: str | None = None
+    run_id: str = ""
+    started: float = field(default_factory=time.time)
+    scenarios: dict[str, ScenarioTally] = field(default_factory=dict)
+    tools: dict[str, ToolTally] = field(default_factory=dict)
+    simulators: SimulatorTally = field(default_factory=SimulatorTally)
+    warnings: list[str] = field(default_factory=list)
+    interrupted: tuple[int, int] | None = None
+    stopped: str | None = None
+    prices: Prices = field(default_factory=Prices)
+    spent: Spending = field(default_factory=Spending)
+    baseline: Comparison | None = None
+    whole: bool = False
+    gate: Gate = "point"
+    stop: Stop = "fixed"
+    planned: int = 0
+    settled: Reliability | None = None
+    not_played: dict[str, int] = field(default_factory=dict)
+
+    def scenario(self, name: str, threshold: float | None = None) -> ScenarioTally:
+        """The tally of a scenario; its own threshold replaces the run's."""
+        tally = self.scenarios.get(name)
+        if tally is None:
+            tally = ScenarioTally(name=name, threshold=self.threshold, stop=self.stop)
+            self.scenarios[name] = tally
+        if threshold is not None:
+            tally.threshold = threshold
+        return tally
+
+    def add(self, episode: Episode) -> None:
+        """Counts one episode."""
+        self.scenario(episode.scenario).add(episode, self.prices)
+        self.spent.add(episode, self.prices)
+        self.simulators.add(episode)
+        if self.policy is None:
+            self.policy = episode.policy
+        if episode.counted:
+            for row in episode.tools:
+                tally = self.tools.get(row["name"])
+                if tally is None:
+                    tally = self.tools[row["name"]] = ToolTally(name=row["name"])
+                tally.add(row)
+
+    @property
+    def ordered(self) -> list[ScenarioTally]:
+        """The scenarios by name, whichever came first."""
+        return [self.scenarios[name] for name in sorted(self.scenarios)]
+
+    @property
+    def gated(self) -> list[ScenarioTally]:
+        """The scenarios that the run is judged by: not those expected to fail."""
+        return [scenario for scenario in self.ordered if not scenario.xfail]
+
+    @property
+    def outcomes(self) -> dict[Outcome, int]:
+        """Episodes of all scenarios by outcome."""
+        return {
+            outcome: sum(s.outcomes[outcome] for s in self.scenarios.values())
+            for outcome in Outcome
+        }
+
+    @property
+    def passed(self) -> int:
+        """Episodes that passed."""
+        return sum(s.passed for s in self.gated)
+
+    @property
+    def counted(self) -> int:
+        """Episodes that measure the agent."""
+        return sum(s.counted for s in self.gated)
+
+    @property
+    def total(self) -> int:
+        """All episodes that the run is judged by."""
+        return sum(s.total for s in self.gated)
+
+    @property
+    def mean_reward(self) -> float | None:
+        """Over the counted episodes."""
+        reward = sum(s.reward for s in self.gated)
+        return reward / self.counted if self.counted else None
+
+    @property
+    def reliability(self) -> Reliability:
+        """Against the run's threshold: of all counted episodes.
+
+        Where scenarios ended when a verdict was certain, it is the mean of theirs: one
+        that fails is given up early, and its few episodes would weigh too little.
+        """
+        if self.stop == "fixed":
+            return judge(self.passed, self.counted, self.threshold)
+        gated = self.gated
+        if self.settled is None and len(gated) == 1:
+            return gated[0].results.judge(self.threshold, self.stop)
+        counts = [(s.passed, s.counted) for s in gated]
+        played = judge_mean(counts, self.threshold)
+        if self.settled is None:
+            return played
+        # What was certain then is certain; the numbers are those of what was played.
+        numbers = ("passed", "counted", "value", "low", "high")
+        return replace(
+            self.settled, **{name: getattr(played, name) for name in numbers}
+        )
+
+    @property
+    def unseen(self) -> int:
+        """Scenarios of which no episode was played, because the run was settled."""
+        return len(self.not_played.keys() - self.scenarios.keys())
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """Of the scenarios that the run is judged by, all right together (Holm)."""
+        gated = self.gated
+        gates = len(gated) + self.unseen
+        judged = [scenario.judged(gates) for scenario in gated]
+        names = [scenario.name for scenario in gated]
+        return dict(zip(names, holm(judged, unseen=self.unseen), strict=True))
+
+    @property
+    def met(self) -> bool:
+        """Whether the run alone passes its gate."""
+        if self.settled is not None:
+            return False
+        if self.gate == "certified":
+            return self.reliability.verdict is Verdict.reliable
+        return self.reliability.met
+
+    @property
+    def judgeable(self) -> bool:
+        """Whether enough episodes count, in the run and in every scenario.
+
+        A run that is settled had enough; what was cut short need not have.
+        """
+        if self.settled is not None:
+            return True
+        return not attrition_exceeded(self.counted, self.total) and all(
+            s.judgeable for s in self.gated
+        )
+
+    @property
+    def certifiable(self) -> bool:
+        """Whether anything is certain of the run.
+
+        Not if someone has ended it: who sees the numbers may choose the moment.
+        """
+        by_hand = self.interrupted is not None and self.stopped is None
+        return self.judgeable and not by_hand
+
+    @property
+    def below(self) -> list[ScenarioTally]:
+        """Scenarios that do not pass their gates, the least reliable first."""
+        ended = [s for s in self.gated if s.name not in self.not_played]
+        if self.gate == "certified":
+            verdicts = self.verdicts
+            missed = [s for s in ended if verdicts[s.name] is not Verdict.reliable]
+            return sorted(missed, key=lambda s: s.passed / (s.counted or 1))
+        missed = [s for s in ended if s.judgeable and not s.reliability.met]
+        if self.whole and self.reliability.met:
+            missed = [s for s in missed if s.threshold != self.threshold]
+        return sorted(missed, key=lambda s: s.passed / s.counted)
+
+    @property
+    def exit_code(self) -> int:
+        """0 reliable, 1 below a threshold, 2 interrupted, 6 not to be judged."""
+        if self.interrupted is not None:
+            return ExitCode.INTERRUPTED
+        if self.scenarios and not self.gated:
+            return ExitCode.OK
+        if not self.judgeable:
+            return ExitCode.CANNOT_JUDGE
+        if not self.met or self.below:
+            return ExitCode.BELOW
+        if self.drop is Drop.unknown:
+            return ExitCode.CANNOT_JUDGE
+        return ExitCode.OK if self.drop_met else ExitCode.BELOW
+
+    @property
+    def drop(self) -> Drop | None:
+        """What is certain about the drop; None if any drop is allowed."""
+        allowed = None if self.baseline is None else self.baseline.allowed
+        return None if allowed is None else allowed.verdict
+
+    @property
+    def drop_met(self) -> bool:
+        """Whether the drop passes: not certain to be too large, or certain not to be.
+
+        Who asks for certainty that the agent is good asks for it here, too: that it is
+        not worse by so much (non-inferiority, see `judge_drop`).
+        """
+        if self.drop is None:
+            return True
+        if self.gate == "certified":
+            return self.drop is Drop.within
+        return self.drop in (Drop.within, Drop.undecided)
+
+    def missed_checks(self) -> list[tuple[ScenarioTally, CheckTally]]:
+        """Checks that did not always pass, the commonest failure first."""
+        missed = [
+            (scenario, scenario.checks[key])
+            for scenario in self.ordered
+            for key in sorted(scenario.checks)
+            if scenario.checks[key].missed
+        ]
+        return sorted(missed, key=lambda pair: -pair[1].missed)
+
+    def agent_errors(self) -> list[tuple[ScenarioTally, ErrorTally]]:
+        """Errors of the agent that ended episodes, the commonest first."""
+        found = [
+            (scenario, scenario.errors[kind])
+            for scenario in self.ordered
+            for kind in sorted(scenario.errors)
+        ]
+        return sorted(found, key=lambda pair: -pair[1].count)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of `summary.json`."""
+        gates = max(1, len(self.gated) + self.unseen)
+        verdicts = self.verdicts
+        attrition = None
+        if self.total:
+            attrition = attrition_bounds(self.passed, self.counted, self.total)
+        return {
+            "format": FORMAT,
+            "run": self.run_id,
+            "started": round(self.started, 3),
+            "seconds": round(time.time() - self.started, 3),
+            "exit_code": self.exit_code,
+            "reliability": reliability_json(self.reliability, self.certifiable),
+            "confidence": CONFIDENCE,
+            "judgeable": self.judgeable,
+            "interrupted": self.interrupted is not None,
+            "stopped": self.stopped,
+            "gate": self.gate,
+            "stop": self.stop,
+            "planned": self.planned,
+            "not_played": [
+                {"name": name, "played": self._total(name), "planned": planned}
+                for name, planned in sorted(self.not_played.items())
+            ],
+            "attrition_limit": ATTRITION_LIMIT,
+            "attrition": attrition_json(attrition),
+            "mean_reward": rounded(self.mean_reward),
+            "episodes": {outcome.value: n for outcome, n in self.outcomes.items()},
+            "scenarios": [s.to_json(gates, verdicts.get(s.name)) for s in self.ordered],
+            "tools": [self.tools[name].to_json() for name in sorted(self.tools)],
+            "cost": {**self.spent.to_json(), "prices": self.prices.source},
+            "simulators": self.simulators.to_json(),
+            "policy": self.policy,
+            "seed": self.seed,
+            "versions": versions(),
+            "warnings": list(self.warnings),
+            **({} if self.baseline is None else {"baseline": self.baseline.to_json()}),
+        }
+
+    def _total(self, name: str) -> int:
+        scenario = self.scenarios.get(name)
+        return 0 if scenario is None else scenario.total
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result may depend on, as far as installed."""
+    found = {"python": platform.python_version(), "agentgym": __version__}
+    for name in _VERSIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,350 @@
+"""Counts of one check, one tool, one scenario, added up episode by episode.
+
+Episodes arrive in any order (threads, xdist), and the same ones must give the same
+report: examples are chosen by their content, never by who came first.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from array import array
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from agentgym.playing.episode import Episode
+from agentgym.recording.blame import Outcome
+from agentgym.reliability import (
+    ALPHA,
+    CaseSpread,
+    ClusteredRate,
+    Reliability,
+    Verdict,
+    attrition_bounds,
+    attrition_exceeded,
+    case_spread,
+    judge,
+    pass_at_k,
+    pass_hat_k,
+)
+from agentgym.reliability.verdicts import verdict_of
+from agentgym.runs.outcome_sequence import Outcomes, Stop
+from agentgym.runs.prices import Prices
+from agentgym.runs.spending import Spending
+
+MOST_ERRORS = 50
+"""Kinds of errors told apart in one scenario; the memory of a run stays bounded."""
+
+_CHECK_FIELDS = ("id", "text", "file", "line", "weight", "must")
+_STATUSES = ("passed", "failed", "errored", "not_reached")
+_CALLS = ("calls", "correct", "wrong_arguments", "not_allowed", "missing", "raised")
+_VARIABLE_PART = re.compile(r"'[^']*'|\"[^\"]*\"|\w*\d\w*")
+
+
+class Example:
+    """The shortest of the episodes it was offered, the earliest of these.
+
+    An episode that an error cut off is taken only if there is no other.
+    """
+
+    __slots__ = ("_key", "episode", "message")
+
+    def __init__(self) -> None:
+        self.episode: Episode | None = None
+        self.message: str | None = None
+        self._key: tuple[bool, int, int] | None = None
+
+    def offer(self, episode: Episode, message: str | None = None) -> None:
+        """Keeps the episode, cut to what a file would hold, if it is shorter."""
+        told = episode.trajectory
+        length = len(told.messages) + sum(len(s.tool_calls) for s in told.steps)
+        key = (episode.error is not None, length, episode.index)
+        if self._key is None or key < self._key:
+            # A tool's result may be 10 MB, and another thread may still write to it.
+            self.episode = Episode.from_json(episode.to_json())
+            self.message, self._key = message, key
+
+
+@dataclass(slots=True, kw_only=True)
+class CheckTally:
+    """How a check was judged over all counted episodes of its scenario.
+
+    Attributes:
+        example: A short episode in which it did not pass, and what pytest said of it.
+    """
+
+    check: dict[str, Any]
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_STATUSES, 0))
+    example: Example = field(default_factory=Example)
+
+    @property
+    def missed(self) -> int:
+        """Episodes in which the check was judged and did not pass."""
+        return self.counts["failed"] + self.counts["errored"]
+
+    def add(self, check: dict[str, Any], episode: Episode) -> None:
+        """Counts one episode."""
+        status = check["status"]
+        self.counts[status] += 1
+        if status == "failed" or status == "errored":
+            self.example.offer(episode, check["message"])
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in `summary.json`."""
+        example = self.example.episode
+        return {
+            **{name: self.check[name] for name in _CHECK_FIELDS},
+            **self.counts,
+            "example": None if example is None else example.id,
+            "message": self.example.message,
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class ErrorTally:
+    """How often one kind of error of the agent ended an episode."""
+
+    count: int = 0
+    example: Example = field(default_factory=Example)
+
+
+@dataclass(slots=True, kw_only=True)
+class ScenarioTally:
+    """One scenario's episodes.
+
+    Attributes:
+        reward: Sum over the counted episodes.
+        spent: Of all episodes.
+        errors: Errors of the agent by kind: the text without its numbers and names.
+        uncounted: The earliest error of each outcome that does not count.
+        smallest: The failing case with the shortest value, where cases have values.
+        xfail: Whether it failed as it was expected to; the run's gate leaves it out.
+        stop: When it ended.
+        cases: Passed and counted episodes of each case.
+        planned: Episodes that it would have had, had nothing stopped it.
+    """
+
+    name: str
+    threshold: float
+    stop: Stop = "fixed"
+    xfail: bool = False
+    outcomes: dict[Outcome, int] = field(
+        default_factory=lambda: dict.fromkeys(Outcome, 0)
+    )
+    reward: float = 0.0
+    tokens: int = 0
+    spent: Spending = field(default_factory=Spending)
+    seconds: float = 0.0
+    checks: dict[Any, CheckTally] = field(default_factory=dict)
+    errors: dict[str, ErrorTally] = field(default_factory=dict)
+    uncounted: dict[Outcome, tuple[int, str]] = field(default_factory=dict)
+    smallest: str | None = None
+    cases: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    results: Outcomes = field(default_factory=Outcomes)
+    planned: int = 0
+
+    @property
+    def passed(self) -> int:
+        """Episodes that passed."""
+        return self.outcomes[Outcome.passed]
+
+    @property
+    def counted(self) -> int:
+        """Episodes that measure the agent."""
+        return self.passed + self.outcomes[Outcome.failed]
+
+    @property
+    def total(self) -> int:
+        """All episodes."""
+        return sum(self.outcomes.values())
+
+    @property
+    def reliability(self) -> Reliability:
+        """Reliability against the scenario's own threshold."""
+        return self.judged()
+
+    def judged(self, gates: int = 1) -> Reliability:
+        """Reliability of one of so many scenarios, with the verdict it has alone."""
+        if self.stop == "fixed":
+            return judge(self.passed, self.counted, self.threshold)
+        return self.results.judge(self.threshold, self.stop, gates)
+
+    @property
+    def spread(self) -> CaseSpread | None:
+        """What its repeated cases tell of other cases."""
+        return case_spread(self.cases.values())
+
+    @property
+    def attrition(self) -> tuple[float, float] | None:
+        """The share if what does not count had failed, and if it had passed."""
+        if not self.total:
+            return None
+        return attrition_bounds(self.passed, self.counted, self.total)
+
+    @property
+    def judgeable(self) -> bool:
+        """Whether enough of the episodes count."""
+        return not attrition_exceeded(self.counted, self.total)
+
+    def mean(self, total: float) -> float | None:
+        """A sum over the counted episodes as a mean."""
+        return total / self.counted if self.counted else None
+
+    def add(self, episode: Episode, prices: Prices) -> None:
+        """Counts one episode."""
+        self.outcomes[episode.outcome] += 1
+        self.spent.add(episode, prices)
+        self.results.add(episode)
+        if not episode.counted:
+            earliest = (episode.index, episode.error or "")
+            kept = self.uncounted.get(episode.outcome, earliest)
+            self.uncounted[episode.outcome] = min(kept, earliest)
+            return
+        self.reward += episode.reward
+        self.tokens += episode.tokens
+        self.seconds += episode.duration
+        self._add_case(episode)
+        for check in episode.checks:
+            key = (check["file"], check["line"], check["id"])
+            tally = self.checks.get(key)
+            if tally is None:
+                tally = self.checks[key] = CheckTally(check=check)
+            tally.add(check, episode)
+        if episode.outcome is Outcome.failed:
+            self._add_failure(episode)
+
+    def _add_case(self, episode: Episode) -> None:
+        case = (episode.case.get("split", ""), episode.case.get("index", 0))
+        passed, counted = self.cases.get(case, (0, 0))
+        passed += episode.outcome is Outcome.passed
+        self.cases[case] = (passed, counted + 1)
+
+    def _add_failure(self, episode: Episode) -> None:
+        if episode.error is not None:
+            tally = self._error(episode.error)
+            tally.count += 1
+            tally.example.offer(episode)
+        value = episode.case.get("value")
+        if value is not None and (
+            self.smallest is None
+            or (len(value), value) < (len(self.smallest), self.smallest)
+        ):
+            self.smallest = value
+
+    def _error(self, error: str) -> ErrorTally:
+        kind = _VARIABLE_PART.sub("*", error)
+        if kind not in self.errors and len(self.errors) >= MOST_ERRORS:
+            kind = "other errors"
+        return self.errors.setdefault(kind, ErrorTally())
+
+    def to_json(self, gates: int = 1, verdict: Verdict | None = None) -> dict[str, Any]:
+        """The form in `summary.json`.
+
+        Args:
+            gates: Scenarios of the run; their verdicts are given together.
+            verdict: Of this one among them; by default its own chance of error is
+                divided by their number.
+        """
+        judged = self.judged(gates)
+        if verdict is None:
+            verdict = verdict_of(judged.p_above, judged.p_below, ALPHA / gates)
+        judged = replace(judged, verdict=verdict)
+        spread = self.spread
+        return {
+            "name": self.name,
+            "episodes": self.total,
+            "planned": max(self.planned, self.total),
+            "passed": self.passed,
+            "reliability": reliability_json(judged, self.judgeable),
+            "xfail": self.xfail,
+            "pass_hat_k": {
+                str(k): rounded(pass_hat_k(self.passed, self.counted, k))
+                for k in (1, 2, 4, 8)
+                if k <= self.counted
+            },
+            "pass_at_k": {
+                str(k): rounded(pass_at_k(self.passed, self.counted, k))
+                for k in (1, 2, 4, 8)
+                if k <= self.counted
+            },
+            "cases": None if spread is None else spread_json(spread),
+            "attrition": attrition_json(self.attrition),
+            "mean_reward": rounded(self.mean(self.reward)),
+            "tokens": rounded(self.mean(self.tokens)),
+            "seconds": rounded(self.mean(self.seconds)),
+            "cost": self.spent.to_json(),
+            "outcomes": {outcome.value: n for outcome, n in self.outcomes.items()},
+            "smallest_failing_case": self.smallest,
+            "checks": [self.checks[key].to_json() for key in sorted(self.checks)],
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class ToolTally:
+    """The calls of one tool over the counted episodes; latencies in seconds."""
+
+    name: str
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys((*_CALLS, "unjudged"), 0)
+    )
+    latencies: array[float] = field(default_factory=lambda: array("d"))
+    correct: ClusteredRate = field(default_factory=ClusteredRate)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Counts one episode's row (see `agentgym.playing.tool_table`)."""
+        for name in self.counts:
+            self.counts[name] += row[name]
+        self.latencies.extend(row["latencies"])
+        # The calls of an episode resemble each other.
+        self.correct.add(row["correct"], row["calls"] - row["unjudged"])
+
+    def latency(self) -> dict[str, float | None]:
+        """Median and 95th percentile, interpolated between the calls next to them."""
+        if len(self.latencies) < 2:
+            only = self.latencies[0] if self.latencies else None
+            return {"median": rounded(only), "p95": rounded(only)}
+        cuts = statistics.quantiles(self.latencies, n=20, method="inclusive")
+        return {"median": rounded(cuts[9]), "p95": rounded(cuts[18])}
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in `summary.json`."""
+        low, high = self.correct.interval()
+        return {
+            "name": self.name,
+            **self.counts,
+            "correct_rate": {
+                "value": rounded(self.correct.value),
+                "low": rounded(low),
+                "high": rounded(high),
+            },
+            "latency": self.latency(),
+        }
+
+
+def spread_json(spread: CaseSpread) -> dict[str, Any]:
+    """The form in `summary.json`."""
+    return {
+        "played": spread.cases,
+        "repeats": rounded(spread.repeats),
+        "low": rounded(spread.low),
+        "high": rounded(spread.high),
+        "correlation": rounded(spread.correlation),
+        "more_cases": spread.more_cases,
+    }
+
+
+def attrition_json(shares: tuple[float, float] | None) -> dict[str, Any]:
+    """The form in `summary.json`."""
+    worst, best = shares or (None, None)
+    return {"worst": rounded(worst), "best": rounded(best)}
+
+
+def reliability_json(reliability: Reliability, judgeable: bool) -> dict[str, Any]:
+    """The form in `summary.json`; no verdict where too few episodes count."""
+    data = reliability.to_json()
+    return data if judgeable else data | {"verdict": None}
+
+
+def rounded(value: float | None) -> float | None:
+    """To six digits: sums depend on the episodes' order in the last ones."""
+    return None if value is None else round(value, 6)

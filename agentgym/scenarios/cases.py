@@ -1,0 +1,262 @@
+"""Cases: the concrete instances of a scenario, made from one seed and split in two."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agentgym.distribution import install_command
+from agentgym.errors import UsageError
+
+Split = Literal["train", "held_out"]
+
+MOST_DRAWN = 256
+"""Examples that are drawn of each split of `given(...)`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One concrete instance of a scenario: a seed, a split and perhaps a value.
+
+    Attributes:
+        index: Position among the cases of its scenario and split, from 0.
+        seed: 32-bit seed, the same for the same `--agentgym-seed`.
+        split: Cases to learn from, or cases kept for measuring.
+        value: The listed value, or the drawn arguments of `given`.
+        params: Arguments which the scenario function may ask for by name.
+    """
+
+    index: int
+    seed: int
+    split: Split
+    value: Any = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rng(self) -> random.Random:
+        """A fresh generator that starts from the seed at each access."""
+        return random.Random(self.seed)  # noqa: S311 - reproducible, not secret
+
+    @property
+    def id(self) -> str:
+        """Short name, such as `held_out-3`."""
+        return f"{self.split}-{self.index}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form that a run file stores."""
+        shown = dict(self.params) if self.params else self.value
+        return {
+            "index": self.index,
+            "seed": self.seed,
+            "split": self.split,
+            "value": None if shown is None else repr(shown)[:500],
+        }
+
+
+class given:  # noqa: N801 - reads like Hypothesis's own decorator
+    """Case generators from Hypothesis strategies: `cases=given(order=orders())`.
+
+    Each case draws one example of every strategy; the scenario asks for them as
+    arguments of the same names, or reads them from `case.value`.
+    """
+
+    def __init__(self, **strategies: Any) -> None:
+        if not strategies:
+            raise UsageError("given() needs at least one strategy: given(order=...)")
+        self.strategies = strategies
+
+    def draw(self, count: int, seed: int) -> list[dict[str, Any]]:
+        """Draws up to `count` examples, the same ones for the same seed."""
+        try:
+            import hypothesis
+            from hypothesis import strategies as st
+        except ImportError:
+            raise UsageError(
+                f"cases=given(...) needs Hypothesis: {install_command('hypothesis')}"
+            ) from None
+        drawn: list[dict[str, Any]] = []
+
+        @hypothesis.seed(seed)
+        @hypothesis.settings(
+            max_examples=count,
+            database=None,
+            deadline=None,
+            phases=[hypothesis.Phase.generate],
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        @hypothesis.given(st.fixed_dictionaries(self.strategies))
+        def collect(example: dict[str, Any]) -> None:
+            drawn.append(example)
+
+        collect()
+        return drawn[:count]
+
+
+Cases = int | Sequence[Any] | given | None
+
+
+def make_cases(
+    cases: Cases, *, count: int, seed: int, scenario: str, split: Split | None
+) -> list[Case]:
+    """Makes the cases that `count` episodes are played on.
+
+    Args:
+        cases: None for a new case per episode, a number of generated cases, listed
+            values, or `given(...)`.
+        count: Episodes to be played; no more cases than this are made.
+        seed: The seed of the run.
+        scenario: Name of the scenario; other scenarios get other seeds.
+        split: Cases of this split only; None means held-out cases where cases are
+            generated, and all of them where values are listed.
+
+    Returns:
+        At least one case; episode `i` plays case `i % len(cases)`.
+
+    Raises:
+        UsageError: No case is left in this split.
+    """
+
+    def seed_of(part: str, index: int) -> int:
+        return _seed(seed, scenario, part, index)
+
+    if cases is None or isinstance(cases, int):
+        part: Split = split or "held_out"
+        number = count if cases is None else min(cases, count)
+        return [Case(index=i, seed=seed_of(part, i), split=part) for i in range(number)]
+    if isinstance(cases, given):
+        part = split or "held_out"
+        # Hypothesis draws other examples when it is asked for another number of them;
+        # a case must be the same in each measurement and in a training.
+        source = CaseSource(cases, seed=seed, scenario=scenario)
+        number = min(count, source.drawn(part))
+        return [source.at(part, i) for i in range(number)]
+    chosen = [
+        case
+        for case in _listed(cases, seed, scenario)
+        if split is None or case.split == split
+    ]
+    if not chosen:
+        raise UsageError(
+            f"{scenario} has no {split} case: list more values, or use another "
+            "--agentgym-split"
+        )
+    return chosen
+
+
+class CaseSource:
+    """The cases of a scenario one by one, as training asks for them.
+
+    Args:
+        cases: See `make_cases`.
+        seed: The seed of the run.
+        scenario: Name of the scenario.
+        only: The one split that the scenario keeps its cases in, if it does.
+    """
+
+    def __init__(
+        self, cases: Cases, *, seed: int, scenario: str, only: Split | None = None
+    ) -> None:
+        self._cases = cases
+        self._seed = seed
+        self._scenario = scenario
+        self._only = only
+        self._values: dict[Split, list[dict[str, Any]]] = {}
+
+    def count(self, split: Split) -> int | None:
+        """How many cases there are; None for as many as are asked for."""
+        if self._only not in (None, split):
+            return 0
+        if self._cases is None or isinstance(self._cases, given):
+            return None
+        if isinstance(self._cases, int):
+            return self._cases
+        return sum(listed_split(i) == split for i in range(len(self._cases)))
+
+    def drawn(self, split: Split) -> int:
+        """How many different examples `given(...)` draws of this split."""
+        cases = self._cases
+        return len(self._drawn(cases, split)) if isinstance(cases, given) else 0
+
+    def named(self, split: Split, index: int) -> Case:
+        """The case whose id is `split-index`.
+
+        Raises:
+            UsageError: The scenario has none.
+        """
+        cases, position = self._cases, index
+        if not (cases is None or isinstance(cases, int | given)):
+            position = sum(listed_split(i) == split for i in range(index))
+        case = self.at(split, position)
+        if case.index != index:
+            raise UsageError(f"{self._scenario} has no case {split}-{index}")
+        return case
+
+    def at(self, split: Split, index: int) -> Case:
+        """The case at this position of the split; the positions go round.
+
+        Raises:
+            UsageError: The split has no cases.
+        """
+        cases = self._cases
+        if self.count(split) == 0:
+            raise UsageError(f"{self._scenario} has no {split} case")
+        if cases is None or isinstance(cases, int):
+            index = index if cases is None else index % cases
+            seed = _seed(self._seed, self._scenario, split, index)
+            return Case(index=index, seed=seed, split=split)
+        if isinstance(cases, given):
+            values = self._drawn(cases, split)
+            index %= len(values)
+            seed = _seed(self._seed, self._scenario, split, index)
+            value = values[index]
+            return Case(index=index, seed=seed, split=split, value=value, params=value)
+        listed = [
+            case
+            for case in _listed(cases, self._seed, self._scenario)
+            if case.split == split
+        ]
+        return listed[index % len(listed)]
+
+    def _drawn(self, cases: given, split: Split) -> list[dict[str, Any]]:
+        """The examples of a split, drawn once; none of them is in the other split."""
+        if split not in self._values:
+            seed = _seed(self._seed, self._scenario, split, 0)
+            drawn = cases.draw(MOST_DRAWN, seed)
+            if split == "train":
+                held_out = {repr(value) for value in self._drawn(cases, "held_out")}
+                drawn = [value for value in drawn if repr(value) not in held_out]
+            if not drawn:
+                raise UsageError(
+                    f"{self._scenario}: given(...) draws so few different cases that "
+                    "all of them are held out: list the cases instead"
+                )
+            self._values[split] = drawn
+        return self._values[split]
+
+
+def _listed(cases: Sequence[Any], seed: int, scenario: str) -> list[Case]:
+    return [
+        Case(
+            index=i,
+            seed=_seed(seed, scenario, "listed", i),
+            split=listed_split(i),
+            value=value,
+        )
+        for i, value in enumerate(cases)
+    ]
+
+
+def _seed(seed: int, scenario: str, part: str, index: int) -> int:
+    key = f"{seed}/{scenario}/{part}/{index}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=4).digest(), "big")
+
+
+def listed_split(index: int) -> Split:
+    """Split of a listed value: every fourth one is held out, beginning with the first.
+
+    The position alone decides, so that a value appended later moves no other.
+    """
+    return "held_out" if index % 4 == 0 else "train"

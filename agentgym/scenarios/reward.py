@@ -1,0 +1,64 @@
+"""Checks -> reward: pure, and the only place that knows the formula."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agentgym.errors import UsageError
+from agentgym.scenarios.checks import CheckResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reward:
+    """A reward and where it comes from.
+
+    Attributes:
+        value: r * sum(w*s) / sum(w), in [0, 1].
+        required_ok: r: whether every required check passed.
+        counted: The checks in the sum.
+    """
+
+    value: float
+    required_ok: bool
+    counted: tuple[CheckResult, ...]
+
+
+def compute_reward(results: Sequence[CheckResult], *, finished: bool) -> Reward:
+    """Computes r * sum(w*s) / sum(w) over the checks of an episode.
+
+    A check that was not reached scores 0 if it is always reached in a finished body,
+    and leaves the sum if it is conditional; a required one that an exception kept
+    from being judged counts as failed.
+
+    Args:
+        results: All checks of the scenario, reached or not.
+        finished: Whether the body ran to its end.
+
+    Raises:
+        UsageError: The body ran to its end and judged no check at all.
+    """
+    if finished and not any(result.judged for result in results):
+        raise UsageError(
+            "the scenario judged no check: write at least one assert that is "
+            "always reached, about what a good run looks like"
+        )
+    counted = tuple(r for r in results if r.judged or not r.spec.conditional)
+    if finished and all(result.status == "passed" for result in counted):
+        return Reward(value=1.0, required_ok=True, counted=counted)
+    required_ok = all(
+        result.status == "passed"
+        for result in (counted if finished else results)
+        if result.spec.must is not None
+    )
+    # Shares of the heaviest weight, because the sum of large ones is infinite.
+    heaviest = max((result.spec.weight for result in counted), default=0.0)
+    value = 0.0
+    if required_ok and heaviest > 0:
+        weights = [result.spec.weight / heaviest for result in counted]
+        earned = math.fsum(w * r.share for w, r in zip(weights, counted, strict=True))
+        value = earned / math.fsum(weights)
+    elif required_ok and counted:
+        value = float(all(result.status == "passed" for result in counted))
+    return Reward(value=value, required_ok=required_ok, counted=counted)

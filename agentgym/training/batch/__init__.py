@@ -1,0 +1,1 @@
+"""From recorded rollouts to a batch to learn from."""

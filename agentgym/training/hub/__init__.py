@@ -1,0 +1,1 @@
+"""Where rollouts are queued, claimed and recorded."""

@@ -1,0 +1,395 @@
+"""The hub of a training: Agent Lightning's gateway, in a thread of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import itertools
+import logging
+import secrets
+import socket
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+
+from agentgym.distribution import install_command
+from agentgym.endpoint import PolicyEndpoint
+from agentgym.errors import AgentGymError, UsageError
+from agentgym.training.hub.asgi import AgentLayer
+from agentgym.training.hub.rollout_result import (
+    ModelCallRecord,
+    RolloutResult,
+    read_result,
+)
+from agentgym.training.hub.runner_client import MODEL
+from agentgym.training.job.task import Task
+
+__all__ = ["Finished", "Gateway", "ModelCallRecord", "RolloutResult", "Running"]
+
+T = TypeVar("T")
+
+_PYTHON = tuple(sys.version_info[:3])
+_TEMPERATURE = 1.0
+"""Rows are trained on the untempered policy, so they are sampled from it."""
+_LONG = 3600.0
+"""Seconds that an idle connection is kept: a client that just uses it when it is closed
+would have to send its request twice."""
+_CALL_SECONDS = 300.0
+"""For one answer of the policy server, waiting for its turn included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A rollout that ended, "succeeded" or "failed"."""
+
+    rollout_id: str
+    task: Task
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A rollout that a runner plays, `since` so many seconds after 1970."""
+
+    rollout_id: str
+    task: Task
+    runner: str
+    since: float
+
+
+class Gateway:
+    """Agent Lightning's gateway on 127.0.0.1; one at a time in a process.
+
+    Rollouts are queued here and claimed by runners (`RunnerClient`). Agents reach the
+    policy through it, so that each of their model calls is recorded.
+
+    Attributes:
+        url: Its address.
+        key: What clients have to know.
+    """
+
+    def __init__(self, lightning: _Lightning) -> None:
+        self._lightning = lightning
+        # asyncio turns Nagle's algorithm off, which makes answers wait for 40 ms, only
+        # where the protocol is told.
+        self._listener = socket.socket(proto=socket.IPPROTO_TCP)
+        self._listener.bind(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.key = secrets.token_urlsafe(24)
+        self._tasks: dict[str, Task] = {}
+        self._cursor = 0
+        self._endpoint = ""
+        self._closed = False
+        self._ready = threading.Event()
+        self._error: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._stop: Callable[[], None]
+        self._thread = threading.Thread(
+            target=self._run, name="agentgym-gateway", daemon=True
+        )
+
+    @classmethod
+    def start(cls) -> Gateway:
+        """Starts a hub and waits until it answers.
+
+        Raises:
+            UsageError: Agent Lightning is missing.
+        """
+        lightning = _Lightning.load()
+        lightning.clear()
+        gateway = cls(lightning)
+        gateway._thread.start()
+        gateway._ready.wait()
+        if gateway._error is not None:
+            raise AgentGymError(
+                f"the training's hub did not start: {gateway._error}"
+            ) from gateway._error
+        return gateway
+
+    def publish(self, endpoint: PolicyEndpoint, model: str, version: int) -> None:
+        """Sends every model call from now on to this policy.
+
+        Args:
+            endpoint: Of the policy server.
+            model: The name to ask it for, whatever the agent asks for.
+            version: Recorded in each model call.
+        """
+        models = self._lightning.models
+
+        async def publish() -> None:
+            # Nothing here waits, so no request comes between.
+            if endpoint.base_url != self._endpoint:
+                await models.delete_all_models()
+            served = self._lightning.schemas.Model(
+                model=model, endpoint=endpoint.base_url, version=version
+            )
+            await models.register_models([served])
+            router = self._lightning.proxy.ProxyRouter(_proxy_config(model))
+            self._app.state.proxy_router = router
+            authorization = f"Bearer {endpoint.api_key}"
+            self._app.state.http_client.headers["Authorization"] = authorization
+            self._endpoint = endpoint.base_url
+
+        self._do(publish())
+
+    def enqueue(self, tasks: Mapping[str, Task], *, timeout: int) -> None:
+        """Queues rollouts for the runners.
+
+        Args:
+            tasks: What to play, by rollout id.
+            timeout: Seconds that one may take.
+        """
+        schemas = self._lightning.schemas
+        self._tasks.update(tasks)
+        rollouts = [
+            schemas.RolloutCreate(
+                rollout_id=rollout_id,
+                input={**task.to_json(), "data_id": _data_id(task)},
+                is_train=task.phase == "train",
+                config=schemas.RolloutConfig(timeout_seconds=timeout),
+            )
+            for rollout_id, task in tasks.items()
+        ]
+        self._do(self._lightning.rollouts.enqueue_rollouts(rollouts))
+
+    def finished(self) -> list[Finished]:
+        """The rollouts that ended since the last call."""
+        ended: list[Finished] = []
+        while True:
+            page = self._do(
+                self._lightning.rollouts.list_terminal_rollouts(after=self._cursor)
+            )
+            ended += [
+                Finished(
+                    rollout_id=item.rollout_id,
+                    task=self._tasks[item.rollout_id],
+                    state=item.state.value,
+                )
+                for item in page.items
+            ]
+            self._cursor = page.next_after
+            if self._cursor >= page.total_terminal:
+                return ended
+
+    def running(self) -> list[Running]:
+        """The rollouts that are being played."""
+        state = self._lightning.schemas.RolloutState.RUNNING
+        listing = self._lightning.rollouts.list_rollouts([state], limit=sys.maxsize)
+        return [
+            Running(
+                rollout_id=rollout.rollout_id,
+                task=self._tasks[rollout.rollout_id],
+                runner=rollout.status.k8s_job_name or "",
+                since=rollout.status.updated_at,
+            )
+            for rollout in self._do(listing)
+        ]
+
+    def fail(self, rollout_id: str, message: str) -> None:
+        """Ends a rollout without a reward; harmless when it has ended already."""
+        from starlette.exceptions import HTTPException
+
+        schemas = self._lightning.schemas
+        status = schemas.RolloutStatusPatch(state="failed", error_message=message)
+        patch = schemas.RolloutPatch(status=status)
+        try:
+            self._do(self._lightning.rollouts.patch_rollout(rollout_id, patch))
+        except HTTPException as error:
+            if error.status_code not in (404, 409):
+                raise
+
+    def result(self, rollout_id: str) -> RolloutResult:
+        """What came of a rollout that ended.
+
+        Raises:
+            KeyError: It was never queued here, or is forgotten.
+        """
+        task = self._tasks[rollout_id]
+
+        async def read() -> tuple[Any, list[Any]]:
+            detail = await self._lightning.rollouts.get_rollout(rollout_id)
+            # All of them: the triplets leave out calls with the same prompt.
+            events = await self._lightning.events.query_events(rollout_id, format=None)
+            return detail.rollout.status, list(events)
+
+        status, events = self._do(read())
+        return read_result(
+            rollout_id, task, status.state.value, status.error_message, events
+        )
+
+    def forget(self, rollout_ids: Iterable[str]) -> None:
+        """Frees the memory of rollouts."""
+        forgotten = list(rollout_ids)
+
+        async def forget() -> None:
+            for rollout_id in forgotten:
+                await self._lightning.rollouts.delete_rollout(rollout_id)
+
+        self._do(forget())
+        for rollout_id in forgotten:
+            self._tasks.pop(rollout_id, None)
+
+    def close(self) -> None:
+        """Ends the hub; calls in flight are refused. Harmless when it has ended."""
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.call_soon_threadsafe(self._stop)
+        self._thread.join()
+        self._lightning.clear()
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of something done in the hub's own thread."""
+        if self._closed or not self._thread.is_alive():
+            work.close()
+            raise AgentGymError("the training's hub has ended")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 - raised again by `start`
+            self._error = error
+        finally:
+            self._listener.close()
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        import uvicorn
+
+        self._app = self._lightning.app.create_app(
+            {"key": self.key, "default_proxy": _proxy_config(MODEL)}
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(
+                AgentLayer(self._app, key=self.key, model=MODEL),
+                log_level="warning",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                date_header=False,
+                ws="none",
+                lifespan="on",
+                timeout_keep_alive=int(_LONG),
+                timeout_graceful_shutdown=5,
+            )
+        )
+
+        def stop() -> None:
+            server.should_exit = True
+            for task in server.server_state.tasks:
+                task.cancel()
+
+        serving = asyncio.create_task(server.serve([self._listener]))
+        while not server.started:
+            if serving.done():
+                await serving
+                raise AgentGymError("its server ended at once")
+            await asyncio.sleep(0.005)
+        # Agent Lightning's own client opens at most 100 connections, keeps 20, and
+        # would send a proxy of the environment what is for this machine.
+        async with httpx.AsyncClient(
+            transport=_Pools(), timeout=_CALL_SECONDS, trust_env=False
+        ) as client:
+            self._app.state.http_client = client
+            self._loop, self._stop = asyncio.get_running_loop(), stop
+            self._ready.set()
+            await serving
+
+
+class _Pools(httpx.AsyncBaseTransport):
+    """Connections in several pools: httpx looks at a whole pool for every request."""
+
+    def __init__(self) -> None:
+        context = httpx.create_ssl_context()
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        self._pools = [
+            httpx.AsyncHTTPTransport(verify=context, limits=limits) for _ in range(16)
+        ]
+        self._turns = itertools.cycle(self._pools)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await next(self._turns).handle_async_request(request)
+
+    async def aclose(self) -> None:
+        for pool in self._pools:
+            await pool.aclose()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lightning:
+    """The parts of Agent Lightning in use; importing them takes a second."""
+
+    app: Any
+    proxy: Any
+    store: Any
+    schemas: Any
+    rollouts: Any
+    events: Any
+    models: Any
+
+    @classmethod
+    def load(cls) -> _Lightning:
+        if _PYTHON < (3, 12):
+            raise UsageError(
+                "training needs Python 3.12 or newer, and this is "
+                f"{'.'.join(map(str, _PYTHON))}: measuring works here, too"
+            )
+        try:
+            schemas = importlib.import_module("agentlightning.schemas")
+            app, proxy, store, events, models, rollouts, proxy_routes = (
+                importlib.import_module(f"agentlightning.server.{name}")
+                for name in (
+                    *("app", "proxy", "store", "routes.events", "routes.models"),
+                    *("routes.rollouts", "routes.proxy"),
+                )
+            )
+        except ImportError as error:
+            raise UsageError(
+                f"training needs Agent Lightning ({error}): "
+                f"run {install_command('train')}"
+            ) from None
+        for module in (app, proxy, proxy_routes):
+            vars(module)["log"] = _Log()
+        return cls(
+            app=app,
+            proxy=proxy,
+            store=store,
+            schemas=schemas,
+            rollouts=rollouts,
+            events=events,
+            models=models,
+        )
+
+    def clear(self) -> None:
+        """Empties the store, which all gateways of a process share."""
+        store = self.store
+        for held in (store._rollouts, store._events, store._models):
+            held.clear()
+        store._terminal_order.clear()
+
+
+class _Log:
+    """Stands in for Agent Lightning's loggers, which print to the terminal."""
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("agentlightning")
+        self._logger.addHandler(logging.NullHandler())
+
+    def __getattr__(self, level: str) -> Callable[..., None]:
+        log: Callable[..., None] = getattr(self._logger, level)
+        return lambda event, **more: log("%s %s", event, more)
+
+
+def _proxy_config(model: str) -> dict[str, Any]:
+    temperature = {"temperature": _TEMPERATURE}
+    return {"model_name": model, "train": temperature, "val": temperature}
+
+
+def _data_id(task: Task) -> str:
+    return f"{task.scenario}|{task.split}|{task.case}"

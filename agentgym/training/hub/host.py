@@ -1,0 +1,150 @@
+"""The policy server of a training, and the policy versions that it serves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from agentgym.errors import AgentGymError, InfraError
+from agentgym.policy.server.process import PolicyProcess
+from agentgym.training.hub.gateway import Gateway
+
+RESTARTS = 5
+"""Times that a server that died is started again in one training."""
+
+
+class PolicyHost:
+    """Serves one version at a time; a server that dies is replaced.
+
+    Args:
+        base: Folder of the base model.
+        folder: Where the versions' adapters are kept, one folder each.
+        gateway: Is told where each version is.
+        log: Gets the server's output.
+        device: "auto", "cpu", "cuda", ...
+        dtype: "auto", "float32", ...
+
+    Attributes:
+        version: The version that is served; -1 before the first.
+    """
+
+    def __init__(
+        self,
+        base: Path,
+        folder: Path,
+        gateway: Gateway,
+        *,
+        log: Path,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> None:
+        self.version = -1
+        self._base = base
+        self._folder = folder
+        self._gateway = gateway
+        self._log = log
+        self._device, self._dtype = device, dtype
+        self._restarts = 0
+        self._starter = ThreadPoolExecutor(1, "agentgym-host")
+        self._started: Future[PolicyProcess] | None = None
+
+    def start(self) -> None:
+        """Begins to start the server; the first version that is published waits."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._started = self._starter.submit(
+            PolicyProcess.start,
+            self._base,
+            log=self._log,
+            name="base",
+            device=self._device,
+            dtype=self._dtype,
+        )
+
+    def adapter(self, version: int) -> Path:
+        """The folder of a version's adapter."""
+        return self._folder / f"v{version}"
+
+    def write(self, version: int, save: Callable[[Path], None]) -> None:
+        """Makes the folder of a version; it is there whole, or not at all.
+
+        Args:
+            version: Its number.
+            save: Writes the adapter into a folder.
+        """
+        part = self._folder / f".v{version}.{os.getpid()}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        save(part)
+        target = self.adapter(version)
+        shutil.rmtree(target, ignore_errors=True)
+        part.rename(target)
+
+    def publish(self, version: int) -> None:
+        """Has every model call from now on answered by this version.
+
+        Raises:
+            UsageError: The model cannot be served.
+            InfraError: The server dies again and again.
+        """
+        before = self.version
+        self.version = version
+        try:
+            self._load()
+        except InfraError:
+            if not self.revive():
+                raise
+            return
+        if before not in (version, -1):
+            # Nothing is asked of it any more: the server drains it by itself.
+            # A server that just died is replaced before the next episode.
+            with suppress(InfraError):
+                self._process().unload_adapter(f"policy-v{before}")
+
+    def revive(self) -> bool:
+        """Starts a server that died again, with the same version.
+
+        Returns:
+            Whether it had died.
+
+        Raises:
+            InfraError: It dies again and again.
+        """
+        if self._started is None or self._process().alive():
+            return False
+        self._restarts += 1
+        if self._restarts > RESTARTS:
+            raise InfraError(
+                f"the policy server died {self._restarts} times; its output is in "
+                f"{self._log}"
+            )
+        self.start()
+        if self.version >= 0:
+            self._load()
+        return True
+
+    def keep_only(self, versions: Collection[int]) -> None:
+        """Removes the adapters of all other versions."""
+        wanted = {f"v{version}" for version in versions}
+        for path in self._folder.iterdir():
+            if path.name not in wanted:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def close(self) -> None:
+        """Ends the server."""
+        if self._started is not None:
+            with suppress(AgentGymError):
+                self._process().stop()
+        self._starter.shutdown()
+
+    def _process(self) -> PolicyProcess:
+        """The server, as soon as it answers."""
+        assert self._started is not None
+        return self._started.result()
+
+    def _load(self) -> None:
+        process, name = self._process(), f"policy-v{self.version}"
+        process.load_adapter(name, self.adapter(self.version))
+        self._gateway.publish(process.endpoint, name, self.version)

@@ -1,0 +1,150 @@
+"""Has tasks played by the runners, and waits for their results."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from agentgym.errors import AgentGymError, UsageError
+from agentgym.training.hub.gateway import Gateway
+from agentgym.training.hub.host import PolicyHost
+from agentgym.training.hub.rollout_result import RolloutResult
+from agentgym.training.job.task import Task
+
+TICK_SECONDS = 0.05
+LOOK_SECONDS = 5.0
+"""How often it looks for rollouts that nobody finishes."""
+MAX_TRIES = 3
+"""Rollouts of one task whose outcome is not the agent's doing."""
+HOPELESS = 16
+"""After so many lost ones, more lost than not ends the training."""
+COUNTED = ("passed", "failed")
+
+
+class Stopped(AgentGymError):
+    """The training was asked to end early."""
+
+
+@dataclass(slots=True)
+class Player:
+    """Plays batches of tasks through the gateway.
+
+    Attributes:
+        gateway: Where rollouts are queued.
+        host: The policy server, which is started again if it dies.
+        timeout: Seconds after which a rollout that nobody finishes is given up.
+        say: Shows a line.
+        stopping: Set to end early.
+        lost: Outcomes of rollouts that were not the agent's doing.
+    """
+
+    gateway: Gateway
+    host: PolicyHost
+    timeout: float
+    say: Callable[[str], None]
+    stopping: threading.Event = field(default_factory=threading.Event)
+    lost: Counter[str] = field(default_factory=Counter)
+    _runners_lost: set[str] = field(default_factory=set)
+    _orphans: set[str] = field(default_factory=set)
+    _next_look: float = 0.0
+    _played: int = 0
+
+    def play(
+        self,
+        tasks: Sequence[Task],
+        on_result: Callable[[RolloutResult], None] = lambda _: None,
+    ) -> list[RolloutResult]:
+        """Plays tasks, again where the outcome is not the agent's doing.
+
+        Args:
+            tasks: What to play.
+            on_result: Called with each result as it comes.
+
+        Returns:
+            A result for each task, in order; one that was lost every time has the last
+            outcome.
+
+        Raises:
+            Stopped: The training is to end early.
+            UsageError: Nearly nothing that is played counts.
+        """
+        results: dict[int, RolloutResult] = {}
+        waiting: dict[str, int] = {}
+        tries: Counter[int] = Counter()
+        self._queue(dict(enumerate(tasks)), waiting)
+        while waiting:
+            self._pause()
+            again: dict[int, Task] = {}
+            for ended in self.gateway.finished():
+                place = waiting.pop(ended.rollout_id, None)
+                result = self.gateway.result(ended.rollout_id)
+                self.gateway.forget([ended.rollout_id])
+                if place is None:
+                    continue
+                tries[place] += 1
+                if result.outcome not in COUNTED:
+                    self._lose(result)
+                    if tries[place] < MAX_TRIES:
+                        again[place] = tasks[place]
+                        continue
+                else:
+                    self._played += 1
+                results[place] = result
+                on_result(result)
+            self._queue(again, waiting)
+        return [results[place] for place in range(len(tasks))]
+
+    def runner_lost(self, prefix: str) -> None:
+        """A runner died (told from another thread): what it played is played again."""
+        self._runners_lost.add(prefix)
+        self._next_look = 0.0
+
+    def stop(self) -> None:
+        """Ends `play` soon, from another thread."""
+        self.stopping.set()
+
+    def _queue(self, tasks: dict[int, Task], waiting: dict[str, int]) -> None:
+        made = {secrets.token_hex(16): place for place in tasks}
+        waiting.update(made)
+        if made:
+            self.gateway.enqueue(
+                {rollout_id: tasks[place] for rollout_id, place in made.items()},
+                timeout=int(self.timeout) + 1,
+            )
+
+    def _pause(self) -> None:
+        """Waits a moment, and looks after what can go wrong meanwhile."""
+        if self.stopping.wait(TICK_SECONDS):
+            raise Stopped("the training was stopped")
+        if self.host.revive():
+            self.say("the policy server had died; it was started again")
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        # A runner that died is remembered: its last claim may be heard of after it.
+        lost = tuple(self._runners_lost)
+        for rollout in self.gateway.running():
+            died = rollout.runner.startswith(lost)
+            if died or time.time() - rollout.since > self.timeout:
+                reason = "died" if died else "did not finish in time"
+                message = f"infra_error: its runner {rollout.runner} {reason}"
+                self.gateway.fail(rollout.rollout_id, message)
+            if died:
+                self._orphans.add(rollout.rollout_id)
+
+    def _lose(self, result: RolloutResult) -> None:
+        if result.rollout_id in self._orphans:
+            # One death takes many rollouts with it, and says nothing of each.
+            self._orphans.remove(result.rollout_id)
+            return
+        self.lost[result.outcome] += 1
+        lost = sum(self.lost.values())
+        if lost >= HOPELESS and lost > self._played:
+            raise UsageError(
+                f"{lost} episodes were lost and {self._played} count; the last lost "
+                f"one is an {result.outcome}: {result.error}"
+            )

@@ -1,0 +1,175 @@
+"""A runner's side of the wire: claim rollouts from the hub and tell how they ended."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from agentgym.endpoint import PolicyEndpoint
+from agentgym.errors import AgentGymError
+from agentgym.recording.trajectory import clean
+from agentgym.training.job.task import Task
+
+MODEL = "policy"
+"""The policy's name for agents, whatever the version behind it."""
+
+_TIMEOUT = 30.0
+"""Seconds for an answer: an update in the hub's process may hold the GIL for some."""
+_PATIENCE = 10.0
+_PAUSE = 0.2
+
+
+class HubGone(AgentGymError):
+    """The main process with the hub has ended or answers no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A rollout that this runner has to play."""
+
+    rollout_id: str
+    task: Task
+
+
+class RunnerClient:
+    """A connection of one thread to the hub; it is kept alive.
+
+    Args:
+        url: The hub's address, as `Gateway.url`.
+        key: `Gateway.key`.
+        runner: This runner's name in the hub.
+    """
+
+    def __init__(self, url: str, key: str, runner: str) -> None:
+        self._url = url
+        self._key = key
+        self._runner = runner
+        self._http = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=_TIMEOUT,
+            # The hub is on this machine: no proxy of the environment leads there.
+            trust_env=False,
+        )
+        self._random = random.Random()  # noqa: S311 - no secret
+
+    def claim(self, most: int) -> list[Claim]:
+        """Takes up to so many queued rollouts; those of other runners are not among.
+
+        Raises:
+            HubGone: No answer.
+        """
+        if most < 1:
+            return []
+        listed = self._send(
+            "GET",
+            "/api/rollouts",
+            # Runners that ask at the same time should not all want the same ones.
+            params={"state_in": "queuing", "limit": 4 * most},
+        ).json()
+        self._random.shuffle(listed)
+        claims: list[Claim] = []
+        for rollout in listed:
+            if len(claims) == most:
+                break
+            rollout_id = rollout["rollout_id"]
+            status = {"state": "running", "k8s_job_name": self._runner}
+            if self._patch(rollout_id, status):
+                task = Task.from_json(rollout["input"])
+                claims.append(Claim(rollout_id=rollout_id, task=task))
+        return claims
+
+    def endpoint(self, claim: Claim, attempt: int) -> PolicyEndpoint:
+        """Where the agent of this attempt finds the policy."""
+        mode = "train" if claim.task.phase == "train" else "val"
+        path = f"/proxy/rollout/{claim.rollout_id}/attempt/{attempt}/mode/{mode}"
+        return PolicyEndpoint(
+            base_url=f"{self._url}{path}/openai/v1", api_key=self._key, model=MODEL
+        )
+
+    def finish(
+        self,
+        claim: Claim,
+        attempt: int,
+        *,
+        reward: float,
+        passed: bool,
+        steps: list[float] | None,
+        judged_by: Sequence[str] = (),
+    ) -> None:
+        """Tells an episode's reward; harmless for a rollout that has ended already.
+
+        Args:
+            claim: The rollout.
+            attempt: The try that counts.
+            reward: In [0, 1].
+            passed: Whether all checks passed.
+            steps: Rewards of the single model calls, where there are any.
+            judged_by: Models of judges and simulated users that took part in it.
+
+        Raises:
+            HubGone: No answer.
+        """
+        data: dict[str, Any] = {
+            "value": reward,
+            "source": "agentgym",
+            "reason": "passed" if passed else "failed",
+        }
+        if steps is not None:
+            data["steps"] = steps
+        if judged_by:
+            data["judged_by"] = list(judged_by)
+        event = {"event_type": "reward", "data": data}
+        path = f"/api/rollouts/{claim.rollout_id}/attempt/{attempt}/events"
+        self._send("POST", path, json=event)
+        status = {"state": "succeeded", "last_attempt_id": str(attempt)}
+        self._patch(claim.rollout_id, status)
+
+    def fail(self, claim: Claim, attempt: int, outcome: str, message: str) -> None:
+        """Tells that an episode says nothing about the agent, so has no reward.
+
+        Raises:
+            HubGone: No answer.
+        """
+        self._patch(
+            claim.rollout_id,
+            {
+                "state": "failed",
+                "last_attempt_id": str(attempt),
+                "error_message": clean(f"{outcome}: {message}"),
+            },
+        )
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._http.close()
+
+    def _patch(self, rollout_id: str, status: dict[str, str]) -> bool:
+        """Whether the rollout is now in this state, by this runner's doing."""
+        path = f"/api/rollouts/{rollout_id}"
+        return self._send("PATCH", path, json={"status": status}).is_success
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        # A rollout that is forgotten, has ended or is another runner's.
+        harmless = () if method == "GET" else (404, 409)
+        begun: float | None = None
+        while True:
+            try:
+                answer = self._http.request(method, path, **options)
+                problem = f"answers {answer.status_code}: {answer.text[:200]}"
+                if answer.is_success or answer.status_code in harmless:
+                    return answer
+                if answer.status_code < 500:
+                    break
+            except httpx.TransportError as error:
+                problem = f"does not answer ({type(error).__name__}: {error})"
+            begun = begun or time.monotonic()
+            if time.monotonic() - begun >= _PATIENCE:
+                break
+            time.sleep(_PAUSE)
+        raise HubGone(f"the training's hub at {self._url} {problem}")

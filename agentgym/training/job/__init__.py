@@ -1,0 +1,1 @@
+"""What a training is asked to do, and what came of it."""

@@ -1,0 +1,125 @@
+"""What a training keeps, so that it can go on after it was killed.
+
+`state.json` names the file with the tensors and is replaced atomically: whatever
+happens, the two belong together, and to a version whose adapter is whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentgym.errors import UsageError
+from agentgym.runs.store import write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 1
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(slots=True, kw_only=True)
+class State:
+    """How far a training is.
+
+    Attributes:
+        version: The present policy version: the number of updates so far.
+        episodes: Episodes played for training and validation.
+        seconds: Time used so far, of all sittings.
+        validated: Reliability on validation cases, by version.
+        looked: Versions whose held-out reliability was measured.
+        curriculum: State of the curriculum.
+        batches: Batches in a row that had nothing to teach.
+        failing: Share of train episodes that failed in the first batch.
+        judged: Models of judges and simulated users, by scenario.
+        reserve: Seconds that the measurement at the end is expected to take.
+    """
+
+    version: int = 0
+    episodes: int = 0
+    seconds: float = 0.0
+    validated: dict[int, float] = field(default_factory=dict)
+    looked: list[int] = field(default_factory=list)
+    curriculum: dict[str, Any] = field(default_factory=dict)
+    batches: int = 0
+    failing: float = 0.0
+    reserve: float = 0.0
+    judged: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def best(self) -> int:
+        """The version that did best in validation, the newest one of equals."""
+        if not self.validated:
+            return self.version
+        return max(self.validated, key=lambda v: (self.validated[v], v))
+
+
+class Checkpoint:
+    """The state's files in a run's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._state = folder / "state.json"
+
+    def save(self, state: State, tensors: dict[str, Tensor] | None = None) -> None:
+        """Writes the state, and the tensors if they are new since the last time."""
+        from safetensors.torch import save_file
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        name = f"tensors-{state.version}.safetensors"
+        for part in self._folder.glob(".tensors-*.part"):
+            part.unlink()  # of a run that was killed
+        if tensors is not None:
+            part = self._folder / f".{name}.{os.getpid()}.part"
+            save_file({k: t.contiguous() for k, t in tensors.items()}, part)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(self._folder / name)
+        write_json(self._state, {"format": FORMAT, "tensors": name, **asdict(state)})
+        for old in self._folder.glob("tensors-*.safetensors"):
+            if old.name != name:
+                old.unlink(missing_ok=True)
+
+    def load(self) -> tuple[State, dict[str, Tensor]] | None:
+        """The last state; None if there is none yet.
+
+        Raises:
+            UsageError: The files are damaged.
+        """
+        if not self._state.exists():
+            return None
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            found: dict[str, Any] = json.loads(self._state.read_text(encoding="utf-8"))
+            if found.pop("format") != FORMAT:
+                raise ValueError("another version of agentgym wrote it")
+            tensors = load_file(self._folder / found.pop("tensors"))
+            found["validated"] = {int(v): r for v, r in found["validated"].items()}
+            return State(**found), tensors
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise UsageError(
+                f"the training in {self._folder.parent} cannot be resumed: {error}; "
+                "start a new one"
+            ) from error
+
+
+def no_room(error: Exception, run: Path) -> UsageError | None:
+    """What to say of a file that could not be written; None if it is something else.
+
+    Args:
+        error: Also one of a library that tells only the system's words.
+        run: The training's folder.
+    """
+    if not any(os.strerror(number) in str(error) for number in _NO_ROOM):
+        return None
+    return UsageError(
+        f"there is no room for the files of the training in {run} ({error}); make "
+        "room, and go on with --agentgym-resume, or begin anew if it has kept nothing"
+    )

@@ -1,0 +1,1 @@
+"""One update: forward pass, loss, optimizer."""

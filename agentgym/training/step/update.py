@@ -1,0 +1,466 @@
+"""One on-policy step on the LoRA weights of a policy.
+
+Axes: N sampled tokens of a part.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import peft
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from agentgym.errors import AgentGymError, UsageError
+from agentgym.policy.engine.adapter import AdaptedWeights, read_adapter
+from agentgym.policy.engine.loading import LoadedPolicy
+from agentgym.policy.folders.adapter_folder import WEIGHTS
+from agentgym.training.batch.batch import TrainingRow
+from agentgym.training.job.config import TrainingConfig
+from agentgym.training.step.forward import Forward, Part
+from agentgym.training.step.loss import kl_to_start, policy_loss
+
+T = TypeVar("T")
+
+MAX_GAP = 1e-3
+"""The most by which sampling and training may disagree on a log-probability."""
+MAX_MEAN_GAP = 2e-2
+"""The same on average, for half precision, whose rounding differs between them."""
+MAX_GRADIENT = 1.0
+BETAS = (0.9, 0.99)
+CPU_PART, GPU_PART, LEAST_PART = 1_024, 16_384, 256
+"""Tokens of a part: on a CPU what its caches hold is fastest; the last is the size at
+which memory is declared too small."""
+REFERENCED = 4
+"""One row of so many is compared with the starting policy."""
+LORA_ALPHA = 32
+"""LoRA's scale is this over the rank."""
+SMALL = 30_000_000
+"""Parameters below which one thread is faster: the products are too small to share."""
+CHECKPOINTED = 1_000_000_000
+"""Parameters above which activations are computed twice to save memory."""
+
+
+class PoliciesDisagree(AgentGymError):
+    """Sampling and training do not see the same policy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """What an update did; the names are those in `updates.jsonl`.
+
+    Attributes:
+        entropy: Mean over trained tokens, in nats.
+        kl: KL to the starting policy, mean over trained tokens.
+        drift: The same over frozen tokens.
+        gap: The largest difference of a sampled token's log-probability between
+            sampling and training.
+        clip_share: Share of trained tokens whose ratio was clamped or clipped.
+        trained_tokens: Tokens with a gradient of the policy loss.
+        frozen_tokens: Sampled tokens without.
+    """
+
+    loss: float
+    entropy: float
+    kl: float
+    drift: float
+    gap: float
+    mean_gap: float
+    grad_norm: float
+    clip_share: float
+    trained_tokens: int
+    frozen_tokens: int
+    seconds: float
+
+
+class Updater:
+    """A policy with LoRA weights, its optimizer, and the step that trains them."""
+
+    def __init__(
+        self,
+        policy: LoadedPolicy,
+        config: TrainingConfig,
+        *,
+        seed: int = 0,
+        adapter: Path | None = None,
+    ) -> None:
+        """Puts LoRA layers on all linear layers of the policy's model.
+
+        Args:
+            policy: The base model; it is changed.
+            config: Rank, learning rate and so on.
+            seed: Of the LoRA matrices' first values.
+            adapter: Folder of LoRA weights that training goes on from.
+
+        Raises:
+            UsageError: The adapter does not fit, or the model has no linear layers.
+        """
+        self._config = config
+        self._part = CPU_PART if policy.model.device.type == "cpu" else GPU_PART
+        self._updates = 0
+        torch.manual_seed(seed)
+        self.model = _with_lora(policy.model, config, adapter)
+        checkpointing = config.gradient_checkpointing
+        size = sum(p.numel() for p in self.model.parameters())
+        if checkpointing is None:
+            checkpointing = size > CHECKPOINTED
+        if size < SMALL:
+            torch.set_num_threads(1)
+        inner = self.model.get_base_model()
+        if checkpointing:
+            _checkpoint(inner)
+        self._forward = Forward(inner, share=not checkpointing)
+        self._exact = policy.model.dtype == torch.float32
+        self.parameters: dict[str, Tensor] = {
+            name: p for name, p in self.model.named_parameters() if p.requires_grad
+        }
+        self._start = self._weights()
+        self._optimizer = torch.optim.AdamW(
+            self.parameters.values(),
+            lr=config.learning_rate,
+            betas=BETAS,
+            weight_decay=0.0,
+        )
+
+    def update(
+        self,
+        batch: Sequence[TrainingRow],
+        *,
+        episodes: int | None = None,
+        scale: float = 1.0,
+    ) -> Metrics:
+        """Takes a step on a batch, in as many passes as the config says.
+
+        Args:
+            batch: The rows.
+            episodes: What the loss is the mean over: all episodes that were played for
+                the batch, also those of groups that taught nothing, so that steps get
+                smaller when there is less to learn. By default those of the rows.
+            scale: Share of the learning rate that is used.
+
+        Raises:
+            PoliciesDisagree: The recorded log-probabilities are not this policy's.
+            UsageError: The loss is not finite, or the memory too small.
+        """
+        begun = time.monotonic()
+        start = self._in_memory(lambda: self._start_logprobs(batch))
+        mean_over = episodes or max(sum(sum(made.weights) for made in batch), 1e-9)
+        frozen = sum(sum(batch[i].frozen) for i in start)
+        for group in self._optimizer.param_groups:
+            group["lr"] = scale * self._config.learning_rate
+        passes: list[_Sums] = []
+        norm = 0.0
+        for _ in range(self._config.epochs):
+            sums = self._in_memory(
+                lambda: self._gradient(batch, start, mean_over, frozen)
+            )
+            norm = float(
+                torch.nn.utils.clip_grad_norm_(self.parameters.values(), MAX_GRADIENT)
+            )
+            if not (math.isfinite(sums.loss) and math.isfinite(norm)):
+                raise self._diverged()
+            if not passes:
+                self._check_agreement(sums)
+            passes.append(sums)
+            self._step(batch)
+        self._updates += 1
+        first, last = passes[0], passes[-1]
+        trained = max(first.trained, 1)
+        return Metrics(
+            loss=first.loss,
+            entropy=first.entropy / trained,
+            kl=first.kl / max(sum(w > 0 for i in start for w in batch[i].weights), 1),
+            drift=first.drift / max(frozen, 1),
+            gap=first.gap,
+            mean_gap=first.gap_sum / max(first.fresh, 1),
+            grad_norm=norm,
+            clip_share=last.clipped / trained,
+            trained_tokens=int(first.trained),
+            frozen_tokens=int(first.frozen),
+            seconds=time.monotonic() - begun,
+        )
+
+    def save_adapter(self, folder: Path) -> None:
+        """Writes the LoRA weights as peft does: safetensors and a config."""
+        with _quiet():
+            self.model.save_pretrained(
+                str(folder), safe_serialization=True, save_embedding_layers=False
+            )
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights, optimizer state and number of updates, as tensors only."""
+        found = {f"weight/{name}": value for name, value in self._weights().items()}
+        found["updates"] = torch.tensor(self._updates)
+        for name, parameter in self.parameters.items():
+            for key, value in self._optimizer.state.get(parameter, {}).items():
+                found[f"{key}/{name}"] = torch.as_tensor(value).clone()
+        return found
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Goes on from what `state` gave."""
+        self._updates = int(state["updates"])
+        self._optimizer.state.clear()
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(state[f"weight/{name}"])
+                if f"step/{name}" in state:
+                    self._optimizer.state[parameter] = {
+                        "step": state[f"step/{name}"].clone(),
+                        "exp_avg": _like(parameter, state[f"exp_avg/{name}"]),
+                        "exp_avg_sq": _like(parameter, state[f"exp_avg_sq/{name}"]),
+                    }
+
+    def _in_memory(self, work: Callable[[], T]) -> T:
+        """Does a pass over the rows, once more in smaller parts where memory ends."""
+        while True:
+            try:
+                return work()
+            except (MemoryError, RuntimeError) as error:
+                self._optimizer.zero_grad(set_to_none=True)
+                if not out_of_memory(error):
+                    raise
+                if self._part <= LEAST_PART:
+                    raise UsageError(
+                        "there is too little memory for steps of even "
+                        f"{self._part} tokens: use a smaller model, lower "
+                        "lora_rank, or set gradient_checkpointing"
+                    ) from error
+            self._part //= 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _gradient(
+        self,
+        batch: Sequence[TrainingRow],
+        start: dict[int, Tensor],
+        episodes: float,
+        frozen: float,
+    ) -> _Sums:
+        """Computes the gradient of the batch's loss, and what is told of it."""
+        sums = _Sums()
+        self._optimizer.zero_grad(set_to_none=True)
+
+        def on_part(part: Part) -> Tensor:
+            return self._loss(part, batch, start, episodes, frozen, sums)
+
+        rows = [made.row for made in batch]
+        self._forward(rows, tokens=self._part, on_part=on_part)
+        return sums
+
+    def _loss(
+        self,
+        part: Part,
+        batch: Sequence[TrainingRow],
+        start: dict[int, Tensor],
+        episodes: float,
+        frozen: float,
+        sums: _Sums,
+    ) -> Tensor:
+        """The part's share of the batch's loss; adds to the sums."""
+        logprobs_N = part.logprobs_N
+
+        def joined(of_row: Any) -> Tensor:
+            values = [v for i in part.rows for v in of_row(batch[i])]
+            return logprobs_N.new_tensor(values)
+
+        recorded_N = joined(lambda made: made.row.logprobs)
+        weights_N = joined(lambda made: made.weights)
+        frozen_N = joined(lambda made: made.frozen)
+        fresh_N = joined(lambda made: made.fresh)
+        # Where it is not known, the present policy stands in: no KL and no gradient.
+        sizes = [len(batch[i].row.sampled) for i in part.rows]
+        at = torch.split(logprobs_N.detach(), sizes)
+        start_N = torch.cat(
+            [start.get(i, now) for i, now in zip(part.rows, at, strict=True)]
+        )
+        losses_N, clipped_N = policy_loss(
+            logprobs_N,
+            recorded_N,
+            joined(lambda made: made.advantages),
+            self._config.loss,
+        )
+        kl_N = kl_to_start(logprobs_N, start_N)
+        loss = (losses_N * weights_N).sum() / episodes
+        if self._config.frozen_kl and frozen:
+            loss = loss + self._config.frozen_kl * (kl_N * frozen_N).sum() / frozen
+        with torch.no_grad():
+            trained_N = weights_N > 0
+            # What another version sampled may well differ.
+            gap_N = (logprobs_N - recorded_N).abs() * fresh_N
+            sums.loss += float(loss)
+            sums.entropy += float(part.entropies_N[trained_N].sum())
+            sums.kl += float(kl_N[trained_N].sum())
+            sums.drift += float((kl_N * frozen_N).sum())
+            sums.gap = max(sums.gap, float(gap_N.max()))
+            sums.gap_sum += float(gap_N.sum())
+            sums.clipped += float((clipped_N & trained_N).sum())
+            sums.trained += float(trained_N.sum())
+            sums.frozen += float(frozen_N.sum())
+            sums.fresh += float(fresh_N.sum())
+        return loss
+
+    def _step(self, batch: Sequence[TrainingRow]) -> None:
+        """Steps, unless the policy would then give no finite probabilities."""
+        before = self._weights()
+        self._optimizer.step()
+        sampled = (made.row for made in batch if made.row.sampled)
+        least = min(sampled, key=lambda row: len(row.ids))
+        finite: list[bool] = []
+
+        def on_part(part: Part) -> None:
+            finite.append(bool(part.logprobs_N.isfinite().all()))
+
+        with torch.no_grad():
+            self._forward([least], tokens=self._part, on_part=on_part)
+        if not all(finite):
+            self._assign(before)
+            raise self._diverged()
+
+    def _diverged(self) -> UsageError:
+        self._optimizer.zero_grad(set_to_none=True)
+        return UsageError(
+            "the loss is not finite: lower learning_rate; the version before this "
+            "update is kept"
+        )
+
+    def _check_agreement(self, sums: _Sums) -> None:
+        mean = sums.gap_sum / max(sums.fresh, 1)
+        if self._exact and not sums.gap <= MAX_GAP:
+            found, most = sums.gap, MAX_GAP
+        elif not self._exact and not mean <= MAX_MEAN_GAP:
+            found, most = mean, MAX_MEAN_GAP
+        else:
+            return
+        self._optimizer.zero_grad(set_to_none=True)
+        raise PoliciesDisagree(
+            f"sampling and training differ by {found:.2g} in the log-probability of a "
+            f"sampled token, more than {most:g}: the policy server does not run the "
+            "weights that are trained"
+        )
+
+    def _start_logprobs(self, batch: Sequence[TrainingRow]) -> dict[int, Tensor]:
+        """The starting policy's log-probabilities of some rows' sampled tokens.
+
+        Every fourth row is enough to hold frozen tokens where they are, and to tell how
+        far the policy has moved; the other rows get none.
+        """
+        asked = range(self._updates % REFERENCED, len(batch), REFERENCED)
+
+        def keep(part: Part) -> None:
+            sizes = [len(batch[asked[i]].row.sampled) for i in part.rows]
+            for i, logprobs in zip(
+                part.rows, torch.split(part.logprobs_N, sizes), strict=True
+            ):
+                found[asked[i]] = logprobs
+
+        found: dict[int, Tensor] = {}
+        with torch.no_grad(), self._starting_weights():
+            self._forward(
+                [batch[i].row for i in asked], tokens=self._part, on_part=keep
+            )
+        return found
+
+    @contextmanager
+    def _starting_weights(self) -> Iterator[None]:
+        now = self._weights()
+        self._assign(self._start)
+        try:
+            yield
+        finally:
+            self._assign(now)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: p.detach().clone() for name, p in self.parameters.items()}
+
+    def _assign(self, values: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(values[name])
+
+
+@dataclass(slots=True)
+class _Sums:
+    loss: float = 0.0
+    entropy: float = 0.0
+    kl: float = 0.0
+    drift: float = 0.0
+    gap: float = 0.0
+    gap_sum: float = 0.0
+    clipped: float = 0.0
+    trained: float = 0.0
+    frozen: float = 0.0
+    fresh: float = 0.0
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch or Python ran out of memory, on a GPU or a CPU."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        "out of memory" in text or "can't allocate memory" in text
+    )
+
+
+def _with_lora(model: Any, config: TrainingConfig, adapter: Path | None) -> Any:
+    if adapter is not None:
+        return _from_adapter(model, adapter)
+    try:
+        with _quiet():
+            return peft.get_peft_model(
+                model,
+                peft.LoraConfig(
+                    r=config.lora_rank,
+                    lora_alpha=LORA_ALPHA,
+                    lora_dropout=0.0,
+                    target_modules="all-linear",
+                    task_type="CAUSAL_LM",
+                ),
+            ).eval()
+    except ValueError as error:
+        raise UsageError(f"the model takes no LoRA weights: {error}") from error
+
+
+def _from_adapter(model: Any, adapter: Path) -> Any:
+    AdaptedWeights(model, name=model.name_or_path).check(read_adapter(adapter))
+    with _quiet():
+        config = peft.LoraConfig.from_pretrained(str(adapter))
+        config.inference_mode = False
+        made = peft.get_peft_model(model, config).eval()
+        peft.set_peft_model_state_dict(made, load_file(adapter / WEIGHTS))
+    return made
+
+
+def _checkpoint(model: Any) -> None:
+    """Has activations computed again in the backward pass, not kept."""
+    with _quiet():
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    for module in model.modules():
+        # Layers obey only in training mode; their parts, dropout among them, stay in
+        # that of evaluation.
+        if isinstance(module, GradientCheckpointingLayer):
+            module.training = True
+
+
+def _like(parameter: Tensor, kept: Tensor) -> Tensor:
+    return kept.to(parameter.device, copy=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences peft and transformers.
+
+    peft uses names that transformers will remove, and tells of choices that are meant,
+    such as how it turns the matrices of GPT-2's layers.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", module=r"peft\.")
+        yield

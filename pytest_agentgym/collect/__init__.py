@@ -1,0 +1,1 @@
+"""From files to scenarios with their fixtures."""

@@ -1,0 +1,197 @@
+"""Turns scenario functions and classes into pytest items."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import pytest
+from _pytest.compat import getlocation
+from _pytest.fixtures import FixtureDef
+from _pytest.scope import Scope
+
+import agentgym
+from agentgym.errors import UsageError
+from agentgym.scenarios.cases import given
+from agentgym.scenarios.checks import CheckSpec, specs_of
+from agentgym.scenarios.lint import advice, rewards_idleness
+from agentgym.scenarios.scenario import ScenarioSettings, is_scenario_class, settings_of
+from pytest_agentgym.collect import fixtures
+from pytest_agentgym.collect.isolation import PROCESS_WIDE
+from pytest_agentgym.collect.simulators import check_simulators
+
+
+class ScenarioFailed(Exception):
+    """The scenario did not reach its threshold, or cannot be judged."""
+
+
+class RewardsIdleness(pytest.PytestWarning):
+    """A check holds, and counts, when the agent does nothing."""
+
+
+class ScenarioClass(pytest.Class):
+    """Collects the one item of a `Scenario` subclass: its `play` method."""
+
+
+class ScenarioItem(pytest.Function):
+    """One scenario and parameter set; its episodes run inside it.
+
+    Attributes:
+        settings: What the scenario says about how it is run.
+        specs: Its checks.
+    """
+
+    settings: ScenarioSettings
+    specs: tuple[CheckSpec, ...]
+
+    @classmethod
+    def from_function(
+        cls, function: pytest.Function, settings: ScenarioSettings
+    ) -> ScenarioItem:
+        """The scenario item for an item that pytest generated."""
+        item: ScenarioItem = cls.from_parent(
+            function.parent,
+            name=function.name,
+            callspec=getattr(function, "callspec", None),
+            fixtureinfo=function._fixtureinfo,
+            keywords=dict.fromkeys(
+                [function.callspec.id] if hasattr(function, "callspec") else [], True
+            ),
+            originalname=function.originalname,
+        )
+        item.settings = settings
+        specs = specs_of(item.function)
+        if specs is None:
+            path, line, _ = item.reportinfo()
+            raise pytest.Collector.CollectError(
+                f"{path}:{(line or 0) + 1}: the asserts of {item.originalname} are no "
+                "checks, because the import of agentgym cannot be seen in this file; "
+                "write `from agentgym import scenario` (or Scenario) in it"
+            )
+        item.specs = specs
+        return item
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether the scenario is an `async def`."""
+        return inspect.iscoroutinefunction(self.function)
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether it uses fixtures that change the whole process."""
+        return not PROCESS_WIDE.isdisjoint(self.fixturenames)
+
+    def definitions(self, name: str) -> Sequence[FixtureDef[Any]]:
+        """The fixture definitions visible under this name, the nearest one last."""
+        found = self._fixtureinfo.name2fixturedefs.get(name)
+        if found is None:
+            found = self.session._fixturemanager.getfixturedefs(name, self)
+        return found or ()
+
+    def missing_fixture(self, name: str) -> str:
+        """The sentence for a fixture that does not exist."""
+        return (
+            f"{self.nodeid}: there is no fixture {name!r}; write one in conftest.py "
+            "(pytest --fixtures lists those that exist)"
+        )
+
+    def adopt(self, name: str, value: Any) -> Any:
+        """Wraps what an `agent` fixture returned; passes other values on.
+
+        Raises:
+            UsageError: It is no agent.
+        """
+        if name != "agent":
+            return value
+        replaced = self.ihook.pytest_agentgym_agent_made(item=self, agent=value)
+        try:
+            return agentgym.wrap(value if replaced is None else replaced)
+        except UsageError as exc:
+            where = getlocation(self.definitions(name)[-1].func, self.config.rootpath)
+            raise UsageError(f"{where}: the `agent` fixture: {exc}") from None
+
+    def setup(self) -> None:
+        """Sets up the wider-scoped fixtures; the others are made per episode."""
+        self._check_fixtures()
+        check_simulators(self, self.settings)
+        for name in self.fixturenames:
+            definitions = self.definitions(name)
+            if definitions and definitions[-1]._scope is not Scope.Function:
+                self._request.getfixturevalue(name)
+
+    def _check_fixtures(self) -> None:
+        """Checks, before anything is started, that the scenario's arguments exist.
+
+        Raises:
+            UsageError: Names the first one that does not.
+        """
+        settings = self.settings
+        drawn = settings.cases.strategies if isinstance(settings.cases, given) else {}
+        for name in self._fixtureinfo.argnames:
+            if name not in drawn and name != "request" and not self.definitions(name):
+                raise UsageError(self.missing_fixture(name))
+        if "agent" not in self.fixturenames or self.definitions("tools"):
+            return
+        if self.definitions("agent")[-1].func.__module__ == fixtures.__name__:
+            raise UsageError(
+                f"{self.nodeid}: there is no `agent` fixture; write one in conftest.py "
+                "that returns your agent, or a `tools` fixture for the shipped "
+                "LangChain agent"
+            )
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class, name: str, obj: object
+) -> Generator[None, Any, Any]:
+    """Replaces the items of scenario functions; other plugins have had their say."""
+    result = yield
+    if isinstance(collector, ScenarioClass):
+        if name != "play":
+            return []
+        settings = settings_of(collector.obj)
+    elif is_scenario_class(obj) and not inspect.isabstract(obj):
+        _refuse_tests(f"{collector.nodeid}::{name}", obj)
+        return ScenarioClass.from_parent(collector, name=name, obj=obj)
+    else:
+        settings = _settings(obj)
+    if settings is None:
+        return result
+    if not isinstance(result, list):
+        result = list(collector._genfunctions(name, obj))
+    items = [
+        ScenarioItem.from_function(item, settings)
+        for item in result
+        if isinstance(item, pytest.Function)
+    ]
+    if items:
+        for spec in rewards_idleness(items[0].specs):
+            collector.warn(RewardsIdleness(advice(spec)))
+    return items
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Shows a user's mistake in one sentence instead of an import's traceback."""
+    report = yield
+    excinfo = getattr(getattr(report, "call", None), "excinfo", None)
+    if excinfo is not None and isinstance(excinfo.value, UsageError):
+        report.longrepr = str(excinfo.value)
+    return report
+
+
+def _refuse_tests(nodeid: str, scenario: object) -> None:
+    for name, value in vars(scenario).items():
+        if name.startswith("test") and inspect.isroutine(value):
+            raise UsageError(
+                f"{nodeid}.{name} is not played: the episode of a Scenario is its "
+                "method play(self, agent, environment); rename it, or leave Scenario "
+                "out and put @scenario before the method"
+            )
+
+
+def _settings(obj: object) -> ScenarioSettings | None:
+    return settings_of(obj) if inspect.isroutine(obj) else None

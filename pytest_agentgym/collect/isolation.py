@@ -1,0 +1,326 @@
+"""Fresh function-scoped fixtures for each of many concurrent episodes in one item.
+
+pytest keeps one value per fixture and item, and its set-up stack is not made for
+threads. So the function-scoped fixtures of a scenario are called here, once per
+episode; wider scopes stay pytest's own and are shared as usual.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from _pytest.fixtures import FixtureDef, SubRequest
+from _pytest.scope import Scope
+
+from agentgym.errors import UsageError
+from agentgym.scenarios.cases import Case
+from agentgym.scenarios.scenario import Scenario
+from pytest_agentgym.collect.folders import TMP_PATH, episode_folder
+
+if TYPE_CHECKING:
+    from agentgym.endpoint import PolicyEndpoint
+    from pytest_agentgym.collect.collection import ScenarioItem
+
+PROCESS_WIDE = frozenset(
+    {
+        "capfd",
+        "capfdbinary",
+        "caplog",
+        "capsys",
+        "capsysbinary",
+        "capteesys",
+        "monkeypatch",
+        "policy_environment",
+        "recwarn",
+    }
+)
+"""Fixtures that change the whole process: episodes that use them run one at a time."""
+
+_wide_lock = threading.RLock()
+
+
+class EpisodeRequest:
+    """The `request` of a function-scoped fixture within one episode.
+
+    It has what `pytest.FixtureRequest` documents, and the episode's own facts.
+
+    Attributes:
+        case: The case of this episode.
+        episode: Index of this episode in its scenario.
+        policy: The episode's own policy endpoint; None if the run's is meant.
+    """
+
+    scope = "function"
+
+    def __init__(
+        self, world: FixtureWorld, fixturename: str | None, depths: dict[str, int]
+    ) -> None:
+        item = world.item
+        self._world = world
+        self._depths = depths
+        self.fixturename = fixturename
+        self.node = item
+        self.config = item.config
+        self.session = item.session
+        self.function = item.obj
+        self.cls = item.cls
+        self.module = item.module
+        self.path = item.path
+        self.keywords = item.keywords
+        self.instance = world.instance
+        self.case = world.case
+        self.episode = world.index
+        self.policy = world.policy
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and fixturename in callspec.params:
+            self.param = callspec.params[fixturename]
+            self.param_index = callspec.indices.get(fixturename, 0)
+
+    @property
+    def fixturenames(self) -> list[str]:
+        """Names of all fixtures of the scenario."""
+        return list(self.node.fixturenames)
+
+    def getfixturevalue(self, argname: str) -> Any:
+        """Value of the fixture in this episode."""
+        return self._world.value(argname, self._depths)
+
+    def addfinalizer(self, finalizer: Callable[[], object]) -> None:
+        """Calls `finalizer` when the episode is torn down."""
+        self._world.finalizers.append(finalizer)
+
+    def applymarker(self, marker: str | pytest.MarkDecorator) -> None:
+        """Marks the item (not only this episode)."""
+        self.node.add_marker(marker)
+
+    def raiseerror(self, msg: str | None) -> None:
+        """Raises the given message as an error of the fixture."""
+        raise UsageError(msg or "the fixture raised an error")
+
+
+class FixtureWorld:
+    """World of one episode: see `agentgym.playing.play.World`.
+
+    Args:
+        item: The scenario.
+        index: Number of the episode.
+        case: Its case.
+        policy: Where this episode's agent finds its model, if not where all do.
+    """
+
+    def __init__(
+        self,
+        item: ScenarioItem,
+        index: int,
+        case: Case,
+        policy: PolicyEndpoint | None = None,
+    ) -> None:
+        self.item = item
+        self.index = index
+        self.case = case
+        self.policy = policy
+        self.scenario: Scenario | None = None
+        self.instance: Any = None
+        self.finalizers: list[Callable[[], object]] = []
+        self._values: dict[str, Any] = dict(case.params)
+        self._environment_made = False
+        self._asynchronous = False
+
+    def set_up(self) -> Callable[[], Any]:
+        """Makes instance and fixtures; returns the bound scenario body."""
+        item = self.item
+        function = item.obj
+        if item.cls is not None:
+            self.instance = item.cls()
+            function = getattr(self.instance, item.originalname)
+            if isinstance(self.instance, Scenario):
+                self.scenario = self.instance
+                self.scenario.case = self.case
+        for name in item.fixturenames:
+            if name != "request":
+                self.value(name, {})
+        names = item._fixtureinfo.argnames
+        arguments = {name: self.value(name, {}) for name in names}
+        return functools.partial(function, **arguments)
+
+    async def set_up_async(self) -> Callable[[], Awaitable[Any]]:
+        """The same in an event loop: async fixtures are awaited in order."""
+        item = self.item
+        self._asynchronous = True
+        for name in item.fixturenames:
+            if name != "request":
+                await self._prepare_async(name, {})
+        return self.set_up()
+
+    def tear_down(self) -> None:
+        """Runs the finalizers, the last one first; raises their first error."""
+        errors: list[BaseException] = []
+        while self.finalizers:
+            try:
+                self.finalizers.pop()()
+            except BaseException as exc:  # noqa: BLE001 - all finalizers must run
+                errors.append(exc)
+        if errors:
+            raise errors[0]
+
+    async def tear_down_async(self) -> None:
+        """The same, awaiting the async finalizers."""
+        errors: list[BaseException] = []
+        while self.finalizers:
+            try:
+                result = self.finalizers.pop()()
+                if inspect.isawaitable(result):
+                    await result
+            except Exception as exc:  # noqa: BLE001
+                errors.append(exc)
+        if errors:
+            raise errors[0]
+
+    def environment(self) -> Any:
+        """What `Scenario.create_environment` made for this episode."""
+        if self.scenario is None:
+            raise UsageError(
+                f"{self.item.nodeid}: `environment` is what a Scenario class's "
+                "create_environment() returns; a scenario function takes fixtures"
+            )
+        return self.scenario.create_environment()
+
+    def value(self, name: str, depths: dict[str, int]) -> Any:
+        """Value of a fixture, made at its first use in the episode.
+
+        Args:
+            name: The fixture's name.
+            depths: How many overrides of each name are being made already: a fixture
+                that asks for its own name gets the one it overrides.
+        """
+        depth = depths.get(name, 0)
+        if not depth and name in self._values:
+            return self._values[name]
+        if name == "request":
+            return EpisodeRequest(self, None, depths)
+        definition = self._definition(name, depth)
+        if definition._scope is not Scope.Function:
+            value = self._wide(name, definition, depth)
+        else:
+            value = self._make(name, definition, depths)
+        if not depth:
+            value = self.item.adopt(name, value)
+            self._values[name] = value
+        return value
+
+    def _definition(self, name: str, depth: int) -> FixtureDef[Any]:
+        definitions = self.item.definitions(name)
+        if depth >= len(definitions):
+            raise UsageError(self.item.missing_fixture(name))
+        return definitions[-1 - depth]
+
+    def _make(
+        self, name: str, definition: FixtureDef[Any], depths: dict[str, int]
+    ) -> Any:
+        function = definition.func
+        kind = _kind(function)
+        if kind in ("coroutine", "async generator"):
+            raise UsageError(
+                f"{self.item.nodeid}: the fixture {name!r} is async and the scenario "
+                "is not: write `async def` before the scenario's name"
+            )
+        if function is TMP_PATH:
+            return episode_folder(self.item, self.index)
+        function, arguments = self._call(name, definition, depths)
+        if kind != "generator":
+            return function(**arguments)
+        generator = function(**arguments)
+        try:
+            value = next(generator)
+        except StopIteration:
+            raise UsageError(f"the fixture {name!r} did not yield a value") from None
+        self.finalizers.append(functools.partial(_finish, name, generator))
+        return value
+
+    def _call(
+        self, name: str, definition: FixtureDef[Any], depths: dict[str, int]
+    ) -> tuple[Callable[..., Any], dict[str, Any]]:
+        inner = depths | {name: depths.get(name, 0) + 1}
+        arguments = {
+            argument: (
+                EpisodeRequest(self, name, inner)
+                if argument == "request"
+                else self.value(argument, inner)
+            )
+            for argument in definition.argnames
+        }
+        function: Any = definition.func
+        bound_to = getattr(function, "__self__", None)
+        if bound_to is not None and isinstance(self.instance, type(bound_to)):
+            # pytest bound it to an instance of its own; this episode has another.
+            function = function.__func__.__get__(self.instance)
+        return function, arguments
+
+    async def _prepare_async(self, name: str, depths: dict[str, int]) -> None:
+        """Makes the async fixtures that `name` needs, so that `value` finds them."""
+        if name in self._values or name == "request" or depths.get(name):
+            return
+        definitions = self.item.definitions(name)
+        if not definitions or definitions[-1]._scope is not Scope.Function:
+            return
+        definition = definitions[-1]
+        for argument in definition.argnames:
+            await self._prepare_async(argument, depths | {name: 1})
+        kind = _kind(definition.func)
+        if kind == "coroutine":
+            function, arguments = self._call(name, definition, depths)
+            value = await function(**arguments)
+        elif kind == "async generator":
+            function, arguments = self._call(name, definition, depths)
+            generator = function(**arguments)
+            value = await anext(generator)
+            self.finalizers.append(functools.partial(_finish_async, name, generator))
+        else:
+            return
+        self._values[name] = self.item.adopt(name, value)
+
+    def _wide(self, name: str, definition: FixtureDef[Any], depth: int) -> Any:
+        # pytest's own set-up is not made for threads: one at a time.
+        with _wide_lock:
+            request = self.item._request
+            if depth == 0:
+                return request.getfixturevalue(name)
+            callspec = getattr(self.item, "callspec", None)
+            param, index = None, 0
+            if callspec is not None and name in callspec.params:
+                param, index = callspec.params[name], callspec.indices[name]
+            scope = definition._scope
+            subrequest = SubRequest(
+                request, scope, param, index, definition, _ispytest=True
+            )
+            return definition.execute(subrequest)
+
+
+@functools.lru_cache(maxsize=1024)
+def _kind(function: Callable[..., Any]) -> str:
+    if inspect.iscoroutinefunction(function):
+        return "coroutine"
+    if inspect.isasyncgenfunction(function):
+        return "async generator"
+    return "generator" if inspect.isgeneratorfunction(function) else "plain"
+
+
+def _finish(name: str, generator: Any) -> None:
+    try:
+        next(generator)
+    except StopIteration:
+        return
+    raise UsageError(f"the fixture {name!r} has more than one yield")
+
+
+async def _finish_async(name: str, generator: Any) -> None:
+    try:
+        await anext(generator)
+    except StopAsyncIteration:
+        return
+    raise UsageError(f"the fixture {name!r} has more than one yield")

@@ -1,0 +1,89 @@
+"""The policy behind the `policy` fixture: one per run, started when first needed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from agentgym.endpoint import PolicyEndpoint
+
+API_KEY = "AGENTGYM_API_KEY"
+"""Environment variable with the key that is sent to a policy endpoint's URL."""
+
+
+class RunPolicy:
+    """Finds or starts the policy endpoint of a run; xdist workers share one server.
+
+    Args:
+        spec: `--agentgym-policy`.
+        folder: Folder that all processes of the run share.
+        main_pid: The main process; the server ends with it.
+        say: Shows a line while the server starts.
+        root: The project, whose trained agents can be named.
+    """
+
+    def __init__(
+        self,
+        spec: str,
+        folder: Path,
+        main_pid: int,
+        say: Callable[[str], None],
+        root: Path | None = None,
+    ) -> None:
+        self.spec = spec
+        self._folder = folder
+        self._main_pid = main_pid
+        self._say = say
+        self._root = root
+        self._lock = threading.Lock()
+        self._endpoint: PolicyEndpoint | None = None
+        self._local = False
+
+    def endpoint(self) -> PolicyEndpoint:
+        """Where the agent reaches the policy.
+
+        Raises:
+            UsageError: No such model, or nothing answers at the URL.
+        """
+        with self._lock:
+            if self._endpoint is None:
+                self._endpoint = self._find()
+            return self._endpoint
+
+    def any_model_url(self, endpoint: PolicyEndpoint) -> str:
+        """Where an agent can ask for a model by whatever name it knows.
+
+        Others' servers have no such address: there the agent has to name a model that
+        is known.
+        """
+        if not self._local or endpoint != self._endpoint:
+            return endpoint.base_url
+        return endpoint.base_url.removesuffix("/v1") + "/any/v1"
+
+    def _find(self) -> PolicyEndpoint:
+        from agentgym.policy.server.process import shared
+        from agentgym.policy.trained.resolve import Remote, resolve
+
+        # Kept out of the command line, which others can see.
+        key = os.environ.get(API_KEY) or "agentgym"
+        resolved = resolve(self.spec, api_key=key, root=self._root)
+        self._local = not isinstance(resolved, Remote)
+        if isinstance(resolved, Remote):
+            return resolved.endpoint
+        self._say(f"agentgym: loading the policy {self.spec}")
+        return shared(
+            resolved.path,
+            self._folder,
+            adapter=resolved.adapter,
+            exit_with=self._main_pid,
+            name=resolved.name,
+        )
+
+
+POLICY = pytest.StashKey[RunPolicy]()

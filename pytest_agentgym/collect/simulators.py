@@ -1,0 +1,72 @@
+"""The run's judge and the model behind its simulated users."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from agentgym.errors import UsageError
+from agentgym.scenarios.cases import Case
+from agentgym.scenarios.scenario import ScenarioSettings
+from agentgym.simulators.endpoint import Endpoint, Role
+from agentgym.simulators.simulation import Simulation, Simulators
+from agentgym.simulators.use import roles_in
+from pytest_agentgym.options.measure import Options
+
+JUDGE_KEY, USER_KEY = "AGENTGYM_JUDGE_KEY", "AGENTGYM_USER_KEY"
+"""Environment variables with the keys: others can see a command line."""
+
+SIMULATORS = pytest.StashKey[Simulators]()
+
+
+def simulators_of(options: Options, root: Path) -> Simulators:
+    """What the options say.
+
+    Raises:
+        pytest.UsageError: One of them is no `URL#MODEL`.
+    """
+    key = os.environ.get(JUDGE_KEY)
+    try:
+        judge = _endpoint("judge", options.judge, key)
+        user = _endpoint("user", options.user, os.environ.get(USER_KEY))
+    except UsageError as exc:
+        raise pytest.UsageError(str(exc)) from None
+    return Simulators(
+        judge=judge,
+        user=user,
+        cache=root / ".agentgym" / "judge",
+        training=options.train is not None,
+    )
+
+
+def _endpoint(role: Role, spec: str | None, key: str | None) -> Endpoint | None:
+    # A client insists on a key; local servers do not care.
+    return None if spec is None else Endpoint.read(role, spec, key or "agentgym")
+
+
+def check_simulators(item: pytest.Function, settings: ScenarioSettings) -> None:
+    """Checks, before anything is played, what a scenario's body shows that it uses.
+
+    Raises:
+        UsageError: The run has no such model, or must not learn from its words.
+    """
+    simulators = item.config.stash[SIMULATORS]
+    for role in sorted(roles_in(item.function)):
+        simulators.check(role, item.nodeid, declared=settings.judged)
+
+
+def simulation_maker(
+    item: pytest.Function, settings: ScenarioSettings, case: Case
+) -> Callable[[], Simulation]:
+    """Makes the simulation of each attempt at an episode."""
+    return partial(
+        Simulation,
+        simulators=item.config.stash[SIMULATORS],
+        scenario=item.nodeid,
+        seed=case.seed,
+        declared=settings.judged,
+    )

@@ -1,0 +1,83 @@
+"""The checked values of the options about tokens and money."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+
+from agentgym.errors import UsageError
+from agentgym.runs.prices import Price, parse_price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostOptions:
+    """What tokens cost, and what a run may take.
+
+    Attributes:
+        prices: The user's prices by model or pattern.
+        max_usd: US dollars.
+        max_tokens: Prompt and completion tokens.
+    """
+
+    prices: dict[str, Price]
+    max_usd: float | None
+    max_tokens: int | None
+
+
+def read_cost_options(config: pytest.Config) -> CostOptions:
+    """Checks the values.
+
+    Raises:
+        pytest.UsageError: One clear sentence for the first value that is wrong.
+    """
+    prices = {}
+    for text in config.getoption("agentgym_price") or ():
+        try:
+            model, price = parse_price(text)
+        except UsageError as exc:
+            raise pytest.UsageError(f"--agentgym-price {exc}") from None
+        prices[model] = price
+    options = CostOptions(
+        prices=prices,
+        max_usd=_dollars(config.getoption("agentgym_max_cost")),
+        max_tokens=_tokens(config.getoption("agentgym_max_tokens")),
+    )
+    if config.getoption("agentgym_train"):
+        for name, limit in (
+            ("cost", options.max_usd),
+            ("tokens", options.max_tokens),
+        ):
+            if limit is not None:
+                raise pytest.UsageError(
+                    f"--agentgym-max-{name} has no place beside --train: a training "
+                    "ends by --agentgym-budget or --agentgym-updates"
+                )
+    return options
+
+
+def _dollars(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        amount = float(text.strip().removeprefix("$"))
+    except ValueError:
+        amount = math.nan
+    if not (math.isfinite(amount) and amount > 0):
+        raise pytest.UsageError(
+            f"--agentgym-max-cost {text}: give an amount of US dollars above 0, "
+            "such as 5.00"
+        )
+    return amount
+
+
+def _tokens(text: str | None) -> int | None:
+    if text is None:
+        return None
+    digits = text.replace("_", "").replace(",", "")
+    if not (digits.isascii() and digits.isdigit() and int(digits)):
+        raise pytest.UsageError(
+            f"--agentgym-max-tokens {text}: give a whole number of at least 1"
+        )
+    return int(digits)

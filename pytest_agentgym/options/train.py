@@ -1,0 +1,190 @@
+"""The checked values of the options of `--train`; read only where one is given."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMPONENTS = (
+    "tool_selection",
+    "parameter_selection",
+    "tool_execution",
+    "output_generation",
+)
+_NEED_TRAIN = (
+    *("target", "updates", "budget", "save", "resume"),
+    *("train-config", "components"),
+)
+_SENSELESS = {
+    "agentgym_split": (
+        "--agentgym-split",
+        "it trains on train cases and measures held-out ones",
+    ),
+    "agentgym_case": ("--agentgym-case", "play one case without --train"),
+    "agentgym_threshold": ("--agentgym-threshold", "its gate is --agentgym-target"),
+    "agentgym_gate": ("--agentgym-gate", "its gate is the measured share"),
+    "agentgym_stop": ("--agentgym-stop", "it plays all episodes of a measurement"),
+    "agentgym_plan": ("--agentgym-plan", "plan a measurement without --train"),
+    "usepdb": ("--pdb", "stop in an episode without --train"),
+    "trace": ("--trace", "stop in an episode without --train"),
+}
+_DURATION = re.compile(
+    r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s)?"
+)
+_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]+")
+
+LATEST = "latest"
+"""What `--agentgym-resume` means without a run's id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """Checked values; None leaves a setting to the file, the run or its default.
+
+    Attributes:
+        settings: Fields of `TrainingConfig` that were given, unchecked where they come
+            from the file.
+        settings_file: That file.
+        resume: Id of the run to go on with, or `LATEST`.
+    """
+
+    settings: dict[str, Any]
+    settings_file: Path | None
+    save: str | None
+    resume: str | None
+
+
+def read_train_options(config: pytest.Config) -> TrainOptions | None:
+    """Checks the values; None without `--train`.
+
+    Raises:
+        pytest.UsageError: One clear sentence for the first value that is wrong.
+    """
+    if not config.getoption("agentgym_train"):
+        for name in _NEED_TRAIN:
+            if config.getoption(f"agentgym_{name.replace('-', '_')}") is not None:
+                raise pytest.UsageError(
+                    f"--agentgym-{name} belongs to a training: add --train"
+                )
+        return None
+    for dest, (option, instead) in _SENSELESS.items():
+        if config.getoption(dest, None) not in (None, False):
+            raise pytest.UsageError(f"{option} has no place beside --train: {instead}")
+    file, settings = _settings_file(config)
+    given = {
+        "target": _share(config.getoption("agentgym_target")),
+        "updates": _count(config.getoption("agentgym_updates")),
+        "minutes": _minutes(config.getoption("agentgym_budget")),
+        "components": _components(config.getoption("agentgym_components")),
+    }
+    settings |= {name: value for name, value in given.items() if value is not None}
+    return TrainOptions(
+        settings=settings,
+        settings_file=file,
+        save=_name(config.getoption("agentgym_save")),
+        resume=_run(config.getoption("agentgym_resume")),
+    )
+
+
+def _share(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise pytest.UsageError(
+            f"--agentgym-target {text}: give a share above 0 and up to 1, such as 0.95"
+        )
+    return value
+
+
+def _count(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise pytest.UsageError(
+            f"--agentgym-updates {text}: give a whole number of at least 1"
+        )
+    return int(text)
+
+
+def _minutes(text: str | None) -> float | None:
+    if text is None:
+        return None
+    found = _DURATION.fullmatch(text.strip().lower())
+    parts = {} if found is None else found.groupdict(default="0")
+    seconds = sum(
+        float(parts.get(unit, 0)) * factor
+        for unit, factor in (("h", 3600), ("m", 60), ("s", 1))
+    )
+    if not seconds:
+        raise pytest.UsageError(
+            f"--agentgym-budget {text}: give a duration such as 20m, 90s or 1h30m"
+        )
+    return seconds / 60
+
+
+def _components(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    wrong = [name for name in names if name not in COMPONENTS]
+    if wrong or not names:
+        raise pytest.UsageError(
+            f"--agentgym-components {text}: name what is trained, separated by commas: "
+            + ", ".join(COMPONENTS)
+        )
+    return sorted(set(names))
+
+
+def _name(text: str | None) -> str | None:
+    if text is None:
+        return None
+    from agentgym.errors import UsageError
+    from agentgym.policy.trained.agent_folder import check_name
+
+    try:
+        check_name(text)
+    except UsageError as exc:
+        raise pytest.UsageError(f"--agentgym-save: {exc}") from None
+    return text
+
+
+def _run(text: str | None) -> str | None:
+    if text is None or text == LATEST or _RUN.fullmatch(text):
+        return text
+    raise pytest.UsageError(
+        f"--agentgym-resume {text}: this is no run's id; write --agentgym-resume after "
+        "the files for the latest training, or --agentgym-resume=ID with the name of a "
+        "folder in .agentgym/runs"
+    )
+
+
+def _settings_file(config: pytest.Config) -> tuple[Path | None, dict[str, Any]]:
+    text = config.getoption("agentgym_train_config")
+    if text is None:
+        return None, {}
+    path = config.invocation_params.dir / text
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise pytest.UsageError(
+            f"--agentgym-train-config {text}: {exc.strerror or exc}"
+        ) from exc
+    except ValueError as exc:
+        raise pytest.UsageError(
+            f"--agentgym-train-config {text}: not valid JSON: {exc}"
+        ) from exc
+    if not isinstance(found, dict):
+        raise pytest.UsageError(
+            f"--agentgym-train-config {text}: write an object of settings, such as "
+            '{"learning_rate": 0.001}'
+        )
+    return path, found

@@ -1,0 +1,1 @@
+"""Plays the episodes of a scenario, and reports them."""

@@ -1,0 +1,132 @@
+"""What crosses from the process that plays to the one that reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from agentgym.playing.episode import Episode
+
+_TYPE = "AgentgymEpisodes"
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=repr, ensure_ascii=True)
+
+
+class EpisodeReport(pytest.TestReport):
+    """Episodes that finished; sent while the item is still running.
+
+    Attributes:
+        lines: The finished episodes as JSON, one each.
+        planned: Episodes of all collected scenarios of the run.
+        of_scenario: Those of this scenario.
+        in_flight: Those of this scenario that are being played.
+    """
+
+    def __init__(
+        self,
+        *,
+        lines: Sequence[str],
+        planned: int,
+        of_scenario: int = 0,
+        in_flight: int = 0,
+        **report: Any,
+    ) -> None:
+        super().__init__(**report)
+        self.lines = list(lines)
+        self.planned = planned
+        self.of_scenario = of_scenario
+        self.in_flight = in_flight
+        self._episodes: list[Episode] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        item: pytest.Item,
+        episodes: list[Episode],
+        planned: int,
+        *,
+        of_scenario: int = 0,
+        in_flight: int = 0,
+    ) -> EpisodeReport:
+        """The report of episodes that just finished in this process."""
+        report = cls(
+            lines=[dump(episode) for episode in episodes],
+            planned=planned,
+            of_scenario=of_scenario,
+            in_flight=in_flight,
+            nodeid=item.nodeid,
+            location=item.location,
+            keywords={},
+            outcome="passed",
+            longrepr=None,
+            # Not "call": other plugins count calls as finished tests.
+            when="episode",
+            duration=0.0,
+        )
+        report._episodes = episodes
+        return report
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """The finished episodes."""
+        if self._episodes is None:
+            self._episodes = [
+                Episode.from_json(json.loads(line)) for line in self.lines
+            ]
+        return self._episodes
+
+
+def dump(episode: Episode) -> str:
+    """One line of `episodes.jsonl`."""
+    return _ENCODER.encode(episode.to_json())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_to_serializable(report: object) -> dict[str, Any] | None:
+    """Serializes an episode report for xdist."""
+    if not isinstance(report, EpisodeReport):
+        return None
+    return {
+        "$report_type": _TYPE,
+        "lines": report.lines,
+        "planned": report.planned,
+        "of_scenario": report.of_scenario,
+        "in_flight": report.in_flight,
+        "nodeid": report.nodeid,
+        "location": report.location,
+    }
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_from_serializable(data: dict[str, Any]) -> EpisodeReport | None:
+    """Rebuilds an episode report in the main process."""
+    if data.get("$report_type") != _TYPE:
+        return None
+    return EpisodeReport(
+        lines=data["lines"],
+        planned=data["planned"],
+        of_scenario=data["of_scenario"],
+        in_flight=data["in_flight"],
+        nodeid=data["nodeid"],
+        location=tuple(data["location"]),
+        keywords={},
+        outcome="passed",
+        longrepr=None,
+        when="episode",
+        duration=0.0,
+    )
+
+
+def pytest_report_teststatus(report: object) -> tuple[str, str, str] | None:
+    """Keeps episode reports out of the count of tests, and the letters to us."""
+    if isinstance(report, EpisodeReport):
+        return "", "", ""
+    if getattr(report, "agentgym", None) and getattr(report, "when", None) == "call":
+        outcome = report.outcome  # type: ignore[attr-defined]
+        if hasattr(report, "wasxfail"):
+            outcome = "xfailed" if outcome == "skipped" else "xpassed"
+            return outcome, "", outcome.removesuffix("ed").upper()
+        return outcome, "", outcome.upper()
+    return None

@@ -1,0 +1,214 @@
+"""N isolated episodes inside one pytest item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from _pytest.outcomes import Exit, Skipped, XFailed
+
+from agentgym.errors import UsageError
+from agentgym.playing.episode import Episode
+from agentgym.playing.play import EpisodePlay, Limits
+from agentgym.playing.pool import Finished, default_concurrency, play_all
+from agentgym.reliability import ALPHA, SequentialStop
+from agentgym.runs.outcome_sequence import Outcomes
+from agentgym.scenarios.cases import Case, make_cases
+from agentgym.scenarios.scenario import split_to_play
+from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
+from pytest_agentgym.collect.isolation import FixtureWorld
+from pytest_agentgym.collect.policy import POLICY
+from pytest_agentgym.collect.simulators import simulation_maker
+from pytest_agentgym.play.capture import EpisodeOutput, split_output
+from pytest_agentgym.play.episode_report import EpisodeReport
+from pytest_agentgym.play.run_context import RUN, case_source
+from pytest_agentgym.play.scenario_result import PREFIX, Tally
+from pytest_agentgym.play.warning_filters import errors_as_warnings
+
+_CONTROL = (Skipped, XFailed, Exit)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Plays a scenario in place of calling its function once."""
+    if not isinstance(pyfuncitem, ScenarioItem):
+        return None
+    play_scenario(pyfuncitem)
+    return True
+
+
+def play_scenario(item: ScenarioItem) -> None:
+    """Plays the item's episodes and reports each as it finishes.
+
+    Raises:
+        ScenarioFailed: The reliability is below the threshold, or cannot be judged.
+        UsageError: The scenario or its fixtures are written wrongly.
+    """
+    run = item.config.stash[RUN]
+    run.prices.prepare()
+    count = run.episodes_of(item)
+    policy = None
+    if "policy" in item.fixturenames:
+        policy = item.config.stash[POLICY]
+        policy.endpoint()
+    plays = _Plays(item, _cases(item, count), policy.spec if policy else None)
+    debugging = item.config.getoption("usepdb") or item.config.getoption("trace")
+    capture = item.config.getoption("capture") != "no" and not item.one_at_a_time
+    results = _Results(item, count, 1 if debugging else plays.at_once)
+    with split_output(capture and not debugging), errors_as_warnings():
+        begin = plays.one_by_one if debugging else plays.many
+        batches = begin(count, lambda: results.enough() or run.enough())
+        for batch in batches:
+            run.check_stop()
+            results.add(batch)
+            for play, _ in batch:
+                if play.control is not None:
+                    raise play.control
+                if debugging and play.first_failure is not None:
+                    raise play.first_failure
+    if results.count < count and run.enough() and not results.enough():
+        run.skip_rest(item, results.count)
+    results.judge()
+
+
+class _Plays:
+    """Makes the episodes of an item."""
+
+    def __init__(
+        self, item: ScenarioItem, cases: list[Case], policy: str | None
+    ) -> None:
+        options = item.config.stash[RUN].options
+        self.item = item
+        self.cases = cases
+        self.policy = policy
+        self.limits = item.config.stash[RUN].limits_of(item)
+        most = options.concurrency or default_concurrency()
+        self.at_once = 1 if item.one_at_a_time else most
+        self._started = item.ihook.pytest_agentgym_episode_started
+
+    def many(self, count: int, enough: Callable[[], bool]) -> Iterator[list[Finished]]:
+        """Plays them concurrently."""
+        return play_all(
+            self.make,
+            count,
+            concurrency=self.at_once,
+            asynchronous=self.item.asynchronous,
+            enough=enough,
+        )
+
+    def one_by_one(
+        self, count: int, enough: Callable[[], bool]
+    ) -> Iterator[list[Finished]]:
+        """Plays them in this thread, where a debugger can ask questions."""
+        import asyncio
+
+        self.limits = Limits(timeout=None, max_tool_calls=None, infra_retries=0)
+        for index in range(count):
+            if enough():
+                return
+            play = self.make(index, keep_exceptions=True)
+            if self.item.asynchronous:
+                yield [(play, asyncio.run(play.run_async()))]
+            else:
+                yield [(play, play.run())]
+
+    def make(self, index: int, keep_exceptions: bool = False) -> EpisodePlay:
+        """The episode at this index."""
+        item, case = self.item, self.cases[index % len(self.cases)]
+        self._started(item=item, index=index, case=case)
+        return EpisodePlay(
+            scenario=item.nodeid,
+            index=index,
+            case=case,
+            specs=item.specs,
+            make_world=lambda: FixtureWorld(item, index, case),
+            make_output=EpisodeOutput,
+            limits=self.limits,
+            control=_CONTROL,
+            policy=self.policy,
+            make_simulation=simulation_maker(item, item.settings, case),
+            keep_exceptions=keep_exceptions,
+        )
+
+
+class _Results:
+    """Sends an item's episodes on, and judges the item."""
+
+    def __init__(self, item: ScenarioItem, planned: int, at_once: int) -> None:
+        self.item = item
+        self._planned = planned
+        self._at_once = at_once
+        self.run = item.config.stash[RUN]
+        self.tally = Tally(self.run.prices)
+        self.count = 0
+        self.threshold = self.run.threshold_of(item)
+        self.outcomes = Outcomes()
+        self._stop = None
+        if self.run.options.stop == "sequential":
+            # All scenarios' verdicts shall be right together.
+            self._stop = SequentialStop(self.threshold, ALPHA / self.run.gates)
+        self._rewarded = item.ihook.pytest_agentgym_reward_computed
+        # That it begins.
+        self._report([])
+
+    def add(self, batch: list[Finished]) -> None:
+        """Reports the episodes of one batch."""
+        episodes = [episode for _, episode in batch if episode is not None]
+        if not episodes:
+            return
+        self.count += len(episodes)
+        for episode in episodes:
+            self._rewarded(item=self.item, episode=episode)
+            self.tally.add(episode)
+            self.outcomes.add(episode)
+            if self._stop is not None:
+                self._stop.add(episode.index, self.outcomes[episode.index])
+        self._report(episodes)
+
+    def _report(self, episodes: list[Episode]) -> None:
+        report = EpisodeReport.of(
+            self.item,
+            episodes,
+            self.run.planned,
+            of_scenario=self._planned,
+            in_flight=min(self._at_once, self._planned - self.count),
+        )
+        self.item.ihook.pytest_runtest_logreport(report=report)
+
+    def enough(self) -> bool:
+        """Whether a verdict is certain, and episodes are played for nothing else."""
+        return self._stop is not None and self._stop.enough
+
+    def judge(self) -> None:
+        """Passes or fails the item on its own threshold."""
+        judged = self.outcomes.judge(
+            self.threshold, self.run.options.stop, self.run.gates
+        )
+        # A plugin may run the item again: what it said before is over.
+        self.item.user_properties[:] = [
+            *(p for p in self.item.user_properties if not p[0].startswith(PREFIX)),
+            *self.tally.properties(judged),
+        ]
+        certified = judged if self.run.options.gate == "certified" else None
+        failure = self.tally.failure(self.threshold, certified)
+        if failure is not None:
+            raise ScenarioFailed(failure)
+
+
+def _cases(item: ScenarioItem, count: int) -> list[Case]:
+    options = item.config.stash[RUN].options
+    if options.case is not None:
+        source, wanted = case_source(item), options.case
+        find = source.at if wanted.positional else source.named
+        return [find(wanted.split, wanted.number)]
+    try:
+        split = split_to_play(item.settings, options.split)
+    except UsageError as exc:
+        pytest.skip(f"{item.originalname}: {exc}")
+    return make_cases(
+        item.settings.cases,
+        count=count,
+        seed=options.seed,
+        scenario=item.name,
+        split=split,
+    )

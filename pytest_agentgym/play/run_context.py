@@ -1,0 +1,173 @@
+"""The run: what all of its processes know and share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from agentgym.errors import UsageError
+from agentgym.playing.play import Limits
+from agentgym.runs.prices import Prices
+from agentgym.scenarios.cases import CaseSource
+from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
+from pytest_agentgym.collect.policy import POLICY, RunPolicy
+from pytest_agentgym.collect.simulators import SIMULATORS, simulators_of
+from pytest_agentgym.options.measure import Options, read_options
+
+_LEFT_OUT = pytest.StashKey[bool]()
+STOP_FILE = "stop"
+ENOUGH_FILE = "enough"
+
+
+class Run:
+    """What every process of a run knows.
+
+    Attributes:
+        options: The checked options.
+        folder: Temporary folder that the processes of the run share.
+        prices: What models cost.
+        planned: Episodes of all selected scenarios.
+        gates: How many scenarios they are of.
+    """
+
+    def __init__(self, config: pytest.Config, folder: Path, main_pid: int) -> None:
+        self.options: Options = read_options(config)
+        self.folder = folder
+        self.prices = Prices(self.options.cost.prices)
+        self.planned = 0
+        self.gates = 1
+        self._places: dict[str, int] = {}
+        config.stash[POLICY] = RunPolicy(
+            self.options.policy, folder, main_pid, _speaker(config), config.rootpath
+        )
+        config.stash[SIMULATORS] = simulators = simulators_of(
+            self.options, config.rootpath
+        )
+        config.add_cleanup(simulators.close)
+
+    def episodes_of(self, item: ScenarioItem) -> int:
+        """How many episodes the scenario gets."""
+        wanted = 1 if self.options.case is not None else item.settings.episodes
+        return self.options.episodes or wanted
+
+    def threshold_of(self, item: ScenarioItem) -> float:
+        """The reliability that the scenario must reach."""
+        own = item.settings.threshold
+        return self.options.threshold if own is None else own
+
+    def limits_of(self, item: ScenarioItem) -> Limits:
+        """What one episode of the scenario may use up."""
+        return Limits(
+            timeout=item.settings.timeout or self.options.timeout,
+            max_tool_calls=self.options.max_tool_calls,
+            infra_retries=self.options.infra_retries,
+        )
+
+    def check_stop(self) -> None:
+        """Stops this worker when the main process was interrupted.
+
+        xdist waits for its workers at the end of a run; a long item would hold it up.
+        """
+        if (self.folder / STOP_FILE).exists():
+            pytest.exit("the run was interrupted")
+
+    def finish_early(self, why: str) -> None:
+        """Has all processes start no further episode; those in flight are played."""
+        with suppress(OSError):
+            (self.folder / ENOUGH_FILE).write_text(why, encoding="utf-8")
+
+    def enough(self) -> bool:
+        """Whether no further episode is to be started."""
+        return (self.folder / ENOUGH_FILE).exists()
+
+    def skip_rest(self, item: ScenarioItem, played: int = 0) -> NoReturn:
+        """Skips a scenario of which too little was played to judge it."""
+        with suppress(OSError):
+            why = (self.folder / ENOUGH_FILE).read_text(encoding="utf-8")
+        planned = self.episodes_of(item)
+        item.stash[_LEFT_OUT] = True
+        pytest.skip(f"{played} of {planned} episodes were played: {why}")
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skips the scenarios that the end of the run leaves out."""
+        if isinstance(item, ScenarioItem) and self.enough():
+            self.skip_rest(item)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Counts what is going to be played."""
+        items = [item for item in session.items if isinstance(item, ScenarioItem)]
+        self.planned = sum(map(self.episodes_of, items))
+        self.gates = max(1, len(items))
+        self._places = {item.nodeid: place for place, item in enumerate(items)}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Marks the reports of scenarios, and explains them without a traceback."""
+        report = yield
+        if isinstance(item, ScenarioItem):
+            error = None if call.excinfo is None else call.excinfo.value
+            if isinstance(error, ScenarioFailed | UsageError):
+                report.longrepr = str(error)
+            report.agentgym = {  # type: ignore[attr-defined]
+                "threshold": self.threshold_of(item),
+                "usage_error": str(error) if isinstance(error, UsageError) else None,
+                "left_out": item.stash.get(_LEFT_OUT, False),
+                "planned": self.episodes_of(item),
+                "place": self._places.get(item.nodeid),
+                "scenarios": self.gates,
+            }
+        return report
+
+
+RUN = pytest.StashKey[Run]()
+
+
+def case_source(item: ScenarioItem) -> CaseSource:
+    """The cases of a scenario."""
+    only = item.settings.split
+    return CaseSource(
+        item.settings.cases,
+        seed=item.config.stash[RUN].options.seed,
+        scenario=item.name,
+        only=None if only == "auto" else only,
+    )
+
+
+class SharedFolder:
+    """Main process: the run's temporary folder, and telling the workers of it."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="agentgym-"))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Hands the folder to an xdist worker."""
+        node.workerinput["agentgym"] = {"folder": str(self.path), "pid": os.getpid()}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        """Stops the workers' episodes."""
+        (self.path / STOP_FILE).touch()
+
+    def pytest_unconfigure(self) -> None:
+        """Removes the folder; a policy server ends when it finds this process gone."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _speaker(config: pytest.Config) -> Any:
+    def say(line: str) -> None:
+        # An xdist worker has none: what it writes would be its item's output.
+        reporter = config.pluginmanager.get_plugin("agentgym-reporter")
+        if reporter is not None:
+            reporter.say(line)
+
+    return say

@@ -1,0 +1,134 @@
+"""Counts a scenario's outcomes, and says why it failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from agentgym.playing.episode import Episode
+from agentgym.recording.blame import Outcome
+from agentgym.reliability import Reliability, Verdict, attrition_exceeded
+from agentgym.runs.prices import Prices
+from agentgym.runs.spending import Spending, Usage
+
+ROLES = ("judge", "user")
+PREFIX = "agentgym_"
+"""What the names of properties begin with."""
+
+
+class Tally:
+    """The outcomes of one scenario's episodes, and what they took.
+
+    Args:
+        prices: Where prices come from.
+    """
+
+    def __init__(self, prices: Prices) -> None:
+        self.outcomes: Counter[Outcome] = Counter()
+        self.spent = Spending()
+        self._prices = prices
+        self._models: dict[str, str] = {}
+        self.seconds = 0.0
+        self.reward = 0.0
+        self._failed_checks: Counter[str] = Counter()
+        self._first_error: dict[Outcome, str] = {}
+
+    def add(self, episode: Episode) -> None:
+        """Counts one episode."""
+        self.outcomes[episode.outcome] += 1
+        self.spent.add(episode, self._prices)
+        told = episode.simulators or {}
+        self._models |= {role: told[role]["model"] for role in ROLES if role in told}
+        self.seconds += episode.duration
+        self.reward += episode.reward if episode.counted else 0.0
+        if episode.error:
+            self._first_error.setdefault(episode.outcome, episode.error)
+        if episode.outcome is not Outcome.failed:
+            return
+        for check in episode.checks:
+            if check["status"] in ("failed", "errored"):
+                name = Path(check["file"]).name
+                self._failed_checks[f"{name}:{check['line']}: {check['text']}"] += 1
+
+    @property
+    def passed(self) -> int:
+        """Episodes that passed."""
+        return self.outcomes[Outcome.passed]
+
+    @property
+    def counted(self) -> int:
+        """Episodes that measure the agent."""
+        return self.passed + self.outcomes[Outcome.failed]
+
+    def properties(self, judged: Reliability) -> list[tuple[str, object]]:
+        """What the scenario's report tells other plugins, such as JUnit's.
+
+        The verdict is not among it: it depends on the other scenarios (see `junit`).
+
+        Args:
+            judged: What these episodes say by themselves.
+        """
+        total = sum(self.outcomes.values())
+        found: dict[str, object] = {"episodes": total, "passed": self.passed}
+        if self.counted:
+            found |= {
+                "reliability": round(self.passed / self.counted, 4),
+                "low": round(judged.low, 4),
+                "high": round(judged.high, 4),
+                "threshold": judged.threshold,
+                "mean_reward": round(self.reward / self.counted, 4),
+            }
+        found |= {**self._models, **_cost("", self.spent)}
+        found |= _cost("judges_", self.spent.judges)
+        return [(f"{PREFIX}{name}", value) for name, value in found.items()]
+
+    def failure(
+        self, threshold: float, certified: Reliability | None = None
+    ) -> str | None:
+        """Why the scenario fails against this threshold, or cannot be judged.
+
+        Args:
+            threshold: The reliability that it must reach.
+            certified: What is certain, if only a certified scenario may pass.
+        """
+        passed, counted = self.passed, self.counted
+        total = sum(self.outcomes.values())
+        if attrition_exceeded(counted, total):
+            lost = [
+                f"{self.outcomes[outcome]} {outcome}: {error}"
+                for outcome, error in self._first_error.items()
+                if outcome is not Outcome.failed
+            ]
+            return (
+                f"cannot judge: {total - counted} of {total} episodes do not count\n"
+                + "\n".join(lost)
+            )
+        text = f"reliability {passed / counted:.1%} ({passed} of {counted} episodes "
+        if certified is not None and certified.verdict is not Verdict.reliable:
+            return (
+                f"{text}passed) is not certified to reach {threshold:.1%}"
+                f"{self._reasons()}"
+            )
+        if certified is None and passed / counted < threshold:
+            return f"{text}passed) is below {threshold:.1%}{self._reasons()}"
+        return None
+
+    def _reasons(self) -> str:
+        lines = [f"{n:>5} x {text}" for text, n in self._failed_checks.most_common(5)]
+        error = self._first_error.get(Outcome.failed)
+        if error is not None:
+            lines.append(f"  first error: {error}")
+        return "".join("\n" + line[:300] for line in lines)
+
+
+def _cost(prefix: str, usage: Usage) -> dict[str, object]:
+    """Nothing without tokens, and no money where it is not known."""
+    if not usage.tokens:
+        return {}
+    found: dict[str, object] = {
+        f"{prefix}input_tokens": usage.input_tokens,
+        f"{prefix}output_tokens": usage.output_tokens,
+    }
+    if usage.known:
+        found[f"{prefix}usd"] = round(usage.known, 6)
+    return found

@@ -1,0 +1,1 @@
+"""What a run shows: live, and when it is over."""

@@ -1,0 +1,84 @@
+"""`--agentgym-baseline`: the run that is compared with the one that is going on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agentgym.errors import UsageError
+from agentgym.playing.episode import Episode
+from pytest_agentgym.options.measure import Options
+
+if TYPE_CHECKING:
+    from agentgym.runs.lines import Line
+    from agentgym.runs.store import RunStore
+    from agentgym.runs.summary import RunSummary
+
+
+class Baseline:
+    """An earlier run, and what is kept of the episodes of this one.
+
+    Args:
+        given: What the option says.
+        max_drop: How much reliability may be lost, in [0, 1].
+        config: Of the main process.
+
+    Raises:
+        UsageError: There is no such run, or it cannot be read.
+    """
+
+    def __init__(
+        self, given: str, max_drop: float | None, config: pytest.Config
+    ) -> None:
+        from agentgym.runs.snapshot import Side, open_side
+        from agentgym.runs.stored import RUNS
+
+        here = config.invocation_params.dir / given
+        found = str(here) if here.exists() else given
+        self._before = open_side(found, config.rootpath / RUNS)
+        self._after = Side(name="this run")
+        self._max_drop = max_drop
+
+    def add(self, episode: Episode) -> None:
+        """Takes in an episode of this run."""
+        self._after.add(episode)
+
+    def compare(self, summary: RunSummary, store: RunStore | None) -> None:
+        """Adds the comparison to the summary, when all episodes are there."""
+        from agentgym.runs.comparison import compare
+
+        self._after.seed, self._after.policy = summary.seed, summary.policy
+        self._after.xfail = {s.name for s in summary.ordered if s.xfail}
+        if store is not None:
+            self._after.name = store.id
+            self._after.file = store.episodes_path
+        summary.baseline = compare(self._before, self._after, self._max_drop)
+
+
+def open_baseline(options: Options, config: pytest.Config) -> Baseline | None:
+    """The baseline, if there is one.
+
+    Raises:
+        pytest.UsageError: It cannot be read; says why and what to do.
+    """
+    if options.baseline is None:
+        return None
+    try:
+        return Baseline(options.baseline, options.max_drop, config)
+    except UsageError as exc:
+        raise pytest.UsageError(f"--agentgym-baseline: {exc}") from None
+
+
+def baseline_section(summary: RunSummary, width: int) -> Iterator[Line]:
+    """What changed since the baseline."""
+    from agentgym.report.comparison_terminal import comparison_lines, drop_verdict
+    from agentgym.runs.lines import Heading
+
+    if summary.baseline is None:
+        return
+    yield Heading("against the baseline")
+    yield from comparison_lines(summary.baseline, width, shown=1)
+    if summary.baseline.allowed is not None:
+        yield from drop_verdict(summary.baseline.allowed, width)

@@ -1,0 +1,52 @@
+"""The verdicts in JUnit's file.
+
+A verdict is corrected for the scenarios that it is given together with, so it is known
+when all of them are over. The other properties come with a scenario's own report.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from xml.etree.ElementTree import SubElement
+
+import pytest
+from _pytest.junitxml import xml_key
+
+from pytest_agentgym.play.scenario_result import PREFIX
+
+if TYPE_CHECKING:
+    from _pytest.junitxml import _NodeReporter
+
+
+class JUnitVerdicts:
+    """Main process: adds what `summary.json` says to the test cases of the scenarios.
+
+    Args:
+        config: Of a run whose `--junitxml` names a file.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._cases: dict[str, _NodeReporter] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Notes the test case of a scenario, before pytest closes it."""
+        if getattr(report, "agentgym", None) is not None:
+            xml = self._config.stash[xml_key]
+            self._cases[report.nodeid] = xml.node_reporter(report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Adds the verdicts, before pytest writes the file."""
+        reporter = self._config.pluginmanager.get_plugin("agentgym-reporter")
+        if reporter is None:
+            return
+        for scenario in reporter.summary.to_json()["scenarios"]:
+            verdict = scenario["reliability"]["verdict"]
+            case = self._cases.get(scenario["name"])
+            if case is not None and verdict is not None:
+                # Of a closed case pytest keeps the element, which has our properties.
+                for properties in case.to_xml().iter("properties"):
+                    name = f"{PREFIX}verdict"
+                    SubElement(properties, "property", name=name, value=verdict)
