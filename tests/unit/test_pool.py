@@ -9,49 +9,13 @@ from collections import deque
 
 import pytest
 
-from agentgym.playing.play import EpisodePlay, Limits
 from agentgym.playing.pool import EpisodePool, play_all
 from agentgym.recording.recorder import current
-from agentgym.scenarios.cases import Case
+from tests.played import NoOutput, made_play
 
 
-class World:
-    scenario = None
-
-    def __init__(self, body):
-        self.body = body
-
-    def set_up(self):
-        return self.body
-
-    async def set_up_async(self):
-        return self.body
-
-    def tear_down(self):
-        pass
-
-    async def tear_down_async(self):
-        pass
-
-
-class Output:
-    def activate(self):
-        return threading.Lock()
-
-    def text(self):
-        return ""
-
-
-def play(body, index=0, timeout=None):
-    return EpisodePlay(
-        scenario="test_x",
-        index=index,
-        case=Case(index=index, seed=0, split="train"),
-        specs=(),
-        make_world=lambda: World(body),
-        make_output=Output,
-        limits=Limits(timeout=timeout, infra_retries=0),
-    )
+def play(body, index=0, timeout=None, **fields):
+    return made_play(body, index=index, timeout=timeout, infra_retries=0, **fields)
 
 
 def collect(pool, count):
@@ -94,10 +58,10 @@ class Most:
         self.leave()
 
 
-def test_a_call_is_never_told_to_end_after_its_episode(monkeypatch):
+def test_a_call_never_ends_after_its_episode():
     def slow_output():
         time.sleep(0.05)
-        return Output()
+        return NoOutput()
 
     def body():
         recorder = current()
@@ -105,9 +69,7 @@ def test_a_call_is_never_told_to_end_after_its_episode(monkeypatch):
         recorder.model_finished(call, message={"role": "assistant", "content": "hi"})
         fail()
 
-    one = play(body)
-    monkeypatch.setattr(one, "_make_output", slow_output)
-    episode = one.run()
+    episode = play(body, make_output=slow_output).run()
     (call,) = episode.trajectory.model_calls
     end = episode.attempt_start + call.start + call.duration
     assert 0.05 < end <= episode.duration
