@@ -22,26 +22,7 @@ def test_the_option_overrides_the_scenarios_own_number(gym):
 
 @pytest.mark.parametrize(("concurrency", "most"), [(1, 1), (3, 3)])
 def test_concurrency(gym, concurrency, most):
-    gym.file(f"""
-        import threading, time
-        from agentgym import scenario
-
-        lock, inside, most = threading.Lock(), 0, 0
-
-        @scenario(episodes=6)
-        def test_turns(agent):
-            global inside, most
-            with lock:
-                inside += 1
-                most = max(most, inside)
-            time.sleep(0.1)
-            with lock:
-                inside -= 1
-            assert agent.run("hi").reply
-
-        def test_after():
-            assert most == {most}
-    """)
+    gym.turns(fixtures="agent", episodes=6, most=most)
     gym.run(f"--agentgym-concurrency={concurrency}").assert_outcomes(passed=2)
 
 

@@ -129,26 +129,7 @@ def test_tmp_path_is_another_one_in_each_episode(gym):
     ("fixtures", "most"), [("agent, monkeypatch", "1"), ("agent", "4")]
 )
 def test_process_wide_fixtures_make_episodes_take_turns(gym, fixtures, most):
-    gym.file(f"""
-        import threading, time
-        from agentgym import scenario
-
-        lock, inside, most = threading.Lock(), 0, 0
-
-        @scenario(episodes=4)
-        def test_turns({fixtures}):
-            global inside, most
-            with lock:
-                inside += 1
-                most = max(most, inside)
-            time.sleep(0.1)
-            with lock:
-                inside -= 1
-            assert agent.run("hi").reply
-
-        def test_after():
-            assert most == {most}
-    """)
+    gym.turns(fixtures=fixtures, episodes=4, most=most)
     gym.run("--agentgym-concurrency=4").assert_outcomes(passed=2)
 
 

@@ -162,7 +162,7 @@ def test_it_does_not_start_itself_again(shop, monkeypatch):
 # With a trainer that learns by script.
 
 
-class Project:
+class ScriptedProject:
     """A project whose agent is trained by script, in a child process."""
 
     def __init__(self, gym: Any) -> None:
@@ -190,7 +190,7 @@ def project(gym, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p scripted_trainer")
     monkeypatch.chdir(gym.pytester.path)
-    made = Project(gym)
+    made = ScriptedProject(gym)
     made.script()
     return made
 
