@@ -164,6 +164,22 @@ class CheckResult:
             return "failed"
         return "passed" if self.passed else "not_reached"
 
+    def to_json(self) -> dict[str, Any]:
+        """What an episode keeps of it."""
+        spec = self.spec
+        return {
+            "id": spec.id,
+            "text": spec.text,
+            "file": spec.file,
+            "line": spec.line,
+            "weight": spec.weight,
+            "must": spec.must,
+            "conditional": spec.conditional,
+            "status": self.status,
+            "share": self.share,
+            "message": self.message,
+        }
+
 
 class Query(Protocol):
     """What a check asked about tool calls."""
