@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import TracebackType
+from typing import NamedTuple
 
 from agentgym.errors import EpisodeStopped
 from agentgym.playing.stage import Output
@@ -18,8 +18,7 @@ from agentgym.scenarios.scenario import Scenario
 from agentgym.simulators.simulation import Simulation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class AttemptResult(NamedTuple):
     """What came of an attempt.
 
     Attributes:
@@ -113,9 +112,9 @@ class Attempt:
             return Outcome.harness_error
         return outcome
 
-    def judge(
+    def result(
         self, specs: Sequence[CheckSpec], reason: BaseException | None = None
-    ) -> Judgement:
+    ) -> AttemptResult:
         """Computes outcome and reward.
 
         Args:
@@ -137,7 +136,7 @@ class Attempt:
                 reward = sum(steps) / len(steps)
         if outcome is Outcome.passed and not all(map(_held, results)):
             outcome = Outcome.failed
-        return Judgement(
+        return AttemptResult(
             outcome=outcome,
             reward=reward,
             steps=steps,

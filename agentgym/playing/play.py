@@ -245,28 +245,28 @@ class EpisodePlay:
 
     def _make_episode(self, attempt: Attempt, reason: BaseException | None) -> Episode:
         spec = self.spec
-        judged = attempt.judge(spec.checks, reason)
-        self.steps = judged.steps
-        error = judged.error
+        result = attempt.result(spec.checks, reason)
+        self.steps = result.steps
+        error = result.error
         trajectory = attempt.recorder.trajectory
         return Episode(
             id=spec.id,
             scenario=spec.scenario,
             index=spec.index,
             case=spec.case.to_json(),
-            outcome=judged.outcome,
-            reward=judged.reward,
-            checks=[result.to_json() for result in judged.checks],
+            outcome=result.outcome,
+            reward=result.reward,
+            checks=[check.to_json() for check in result.checks],
             trajectory=trajectory,
             tools=tool_table(
                 trajectory,
                 attempt.log.expectations,
-                passed=judged.outcome is Outcome.passed,
+                passed=result.outcome is Outcome.passed,
             ),
             start=self._begun,
             duration=time.perf_counter() - self._clock,
             attempts=self.attempts,
-            error=None if error is None else error_line(error, judged.outcome),
+            error=None if error is None else error_line(error, result.outcome),
             # What ended it from outside was raised nowhere.
             details=None if error is None or error is reason else error_details(error),
             output=attempt.output.text(),

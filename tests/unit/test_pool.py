@@ -12,6 +12,7 @@ import pytest
 from agentgym.playing.play import EpisodePlay
 from agentgym.playing.pool import EpisodePool, play_all
 from agentgym.playing.spec import EpisodeSpec, Limits
+from agentgym.recording.blame import Outcome
 from agentgym.recording.recorder import current
 from agentgym.scenarios.cases import Case
 from agentgym.simulators.simulation import Simulation
@@ -111,6 +112,44 @@ def test_no_call_ends_after_its_episode():
     (call,) = episode.trajectory.model_calls
     end = episode.attempt_start + call.start + call.duration
     assert 0.05 < end <= episode.duration
+
+
+def test_a_cancellation_that_nobody_asked_for_is_the_agents_failure():
+    async def body():
+        raise asyncio.CancelledError
+
+    episode = asyncio.run(play(body).run_async())
+    assert episode.outcome is Outcome.failed
+    assert episode.error == "CancelledError"
+
+
+def test_a_cancelled_episode_is_torn_down_and_does_not_count():
+    undone = []
+
+    class Stopped(World):
+        async def tear_down(self):
+            undone.append(self)
+
+    async def main():
+        one = play(None, stage=Stage(lambda: Stopped(lambda: asyncio.sleep(60))))
+        task = asyncio.create_task(one.run_async())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        return await task
+
+    assert asyncio.run(main()) is None
+    assert len(undone) == 1
+
+
+def test_a_world_that_waits_in_a_sync_scenario_is_the_harness_fault():
+    class Waiting(World):
+        async def set_up(self):
+            await asyncio.sleep(0)
+            return self.body
+
+    episode = play(None, stage=Stage(lambda: Waiting(print))).run()
+    assert episode.outcome is Outcome.harness_error
+    assert episode.error.startswith("HarnessError: the world of a sync scenario waits")
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
