@@ -39,7 +39,7 @@ IN_FLIGHT = 64
 MODEL_SECONDS = 0.05
 
 
-def serve(delay: float, told: Any, end: Any) -> None:
+def serve(delay: float, results: Any, end: Any) -> None:
     """A scripted model in a process of its own, until `end` is set."""
     from agentgym.testing import ScriptedModel, call, say
 
@@ -52,10 +52,10 @@ def serve(delay: float, told: Any, end: Any) -> None:
         return say("It is paid.") if asked else call("look_up", order_id="A1")
 
     with ScriptedModel(answer) as model:
-        told.put((model.base_url, model.endpoint.api_key, model.name))
+        results.put((model.base_url, model.endpoint.api_key, model.name))
         while not end.wait(0.05):
             pass
-    told.put(most.most)
+    results.put(most.most)
 
 
 class Most:
@@ -76,18 +76,18 @@ class Most:
 
 @contextlib.contextmanager
 def scripted(delay: float) -> Iterator[tuple[Any, Callable[[], int]]]:
-    """The endpoint of a scripted model, and what ends it and tells its most."""
+    """The endpoint of a scripted model, and what ends it and gives its most."""
     from agentgym.endpoint import PolicyEndpoint
 
     context = multiprocessing.get_context("spawn")
-    told, end = context.Queue(), context.Event()
-    process = context.Process(target=serve, args=(delay, told, end), daemon=True)
+    results, end = context.Queue(), context.Event()
+    process = context.Process(target=serve, args=(delay, results, end), daemon=True)
     process.start()
-    url, key, name = told.get(timeout=60)
+    url, key, name = results.get(timeout=60)
 
     def finish() -> int:
         end.set()
-        most: int = told.get(timeout=10)
+        most: int = results.get(timeout=10)
         process.join()
         return most
 

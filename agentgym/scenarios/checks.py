@@ -247,7 +247,12 @@ class CheckLog:
         self._settle(spec, False, begun)
 
     def saw_query(self, query: Query, truth: bool) -> None:
-        """A question about tool calls was answered; it belongs to a running assert."""
+        """A question about tool calls was answered; it belongs to a running assert.
+
+        Args:
+            query: The question.
+            truth: Its answer.
+        """
         self._queries.append((query, truth))
 
     def results(self, specs: Sequence[CheckSpec]) -> list[CheckResult]:
@@ -264,7 +269,7 @@ class CheckLog:
     def _settle(self, spec: CheckSpec, passed: bool, begun: int) -> None:
         """Turns the questions of the assert into expectations."""
         for query, truth in self._queries[begun:]:
-            # Partly negated: the truth that suits the result tells which it was.
+            # Partly negated: the truth that suits the result shows which it was.
             forbidden = truth is not passed if spec.negated is None else spec.negated
             # In a check that passed nothing is missing: `called(a) or called(b)`.
             satisfied = passed or truth is not forbidden
@@ -297,7 +302,7 @@ class Judge:
 
 
 class Judging:
-    """What the rewritten asserts of one function call tell, within an episode."""
+    """What the rewritten asserts of one function call report, within an episode."""
 
     __slots__ = ("_begun", "_log", "_queries", "_results")
 
@@ -325,6 +330,10 @@ class Judging:
     def failed(self, index: int, exc: Exception) -> bool:
         """The assert at this index did not hold.
 
+        Args:
+            index: Of the assert within its function.
+            exc: What it raised.
+
         Returns:
             Whether to raise the exception all the same.
         """
@@ -344,7 +353,15 @@ class NotJudging:
         """The assert at this index held."""
 
     def failed(self, index: int, exc: Exception) -> bool:
-        """The assert at this index did not hold."""
+        """The assert at this index did not hold.
+
+        Args:
+            index: Of the assert within its function.
+            exc: What it raised.
+
+        Returns:
+            That the exception is raised all the same.
+        """
         return True
 
 
@@ -360,7 +377,7 @@ def _text(exc: Exception) -> str:
 
 
 def _is_no_judgement(exc: Exception) -> bool:
-    """Whether an assert ended in something that tells nothing of the agent."""
+    """Whether an assert ended in something that says nothing of the agent."""
     if isinstance(exc, AssertionError):
         return False
     recorder = current()

@@ -204,8 +204,8 @@ def settings_of(obj: object) -> ScenarioSettings | None:
     """Settings of a scenario function or class; None for anything else."""
     if isinstance(obj, type) and issubclass(obj, Scenario) and obj is not Scenario:
         return obj.settings()
-    found = getattr(obj, _ATTRIBUTE, None)
-    return found if isinstance(found, ScenarioSettings) else None
+    settings = getattr(obj, _ATTRIBUTE, None)
+    return settings if isinstance(settings, ScenarioSettings) else None
 
 
 def is_scenario_class(obj: object) -> bool:
