@@ -12,7 +12,8 @@ from agentgym.playing.stage import Output
 from agentgym.recording import event_loop
 from agentgym.recording.blame import Outcome, chain, classify
 from agentgym.recording.recorder import Recorder
-from agentgym.scenarios.checks import CheckLog, CheckResult, CheckSpec
+from agentgym.scenarios.check_log import CheckLog
+from agentgym.scenarios.checks import CheckResult, CheckSpec
 from agentgym.scenarios.reward import compute_reward, step_rewards
 from agentgym.scenarios.scenario import Scenario
 from agentgym.simulators.simulation import Simulation

@@ -25,7 +25,7 @@ from agentgym.playing.stage import Stage
 from agentgym.playing.tool_table import tool_table
 from agentgym.recording.blame import Outcome
 from agentgym.recording.recorder import Recorder
-from agentgym.scenarios.checks import CheckLog
+from agentgym.scenarios.check_log import CheckLog
 
 FIRST_BACKOFF_SECONDS = 0.5
 

@@ -16,7 +16,7 @@ from agentgym.recording.trajectory import (
     printed,
     shorten,
 )
-from agentgym.scenarios.checks import current_log
+from agentgym.scenarios.check_log import current_log
 
 Matcher = Callable[[dict[str, Any]], Any] | Mapping[str, Any]
 
