@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from agentgym.playing.play import EpisodePlay, Limits
+from agentgym.playing.play import EpisodePlay
+from agentgym.playing.spec import EpisodeSpec, Limits
 from agentgym.scenarios.cases import Case
 from agentgym.scenarios.checks import CheckSpec
 from agentgym.scenarios.scenario import Scenario
@@ -31,18 +32,14 @@ class BodyWorld:
     fixtures: Callable[[], Mapping[str, Any]] = no_fixtures
     scenario: Scenario | None = None
 
-    def set_up(self) -> Callable[[], Any]:
+    async def set_up(self) -> Callable[[], Any]:
         given = self.fixtures()
+        if not given:
+            return self.body
         wanted = inspect.signature(self.body).parameters
         return partial(self.body, **{name: given[name] for name in wanted})
 
-    async def set_up_async(self) -> Callable[[], Any]:
-        return self.set_up()
-
-    def tear_down(self) -> None:
-        pass
-
-    async def tear_down_async(self) -> None:
+    async def tear_down(self) -> None:
         pass
 
 
@@ -57,26 +54,36 @@ class NoOutput:
         return ""
 
 
+@dataclass
+class MadeStage:
+    """Makes what it was given the makers of."""
+
+    make_world: Callable[[], BodyWorld]
+    make_output: Callable[[], Any]
+    make_simulation: Callable[[], Simulation]
+
+
 def made_play(
     body: Callable[..., Any],
     *,
     index: int = 0,
     case: Case | None = None,
-    specs: Sequence[CheckSpec] = (),
+    checks: Sequence[CheckSpec] = (),
     fixtures: Callable[[], Mapping[str, Any]] = no_fixtures,
+    world: type[BodyWorld] = BodyWorld,
     make_output: Callable[[], Any] = NoOutput,
     make_simulation: Callable[[], Simulation] = Simulation,
     timeout: float | None = None,
     infra_retries: int = 2,
 ) -> EpisodePlay:
-    """A play of a body, which may be async, ready to `run()`."""
-    return EpisodePlay(
+    """A play of a body, which may be async, ready to be run."""
+    spec = EpisodeSpec(
         scenario=getattr(body, "__name__", "test_x"),
         index=index,
         case=case or Case(index=index, seed=1, split="held_out"),
-        specs=specs,
-        make_world=lambda: BodyWorld(body, fixtures),
-        make_output=make_output,
-        make_simulation=make_simulation,
-        limits=Limits(timeout=timeout, infra_retries=infra_retries),
+        checks=checks,
+    )
+    stage = MadeStage(lambda: world(body, fixtures), make_output, make_simulation)
+    return EpisodePlay(
+        spec, stage, Limits(timeout=timeout, infra_retries=infra_retries)
     )

@@ -88,8 +88,8 @@ def play(
         agent = agentgym.wrap(scripted(helpdesk, calls, reply))
         return {"agent": agent, "helpdesk": helpdesk, "case": case}
 
-    specs = specs_of(body) or ()
-    episode = made_play(body, case=case, specs=specs, fixtures=fixtures).run()
+    checks = specs_of(body) or ()
+    episode = made_play(body, case=case, checks=checks, fixtures=fixtures).run()
     assert episode is not None
     return episode
 

@@ -23,7 +23,7 @@ from agentgym.recording.blame import Outcome
 from agentgym.recording.recorder import Recorder
 from agentgym.recording.trajectory import Trajectory
 from agentgym.runs.spending import simulator_uses
-from agentgym.scenarios.checks import CheckLog
+from agentgym.scenarios.check_log import CheckLog
 from agentgym.simulators import client as client_module
 from agentgym.simulators.cache import VerdictCache, key_of
 from agentgym.simulators.client import json_objects
