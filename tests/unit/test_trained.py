@@ -22,7 +22,6 @@ from agentgym.policy.folders.model_folder import weights_digest
 from agentgym.policy.trained import agent_folder
 from agentgym.policy.trained.resolve import Local, resolve
 from agentgym.policy.trained.trained_agent import check_name, save_agent
-from tests.made_run import made_interval
 from tests.tiny_adapter import make_adapter
 from tests.tiny_policy import make_tiny
 
@@ -33,9 +32,9 @@ CARD: dict[str, Any] = {
         {"scenario": "test_a.py::test_two", "source": "bb"},
     ],
     "config": {"learning_rate": 0.001},
-    "before": made_interval(0.612, 0.57, 0.65),
-    "after": made_interval(0.971, 0.953, 0.984),
-    "difference": made_interval(0.359, 0.31, 0.405),
+    "before": {"value": 0.612, "low": 0.57, "high": 0.65},
+    "after": {"value": 0.971, "low": 0.953, "high": 0.984},
+    "difference": {"value": 0.359, "low": 0.31, "high": 0.405},
     "episodes": 3400,
     "updates": 53,
     "seconds": 730.0,
