@@ -22,10 +22,21 @@ MOST_MODULES = 15
 FACE = {"endpoint", "errors", "exit_code", "distribution", "runner", "testing"}
 """What may lie loose at the root of `agentgym`, beside the folders."""
 
-REPEATED_MODULES: dict[str, str] = {}
-"""Names of modules that stand twice, because they mean the same; and what."""
+REPEATED_MODULES = {
+    "episodes": "the episodes of an item, and those of the HTML report",
+    "messages": "what turns messages of one protocol into those of another",
+    "options": "the options of a feature, beside the feature",
+    "reporter": "pytest's word for what writes on its terminal",
+    "rollout": "an episode of a training, here and on a cluster",
+    "runner": "who plays rollouts; `agentgym.runner` is documented by its name",
+    "stage": "the protocol, and pytest's implementation of it",
+}
+"""Names of modules that stand more than once, and the one meaning that they have."""
 
-REPEATED_CLASSES: dict[str, str] = {}
+REPEATED_CLASSES = {
+    "Episode": "Agent Lightning finds `agentgym.runner:Episode` by its documented name",
+    "_Log": "each keeps the log of one library from the terminal",
+}
 """Names of classes that stand twice, and why they may."""
 
 Graph = Mapping[str, set[str]]
@@ -128,6 +139,17 @@ def circles(graph: Graph) -> list[list[str]]:
     return found
 
 
+def shown(circle: list[str], graph: Graph) -> str:
+    """A circle, by the imports within it."""
+    inside = [
+        f"{name} -> {target}"
+        for name in circle
+        for target in sorted(graph[name])
+        if target in circle
+    ]
+    return "a circle:\n  " + "\n  ".join(inside)
+
+
 def packages() -> list[str]:
     return [name for name, path in modules().items() if path.stem == "__init__"]
 
@@ -182,20 +204,24 @@ def repeated(names: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     return {name: where for name, where in places.items() if len(where) > 1}
 
 
+def listed(found: Mapping[str, list[str]]) -> str:
+    return "\n".join(f"{name}: {', '.join(where)}" for name, where in found.items())
+
+
 # (a) The way of the imports.
 
 
 def test_no_files_import_each_other_in_a_circle():
-    assert circles(import_graph()) == []
+    found = [shown(circle, import_graph()) for circle in circles(import_graph())]
+    assert not found, "\n".join(found)
 
 
 def test_no_folders_import_each_other_in_a_circle():
-    found = [
-        circle
-        for package in packages()
-        for circle in circles(siblings_graph(package, import_graph()))
-    ]
-    assert found == []
+    found = []
+    for package in packages():
+        graph = siblings_graph(package, import_graph())
+        found += [shown(circle, graph) for circle in circles(graph)]
+    assert not found, "\n".join(found)
 
 
 def test_imports_of_every_kind_are_seen():
@@ -323,7 +349,7 @@ def test_no_class_name_stands_twice():
         if isinstance(node, ast.ClassDef)
         and not (path.parent == integrations and node.name.startswith("_"))
     )
-    assert found.keys() == REPEATED_CLASSES.keys(), found
+    assert found.keys() == REPEATED_CLASSES.keys(), listed(found)
 
 
 def test_no_module_name_stands_twice():
@@ -332,7 +358,7 @@ def test_no_module_name_stands_twice():
         for path in modules().values()
         if path.stem not in ("__init__", "__main__")
     )
-    assert found.keys() == REPEATED_MODULES.keys(), found
+    assert found.keys() == REPEATED_MODULES.keys(), listed(found)
 
 
 # (f) What the documentation names is there.
@@ -371,21 +397,24 @@ def pages() -> list[Path]:
     return found
 
 
+def not_there(text: str, folder: Path) -> Iterator[str]:
+    """The modules, paths and links of a page in this folder that do not exist."""
+    yield from (name for name in _DOTTED.findall(text) if not is_bound(name))
+    for path in _PATH.findall(text):
+        ours = (ROOT / path.split("/")[0]).is_dir()
+        if ours and not ((ROOT / path).exists() or (folder / path).exists()):
+            yield path
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        if not (folder / link).exists():
+            yield link
+
+
 def test_names_in_the_pages_exist():
-    missing = []
-    for page in pages():
-        text = page.read_text(encoding="utf-8")
-        where = page.relative_to(ROOT)
-        names = _DOTTED.findall(text)
-        missing += [f"{where}: {name}" for name in names if not is_bound(name)]
-        tops = {path.name for path in ROOT.iterdir()}
-        for path in _PATH.findall(text):
-            there = (ROOT / path).exists() or (page.parent / path).exists()
-            if path.split("/")[0] in tops and not there:
-                missing.append(f"{where}: {path}")
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
-            if not (page.parent / link).exists():
-                missing.append(f"{where}: {link}")
+    missing = [
+        f"{page.relative_to(ROOT)}: {name}"
+        for page in pages()
+        for name in not_there(page.read_text(encoding="utf-8"), page.parent)
+    ]
     assert not missing, "\n".join(["Not there:", *missing])
 
 
@@ -396,7 +425,12 @@ def test_a_missing_name_is_seen():
     assert is_bound("agentgym.runner.ENV_MAP")
     assert not is_bound("agentgym.play")
     assert not is_bound("agentgym.testing.Nobody")
-    assert _DOTTED.findall("in `agentgym.play`, or `agentgym.wrap(x)`") == [
+    text = """
+        In `agentgym.play`, `agentgym.wrap(x)`, `agentgym.yml`, `agentgym/play.py`,
+        `agentgym/errors.py`, `runs/<id>/x.json`, [here](errors.py), [gone](gone.md#x).
+    """
+    assert list(not_there(text, PACKAGES[0])) == [
         "agentgym.play",
-        "agentgym.wrap",
+        "agentgym/play.py",
+        "gone.md",
     ]
