@@ -12,25 +12,33 @@ from agentgym.exit_code import ExitCode
 ROOT = Path(__file__).parents[2]
 
 
-def table(page: str, columns: str) -> list[tuple[str, ...]]:
-    """The rows of a page's table of exit codes."""
+def table(page: str, *columns: str) -> list[tuple[str, ...]]:
+    """The rows of the table with these columns."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    rows = re.search(rf"\| exit code \|{columns}\n\|[-|]+\n((?:\|.*\n)+)", text)
-    assert rows is not None, f"{page} has no table of exit codes"
+    head = re.escape(f"| {' | '.join(columns)} |")
+    rows = re.search(rf"^{head}\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert rows is not None, f"{page} has no table {columns}"
     lines = rows[1].splitlines()
-    return [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in lines]
+    return [tuple(cell.strip(" `") for cell in line.split("|")[1:-1]) for line in lines]
 
 
 def test_the_readme_lists_what_pytest_ends_with():
-    codes = [int(code) for code, _ in table("README.md", " meaning \\|")]
+    codes = [int(code) for code, _ in table("README.md", "exit code", "meaning")]
     # Only commands write into pipes.
     assert codes == sorted(set(ExitCode) - {ExitCode.PIPE})
 
 
 def test_the_glossary_lists_all_by_name():
-    rows = table("docs/glossary.md", " name \\| meaning \\|")
-    assert [(int(code), name.strip("`")) for code, name, _ in rows] == [
-        (code.value, code.name) for code in ExitCode
+    rows = table("docs/glossary.md", "exit code", "name", "meaning")
+    codes = [(code.value, code.name) for code in ExitCode]
+    assert [(int(code), name) for code, name, _ in rows] == codes
+
+
+def test_the_glossary_lists_the_reasons_of_the_gate():
+    gate = pytest.importorskip("agentgym.runs.gate")
+    rows = table("docs/glossary.md", "reason", "meaning", "exit code")
+    assert [(name, int(code)) for name, _, code in rows] == [
+        (kind.value, gate._CODES[kind]) for kind in gate.ReasonKind
     ]
 
 
