@@ -172,8 +172,8 @@ class Gym:
         path = self.runs[-1] / "episodes.jsonl"
         # The folder is there a moment earlier.
         lines = path.read_text().splitlines() if path.exists() else []
-        found = [json.loads(line) for line in lines]
-        return sorted(found, key=lambda e: (e["scenario"], e["index"]))
+        episodes = [json.loads(line) for line in lines]
+        return sorted(episodes, key=lambda e: (e["scenario"], e["index"]))
 
 
 @pytest.fixture(scope="module")

@@ -54,9 +54,9 @@ def made_run(
         for episode in episodes:
             file.write(json.dumps(episode.to_json()) + "\n")
             summary.add(episode)
-    told = summary.to_json()
+    data = summary.to_json()
     if training:
-        told["training"] = TRAINING
+        data["training"] = TRAINING
         rows = [
             {
                 "update": number + 1,
@@ -70,5 +70,5 @@ def made_run(
         ]
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / "updates.jsonl").write_text(text)
-    (folder / "summary.json").write_text(json.dumps(told))
-    return told
+    (folder / "summary.json").write_text(json.dumps(data))
+    return data
