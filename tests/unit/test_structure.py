@@ -29,6 +29,7 @@ REPEATED_MODULES = {
     "reporter": "pytest's word for what writes on its terminal",
     "rollout": "an episode of a training, here and on a cluster",
     "runner": "who plays rollouts; `agentgym.runner` is documented by its name",
+    "simulators": "judges and simulated users, as fixtures and in the report",
     "stage": "the protocol, and pytest's implementation of it",
 }
 """Names of modules that stand more than once, and the one meaning that they have."""
