@@ -33,40 +33,43 @@ LIMITS = "limits: 15 MB, 3 s, 100 us"
 SYLLABLES = [a + b for a in "bcdfglmnprstvz" for b in "aeiou"]
 
 
-def words(chance: random.Random, number: int) -> str:
+def words(generator: random.Random, number: int) -> str:
     """Text that is no easier to compress than people's is."""
     return " ".join(
-        "".join(chance.choices(SYLLABLES, k=chance.randint(1, 4)))
+        "".join(generator.choices(SYLLABLES, k=generator.randint(1, 4)))
         for _ in range(number)
     )
 
 
 def episode(number: int) -> Episode:
     """A conversation of three tool calls; one in five fails."""
-    chance = random.Random(number)
+    generator = random.Random(number)
     failed = number % 5 == 0
-    user = words(chance, 20)
+    user = words(generator, 20)
     messages = [{"role": "user", "content": user}]
     steps, tools = [], []
     for turn in range(3):
-        name = f"tool_{chance.randrange(TOOLS)}"
-        arguments = {"order_id": f"A{chance.randrange(10**6)}", "why": words(chance, 4)}
-        call_id = f"call_{chance.getrandbits(96):024x}"
+        name = f"tool_{generator.randrange(TOOLS)}"
+        arguments = {
+            "order_id": f"A{generator.randrange(10**6)}",
+            "why": words(generator, 4),
+        }
+        call_id = f"call_{generator.getrandbits(96):024x}"
         function = {"name": name, "arguments": json.dumps(arguments)}
         asked = {
             "role": "assistant",
             "content": "",
             "tool_calls": [{"id": call_id, "type": "function", "function": function}],
         }
-        result = {"status": words(chance, 12), "total": chance.random()}
+        result = {"status": words(generator, 12), "total": generator.random()}
         call = ToolCall(
             id=call_id,
             name=name,
             arguments=arguments,
             result=result,
             executed=True,
-            start=turn + chance.random(),
-            duration=chance.random(),
+            start=turn + generator.random(),
+            duration=generator.random(),
         )
         model = ModelCall(
             message=asked, model="m", prompt_tokens=400, completion_tokens=30
@@ -78,7 +81,7 @@ def episode(number: int) -> Episode:
         wrong = int(failed and turn == 0)
         row = {"calls": 1, "correct": 1 - wrong, "wrong_arguments": wrong, **counts}
         tools.append({"name": name, **row, "latencies": [call.duration]})
-    messages.append({"role": "assistant", "content": words(chance, 30)})
+    messages.append({"role": "assistant", "content": words(generator, 30)})
     checks = [
         {
             "id": place,
@@ -90,12 +93,12 @@ def episode(number: int) -> Episode:
             "conditional": False,
             "status": "failed" if failed and place == 0 else "passed",
             "share": 0.0,
-            "message": words(chance, 40) if failed and place == 0 else None,
+            "message": words(generator, 40) if failed and place == 0 else None,
         }
         for place in range(4)
     ]
     return Episode(
-        id=f"{chance.getrandbits(128):032x}",
+        id=f"{generator.getrandbits(128):032x}",
         scenario=f"scenarios/shop/test_shop.py::test_{number % SCENARIOS}",
         index=number // SCENARIOS,
         case={"index": number, "seed": number, "split": "held_out", "value": None},
@@ -104,7 +107,7 @@ def episode(number: int) -> Episode:
         checks=checks,
         trajectory=Trajectory(steps=steps, messages=messages),
         tools=tools,
-        duration=chance.random(),
+        duration=generator.random(),
         tokens=1300,
     )
 

@@ -89,7 +89,7 @@ class Browser:
     def text(self, selector: str) -> str:
         """The visible text of the first element."""
         found = self.js(
-            # Of what is not drawn, innerText tells all the same.
+            # Of what is not drawn, innerText says all the same.
             "const node = document.querySelector(arguments[0]);"
             "return node?.checkVisibility() ? node.innerText : ''",
             selector,

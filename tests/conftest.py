@@ -8,13 +8,17 @@ import json
 import pkgutil
 import signal
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import agentgym
 import pytest_agentgym.plugin
+
+if TYPE_CHECKING:
+    from agentgym.policy.server.process import PolicyProcess
 
 pytest_plugins = ["pytester"]
 
@@ -28,8 +32,11 @@ for _module in pkgutil.walk_packages(pytest_agentgym.__path__, "pytest_agentgym.
     # What trains needs extras that CI does not have on Python 3.11.
     if not _module.name.startswith("pytest_agentgym.training."):
         importlib.import_module(_module.name)
-with contextlib.suppress(ImportError):
-    importlib.import_module("httpx2")
+# httpx imports httpcore at its first request, and then knows its exceptions by their
+# classes: those of a second copy it would let through.
+for _name in ("httpcore", "httpx2"):
+    with contextlib.suppress(ImportError):
+        importlib.import_module(_name)
 for _name in agentgym.__all__:
     # On Python 3.11 CI has no extra, and so no pydantic.
     with contextlib.suppress(ImportError):
@@ -102,6 +109,29 @@ class Gym:
         path.write_text(textwrap.dedent(source), encoding="utf-8")
         return path
 
+    def turns(self, *, fixtures: str, episodes: int, most: int) -> None:
+        """Writes a scenario, and a test that at most so many were in its body."""
+        self.file(f"""
+            import threading, time
+            from agentgym import scenario
+
+            lock, inside, most = threading.Lock(), 0, 0
+
+            @scenario(episodes={episodes})
+            def test_turns({fixtures}):
+                global inside, most
+                with lock:
+                    inside += 1
+                    most = max(most, inside)
+                time.sleep(0.1)
+                with lock:
+                    inside -= 1
+                assert agent.run("hi").reply
+
+            def test_after():
+                assert most == {most}
+        """)
+
     def run(
         self, *args: str, agentgym: bool = True, plugins: tuple[str, ...] = ()
     ) -> pytest.RunResult:
@@ -142,8 +172,18 @@ class Gym:
         path = self.runs[-1] / "episodes.jsonl"
         # The folder is there a moment earlier.
         lines = path.read_text().splitlines() if path.exists() else []
-        found = [json.loads(line) for line in lines]
-        return sorted(found, key=lambda e: (e["scenario"], e["index"]))
+        episodes = [json.loads(line) for line in lines]
+        return sorted(episodes, key=lambda e: (e["scenario"], e["index"]))
+
+
+@pytest.fixture(scope="module")
+def embedded_server() -> Iterator[PolicyProcess]:
+    """The embedded policy's server, in a process of its own."""
+    from agentgym.policy.folders.embedded import embedded_path
+    from agentgym.policy.server.process import PolicyProcess
+
+    with PolicyProcess.start(embedded_path()) as process:
+        yield process
 
 
 @pytest.fixture

@@ -19,22 +19,22 @@ class Page:
 
     def __init__(self, path: Path) -> None:
         self.text = path.read_text(encoding="utf-8")
-        found: dict[str, list[str]] = {"chunk": [], "rows": [], "report": []}
+        blocks: dict[str, list[str]] = {"chunk": [], "rows": [], "report": []}
         for name, content in BLOCK.findall(self.text):
             unpacked = zlib.decompress(base64.b64decode(content))
-            found[name].append(unpacked.decode())
-        self.report: dict[str, Any] = json.loads(found["report"][0])
+            blocks[name].append(unpacked.decode())
+        self.report: dict[str, Any] = json.loads(blocks["report"][0])
         self.rows: list[list[Any]] = [
-            row for text in found["rows"] for row in json.loads(text)
+            row for text in blocks["rows"] for row in json.loads(text)
         ]
         self.chunks = [
-            [json.loads(line) for line in text.splitlines()] for text in found["chunk"]
+            [json.loads(line) for line in text.splitlines()] for text in blocks["chunk"]
         ]
 
     @property
     def places(self) -> list[dict[str, Any] | None]:
         """The episode of each row, None where it was left out."""
-        found: list[dict[str, Any] | None] = []
+        episodes: list[dict[str, Any] | None] = []
         for count, chunk in self.report["chunks"]:
-            found += [None] * count if chunk is None else self.chunks[chunk]
-        return found
+            episodes += [None] * count if chunk is None else self.chunks[chunk]
+        return episodes

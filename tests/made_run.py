@@ -11,10 +11,16 @@ from agentgym.playing.episode import Episode
 from agentgym.runs.prices import Prices
 from agentgym.runs.summary import RunSummary
 
+
+def made_interval(value: float, low: float, high: float) -> dict[str, float]:
+    """A reliability, or a difference of two, with its bounds."""
+    return {"value": value, "low": low, "high": high}
+
+
 TRAINING = {
-    "before": {"value": 0.72, "low": 0.66, "high": 0.78},
-    "after": {"value": 0.96, "low": 0.93, "high": 0.98},
-    "difference": {"value": 0.24, "low": 0.18, "high": 0.3},
+    "before": made_interval(0.72, 0.66, 0.78),
+    "after": made_interval(0.96, 0.93, 0.98),
+    "difference": made_interval(0.24, 0.18, 0.3),
     "target": 0.95,
     "episodes": 512,
     "updates": 4,
@@ -22,6 +28,15 @@ TRAINING = {
     "seconds": 300.0,
     "reason": "the target was met",
 }
+
+
+def summarized(*groups: Iterable[Episode], threshold: float = 0.95) -> RunSummary:
+    """The summary of a run whose episodes these are."""
+    summary = RunSummary(threshold=threshold)
+    for group in groups:
+        for episode in group:
+            summary.add(episode)
+    return summary
 
 
 def made_run(
@@ -39,9 +54,9 @@ def made_run(
         for episode in episodes:
             file.write(json.dumps(episode.to_json()) + "\n")
             summary.add(episode)
-    told = summary.to_json()
+    data = summary.to_json()
     if training:
-        told["training"] = TRAINING
+        data["training"] = TRAINING
         rows = [
             {
                 "update": number + 1,
@@ -55,5 +70,5 @@ def made_run(
         ]
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / "updates.jsonl").write_text(text)
-    (folder / "summary.json").write_text(json.dumps(told))
-    return told
+    (folder / "summary.json").write_text(json.dumps(data))
+    return data

@@ -66,14 +66,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _plain(attributes: Any) -> dict[str, Any]:
-    found = {}
+    plain = {}
     for pair in attributes:
         kind = pair.value.WhichOneof("value")
         value = getattr(pair.value, kind)
         if kind == "array_value":
             value = [item.string_value for item in value.values]
-        found[pair.key] = value
-    return found
+        plain[pair.key] = value
+    return plain
 
 
 def _span(span: Any) -> dict[str, Any]:

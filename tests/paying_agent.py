@@ -1,4 +1,4 @@
-"""The conftest of projects whose agent's model tells its tokens."""
+"""The conftest of projects whose agent's model reports its tokens."""
 
 PAYING_AGENT = '''
 import time

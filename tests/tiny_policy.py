@@ -14,6 +14,8 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
+from tests.made_tools import made_tool
+
 TEMPLATE = """\
 {%- if tools %}<|im_start|>system
 {% if messages[0].role == 'system' %}{{ messages[0].content }}
@@ -47,18 +49,7 @@ TEMPLATE = """\
 {% endif %}"""
 
 TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": name,
-            "description": f"Does {name.replace('_', ' ')} for the customer.",
-            "parameters": {
-                "type": "object",
-                "properties": {"order_id": {"type": "string"}},
-                "required": ["order_id"],
-            },
-        },
-    }
+    made_tool(name, f"Does {name.replace('_', ' ')} for the customer.")
     for name in ("lookup_order", "issue_refund", "cancel_order")
 ]
 

@@ -1,4 +1,4 @@
-"""Whose doing the end of an episode is: its outcome, and what exceptions say of it."""
+"""Whose doing the end of an episode is: its outcome, judged by its exception."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def classify(
 
 
 def is_infra(exc: BaseException) -> bool:
-    """Whether the exception itself tells of a model server or network that failed."""
+    """Whether the exception itself says that a model server or the network failed."""
     if isinstance(exc, InfraError):
         return True
     if not isinstance(exc, Exception):
@@ -89,6 +89,12 @@ def is_infra(exc: BaseException) -> bool:
     return _has_infra_class(type(exc)) and not (
         status is not None and isinstance(exc, OSError)
     )
+
+
+def describe(exc: BaseException) -> str:
+    """One line of at most 500 characters that names the exception."""
+    text = " ".join(str(exc).split())
+    return f"{type(exc).__name__}: {text}"[:500] if text else type(exc).__name__
 
 
 def chain(exc: BaseException) -> Iterator[BaseException]:

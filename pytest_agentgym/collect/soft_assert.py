@@ -29,7 +29,8 @@ from _pytest.assertion.rewrite import rewrite_asserts
 import agentgym
 from agentgym.distribution import __version__
 from agentgym.scenarios import source as source_pass
-from agentgym.scenarios.checks import CheckSpec, Judge
+from agentgym.scenarios.check_log import FunctionChecks
+from agentgym.scenarios.checks import CheckSpec
 from agentgym.scenarios.source import FoundFunction, Names, find_functions
 
 # Names that no source can contain, as pytest's own rewriting uses them. Those of the
@@ -198,7 +199,7 @@ class ScenarioLoader(importlib.machinery.SourceFileLoader):
             UsageError: A weight() or must() is written wrongly; says where.
         """
         code, specs = self._draft.ready or self._draft.compile(self._config)
-        module.__dict__[_JUDGES] = [Judge(function) for function in specs]
+        module.__dict__[_JUDGES] = [FunctionChecks(function) for function in specs]
         module.__dict__[_EXCEPTION] = builtins.Exception
         exec(code, module.__dict__)  # noqa: S102 - this is how modules are run
 

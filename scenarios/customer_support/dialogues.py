@@ -191,7 +191,7 @@ def _forbidden(scene: Situation) -> Call:
 
 
 def _skip(turns: list[Turn], rng: random.Random) -> list[Turn]:
-    """Acts without looking: what the look-up would have told is guessed."""
+    """Acts without looking: what the look-up would have shown is guessed."""
     skipped = turns[0].call
     assert skipped is not None
     rest = turns[1:]

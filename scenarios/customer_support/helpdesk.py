@@ -180,10 +180,10 @@ class Helpdesk:
 
     def find_orders(self, customer_id: str) -> dict[str, Any]:
         """List the orders of a customer."""
-        found = [o.id for o in self.orders.values() if o.customer_id == customer_id]
-        if not found:
+        ids = [o.id for o in self.orders.values() if o.customer_id == customer_id]
+        if not ids:
             raise HelpdeskError(f"no customer {customer_id}")
-        return {"orders": found}
+        return {"orders": ids}
 
     def issue_refund(self, order_id: str, amount: float) -> dict[str, Any]:
         """Pay the price of an order back."""

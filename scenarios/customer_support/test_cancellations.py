@@ -1,4 +1,4 @@
-"""The same request, and only a look at the order tells whether it can be granted."""
+"""The same request, and only a look at the order shows whether it can be granted."""
 
 from agentgym import must, scenario, weight
 

@@ -29,6 +29,7 @@ from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.server.process import PolicyProcess, healthy
 from agentgym.policy.trained.trained_agent import save_agent
 from tests.conftest import Gym
+from tests.policy_agent import policy_agent
 from tests.tiny_adapter import make_adapter, with_adapter, worst_difference
 from tests.tiny_policy import TOOLS, conversation, make_tiny
 
@@ -232,31 +233,9 @@ def test_a_start_with_an_adapter_of_another_model(
 
 # Saved agents.
 
-AGENT = """
-import json
-import urllib.request
-
-import agentgym
-import pytest
-
-
-@pytest.fixture
-def agent(policy):
-    def ask(message):
-        body = {
-            "model": policy.model,
-            "messages": [{"role": "user", "content": message}],
-            "max_tokens": 6,
-            "temperature": 0,
-            "ignore_eos": True,
-            "return_token_ids": True,
-        }
-        url = policy.base_url + "/chat/completions"
-        with urllib.request.urlopen(url, json.dumps(body).encode()) as answer:
-            return str(json.load(answer)["choices"][0]["token_ids"])
-
-    return agentgym.wrap(ask)
-"""
+AGENT = policy_agent(
+    'choice["token_ids"]', max_tokens=6, ignore_eos=True, return_token_ids=True
+)
 
 USE_IN_LANGCHAIN = """
 import agentgym

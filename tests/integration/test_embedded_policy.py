@@ -21,6 +21,7 @@ from agentgym.policy.build.recipe import Recipe
 from agentgym.policy.build.tokenizer import encode, make_tokenizer, render
 from agentgym.policy.chat.tool_calls import parse
 from agentgym.policy.folders.embedded import embedded_path
+from tests.made_tools import made_tool
 
 FILES = (
     "build.json",
@@ -31,20 +32,7 @@ FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
-TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": "lookup_order",
-            "description": "Show an order.",
-            "parameters": {
-                "type": "object",
-                "properties": {"order_id": {"type": "string"}},
-                "required": ["order_id"],
-            },
-        },
-    }
-]
+TOOLS = [made_tool("lookup_order", "Show an order.")]
 TINY = Recipe(
     vocabulary=400,
     vocabulary_dialogues=50,

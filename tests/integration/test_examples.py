@@ -331,7 +331,7 @@ def test_is_brief(agent):
 """
 
 
-class Project:
+class ExamplesProject:
     """A folder with copies of the examples whose frameworks are installed."""
 
     def __init__(self, root: Path) -> None:
@@ -415,17 +415,17 @@ class Project:
 
 @pytest.fixture(scope="module")
 def played_right(tmp_path_factory: pytest.TempPathFactory) -> Measured:
-    return Project(tmp_path_factory.mktemp("right")).measure(right)
+    return ExamplesProject(tmp_path_factory.mktemp("right")).measure(right)
 
 
 @pytest.fixture(scope="module")
 def played_idly(tmp_path_factory: pytest.TempPathFactory) -> Measured:
-    return Project(tmp_path_factory.mktemp("idle")).measure(idle)
+    return ExamplesProject(tmp_path_factory.mktemp("idle")).measure(idle)
 
 
 @pytest.fixture(scope="module")
 def played_busily(tmp_path_factory: pytest.TempPathFactory) -> Measured:
-    return Project(tmp_path_factory.mktemp("busy")).measure(busy)
+    return ExamplesProject(tmp_path_factory.mktemp("busy")).measure(busy)
 
 
 @pytest.fixture(params=EXAMPLES)
@@ -490,15 +490,17 @@ def test_idling_and_calling_all_tools_earn_nothing(
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, int, str]:
+def trained(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[ExamplesProject, int, str]:
     if not is_there("agentlightning"):
         pytest.skip("agentlightning is not installed")
-    project = Project(tmp_path_factory.mktemp("trained"))
+    project = ExamplesProject(tmp_path_factory.mktemp("trained"))
     code, _, output = project.train()
     return project, code, output
 
 
-def test_an_update_is_made(trained: tuple[Project, int, str]) -> None:
+def test_an_update_is_made(trained: tuple[ExamplesProject, int, str]) -> None:
     project, code, output = trained
     assert code == 1, output  # the target is far
     [row] = project.lines("updates.jsonl")
@@ -512,7 +514,7 @@ def test_an_update_is_made(trained: tuple[Project, int, str]) -> None:
 
 
 def test_it_learns_from_each_example(
-    example: str, trained: tuple[Project, int, str]
+    example: str, trained: tuple[ExamplesProject, int, str]
 ) -> None:
     project, _, output = trained
     rewards: dict[str, list[float]] = {}

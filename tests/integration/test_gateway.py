@@ -21,7 +21,6 @@ import openai
 
 from agentgym.endpoint import PolicyEndpoint
 from agentgym.errors import AgentGymError, UsageError
-from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.server.process import PolicyProcess
 from agentgym.testing import ScriptedModel, call, error, say
 from agentgym.training.hub import gateway as gateway_module
@@ -29,22 +28,10 @@ from agentgym.training.hub import runner_client
 from agentgym.training.hub.gateway import Gateway
 from agentgym.training.hub.runner_client import Claim, HubGone, RunnerClient
 from agentgym.training.job.task import Phase, Task
+from tests.made_tools import made_tool
 
 HELLO = [{"role": "user", "content": "Where is my order A4821?"}]
-TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": "lookup_order",
-            "description": "Show an order.",
-            "parameters": {
-                "type": "object",
-                "properties": {"order_id": {"type": "string"}},
-                "required": ["order_id"],
-            },
-        },
-    }
-]
+TOOLS = [made_tool("lookup_order", "Show an order.")]
 
 
 @pytest.fixture
@@ -521,7 +508,9 @@ class Flaky(BaseHTTPRequestHandler):
 def test_a_runner_survives_a_failure_that_passes(monkeypatch):
     monkeypatch.setattr(runner_client, "_PAUSE", 0.01)
     with ThreadingHTTPServer(("127.0.0.1", 0), Flaky) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread = threading.Thread(
+            target=server.serve_forever, args=(0.01,), daemon=True
+        )
         thread.start()
         runner = RunnerClient(f"http://127.0.0.1:{server.server_port}", "k", "x")
         assert runner.claim(1) == []
@@ -546,17 +535,11 @@ def test_an_old_python_is_one_sentence(monkeypatch):
 # With the real policy server.
 
 
-@pytest.fixture(scope="module")
-def policy() -> Iterator[PolicyProcess]:
-    process = PolicyProcess.start(embedded_path())
-    yield process
-    process.stop()
-
-
 @pytest.fixture
-def served(hub: Gateway, policy: PolicyProcess) -> PolicyProcess:
-    hub.publish(policy.endpoint, policy.endpoint.model, 4)
-    return policy
+def served(hub: Gateway, embedded_server: PolicyProcess) -> PolicyProcess:
+    endpoint = embedded_server.endpoint
+    hub.publish(endpoint, endpoint.model, 4)
+    return embedded_server
 
 
 @pytest.mark.slow

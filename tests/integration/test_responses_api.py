@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agentgym import Case
 from agentgym.endpoint import PolicyEndpoint
-from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.server.process import PolicyProcess
 from scenarios.customer_support.dialogues import tool_schemas
 from scenarios.customer_support.helpdesk import Helpdesk
@@ -37,11 +36,9 @@ class Verdict(BaseModel):
     days: int = Field(ge=0, le=30)
 
 
-@pytest.fixture(scope="module")
-def policy() -> Iterator[PolicyProcess]:
-    process = PolicyProcess.start(embedded_path())
-    yield process
-    process.stop()
+@pytest.fixture
+def policy(embedded_server: PolicyProcess) -> PolicyProcess:
+    return embedded_server
 
 
 @pytest.fixture

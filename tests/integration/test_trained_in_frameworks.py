@@ -23,6 +23,7 @@ from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.server.process import healthy
 from agentgym.policy.trained.trained_agent import save_agent
 from tests.conftest import Gym
+from tests.policy_agent import policy_agent
 from tests.tiny_adapter import make_adapter
 from tests.tiny_policy import make_tiny
 
@@ -256,32 +257,7 @@ def test_a_merged_agent_is_measured_by_its_path(gym: Gym) -> None:
     adapter = make_adapter(base, root / "adapter")
     agent = TrainedAgent.load(save(root, "mine", adapter, str(base)))
     agent.merge(root / "merged", dtype="float32")
-    gym.conftest(
-        """
-        import json
-        import urllib.request
-
-        import agentgym
-        import pytest
-
-
-        @pytest.fixture
-        def agent(policy):
-            def ask(message):
-                body = {
-                    "model": policy.model,
-                    "messages": [{"role": "user", "content": message}],
-                    "max_tokens": 8,
-                    "temperature": 0,
-                }
-                url = policy.base_url + "/chat/completions"
-                with urllib.request.urlopen(url, json.dumps(body).encode()) as answer:
-                    said = json.load(answer)["choices"][0]["message"]
-                return json.dumps(said["content"])
-
-            return agentgym.wrap(ask)
-        """
-    )
+    gym.conftest(policy_agent('choice["message"]["content"]', max_tokens=8))
     gym.file(
         """
         from agentgym import scenario

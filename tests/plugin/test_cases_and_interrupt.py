@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
+
+from tests.process_group import signal_when, start_group
 
 
 def test_listed_cases_are_played_in_turn(gym):
@@ -75,27 +74,12 @@ def test_ctrl_c_stops_and_reports_what_finished(gym, workers, prefix):
             run = {"await " if prefix else ""}agent.run("look_up=7")
             assert run.called("look_up")
     """)
-    command = [sys.executable, "-m", "pytest", *gym.arguments(*workers)]
-    if workers:
-        command[5:5] = ["-p", "xdist"]
-    process = subprocess.Popen(
-        command,
-        cwd=gym.pytester.path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        if gym.runs and len(gym.episodes()) == 2:
-            break
-        time.sleep(0.05)
+    plugins = ("xdist",) if workers else ()
+    arguments = gym.arguments(*workers, plugins=plugins)
+    process = start_group(["-m", "pytest", *arguments], gym.pytester.path)
     # An episode is written just before it is counted.
-    time.sleep(0.5)
+    signal_when(process, lambda: bool(gym.runs) and len(gym.episodes()) == 2, pause=0.5)
     begun = time.monotonic()
-    # As a terminal does it: the signal goes to all processes.
-    os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=30)
     stopped = time.monotonic() - begun
     assert process.returncode == 2, output

@@ -22,26 +22,7 @@ def test_the_option_overrides_the_scenarios_own_number(gym):
 
 @pytest.mark.parametrize(("concurrency", "most"), [(1, 1), (3, 3)])
 def test_concurrency(gym, concurrency, most):
-    gym.file(f"""
-        import threading, time
-        from agentgym import scenario
-
-        lock, inside, most = threading.Lock(), 0, 0
-
-        @scenario(episodes=6)
-        def test_turns(agent):
-            global inside, most
-            with lock:
-                inside += 1
-                most = max(most, inside)
-            time.sleep(0.1)
-            with lock:
-                inside -= 1
-            assert agent.run("hi").reply
-
-        def test_after():
-            assert most == {most}
-    """)
+    gym.turns(fixtures="agent", episodes=6, most=most)
     gym.run(f"--agentgym-concurrency={concurrency}").assert_outcomes(passed=2)
 
 
@@ -84,6 +65,22 @@ def test_the_limit_on_tool_calls_is_the_agents_failure(gym):
     assert gym.summary()["episodes"]["failed"] == 3
     gym.run("--agentgym-max-tool-calls=5")
     assert gym.summary()["episodes"]["passed"] == 3
+
+
+@pytest.mark.parametrize("define", ["def", "async def"])
+@pytest.mark.parametrize("raised", ["pytest.fail('no')", "raise SystemExit(3)"])
+def test_what_ends_a_body_is_the_agents_failure_in_sync_and_async(gym, define, raised):
+    gym.file(f"""
+        import pytest
+        from agentgym import scenario
+
+        @scenario(episodes=1)
+        {define} test_order():
+            {raised}
+            assert False
+    """)
+    gym.run()
+    assert gym.summary()["episodes"]["failed"] == 1
 
 
 @pytest.mark.parametrize(("define", "wait"), [("def", ""), ("async def", "await ")])

@@ -129,26 +129,7 @@ def test_tmp_path_is_another_one_in_each_episode(gym):
     ("fixtures", "most"), [("agent, monkeypatch", "1"), ("agent", "4")]
 )
 def test_process_wide_fixtures_make_episodes_take_turns(gym, fixtures, most):
-    gym.file(f"""
-        import threading, time
-        from agentgym import scenario
-
-        lock, inside, most = threading.Lock(), 0, 0
-
-        @scenario(episodes=4)
-        def test_turns({fixtures}):
-            global inside, most
-            with lock:
-                inside += 1
-                most = max(most, inside)
-            time.sleep(0.1)
-            with lock:
-                inside -= 1
-            assert agent.run("hi").reply
-
-        def test_after():
-            assert most == {most}
-    """)
+    gym.turns(fixtures=fixtures, episodes=4, most=most)
     gym.run("--agentgym-concurrency=4").assert_outcomes(passed=2)
 
 
@@ -314,3 +295,23 @@ def test_an_agent_that_keeps_its_state_is_told(gym, message):
     result.stdout.fnmatch_lines(
         ["*the agent keeps its state between episodes: this episode's model call has*"]
     )
+
+
+@pytest.mark.parametrize("define", ["def", "async def"])
+def test_a_stop_iteration_of_a_fixture_is_shown_as_itself(gym, define):
+    gym.file(f"""
+        import pytest
+        from agentgym import scenario
+
+        @pytest.fixture
+        def order():
+            return next(iter([]))
+
+        @scenario(episodes=1)
+        {define} test_order(order):
+            assert order
+    """)
+    gym.run()
+    (episode,) = gym.episodes()
+    assert episode["outcome"] == "harness_error"
+    assert episode["error"] == "StopIteration (test_it.py:7 in order)"

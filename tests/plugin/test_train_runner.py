@@ -6,9 +6,6 @@ import importlib
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import pytest
 
 from pytest_agentgym.training.setting_up import hold
 from tests.html_page import Page
+from tests.process_group import signal_when, start_group
 from tests.summary_schema import check_summary
 
 gateway = pytest.importorskip("agentgym.training.hub.gateway")
@@ -607,15 +605,7 @@ def test_a_usage_error_in_a_worker_ends_the_run(train):
 
 
 def begin(train, *args):
-    """A training in a process group of its own, which Ctrl-C would reach."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "pytest", *train.arguments(*args)],
-        cwd=train.path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    return start_group(["-m", "pytest", *train.arguments(*args)], train.path)
 
 
 @pytest.mark.parametrize("workers", [[], ["-n2"]])
@@ -631,13 +621,11 @@ def test_ctrl_c_saves_and_says_how_to_go_on(train, workers):
                 time.sleep(60)
     """)
     process = begin(train, *workers)
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and process.poll() is None:
-        if train.gym.runs and len(train.gym.episodes()) == 4:
-            break
-        time.sleep(0.05)
-    time.sleep(0.5)
-    os.killpg(process.pid, signal.SIGINT)
+    signal_when(
+        process,
+        lambda: bool(train.gym.runs) and len(train.gym.episodes()) == 4,
+        pause=0.5,
+    )
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 2, output
     assert "INTERRUPTED: what was learned is saved; go on with" in output

@@ -6,10 +6,7 @@ import importlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ import agentgym
 from agentgym import AgentGymError, Scenario, Trainer, TrainingResult, UsageError
 from agentgym.commands.main import main
 from agentgym.training import trainer
+from tests.process_group import signal_when, start_group
 
 TESTS = Path(__file__).parents[1]
 ONE = """
@@ -162,7 +160,7 @@ def test_it_does_not_start_itself_again(shop, monkeypatch):
 # With a trainer that learns by script.
 
 
-class Project:
+class ScriptedProject:
     """A project whose agent is trained by script, in a child process."""
 
     def __init__(self, gym: Any) -> None:
@@ -190,7 +188,7 @@ def project(gym, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p scripted_trainer")
     monkeypatch.chdir(gym.pytester.path)
-    made = Project(gym)
+    made = ScriptedProject(gym)
     made.script()
     return made
 
@@ -315,21 +313,8 @@ def test_ctrl_c_reaches_the_child_once(project, front, number, code, said):
     project.gym.file(FRONT, "front.py")
     project.gym.file(WAITING, "scenarios/shop/test_it.py")
     project.script(phases=[["before", "held_out", 2], ["after", "train", 2]])
-    process = subprocess.Popen(
-        [sys.executable, *front, "shop"],
-        cwd=project.path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if (project.path / "waiting").exists():
-            break
-        time.sleep(0.05)
-    # To all processes of the terminal, as a Ctrl-C there.
-    os.killpg(process.pid, number)
+    process = start_group([*front, "shop"], project.path)
+    signal_when(process, (project.path / "waiting").exists, number=number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == code, output
     assert "INTERRUPTED: what was learned is saved; go on with" in output

@@ -8,15 +8,12 @@ import inspect
 import json
 import re
 import sys
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import agentgym
-from agentgym.playing.play import EpisodePlay, Limits
 from agentgym.recording.blame import Outcome
 from agentgym.scenarios.cases import Case, make_cases
 from agentgym.scenarios.checks import specs_of
@@ -35,13 +32,13 @@ from scenarios.customer_support.helpdesk import (
     is_held_out,
 )
 from scenarios.customer_support.oracles import ORACLES, Call, Situation, situation
+from tests.played import made_play
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from agentgym.playing.episode import Episode
     from agentgym.scenarios.cases import Split
-    from agentgym.scenarios.scenario import Scenario
 
 PACK = Path(language.__file__).parent
 BLAND = "I will look into it. Is there anything else I can do for you?"
@@ -68,36 +65,6 @@ def scenarios(pytestconfig: pytest.Config) -> dict[str, Callable[..., Any]]:
     return found
 
 
-@dataclass
-class World:
-    """The pack's fixtures, with a scripted agent."""
-
-    body: Callable[..., Any]
-    case: Case
-    calls: list[Call]
-    reply: str
-    scenario: Scenario | None = None
-
-    def set_up(self) -> Callable[[], Any]:
-        helpdesk = Helpdesk.of(self.case)
-        given = {
-            "agent": agentgym.wrap(scripted(helpdesk, self.calls, self.reply)),
-            "helpdesk": helpdesk,
-            "case": self.case,
-        }
-        wanted = inspect.signature(self.body).parameters
-        return partial(self.body, **{name: given[name] for name in wanted})
-
-    def tear_down(self) -> None:
-        pass
-
-    async def set_up_async(self) -> Callable[[], Any]:
-        raise NotImplementedError
-
-    async def tear_down_async(self) -> None:
-        raise NotImplementedError
-
-
 def scripted(helpdesk: Helpdesk, calls: list[Call], reply: str) -> Callable[[str], str]:
     """An agent that makes these calls, whatever they raise, and then replies."""
     tools = {tool.__name__: agentgym.tool(tool) for tool in helpdesk.tools}
@@ -111,27 +78,18 @@ def scripted(helpdesk: Helpdesk, calls: list[Call], reply: str) -> Callable[[str
     return agent
 
 
-class NoOutput:
-    @contextlib.contextmanager
-    def activate(self) -> Iterator[None]:
-        yield
-
-    def text(self) -> str:
-        return ""
-
-
 def play(
     body: Callable[..., Any], case: Case, calls: list[Call], reply: str
 ) -> Episode:
-    episode = EpisodePlay(
-        scenario=body.__name__,
-        index=0,
-        case=case,
-        specs=specs_of(body) or (),
-        make_world=lambda: World(body, case, calls, reply),
-        make_output=NoOutput,
-        limits=Limits(timeout=None),
-    ).run()
+    """Plays an episode with the pack's fixtures and a scripted agent."""
+
+    def fixtures() -> dict[str, Any]:
+        helpdesk = Helpdesk.of(case)
+        agent = agentgym.wrap(scripted(helpdesk, calls, reply))
+        return {"agent": agent, "helpdesk": helpdesk, "case": case}
+
+    checks = specs_of(body) or ()
+    episode = made_play(body, case=case, checks=checks, fixtures=fixtures).run()
     assert episode is not None
     return episode
 

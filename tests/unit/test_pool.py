@@ -9,49 +9,14 @@ from collections import deque
 
 import pytest
 
-from agentgym.playing.play import EpisodePlay, Limits
 from agentgym.playing.pool import EpisodePool, play_all
+from agentgym.recording.blame import Outcome
 from agentgym.recording.recorder import current
-from agentgym.scenarios.cases import Case
+from tests.played import BodyWorld, NoOutput, made_play
 
 
-class World:
-    scenario = None
-
-    def __init__(self, body):
-        self.body = body
-
-    def set_up(self):
-        return self.body
-
-    async def set_up_async(self):
-        return self.body
-
-    def tear_down(self):
-        pass
-
-    async def tear_down_async(self):
-        pass
-
-
-class Output:
-    def activate(self):
-        return threading.Lock()
-
-    def text(self):
-        return ""
-
-
-def play(body, index=0, timeout=None):
-    return EpisodePlay(
-        scenario="test_x",
-        index=index,
-        case=Case(index=index, seed=0, split="train"),
-        specs=(),
-        make_world=lambda: World(body),
-        make_output=Output,
-        limits=Limits(timeout=timeout, infra_retries=0),
-    )
+def play(body, **fields):
+    return made_play(body, infra_retries=0, **fields)
 
 
 def collect(pool, count):
@@ -94,10 +59,10 @@ class Most:
         self.leave()
 
 
-def test_a_call_is_never_told_to_end_after_its_episode(monkeypatch):
+def test_no_call_ends_after_its_episode():
     def slow_output():
         time.sleep(0.05)
-        return Output()
+        return NoOutput()
 
     def body():
         recorder = current()
@@ -105,12 +70,48 @@ def test_a_call_is_never_told_to_end_after_its_episode(monkeypatch):
         recorder.model_finished(call, message={"role": "assistant", "content": "hi"})
         fail()
 
-    one = play(body)
-    monkeypatch.setattr(one, "_make_output", slow_output)
-    episode = one.run()
+    episode = play(body, make_output=slow_output).run()
     (call,) = episode.trajectory.model_calls
     end = episode.attempt_start + call.start + call.duration
     assert 0.05 < end <= episode.duration
+
+
+def test_a_cancellation_that_nobody_asked_for_is_the_agents_failure():
+    async def body():
+        raise asyncio.CancelledError
+
+    episode = asyncio.run(play(body).run_async())
+    assert episode.outcome is Outcome.failed
+    assert episode.error == "CancelledError"
+
+
+def test_a_cancelled_episode_is_torn_down_and_does_not_count():
+    undone = []
+
+    class Stopped(BodyWorld):
+        async def tear_down(self):
+            undone.append(self)
+
+    async def main():
+        one = play(lambda: asyncio.sleep(60), world=Stopped)
+        task = asyncio.create_task(one.run_async())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        return await task
+
+    assert asyncio.run(main()) is None
+    assert len(undone) == 1
+
+
+def test_a_world_that_waits_in_a_sync_scenario_is_the_harness_fault():
+    class Waiting(BodyWorld):
+        async def set_up(self):
+            await asyncio.sleep(0)
+            return self.body
+
+    episode = play(print, world=Waiting).run()
+    assert episode.outcome is Outcome.harness_error
+    assert episode.error.startswith("HarnessError: the world of a sync scenario waits")
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -120,14 +121,14 @@ def test_a_known_number(asynchronous):
     finished = [
         one
         for batch in play_all(
-            lambda index: play(body, index),
+            lambda index: play(body, index=index),
             7,
             concurrency=3,
             asynchronous=asynchronous,
         )
         for one in batch
     ]
-    assert sorted(one.index for one, _ in finished) == list(range(7))
+    assert sorted(one.spec.index for one, _ in finished) == list(range(7))
     assert 1 < most.most <= 3
 
 
@@ -209,7 +210,7 @@ def test_what_is_in_flight_when_it_is_enough_is_played_to_its_end(asynchronous):
         return len(finished) >= 20
 
     def make(index):
-        return play(pause if asynchronous else lambda: time.sleep(0.01), index)
+        return play(pause if asynchronous else lambda: time.sleep(0.01), index=index)
 
     for batch in play_all(
         make,
@@ -218,6 +219,6 @@ def test_what_is_in_flight_when_it_is_enough_is_played_to_its_end(asynchronous):
         asynchronous=asynchronous,
         enough=enough,
     ):
-        finished.extend(one.index for one, _ in batch)
+        finished.extend(one.spec.index for one, _ in batch)
     assert 20 <= len(finished) < most
     assert sorted(finished) == list(range(len(finished)))

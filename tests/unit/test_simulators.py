@@ -19,13 +19,11 @@ import agentgym
 from agentgym.cluster.pytest_process import Ended
 from agentgym.cluster.rollout import _outcome
 from agentgym.errors import InfraError, SimulatorError, UsageError
-from agentgym.playing.play import EpisodePlay, Limits
 from agentgym.recording.blame import Outcome
 from agentgym.recording.recorder import Recorder
 from agentgym.recording.trajectory import Trajectory
 from agentgym.runs.spending import simulator_uses
-from agentgym.scenarios.cases import Case
-from agentgym.scenarios.checks import CheckLog
+from agentgym.scenarios.check_log import CheckLog
 from agentgym.simulators import client as client_module
 from agentgym.simulators.cache import VerdictCache, key_of
 from agentgym.simulators.client import json_objects
@@ -36,6 +34,7 @@ from agentgym.simulators.simulation import Simulation, Simulators
 from agentgym.simulators.use import roles_in
 from agentgym.testing import ScriptedModel, error, hang, say
 from tests.made_episodes import made_call, made_trajectory
+from tests.played import made_play
 
 assert openai  # its import takes a second: not within a timed test
 
@@ -628,41 +627,13 @@ class TestTraining:
         )
 
 
-class World:
-    """The world of an episode whose body is a function."""
-
-    scenario = None
-
-    def __init__(self, body):
-        self.body = body
-
-    def set_up(self):
-        return self.body
-
-    def tear_down(self):
-        pass
-
-
-class Quiet:
-    def activate(self):
-        return contextlib.nullcontext()
-
-    def text(self):
-        return ""
-
-
 @contextlib.contextmanager
 def play_of(body, model: ScriptedModel, timeout: float | None = None):
     simulators = Simulators(judge=place(model))
-    yield EpisodePlay(
-        scenario="t.py::a",
-        index=0,
-        case=Case(index=0, seed=1, split="held_out"),
-        specs=(),
-        make_world=lambda: World(body),
-        make_output=Quiet,
+    yield made_play(
+        body,
         make_simulation=lambda: Simulation(simulators=simulators),
-        limits=Limits(timeout=timeout),
+        timeout=timeout,
     )
     simulators.close()
 

@@ -19,14 +19,7 @@ from tests.made_episodes import (
     made_row,
     made_trajectory,
 )
-
-
-def summarized(*groups, threshold=0.95):
-    summary = RunSummary(threshold=threshold)
-    for group in groups:
-        for episode in group:
-            summary.add(episode)
-    return summary
+from tests.made_run import summarized
 
 
 def comparable(summary):

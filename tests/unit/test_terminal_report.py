@@ -29,17 +29,10 @@ from tests.made_episodes import (
     made_row,
     made_trajectory,
 )
+from tests.made_run import summarized
 
 # The names that pytest's TerminalWriter knows.
 MARKUP = {"bold", "green", "light", "red", "yellow"}
-
-
-def summarized(*groups, threshold=0.95):
-    summary = RunSummary(threshold=threshold)
-    for group in groups:
-        for episode in group:
-            summary.add(episode)
-    return summary
 
 
 def report(summary, width=80):

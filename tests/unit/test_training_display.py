@@ -16,6 +16,7 @@ from pytest_agentgym.training.dashboard import (
 )
 from pytest_agentgym.training.progress import Progress
 from tests.made_episodes import made_episode, made_row
+from tests.made_run import made_interval
 
 
 def episode(phase, outcome=Outcome.passed, *, tokens=0, tools=()):
@@ -128,9 +129,9 @@ def test_live_panel():
 
 def test_section():
     training = {
-        "before": {"value": 0.6, "low": 0.5, "high": 0.7},
-        "after": {"value": 0.97, "low": 0.93, "high": 0.99},
-        "difference": {"value": 0.37, "low": 0.3, "high": 0.44},
+        "before": made_interval(0.6, 0.5, 0.7),
+        "after": made_interval(0.97, 0.93, 0.99),
+        "difference": made_interval(0.37, 0.3, 0.44),
         "episodes": 2000,
         "updates": 1,
         "seconds": 90,
