@@ -20,7 +20,8 @@ from in_process import World, install, shuffled
 
 from agentgym.policy.engine.loading import load
 from agentgym.policy.folders.embedded import embedded_path
-from agentgym.scenarios.scenario import TRAINABLE_COMPONENTS, settings_of
+from agentgym.scenarios.components import TRAINABLE_COMPONENTS
+from agentgym.scenarios.scenario import settings_of
 from agentgym.training.batch.batch import Sample, informative, make_batch
 from agentgym.training.batch.collector import MOST
 from agentgym.training.batch.curriculum import Curriculum
@@ -46,6 +47,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "shuffled": {"shuffle": True},
     "rejection-sampling": {"rejection": True},
 }
+
+
+KEPT_METRICS = ("entropy", "kl", "drift", "mismatch", "grad_norm", "clip_share")
 
 
 def reliability(world: World, seed: int, count: int) -> tuple[float, dict[str, float]]:
@@ -158,10 +162,7 @@ def learn(
         if batch:
             metrics = updater.update(batch, episodes=played, scale=scale)
             install(world, updater.model)
-            row |= {
-                name: getattr(metrics, name)
-                for name in ("entropy", "kl", "drift", "gap", "grad_norm", "clip_share")
-            }
+            row |= {name: getattr(metrics, name) for name in KEPT_METRICS}
         row["seconds"] = time.monotonic() - begun
         yield row
     world.engine.close()

@@ -45,6 +45,7 @@ from agentgym.policy.engine.sampling import SamplingParams
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.server import wire
 from agentgym.scenarios.cases import make_cases
+from agentgym.scenarios.components import COMPONENTS
 from agentgym.training.batch.batch import Sample, make_batch
 from agentgym.training.batch.rows import merge
 from agentgym.training.batch.segments import TokenBytes, segment
@@ -55,7 +56,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PROMPTS, REPEATS, COMPLETION = 8, 8, 128
 RATE = 1e-6
 """Small, so that both sides sample from the same policy to the end."""
-COMPONENTS = ("tool_selection", "parameter_selection", "output_generation")
 
 Message = dict[str, Any]
 

@@ -10,12 +10,8 @@ from typing import Any
 
 import pytest
 
-COMPONENTS = (
-    "tool_selection",
-    "parameter_selection",
-    "tool_execution",
-    "output_generation",
-)
+from agentgym.scenarios.components import why_untrainable
+
 _NEED_TRAIN = (
     *("target", "updates", "budget", "save", "resume"),
     *("train-config", "components"),
@@ -135,11 +131,10 @@ def _components(text: str | None) -> list[str] | None:
     if text is None:
         return None
     names = [name.strip() for name in text.split(",") if name.strip()]
-    wrong = [name for name in names if name not in COMPONENTS]
-    if wrong or not names:
+    reason = why_untrainable(names)
+    if reason is not None:
         raise pytest.UsageError(
-            f"--agentgym-components {text}: name what is trained, separated by commas: "
-            + ", ".join(COMPONENTS)
+            f"--agentgym-components {text}: {reason}, separated by commas"
         )
     return sorted(set(names))
 

@@ -33,12 +33,12 @@ def register_training(config: pytest.Config, run: Run) -> None:
     except UsageError as exc:
         raise pytest.UsageError(str(exc)) from None
 
-    from pytest_agentgym.training.files import RunFiles
+    from pytest_agentgym.training.files import SharedFiles
     from pytest_agentgym.training.main import MainProcess
     from pytest_agentgym.training.reporter import TrainingReporter
     from pytest_agentgym.training.runner import Runner
 
-    files = RunFiles(run.folder)
+    files = SharedFiles(run.folder)
     register(Runner(config, files), "agentgym-runner")
     if start is None:
         return

@@ -35,7 +35,7 @@ class Failure:
     report: dict[str, Any] | None = None
 
 
-class RunFiles:
+class SharedFiles:
     """The files; each one is written once and whole.
 
     Args:

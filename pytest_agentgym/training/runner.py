@@ -24,7 +24,7 @@ from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.play.warning_filters import errors_as_warnings
 from pytest_agentgym.training.catalogue import CannotSetUp, serialized, set_up
 from pytest_agentgym.training.claims import POLL_SECONDS, ClaimLoop
-from pytest_agentgym.training.files import Failure, RunFiles
+from pytest_agentgym.training.files import Failure, SharedFiles
 from pytest_agentgym.training.shared_fixtures import share_fixtures
 
 
@@ -36,7 +36,7 @@ class Runner:
         files: The run's shared files.
     """
 
-    def __init__(self, config: pytest.Config, files: RunFiles) -> None:
+    def __init__(self, config: pytest.Config, files: SharedFiles) -> None:
         self._config = config
         self.files = files
         self._worker = _XdistWorker.of(config)

@@ -175,7 +175,8 @@ def _config(settings: dict[str, Any], train: TrainOptions) -> TrainingConfig:
             known = ", ".join(TrainingConfig.model_fields)
             text = f"there is no setting {name!r}; the settings are {known}"
         else:
-            text = f"{name}={first['input']!r}: {first['msg']}"
+            reason = first["msg"].removeprefix("Value error, ")
+            text = f"{name}={first['input']!r}: {reason}"
         raise UsageError(f"{where}{text}") from None
 
 
