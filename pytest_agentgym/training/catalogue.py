@@ -142,16 +142,26 @@ def _digest(path: Path) -> str:
 
 
 def serialized(item: pytest.Item, report: pytest.TestReport) -> dict[str, Any]:
-    """A report as JSON has it: other plugins may have put anything in."""
+    """A report as JSON has it: other plugins may have put anything in.
+
+    Args:
+        item: The scenario.
+        report: Of one of its phases.
+    """
     data = item.config.hook.pytest_report_to_serializable(
         config=item.config, report=report
     )
-    found: dict[str, Any] = json.loads(json.dumps(data, default=repr))
-    return found
+    plain: dict[str, Any] = json.loads(json.dumps(data, default=repr))
+    return plain
 
 
 def deserialized(config: pytest.Config, data: dict[str, Any]) -> pytest.TestReport:
-    """The report that `serialized` described; JSON knows no tuples."""
+    """The report that `serialized` described; JSON knows no tuples.
+
+    Args:
+        config: Of the process that shows it.
+        data: What `serialized` returned.
+    """
     report: pytest.TestReport = config.hook.pytest_report_from_serializable(
         config=config, data=data
     )

@@ -137,14 +137,14 @@ class TrainingReporter(Reporter):
 
     def _read_measured(self, versions: dict[str, int]) -> dict[str, list[Episode]]:
         """The episodes that the trainer measured these policy versions by."""
-        found: dict[str, list[Episode]] = {phase: [] for phase in versions}
+        measured: dict[str, list[Episode]] = {phase: [] for phase in versions}
         if self.store is None:
-            return found
+            return measured
         for phase, version in versions.items():
             file = MeasuredEpisodes(self.store.folder / "measured.jsonl")
             ids = file.episodes(phase, version)  # type: ignore[arg-type]
-            found[phase] = [self._kept[name] for name in ids if name in self._kept]
-        return found
+            measured[phase] = [self._kept[name] for name in ids if name in self._kept]
+        return measured
 
     def _new_summary(self) -> RunSummary:
         return RunSummary(

@@ -129,7 +129,13 @@ class Runner:
     def report(
         self, session: pytest.Session, item: ScenarioItem, episodes: list[Episode]
     ) -> None:
-        """Sends finished episodes to the main process."""
+        """Sends finished episodes to the main process.
+
+        Args:
+            session: pytest's session.
+            item: The scenario that they are of.
+            episodes: In the order in which they finished.
+        """
         if self._worker is not None:
             self._worker.running(session.items.index(item))
         report = EpisodeReport.of(item, episodes, 0)
@@ -158,7 +164,7 @@ class Runner:
 
 
 class _XdistWorker:
-    """What xdist has to be told by hand, as its own run loop does not run.
+    """What xdist has to know by hand, as its own run loop does not run.
 
     Args:
         interactor: xdist's plugin in the worker.

@@ -99,7 +99,7 @@ class Player:
         return [results[place] for place in range(len(tasks))]
 
     def runner_lost(self, prefix: str) -> None:
-        """A runner died (told from another thread): what it played is played again."""
+        """A runner died: what it played is played again. Called from another thread."""
         self._runners_lost.add(prefix)
         self._next_look = 0.0
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from agentgym.runs.updates import UPDATES_FILE
 from agentgym.training.batch.collector import Collected
 from agentgym.training.loop.sitting import Sitting
 from agentgym.training.step.metrics import Metrics
@@ -27,7 +28,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, updates: int = 0) -> None:
-        self._path = folder / "updates.jsonl"
+        self._path = folder / UPDATES_FILE
         if self._path.exists():
             lines = self._path.read_text(encoding="utf-8").splitlines()
             kept = [f"{line}\n" for line in lines if _number(line) <= updates]
