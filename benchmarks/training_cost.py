@@ -14,26 +14,25 @@ import argparse
 import functools
 import importlib
 import inspect
-import io
 import json
 import os
 import statistics
 import sys
 import tempfile
-import threading
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
 import torch
+from stack_cost import PROMPTS, REPEATS, ROOT, Cost, run_stack
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from transformers.utils import get_json_schema, logging
 
@@ -45,30 +44,18 @@ from agentgym.policy.engine.sampling import SamplingParams
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.server import wire
 from agentgym.scenarios.cases import make_cases
+from agentgym.scenarios.components import COMPONENTS
 from agentgym.training.batch.batch import Sample, make_batch
 from agentgym.training.batch.rows import merge
 from agentgym.training.batch.segments import TokenBytes, segment
 from agentgym.training.job.config import TrainingConfig
 from agentgym.training.step.update import Updater
 
-ROOT = Path(__file__).resolve().parents[1]
-PROMPTS, REPEATS, COMPLETION = 8, 8, 128
+COMPLETION = 128
 RATE = 1e-6
 """Small, so that both sides sample from the same policy to the end."""
-COMPONENTS = ("tool_selection", "parameter_selection", "output_generation")
 
 Message = dict[str, Any]
-
-
-class Cost(Counter[str]):
-    """CPU seconds by part, tokens and wall seconds, of one step or batch."""
-
-    @contextmanager
-    def of(self, part: str, clock: Callable[[], float] = time.process_time) -> Any:
-        """Adds what the clock counts inside to a part."""
-        begun = clock()
-        yield
-        self[part] += clock() - begun
 
 
 # The task that both can express.
@@ -97,7 +84,12 @@ class Task:
         self.mistakes = (helpdesk.HelpdeskError, ValueError, LookupError, TypeError)
 
     def call(self, name: str, arguments: str) -> str:
-        """What a tool answers."""
+        """What a tool answers.
+
+        Args:
+            name: The tool's.
+            arguments: JSON.
+        """
         tools = {tool.__name__: tool for tool in self.functions}
         try:
             return str(tools[name](**json.loads(arguments)))
@@ -106,7 +98,12 @@ class Task:
 
     @staticmethod
     def reward(messages: Sequence[Message], answer: str) -> float:
-        """Half for a tool call, half for the depot in the answer."""
+        """Half for a tool call, half for the depot in the answer.
+
+        Args:
+            messages: All that follow the prompt.
+            answer: The depot.
+        """
         called = any(message.get("tool_calls") for message in messages)
         return 0.5 * called + 0.5 * (answer in (messages[-1]["content"] or ""))
 
@@ -288,9 +285,9 @@ def run_trl(
             cost["seconds"] = time.perf_counter() - wall
 
     def reward(completions: list[Any], answer: list[str], **_: Any) -> list[float]:
-        found = [task.reward(c, a) for c, a in zip(completions, answer, strict=True)]
-        costs[-1]["reward"] = sum(found)
-        return found
+        rewards = [task.reward(c, a) for c, a in zip(completions, answer, strict=True)]
+        costs[-1]["reward"] = sum(rewards)
+        return rewards
 
     tokenizer = AutoTokenizer.from_pretrained(embedded_path())
     # Its tool calls are written as Qwen's are.
@@ -336,87 +333,14 @@ def run_trl(
     return costs
 
 
-# The stack, as `pytest --agentgym --train` runs it.
-
-
-def cpu_of(thread: threading.Thread) -> float:
-    """CPU seconds that a thread of this process has used."""
-    assert thread.ident is not None
-    return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
-
-
-def cpu_of_process(pid: int) -> float:
-    """CPU seconds that another process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def run_stack(steps: int, folder: Path) -> list[Cost]:
-    """Batches of a training, the episodes' fixtures and checks included."""
-    import pytest
-
-    from agentgym.playing.play import EpisodePlay
-    from agentgym.training.loop.loop import Training
-
-    costs: list[Cost] = []
-    scoring = Cost()
-    make_episode, play_batch = EpisodePlay._make_episode, Training._batch
-
-    def clocked_episode(play: EpisodePlay, *given: Any) -> Any:
-        with scoring.of("scoring", time.thread_time):
-            return make_episode(play, *given)
-
-    def clocked_batch(training: Training) -> bool:
-        server = training._host._process()
-        clocks: dict[str, Callable[[], float]] = {
-            "sampling": lambda: cpu_of_process(server._process.pid),
-            "gateway": lambda: cpu_of(training._player.gateway._thread),
-            "scoring": lambda: scoring["scoring"],
-            "update": time.thread_time,
-            "runner": lambda: cpu_of(threading.main_thread()),
-            "process": time.process_time,
-            "seconds": time.perf_counter,
-            "episodes": lambda: training._state.episodes,
-        }
-        cost = Cost()
-        with ExitStack() as stack:
-            for part, clock in clocks.items():
-                stack.enter_context(cost.of(part, clock))
-            learnt = play_batch(training)
-        own = ("gateway", "scoring", "update", "runner")
-        cost["agent"] = cost.pop("process") - sum(cost[part] for part in own)
-        costs.append(cost)
-        if len(costs) == steps:
-            training.stop()
-        return learnt
-
-    config = {"groups": PROMPTS, "group_size": REPEATS, "dynamic_sampling": False}
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "pytest.ini").write_text("[pytest]\n")
-    output = io.StringIO()
-    EpisodePlay._make_episode = clocked_episode  # type: ignore[method-assign]
-    Training._batch = clocked_batch  # type: ignore[method-assign]
-    try:
-        with redirect_stdout(output):
-            pytest.main(
-                [
-                    *("-c", str(folder / "pytest.ini"), "-q", "-p", "no:cacheprovider"),
-                    *("--agentgym", "--train", "--agentgym-episodes", "1"),
-                    *("--agentgym-train-config", str(folder / "config.json")),
-                    *("--agentgym-target", "1", "--agentgym-budget", "1h"),
-                    str(ROOT / "scenarios" / "customer_support"),
-                ]
-            )
-    finally:
-        EpisodePlay._make_episode = make_episode  # type: ignore[method-assign]
-        Training._batch = play_batch  # type: ignore[method-assign]
-    if len(costs) < steps:
-        raise SystemExit(output.getvalue())
-    return costs
-
-
 def table(title: str, costs: Sequence[Cost], parts: Sequence[str]) -> float:
-    """Prints medians per episode; returns the CPU milliseconds of one."""
+    """Prints medians per episode; returns the CPU milliseconds of one.
+
+    Args:
+        title: What was measured.
+        costs: Of each step, the first of which is not counted.
+        parts: Names of those that are summed, each in CPU seconds.
+    """
 
     def median(of: Callable[[Cost], float]) -> float:
         # The first one warms up.

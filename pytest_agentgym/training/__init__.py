@@ -1,4 +1,4 @@
-"""`pytest --agentgym --train`: the plugin's only door to `agentgym.training`.
+"""`pytest --agentgym --train`: all of the plugin that uses `agentgym.training`.
 
 The main process has the hub and the trainer (`main`); the single process, or each xdist
 worker, claims rollouts and plays them (`runner`).
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 def register_training(config: pytest.Config, run: Run) -> None:
     """Registers what this process of a training needs.
 
+    Args:
+        config: Of this process, the main one or an xdist worker's.
+        run: Its options and shared folder.
+
     Raises:
         pytest.UsageError: Training is impossible; says why and what to do.
     """
@@ -33,12 +37,12 @@ def register_training(config: pytest.Config, run: Run) -> None:
     except UsageError as exc:
         raise pytest.UsageError(str(exc)) from None
 
-    from pytest_agentgym.training.files import RunFiles
+    from pytest_agentgym.training.files import SharedFiles
     from pytest_agentgym.training.main import MainProcess
     from pytest_agentgym.training.reporter import TrainingReporter
     from pytest_agentgym.training.runner import Runner
 
-    files = RunFiles(run.folder)
+    files = SharedFiles(run.folder)
     register(Runner(config, files), "agentgym-runner")
     if start is None:
         return

@@ -216,7 +216,7 @@ def panel_rows(progress: Progress) -> Iterator[tuple[str, str]]:
     done, planned = progress.done, progress.planned
     name = _PHASES.get(phase or "", phase or "starting")
     if phase == "train" and done >= planned:
-        # Or more episodes are played in place of groups that teach nothing.
+        # Or more episodes are played in place of zero-variance groups.
         name = "training: learning from the batch"
     yield "phase", name
     yield (
@@ -249,11 +249,11 @@ def panel_rows(progress: Progress) -> Iterator[tuple[str, str]]:
 _WORDS = {
     "reward": "reward",
     "passed": "passed",
-    "reliability": "reliability of late",
+    "reliability": "running reliability",
     "entropy": "entropy",
     "kl": "KL",
     "grad_norm": "gradient",
-    "dull_groups": "groups without a lesson",
+    "zero_variance_groups": "zero-variance groups",
 }
 
 

@@ -120,7 +120,7 @@ def test_a_training_leaves_its_results(trained):
     updates = project.lines("updates.jsonl")
     assert [row["update"] for row in updates] == [1, 2]
     for row in updates:
-        assert row["gap"] < 1e-3
+        assert row["mismatch"] < 1e-3
         assert row["stale_share"] == 0
         # Some: LangChain does not hand malformed calls back as they were written.
         assert row["broken_prefixes"] < 0.3
@@ -178,10 +178,10 @@ def test_the_saved_agent_says_who_judged_it(tmp_path):
         )
     assert code in (0, 1), output
     agent = TrainedAgent.load("customer_support", root=tmp_path)
-    told = {s["scenario"]: s.get("judged_by") for s in agent.about["scenarios"]}
+    judges = {s["scenario"]: s.get("judged_by") for s in agent.about["scenarios"]}
     name = "customer_support/test_refunds.py::test_damaged_item_is_refunded"
-    assert {s: by for s, by in told.items() if by} == {name: ["wise"]}
-    assert len(told) > 1
+    assert {s: by for s, by in judges.items() if by} == {name: ["wise"]}
+    assert len(judges) > 1
     assert f"{name} (judged by wise)" in agent.card()
 
 
@@ -195,7 +195,7 @@ def test_two_workers_of_which_one_is_killed(tmp_path):
     updates = project.lines("updates.jsonl")
     assert [row["update"] for row in updates] == [1, 2]
     for row in updates:
-        assert row["gap"] < 1e-3
+        assert row["mismatch"] < 1e-3
         assert row["stale_share"] == 0
 
 
@@ -264,8 +264,15 @@ def agent(policy):
         (DEAF, "run.reply == 'no'", (), 4, "closed API can be measured, not trained"),
         (ECHO, "run.reply or True", (), 0, "the target was met before training"),
         (ECHO, "not run and False", (), 4, "made no tool call and earned nothing"),
+        (
+            ECHO,
+            "sum(map(ord, run.reply)) % 2",
+            ("--agentgym-components=parameter_selection",),
+            4,
+            "the batch has no token to train, so that nothing can be learnt from it",
+        ),
     ],
-    ids=["closed", "met", "no-call"],
+    ids=["closed", "met", "no-call", "no-token"],
 )
 def test_what_cannot_be_trained(
     tmp_path, conftest, scenario, arguments, code, sentence
@@ -328,7 +335,7 @@ def test_any_local_model(tmp_path, architecture):
     )
     assert code in (0, 1), output
     rows = project.lines("updates.jsonl")
-    assert all(row["gap"] < 1e-3 for row in rows)
+    assert all(row["mismatch"] < 1e-3 for row in rows)
     rewards = [row["reward"] for row in rows]
     assert sum(rewards[-3:]) / 3 > rewards[0] + 0.05, output
 

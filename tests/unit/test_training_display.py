@@ -45,7 +45,7 @@ def test_plain_lines():
     play(dashboard, "before", [P, F, F, I])
     for update in (1, 2):
         play(dashboard, "train", [P, P])
-        dashboard.update({"update": update, "reward": 0.25, "dull_groups": 3})
+        dashboard.update({"update": update, "reward": 0.25, "zero_variance_groups": 3})
     play(dashboard, "validate", [P])
     dashboard.say("version 2: 100.0%")
     play(dashboard, "after", [P, P, P])
@@ -55,8 +55,8 @@ def test_plain_lines():
         "measuring held-out cases before training: 4 episodes",
         "before: 33.3 % (1/3 episodes)",
         "training: 2 episodes",
-        "update 1, reward 0.25, groups without a lesson 3, 0 s",
-        "update 2, reward 0.25, groups without a lesson 3, 0 s",
+        "update 1, reward 0.25, zero-variance groups 3, 0 s",
+        "update 2, reward 0.25, zero-variance groups 3, 0 s",
         "validating on train cases that are not learnt from: 1 episode",
         "version 2: 100.0%",
         "measuring the same held-out cases after training: 3 episodes",
