@@ -438,7 +438,7 @@ def test_a_graph_without_messages_is_refused_with_what_to_do() -> None:
         "RunnableLambda(lambda state: state['answer'])"
     )
     mended = eval(  # the sentence's own words
-        str(told.value).partition("as in ")[2],
+        str(raised.value).partition("as in ")[2],
         {"RunnableLambda": RunnableLambda, "graph": compiled},
     )
     with Recorder().activate():
