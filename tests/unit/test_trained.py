@@ -156,7 +156,8 @@ def test_an_interrupted_save_leaves_no_version(
 ) -> None:
     # Killed between any two steps: what is left is never taken for a version.
     code = (
-        "import os, sys, pathlib\nfrom agentgym.policy.trained import agent_folder as a\n"
+        "import os, sys, pathlib\n"
+        "from agentgym.policy.trained import agent_folder as a\n"
         "left = [int(sys.argv[3])]; flush = a._flush\n"
         "def step(path):\n"
         "    left[0] -= 1\n"

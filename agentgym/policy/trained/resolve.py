@@ -1,12 +1,14 @@
 """What a policy option means: a model folder, a trained agent or a URL."""
 
+from __future__ import annotations
+
 import json
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentgym.endpoint import PolicyEndpoint
+from agentgym.endpoint import Endpoint, split_url_and_model
 from agentgym.errors import UsageError
 from agentgym.policy.folders.embedded import embedded_path
 
@@ -30,17 +32,17 @@ class Local:
 class Remote:
     """A server that runs already."""
 
-    endpoint: PolicyEndpoint
+    endpoint: Endpoint
 
 
 def resolve(
     spec: str, *, api_key: str = "agentgym", root: Path | None = None
 ) -> Local | Remote:
-    """Say what a policy option means.
+    """Says what a policy option means.
 
     Args:
         spec: "embedded", a model folder, a trained agent's name or folder, or the URL
-            of an OpenAI-compatible API, with ``#model`` behind it unless the server's
+            of an OpenAI-compatible API, with `#MODEL` behind it unless the server's
             first model is meant.
         api_key: Sent to a remote server.
         root: Trained agents are also looked for in this project.
@@ -56,16 +58,10 @@ def resolve(
                 "make it with python -m agentgym.policy.build"
             )
         return Local(embedded_path())
-    if spec.startswith(("http://", "https://")):
-        base_url, _, model = spec.partition("#")
-        base_url = base_url.rstrip("/")
-        return Remote(
-            PolicyEndpoint(
-                base_url=base_url,
-                api_key=api_key,
-                model=model or _first_model(base_url, api_key),
-            )
-        )
+    named = split_url_and_model(spec)
+    if named is not None:
+        url, model = named
+        return Remote(Endpoint(url, api_key, model or _first_model(url, api_key)))
     path = Path(spec).expanduser()
     # An agent often has the name of its scenarios' folder: only a model comes first.
     if not (path / "config.json").is_file():
