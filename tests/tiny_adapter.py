@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from agentgym.policy.engine.engine import Generation
+from agentgym.policy.engine.generation import Generation
 from agentgym.policy.engine.loading import LoadedPolicy, load
 
 

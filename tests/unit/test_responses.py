@@ -1,4 +1,4 @@
-"""The Responses API told in chat completions: requests, answers and streams."""
+"""The Responses API made of chat completions: requests, answers and streams."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from typing import Any
 
 import pytest
 
-from agentgym.policy.server.responses import (
-    ResponsesError,
-    chat_request,
-    encode,
-    response,
-    response_events,
-)
+from agentgym.policy.server.openai_http import BadRequestError, sse_event
+from agentgym.policy.server.responses_reply import response, response_events
+from agentgym.policy.server.responses_request import chat_request
 
 USER = {"role": "user", "content": "Where is A17?"}
 USAGE = {
@@ -234,7 +230,7 @@ def test_the_form_of_the_text() -> None:
 def test_what_is_not_possible_gets_a_sentence(
     body: dict[str, Any], sentence: str, param: str
 ) -> None:
-    with pytest.raises(ResponsesError) as caught:
+    with pytest.raises(BadRequestError) as caught:
         chat_request({"input": "hi"} | body)
     assert sentence in str(caught.value)
     assert caught.value.param == param
@@ -383,7 +379,7 @@ def test_a_reply_that_breaks_off_has_failed() -> None:
 
 def test_an_event_goes_over_the_wire_with_its_name() -> None:
     event = {"type": "response.created", "text": "é\nx"}
-    name, data = encode(event).decode().split("\n", 1)
+    name, data = sse_event(event, event["type"]).decode().split("\n", 1)
     assert name == "event: response.created"
     assert data.endswith("\n\n")
     assert json.loads(data.removeprefix("data: ")) == event

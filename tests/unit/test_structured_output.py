@@ -19,9 +19,9 @@ from transformers import PreTrainedTokenizerFast
 
 from agentgym.policy.chat.structured_output import Forms, SchemaError, StructuredOutput
 from agentgym.policy.chat.tool_calls import CLOSE, OPEN, parse
-from agentgym.policy.engine.engine import Engine, Generation
+from agentgym.policy.engine.engine import Engine
+from agentgym.policy.engine.generation import Generation, SamplingParams
 from agentgym.policy.engine.loading import LoadedPolicy, load
-from agentgym.policy.engine.sampling import SamplingParams
 from agentgym.policy.folders.embedded import embedded_path
 from tests.tiny_policy import make_tiny
 

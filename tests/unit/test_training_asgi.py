@@ -7,8 +7,9 @@ import json
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
-from agentgym.training.hub.asgi import AgentLayer, events, prepare, read_body
+from agentgym.training.hub.asgi import AgentLayer, events, prepare
 
 BASE = "/proxy/rollout/r1/attempt/0/mode/train/openai/v1/"
 ANSWER: dict[str, Any] = {
@@ -42,7 +43,7 @@ ANSWER: dict[str, Any] = {
 
 
 class Inner:
-    """Answers as it is told, and remembers what it got."""
+    """Gives one answer, and remembers what it got."""
 
     def __init__(self, answer: Any = ANSWER, status: int = 200) -> None:
         self.answer = answer
@@ -53,7 +54,7 @@ class Inner:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.scope = scope
-        self.body = await read_body(receive)
+        self.body = await Request(scope, receive).body()
         self.then = receive
         headers = [(b"x-inner", b"yes")]
         start = {"type": "http.response.start", "status": self.status}
