@@ -24,7 +24,7 @@ def _quiet() -> Iterator[None]:
 
 
 def make_adapter(base: Path, folder: Path, seed: int = 0, **config: Any) -> Path:
-    """Write an adapter of a model folder that changes it a lot."""
+    """Writes an adapter of a model folder that changes it a lot."""
     torch.manual_seed(seed)
     settings = {
         "r": 4,

@@ -26,7 +26,7 @@ from agentgym.policy.engine.generation import Generation, SamplingParams
 from agentgym.policy.engine.loading import load
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.server.process import PolicyProcess, healthy
-from agentgym.policy.trained.trained_agent import save_agent
+from agentgym.policy.trained.agent_folder import save_agent
 from tests.conftest import Gym
 from tests.tiny_adapter import make_adapter, with_adapter, worst_difference
 from tests.tiny_policy import TOOLS, conversation, make_tiny

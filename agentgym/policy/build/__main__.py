@@ -1,5 +1,7 @@
 """Command line: see the package's docstring."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys
@@ -39,7 +41,21 @@ def build(
     minutes: float = float("inf"),
     clean_out: Path | None = None,
 ) -> int:
-    """Trains a policy as the recipe says and writes it to `out`."""
+    """Trains a policy as the recipe says.
+
+    Args:
+        dialogues_file: Has `dialogues(seed, n, *, mistakes)`.
+        out: The folder to write.
+        recipe: Every number that matters.
+        minutes: Stops after so long; the same call goes on later.
+        clean_out: Also gets the policy before the mistakes.
+
+    Returns:
+        0, or 3 when the minutes did not suffice.
+
+    Raises:
+        UsageError: The file has no such function.
+    """
     begun = time.monotonic()
     torch.use_deterministic_algorithms(True)
     hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

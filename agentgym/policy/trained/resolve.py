@@ -11,6 +11,8 @@ from pathlib import Path
 from agentgym.endpoint import Endpoint, split_url_and_model
 from agentgym.errors import UsageError
 from agentgym.policy.folders.embedded import embedded_path
+from agentgym.policy.trained.agent_folder import is_agent
+from agentgym.policy.trained.trained_agent import TrainedAgent
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,6 @@ def resolve(
     path = Path(spec).expanduser()
     # An agent often has the name of its scenarios' folder: only a model comes first.
     if not (path / "config.json").is_file():
-        from agentgym.policy.trained.trained_agent import TrainedAgent, is_agent
-
         for place in (None, root):
             if is_agent(spec, place):
                 agent = TrainedAgent.load(spec, place)
