@@ -208,10 +208,10 @@ def test_a_constraint_touches_its_own_request_only(
 
 def _without_call_tokens(policy: LoadedPolicy) -> LoadedPolicy:
     """The policy with a tokenizer to which the marks of a call are plain text."""
-    told = policy.tokenizer.backend_tokenizer.to_str()
-    told = told.replace("<tool_call>", "<|a|>").replace("</tool_call>", "<|b|>")
+    text = policy.tokenizer.backend_tokenizer.to_str()
+    text = text.replace("<tool_call>", "<|a|>").replace("</tool_call>", "<|b|>")
     made: Any = PreTrainedTokenizerFast
-    tokenizer = made(tokenizer_object=Tokenizer.from_str(told), eos_token="<|im_end|>")
+    tokenizer = made(tokenizer_object=Tokenizer.from_str(text), eos_token="<|im_end|>")
     return replace(policy, tokenizer=tokenizer)
 
 
@@ -283,10 +283,10 @@ def test_a_schema_that_is_no_good_gets_a_sentence(
 ) -> None:
     with pytest.raises(SchemaError) as caught:
         structured.constraint(schema, forms)
-    told = str(caught.value)
-    assert told.startswith("response_format: the schema cannot be kept to: ")
-    assert sentence in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert message.startswith("response_format: the schema cannot be kept to: ")
+    assert sentence in message
+    assert "\n" not in message
 
 
 def test_where_nothing_can_go_on_only_that_request_fails(

@@ -81,7 +81,7 @@ class PrefixIndex:
 
         Args:
             row: About to enter the batch.
-            source: What `match` found for it.
+            source: What `match` gives for it.
             known: The tokens that it has in common with it.
             read: Gives the keys and values [L, 2, H, S, D] of a source's positions from
                 start to end.

@@ -73,7 +73,7 @@ def _facts(name: str, about: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _judged(scenario: dict[str, Any]) -> str:
-    """A scenario's name, and who took part in the rewards that it taught by."""
+    """A scenario's name, and which models judged its rewards."""
     name: str = scenario["scenario"]
     models = ", ".join(scenario.get("judged_by", ()))
     return f"{name} (judged by {models})" if models else name

@@ -86,7 +86,7 @@ def _first_model(base_url: str, api_key: str) -> str:
             url, headers={"Authorization": f"Bearer {api_key}"}
         )
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
-            found = json.load(answer)
+            listing = json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
             raise UsageError(
@@ -99,7 +99,7 @@ def _first_model(base_url: str, api_key: str) -> str:
             f"the policy endpoint {url} is not reachable: {reason}"
         ) from None
     try:
-        return str(found["data"][0]["id"])
+        return str(listing["data"][0]["id"])
     except (KeyError, IndexError, TypeError):
         raise UsageError(
             f"the policy endpoint {url} lists no model: name one as {base_url}#MODEL"
