@@ -14,6 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from agentgym.errors import UsageError
+from agentgym.exit_code import ExitCode
 from agentgym.policy.build.__main__ import build, main
 from agentgym.policy.build.examples import Rows, load_dialogues
 from agentgym.policy.build.model import behind_prefix, make_model
@@ -262,7 +263,8 @@ def test_training_lowers_the_loss(toy, tmp_path, capsys):
 
 def test_a_missing_file_is_one_sentence(tmp_path, capsys):
     missing = tmp_path / "none.py"
-    assert main(["--dialogues", str(missing), "--out", str(tmp_path / "o")]) == 2
+    arguments = ["--dialogues", str(missing), "--out", str(tmp_path / "o")]
+    assert main(arguments) == ExitCode.USAGE
     assert capsys.readouterr().err == (
         f"error: --dialogues {missing}: there is no such file\n"
     )

@@ -2,6 +2,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,7 @@ from agentgym.policy.engine.kv_cache import SharedPrefixCache
 from agentgym.policy.engine.loading import LoadedPolicy, load
 from agentgym.policy.engine.plain_cache import PlainCache
 from agentgym.policy.engine.sampling import sample
+from agentgym.policy.engine.sequence import common_prefix
 from agentgym.policy.folders.model_folder import check_folder
 from tests.tiny_policy import TOOLS, conversation, make_tiny
 
@@ -432,3 +434,21 @@ def test_unusable_folders_get_a_sentence(tiny: LoadedPolicy, tmp_path: Path) -> 
     (mute / "model.safetensors").write_bytes(b"\x00" * 64)
     with pytest.raises(UsageError, match="cannot be loaded"):
         load(mute)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "length"),
+    [
+        ([], [1], 0),
+        ([1, 2, 3], [1, 2, 4], 2),
+        ([1, 2], [1, 2, 3], 2),
+        ([7, 2], [1, 2], 0),
+    ],
+)
+def test_common_prefix_of_lists_and_arrays(
+    one: list[int], other: list[int], length: int
+) -> None:
+    assert common_prefix(one, other) == length
+    arrays = [np.asarray(ids, dtype=np.int32) for ids in (other, one)]
+    assert common_prefix(arrays[0], arrays[1]) == length
+    assert common_prefix(arrays[1], other) == length

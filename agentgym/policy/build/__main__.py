@@ -15,6 +15,7 @@ import transformers
 from transformers.utils import logging as hf_logging
 
 from agentgym.errors import UsageError
+from agentgym.exit_code import ExitCode
 from agentgym.policy.build.examples import Rows, load_dialogues
 from agentgym.policy.build.model import make_model, save_policy
 from agentgym.policy.build.recipe import Recipe
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         return build(dialogues, out, Recipe(**options), minutes, clean_out)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return ExitCode.USAGE
 
 
 def build(
@@ -87,7 +88,7 @@ def build(
         print(f"stopped after {minutes:g} minutes; the same command goes on")
         return 3
     save_policy(model, tokenizer, out, temperature=recipe.temperature)
-    record = {
+    about = {
         "command": f"python -m agentgym.policy.build --dialogues {dialogues_file}",
         "recipe": asdict(recipe),
         "steps": recipe.steps,
@@ -95,16 +96,20 @@ def build(
         "loss": round(loss, 4),
         **judged,
         "minutes": round((time.monotonic() - begun) / 60, 1),
-        "versions": {
-            "python": sys.version.split()[0],
-            "tokenizers": tokenizers.__version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
+        "versions": _versions(),
     }
-    (out / "build.json").write_text(json.dumps(record, indent=2) + "\n")
+    (out / "build.json").write_text(json.dumps(about, indent=2) + "\n")
     checkpoint.unlink()
     return 0
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "python": sys.version.split()[0],
+        "tokenizers": tokenizers.__version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
 
 
 def _parser() -> argparse.ArgumentParser:

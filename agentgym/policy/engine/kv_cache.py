@@ -232,17 +232,32 @@ class SharedPrefixCache:
         if self._kv is None:
             self._allocate(key, self._model.config.num_hidden_layers)
             assert self._kv is not None
-        step, layer = self._step, self._cache.layer
-        keys_RHCD, values_RHCD = self._kv[layer, 0], self._kv[layer, 1]
         heads = key.shape[1]
         count, size = query.shape[2], query.shape[3]
-        new_NHD = (key[0].transpose(0, 1), value[0].transpose(0, 1))
         query_NHGD = query[0].transpose(0, 1).reshape(count, heads, -1, size)
+        kv_2RHCD = self._kv[self._cache.layer]
+        out, lse = self._attend_suffixes(
+            query_NHGD, key[0], value[0], kv_2RHCD, scaling
+        )
+        out = self._attend_prefixes(query_NHGD, out, lse, scaling)
+        return out.reshape(1, count, -1, size), None
+
+    def _attend_suffixes(
+        self,
+        query_NHGD: Tensor,
+        key_HND: Tensor,
+        value_HND: Tensor,
+        kv_2RHCD: Tensor,
+        scaling: float | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Each row's tokens to its own slot, which gets their keys and values."""
+        step, attend = self._step, self._attend_part
+        keys_RHCD, values_RHCD = kv_2RHCD[0], kv_2RHCD[1]
         outputs, sums = [], []
-        attend, batch = self._attend_part, step.batch
-        if batch:
-            keys_RHCD[step.slots, :, step.positions] = new_NHD[0][:batch]
-            values_RHCD[step.slots, :, step.positions] = new_NHD[1][:batch]
+        if batch := step.batch:
+            at = (step.slots, slice(None), step.positions)
+            keys_RHCD[at] = key_HND[:, :batch].transpose(0, 1)
+            values_RHCD[at] = value_HND[:, :batch].transpose(0, 1)
             out, lse = attend(
                 query_NHGD[:batch],
                 keys_RHCD[:batch, :, : step.span],
@@ -254,8 +269,8 @@ class SharedPrefixCache:
             sums.append(lse)
         for slot, start, end, first, mask_TS in step.segments:
             span = first + end - start
-            keys_RHCD[slot, :, first:span] = key[0, :, start:end]
-            values_RHCD[slot, :, first:span] = value[0, :, start:end]
+            keys_RHCD[slot, :, first:span] = key_HND[:, start:end]
+            values_RHCD[slot, :, first:span] = value_HND[:, start:end]
             out, lse = attend_shared(
                 attend,
                 query_NHGD[start:end],
@@ -266,15 +281,25 @@ class SharedPrefixCache:
             )
             outputs.append(out)
             sums.append(lse)
-        out_NHGD = torch.cat(outputs) if len(outputs) > 1 else outputs[0]
-        lse_NHG = torch.cat(sums) if len(sums) > 1 else sums[0]
-        for prefix, at in step.prefixes:
-            kv = prefix.kv_L2HPD[layer]
+        if len(outputs) == 1:
+            return outputs[0], sums[0]
+        return torch.cat(outputs), torch.cat(sums)
+
+    def _attend_prefixes(
+        self,
+        query_NHGD: Tensor,
+        out_NHGD: Tensor,
+        lse_NHG: Tensor,
+        scaling: float | None,
+    ) -> Tensor:
+        """Joins what the suffixes gave with attention to the shared prefixes."""
+        for prefix, at in self._step.prefixes:
+            kv_2HPD = prefix.kv_L2HPD[self._cache.layer]
             out, lse = attend_shared(
-                attend,
+                self._attend_part,
                 query_NHGD if at is None else query_NHGD[at],
-                kv[0, None],
-                kv[1, None],
+                kv_2HPD[0, None],
+                kv_2HPD[1, None],
                 None,
                 scaling,
             )
@@ -282,4 +307,4 @@ class SharedPrefixCache:
                 out_NHGD = join(out_NHGD, lse_NHG, out, lse)
             else:
                 out_NHGD[at] = join(out_NHGD[at], lse_NHG[at], out, lse)
-        return out_NHGD.reshape(1, count, -1, size), None
+        return out_NHGD
