@@ -220,11 +220,11 @@ def test_the_same_seed_gives_the_same_weights(toy, tmp_path):
 
 @pytest.mark.usefixtures("one_thread")
 def test_an_interrupted_build_goes_on_where_it_was(toy, tmp_path, monkeypatch):
-    from agentgym.policy.build import training
+    from agentgym.policy.build import imitation
 
-    monkeypatch.setattr(training, "_UPDATES_AT_ONCE", 2)
+    monkeypatch.setattr(imitation, "_UPDATES_AT_ONCE", 2)
     assert build(toy, tmp_path / "whole", TINY) == 0
-    update, made = training.update, []
+    update, made = imitation.update, []
 
     def interrupted(*args: Any) -> float:
         if len(made) == 3:
@@ -233,7 +233,7 @@ def test_an_interrupted_build_goes_on_where_it_was(toy, tmp_path, monkeypatch):
         return update(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "update", interrupted)
+        patch.setattr(imitation, "update", interrupted)
         with pytest.raises(KeyboardInterrupt):
             build(toy, tmp_path / "parts", TINY)
     assert build(toy, tmp_path / "parts", TINY) == 0

@@ -8,7 +8,7 @@ import torch
 
 from agentgym.errors import UsageError
 from agentgym.policy.chat.chat_template import ChatTemplate
-from agentgym.policy.chat.messages import PromptError
+from agentgym.policy.chat.prompt_messages import PromptError
 from agentgym.policy.engine.engine import Engine
 from agentgym.policy.engine.generation import Generation, SamplingParams
 from agentgym.policy.engine.kv_cache import SharedPrefixCache

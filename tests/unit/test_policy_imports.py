@@ -12,11 +12,11 @@ import agentgym.policy
 # Programs (`__main__`) are not imported by anything.
 NEED_TORCH = {
     *("build.examples", "build.model", "build.optimizer", "build.tokenizer"),
-    "build.training",
+    "build.imitation",
     "chat.structured_output",
     *("engine.adapter", "engine.attention", "engine.cache_choice", "engine.engine"),
     *("engine.kv_cache", "engine.loading", "engine.plain_cache", "engine.sampling"),
-    "engine.step",
+    "engine.step_rows",
     *("server.completions", "server.in_process", "server.routes"),
     "trained.merging",
 }

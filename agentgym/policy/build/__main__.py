@@ -17,10 +17,10 @@ from transformers.utils import logging as hf_logging
 from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode
 from agentgym.policy.build.examples import Rows, load_dialogues
+from agentgym.policy.build.imitation import competence, train
 from agentgym.policy.build.model import make_model, save_policy
 from agentgym.policy.build.recipe import Recipe
 from agentgym.policy.build.tokenizer import make_tokenizer
-from agentgym.policy.build.training import competence, train
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from agentgym.policy.chat.messages import (
+from agentgym.policy.chat.prompt_messages import (
     Message,
     PromptError,
     digests,

@@ -35,7 +35,7 @@ from agentgym.policy.engine.attention import (
 )
 from agentgym.policy.engine.prefix_index import MIN_PREFIX, PrefixIndex, Source
 from agentgym.policy.engine.sequence import SampledRow, SharedPrefix, common_prefix
-from agentgym.policy.engine.step import LayerCounter, Step
+from agentgym.policy.engine.step_rows import LayerCounter, StepRows
 
 _counter = itertools.count()
 
@@ -63,7 +63,7 @@ class SharedPrefixCache:
         self._device = model.device
         self._keep_bytes = keep_bytes
         self._cache = LayerCounter()
-        self._step: Step
+        self._step: StepRows
         self._index = PrefixIndex(boundaries)
         self._kept: OrderedDict[int, SampledRow] = OrderedDict()
         self._kept_bytes = 0
@@ -199,7 +199,7 @@ class SharedPrefixCache:
                 for r, n in zip(rows, counts, strict=True)
             ),
         )
-        self._step = Step(rows, counts, self._device)
+        self._step = StepRows(rows, counts, self._device)
         logits: Tensor = self._model(
             input_ids=self._step.input_ids,
             position_ids=self._step.position_ids,

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from agentgym.errors import UsageError
-from agentgym.policy.chat.messages import PromptError
+from agentgym.policy.chat.prompt_messages import PromptError
 from agentgym.policy.chat.structured_output import SchemaError
 from agentgym.policy.engine.engine import Engine
 from agentgym.policy.engine.generation import UnknownAdapterError

@@ -15,7 +15,7 @@ from transformers import Cache
 from agentgym.policy.engine.sequence import SampledRow, SharedPrefix
 
 
-class Step:
+class StepRows:
     """The rows of one forward pass as one flat list of tokens.
 
     Args:
