@@ -24,8 +24,8 @@ import agentgym
 from agentgym.policy.chat.chat_template import ChatTemplate
 from agentgym.policy.chat.tool_calls import parse
 from agentgym.policy.engine.engine import Engine
+from agentgym.policy.engine.generation import SamplingParams
 from agentgym.policy.engine.loading import load
-from agentgym.policy.engine.sampling import SamplingParams
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.server import wire
 from agentgym.recording.recorder import Recorder, current

@@ -4,7 +4,7 @@
 
 Requests share a system prompt with tools and differ in the user's message, as episodes
 do. The server is measured from outside, in its own process, HTTP, JSON and chat
-template included; ``generate`` and ``generate_batch`` get ready token ids. Everything
+template included; `generate` and `generate_batch` get ready token ids. Everything
 samples at temperature 1, the same number of tokens, on one torch thread.
 Without a folder, a random Llama of 3.5 million parameters is made.
 """
@@ -55,7 +55,7 @@ def cpu_of(pid: int) -> float:
 
 
 def ask(base_url: str, index: int, given: list[dict[str, Any]], length: int) -> int:
-    """Send one request; return the tokens of the reply."""
+    """Sends one request; returns the tokens of the reply."""
     body = {
         "messages": messages(index),
         "tools": given,
@@ -100,7 +100,7 @@ def run_server(
 def run_generate(
     policy: LoadedPolicy, prompts: list[list[int]], n: int, length: int
 ) -> tuple[float, float]:
-    """The same of ``model.generate`` in batches of n."""
+    """The same of `model.generate` in batches of n."""
     tokenizer = policy.tokenizer
     tokenizer.padding_side = "left"
     cpu, wall, tokens = time.process_time(), time.perf_counter(), 0
@@ -138,7 +138,7 @@ def run_continuous(
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Measures and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="?", type=Path)
     parser.add_argument("--requests", type=int, default=128)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from agentgym.policy.engine.engine import Generation
+from agentgym.policy.engine.generation import Generation
 from agentgym.policy.engine.loading import LoadedPolicy, load
 
 
@@ -24,7 +24,7 @@ def _quiet() -> Iterator[None]:
 
 
 def make_adapter(base: Path, folder: Path, seed: int = 0, **config: Any) -> Path:
-    """Write an adapter of a model folder that changes it a lot."""
+    """Writes an adapter of a model folder that changes it a lot."""
     torch.manual_seed(seed)
     settings = {
         "r": 4,

@@ -91,7 +91,7 @@ def make_tiny(
     layers: int = 2,
     context: int = 2048,
 ) -> Path:
-    """Write a random model of one of three architectures to a folder."""
+    """Writes a random model of one of three architectures to a folder."""
     tokenizer = _tokenizer()
     common = {
         "vocab_size": len(tokenizer) + 8,

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from agentgym.endpoint import Endpoint
 from agentgym.errors import SimulatorError
 from agentgym.recording.trajectory import Message, shorten
-from agentgym.simulators.endpoint import Endpoint, Role
+from agentgym.simulators.role import Role
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI

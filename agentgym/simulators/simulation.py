@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agentgym.distribution import install_command
+from agentgym.endpoint import Endpoint
 from agentgym.errors import SimulatorError, UsageError
 from agentgym.recording import event_loop
 from agentgym.recording.activation import Activation
 from agentgym.simulators.cache import VerdictCache
 from agentgym.simulators.client import ChatModel, Usage
-from agentgym.simulators.endpoint import Endpoint, Role
+from agentgym.simulators.role import Role
 
 T = TypeVar("T")
 R = TypeVar("R")

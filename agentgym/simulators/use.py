@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
-from agentgym.simulators.endpoint import Role
+from agentgym.simulators.role import Role
 
 _HOMES: dict[str, Role] = {
     "agentgym.simulators.judging": "judge",

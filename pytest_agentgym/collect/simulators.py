@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from agentgym.endpoint import Endpoint
 from agentgym.errors import UsageError
 from agentgym.scenarios.cases import Case
 from agentgym.scenarios.scenario import ScenarioSettings
-from agentgym.simulators.endpoint import Endpoint, Role
+from agentgym.simulators.role import Role, read_endpoint
 from agentgym.simulators.simulation import Simulation, Simulators
 from agentgym.simulators.use import roles_in
 from pytest_agentgym.options.measure import Options
@@ -45,7 +46,7 @@ def simulators_of(options: Options, root: Path) -> Simulators:
 
 def _endpoint(role: Role, spec: str | None, key: str | None) -> Endpoint | None:
     # A client insists on a key; local servers do not care.
-    return None if spec is None else Endpoint.read(role, spec, key or "agentgym")
+    return None if spec is None else read_endpoint(role, spec, key or "agentgym")
 
 
 def check_simulators(item: pytest.Function, settings: ScenarioSettings) -> None:

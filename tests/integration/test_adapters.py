@@ -22,12 +22,11 @@ from agentgym import TrainedAgent
 from agentgym.endpoint import PolicyEndpoint
 from agentgym.errors import InfraError, UsageError
 from agentgym.policy.chat.chat_template import ChatTemplate
-from agentgym.policy.engine.engine import Generation
+from agentgym.policy.engine.generation import Generation, SamplingParams
 from agentgym.policy.engine.loading import load
-from agentgym.policy.engine.sampling import SamplingParams
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.server.process import PolicyProcess, healthy
-from agentgym.policy.trained.trained_agent import save_agent
+from agentgym.policy.trained.agent_folder import save_agent
 from tests.conftest import Gym
 from tests.policy_agent import policy_agent
 from tests.tiny_adapter import make_adapter, with_adapter, worst_difference

@@ -14,6 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from agentgym.errors import UsageError
+from agentgym.exit_code import ExitCode
 from agentgym.policy.build.__main__ import build, main
 from agentgym.policy.build.examples import Rows, load_dialogues
 from agentgym.policy.build.model import behind_prefix, make_model
@@ -207,11 +208,11 @@ def test_the_same_seed_gives_the_same_weights(toy, tmp_path):
 
 @pytest.mark.usefixtures("one_thread")
 def test_an_interrupted_build_goes_on_where_it_was(toy, tmp_path, monkeypatch):
-    from agentgym.policy.build import training
+    from agentgym.policy.build import imitation
 
-    monkeypatch.setattr(training, "_UPDATES_AT_ONCE", 2)
+    monkeypatch.setattr(imitation, "_UPDATES_AT_ONCE", 2)
     assert build(toy, tmp_path / "whole", TINY) == 0
-    update, made = training.update, []
+    update, made = imitation.update, []
 
     def interrupted(*args: Any) -> float:
         if len(made) == 3:
@@ -220,7 +221,7 @@ def test_an_interrupted_build_goes_on_where_it_was(toy, tmp_path, monkeypatch):
         return update(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "update", interrupted)
+        patch.setattr(imitation, "update", interrupted)
         with pytest.raises(KeyboardInterrupt):
             build(toy, tmp_path / "parts", TINY)
     assert build(toy, tmp_path / "parts", TINY) == 0
@@ -250,7 +251,8 @@ def test_training_lowers_the_loss(toy, tmp_path, capsys):
 
 def test_a_missing_file_is_one_sentence(tmp_path, capsys):
     missing = tmp_path / "none.py"
-    assert main(["--dialogues", str(missing), "--out", str(tmp_path / "o")]) == 2
+    arguments = ["--dialogues", str(missing), "--out", str(tmp_path / "o")]
+    assert main(arguments) == ExitCode.USAGE
     assert capsys.readouterr().err == (
         f"error: --dialogues {missing}: there is no such file\n"
     )

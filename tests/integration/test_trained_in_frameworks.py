@@ -21,7 +21,7 @@ from agentgym import TrainedAgent
 from agentgym.endpoint import PolicyEndpoint
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.server.process import healthy
-from agentgym.policy.trained.trained_agent import save_agent
+from agentgym.policy.trained.agent_folder import save_agent
 from tests.conftest import Gym
 from tests.policy_agent import policy_agent
 from tests.tiny_adapter import make_adapter

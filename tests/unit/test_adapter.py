@@ -19,10 +19,14 @@ from safetensors.torch import load_file, save_file
 from agentgym.errors import UsageError
 from agentgym.policy.chat.chat_template import ChatTemplate
 from agentgym.policy.engine.adapter import AdaptedWeights, read_adapter
-from agentgym.policy.engine.engine import Engine, Generation, UnknownAdapterError
+from agentgym.policy.engine.engine import Engine
+from agentgym.policy.engine.generation import (
+    Generation,
+    SamplingParams,
+    UnknownAdapterError,
+)
 from agentgym.policy.engine.kv_cache import SharedPrefixCache
 from agentgym.policy.engine.loading import LoadedPolicy, load
-from agentgym.policy.engine.sampling import SamplingParams
 from agentgym.policy.folders.embedded import embedded_path
 from tests.tiny_adapter import make_adapter, with_adapter, worst_difference
 from tests.tiny_policy import TOOLS, conversation, make_tiny

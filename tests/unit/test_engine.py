@@ -1,16 +1,21 @@
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from agentgym.errors import UsageError
-from agentgym.policy.chat.chat_template import ChatTemplate, PromptError
-from agentgym.policy.engine.engine import Engine, Generation
+from agentgym.policy.chat.chat_template import ChatTemplate
+from agentgym.policy.chat.prompt_messages import PromptError
+from agentgym.policy.engine.engine import Engine
+from agentgym.policy.engine.generation import Generation, SamplingParams
 from agentgym.policy.engine.kv_cache import SharedPrefixCache
 from agentgym.policy.engine.loading import LoadedPolicy, load
 from agentgym.policy.engine.plain_cache import PlainCache
-from agentgym.policy.engine.sampling import Dice, SamplingParams, sample
+from agentgym.policy.engine.sampling import sample
+from agentgym.policy.engine.sequence import common_prefix
 from agentgym.policy.folders.model_folder import check_folder
 from tests.tiny_policy import TOOLS, conversation, make_tiny
 
@@ -210,8 +215,8 @@ def test_padding_and_unused_ids_are_never_sampled(tiny: LoadedPolicy) -> None:
 def test_sampling_follows_the_distribution() -> None:
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]]).repeat(4000, 1)
     params = SamplingParams(temperature=0.7, seed=1)
-    dice = Dice(1)
-    draws = sample(logits, [params] * 4000, [dice] * 4000)
+    generator = random.Random(1)
+    draws = sample(logits, [params] * 4000, [generator] * 4000)
     counts = torch.bincount(torch.tensor([d.token for d in draws]), minlength=4)
     expected = (logits[0] / 0.7).softmax(-1)
     assert torch.allclose(counts / 4000, expected, atol=0.03)
@@ -223,7 +228,9 @@ def test_sampling_follows_the_distribution() -> None:
 @pytest.mark.parametrize(("top_p", "allowed"), [(0.5, {0}), (0.7, {0, 1}), (1e-9, {0})])
 def test_top_p_keeps_the_likeliest_tokens(top_p: float, allowed: set[int]) -> None:
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]]).repeat(500, 1)
-    draws = sample(logits, [SamplingParams(top_p=top_p)] * 500, [Dice(1)] * 500)
+    draws = sample(
+        logits, [SamplingParams(top_p=top_p)] * 500, [random.Random(1)] * 500
+    )
     assert {d.token for d in draws} == allowed
 
 
@@ -231,7 +238,7 @@ def test_greedy_and_sampled_rows_mix() -> None:
     logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(0))
     greedy = SamplingParams(temperature=0, top_logprobs=2)
     draws = sample(
-        logits, [greedy, SamplingParams(), greedy], [Dice(i) for i in range(3)]
+        logits, [greedy, SamplingParams(), greedy], [random.Random(i) for i in range(3)]
     )
     assert draws[0].token == int(logits[0].argmax())
     assert draws[2].top[0] == (draws[2].token, pytest.approx(draws[2].logprob))
@@ -427,3 +434,21 @@ def test_unusable_folders_get_a_sentence(tiny: LoadedPolicy, tmp_path: Path) -> 
     (mute / "model.safetensors").write_bytes(b"\x00" * 64)
     with pytest.raises(UsageError, match="cannot be loaded"):
         load(mute)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "length"),
+    [
+        ([], [1], 0),
+        ([1, 2, 3], [1, 2, 4], 2),
+        ([1, 2], [1, 2, 3], 2),
+        ([7, 2], [1, 2], 0),
+    ],
+)
+def test_common_prefix_of_lists_and_arrays(
+    one: list[int], other: list[int], length: int
+) -> None:
+    assert common_prefix(one, other) == length
+    arrays = [np.asarray(ids, dtype=np.int32) for ids in (other, one)]
+    assert common_prefix(arrays[0], arrays[1]) == length
+    assert common_prefix(arrays[1], other) == length

@@ -1,4 +1,4 @@
-"""The Responses API told in chat completions: requests, answers and streams."""
+"""The Responses API made of chat completions: requests, answers and streams."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from typing import Any
 
 import pytest
 
-from agentgym.policy.server.responses import (
-    ResponsesError,
-    chat_request,
-    encode,
-    response,
-    response_events,
-)
+from agentgym.policy.server.openai_http import BadRequestError, sse_event
+from agentgym.policy.server.responses_reply import response, response_events
+from agentgym.policy.server.responses_request import chat_request
 
 USER = {"role": "user", "content": "Where is A17?"}
 USAGE = {
@@ -30,25 +26,25 @@ def tool_call(index: int, arguments: str = '{"id": 1}') -> dict[str, Any]:
 
 
 def completion(reason: str = "stop", **message: Any) -> dict[str, Any]:
-    told = {"role": "assistant", "content": None, **message}
+    whole = {"role": "assistant", "content": None, **message}
     return {
         "id": "chatcmpl-k1",
         "created": 12,
         "model": "policy",
-        "choices": [{"index": 0, "message": told, "finish_reason": reason}],
+        "choices": [{"index": 0, "message": whole, "finish_reason": reason}],
         "usage": USAGE,
     }
 
 
 def chunks(*deltas: dict[str, Any], reason: str = "stop") -> list[dict[str, Any]]:
     frame = {"id": "chatcmpl-k1", "created": 12, "model": "policy"}
-    told = [
+    frames = [
         {**frame, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
         for delta in ({"role": "assistant", "content": ""}, *deltas)
     ]
     end = {"index": 0, "delta": {}, "finish_reason": reason}
     usage = {**frame, "choices": [], "usage": USAGE}
-    return [*told, {**frame, "choices": [end]}, usage]
+    return [*frames, {**frame, "choices": [end]}, usage]
 
 
 def kinds(events: list[dict[str, Any]]) -> list[str]:
@@ -234,7 +230,7 @@ def test_the_form_of_the_text() -> None:
 def test_what_is_not_possible_gets_a_sentence(
     body: dict[str, Any], sentence: str, param: str
 ) -> None:
-    with pytest.raises(ResponsesError) as caught:
+    with pytest.raises(BadRequestError) as caught:
         chat_request({"input": "hi"} | body)
     assert sentence in str(caught.value)
     assert caught.value.param == param
@@ -267,7 +263,7 @@ def test_a_text_in_one_piece() -> None:
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": 9,
     }
-    # What was asked for is told back, and that nothing is kept.
+    # The request is echoed, and says that nothing is kept.
     assert (made["instructions"], made["tools"]) == ("Help.", tools)
     assert (made["store"], made["previous_response_id"]) == (False, None)
     assert made["tool_choice"] == "auto"
@@ -345,14 +341,14 @@ def test_the_events_of_text_and_calls() -> None:
     calls = [tool_call(0), tool_call(1)]
     opened = {"index": 1, "id": "call_1", "function": {"name": "look_1"}}
     pieces = [{"index": 1, "function": {"arguments": a}} for a in ('{"id"', ": 1}")]
-    told = chunks(
+    stream = chunks(
         {"content": "I look."},
         {"tool_calls": [{"index": 0, **calls[0]}]},
         {"tool_calls": [opened]},
         *({"tool_calls": [piece]} for piece in pieces),
         reason="tool_calls",
     )
-    events = list(response_events({}, told))
+    events = list(response_events({}, stream))
     call = ["output_item.added", "function_call_arguments.delta"]
     end = ["function_call_arguments.done", "output_item.done"]
     assert kinds(events)[8:] == [*call, *end, *call, call[1], *end, "completed"]
@@ -372,8 +368,8 @@ def test_the_events_of_a_reply_that_was_cut_off() -> None:
 
 def test_a_reply_that_breaks_off_has_failed() -> None:
     broken = {"error": {"message": "out of memory"}}
-    told = [*chunks({"content": "He"})[:2], broken]
-    *_, last = response_events({}, told)
+    stream = [*chunks({"content": "He"})[:2], broken]
+    *_, last = response_events({}, stream)
     assert last["type"] == "response.failed"
     assert last["response"]["status"] == "failed"
     error = {"code": "server_error", "message": "out of memory"}
@@ -383,7 +379,7 @@ def test_a_reply_that_breaks_off_has_failed() -> None:
 
 def test_an_event_goes_over_the_wire_with_its_name() -> None:
     event = {"type": "response.created", "text": "é\nx"}
-    name, data = encode(event).decode().split("\n", 1)
+    name, data = sse_event(event, event["type"]).decode().split("\n", 1)
     assert name == "event: response.created"
     assert data.endswith("\n\n")
     assert json.loads(data.removeprefix("data: ")) == event

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import agentgym
 from agentgym.cluster.pytest_process import Ended
 from agentgym.cluster.rollout import _outcome
+from agentgym.endpoint import Endpoint
 from agentgym.errors import InfraError, SimulatorError, UsageError
 from agentgym.recording.blame import Outcome
 from agentgym.recording.recorder import Recorder
@@ -27,9 +28,9 @@ from agentgym.scenarios.check_log import CheckLog
 from agentgym.simulators import client as client_module
 from agentgym.simulators.cache import VerdictCache, key_of
 from agentgym.simulators.client import json_objects
-from agentgym.simulators.endpoint import Endpoint
 from agentgym.simulators.evidence import MAX_TURN, evidence_of, quoted
 from agentgym.simulators.judging import messages_for
+from agentgym.simulators.role import read_endpoint
 from agentgym.simulators.simulation import Simulation, Simulators
 from agentgym.simulators.use import roles_in
 from agentgym.testing import ScriptedModel, error, hang, say
@@ -72,7 +73,7 @@ def ran(text: str = "Sorry, you get 7 EUR.") -> agentgym.Run:
 
 class TestEndpoint:
     def test_url_and_model(self):
-        found = Endpoint.read("judge", "http://x:1/v1/#a/b#c", "secret")
+        found = read_endpoint("judge", "http://x:1/v1/#a/b#c", "secret")
         assert found == Endpoint("http://x:1/v1", "secret", "a/b#c")
         assert "secret" not in repr(found)
 
@@ -88,7 +89,7 @@ class TestEndpoint:
     )
     def test_what_is_none(self, spec, sentence):
         with pytest.raises(UsageError) as raised:
-            Endpoint.read("judge", spec, "k")
+            read_endpoint("judge", spec, "k")
         assert sentence in str(raised.value)
 
 

@@ -19,9 +19,9 @@ from transformers import PreTrainedTokenizerFast
 
 from agentgym.policy.chat.structured_output import Forms, SchemaError, StructuredOutput
 from agentgym.policy.chat.tool_calls import CLOSE, OPEN, parse
-from agentgym.policy.engine.engine import Engine, Generation
+from agentgym.policy.engine.engine import Engine
+from agentgym.policy.engine.generation import Generation, SamplingParams
 from agentgym.policy.engine.loading import LoadedPolicy, load
-from agentgym.policy.engine.sampling import SamplingParams
 from agentgym.policy.folders.embedded import embedded_path
 from tests.tiny_policy import make_tiny
 
@@ -208,10 +208,10 @@ def test_a_constraint_touches_its_own_request_only(
 
 def _without_call_tokens(policy: LoadedPolicy) -> LoadedPolicy:
     """The policy with a tokenizer to which the marks of a call are plain text."""
-    told = policy.tokenizer.backend_tokenizer.to_str()
-    told = told.replace("<tool_call>", "<|a|>").replace("</tool_call>", "<|b|>")
+    text = policy.tokenizer.backend_tokenizer.to_str()
+    text = text.replace("<tool_call>", "<|a|>").replace("</tool_call>", "<|b|>")
     made: Any = PreTrainedTokenizerFast
-    tokenizer = made(tokenizer_object=Tokenizer.from_str(told), eos_token="<|im_end|>")
+    tokenizer = made(tokenizer_object=Tokenizer.from_str(text), eos_token="<|im_end|>")
     return replace(policy, tokenizer=tokenizer)
 
 
@@ -283,10 +283,10 @@ def test_a_schema_that_is_no_good_gets_a_sentence(
 ) -> None:
     with pytest.raises(SchemaError) as caught:
         structured.constraint(schema, forms)
-    told = str(caught.value)
-    assert told.startswith("response_format: the schema cannot be kept to: ")
-    assert sentence in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert message.startswith("response_format: the schema cannot be kept to: ")
+    assert sentence in message
+    assert "\n" not in message
 
 
 def test_where_nothing_can_go_on_only_that_request_fails(

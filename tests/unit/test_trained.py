@@ -20,8 +20,8 @@ from agentgym import TrainedAgent, UsageError
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.folders.model_folder import weights_digest
 from agentgym.policy.trained import agent_folder
+from agentgym.policy.trained.agent_folder import check_name, save_agent
 from agentgym.policy.trained.resolve import Local, resolve
-from agentgym.policy.trained.trained_agent import check_name, save_agent
 from tests.tiny_adapter import make_adapter
 from tests.tiny_policy import make_tiny
 

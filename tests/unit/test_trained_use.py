@@ -25,9 +25,9 @@ from agentgym.commands.main import main
 from agentgym.policy.engine.loading import load
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.folders.model_folder import check_folder
+from agentgym.policy.trained.agent_folder import save_agent
 from agentgym.policy.trained.clients import OpenAIEndpoint
 from agentgym.policy.trained.resolve import Local, resolve
-from agentgym.policy.trained.trained_agent import save_agent
 from tests.tiny_adapter import make_adapter, with_adapter
 from tests.tiny_policy import TOOLS, conversation, make_tiny
 

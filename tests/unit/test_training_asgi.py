@@ -7,8 +7,9 @@ import json
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
-from agentgym.training.hub.asgi import AgentLayer, events, prepare, read_body
+from agentgym.training.hub.asgi import AgentLayer, events, prepare
 
 BASE = "/proxy/rollout/r1/attempt/0/mode/train/openai/v1/"
 ANSWER: dict[str, Any] = {
@@ -42,7 +43,7 @@ ANSWER: dict[str, Any] = {
 
 
 class Inner:
-    """Answers as it is told, and remembers what it got."""
+    """Gives one answer, and remembers what it got."""
 
     def __init__(self, answer: Any = ANSWER, status: int = 200) -> None:
         self.answer = answer
@@ -53,7 +54,7 @@ class Inner:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.scope = scope
-        self.body = await read_body(receive)
+        self.body = await Request(scope, receive).body()
         self.then = receive
         headers = [(b"x-inner", b"yes")]
         start = {"type": "http.response.start", "status": self.status}
@@ -175,17 +176,17 @@ def test_a_stream_has_the_whole_answer():
     options = {"include_usage": True}
     client.ask(BASE + "chat/completions", {"stream": True, "stream_options": options})
     assert client.headers[b"content-type"].startswith(b"text/event-stream")
-    told = chunks(client.body)
-    assert {chunk["object"] for chunk in told} == {"chat.completion.chunk"}
-    deltas = [chunk["choices"][0]["delta"] for chunk in told if chunk["choices"]]
+    streamed = chunks(client.body)
+    assert {chunk["object"] for chunk in streamed} == {"chat.completion.chunk"}
+    deltas = [chunk["choices"][0]["delta"] for chunk in streamed if chunk["choices"]]
     assert deltas[0] == {"role": "assistant", "content": ""}
     calls = [call for delta in deltas for call in delta.get("tool_calls", ())]
     assert [call.pop("index") for call in calls] == [0, 1]
     assert calls == ANSWER["choices"][0]["message"]["tool_calls"]
-    reasons = [c["choices"][0]["finish_reason"] for c in told if c["choices"]]
+    reasons = [c["choices"][0]["finish_reason"] for c in streamed if c["choices"]]
     assert reasons == [None, None, None, "tool_calls"]
-    assert told[-1]["choices"] == []
-    assert told[-1]["usage"] == ANSWER["usage"]
+    assert streamed[-1]["choices"] == []
+    assert streamed[-1]["usage"] == ANSWER["usage"]
     client.ask(BASE + "chat/completions", {"stream": True})
     assert all(chunk["choices"] for chunk in chunks(client.body))
 

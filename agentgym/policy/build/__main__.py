@@ -1,5 +1,7 @@
 """Command line: see the package's docstring."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys
@@ -13,11 +15,12 @@ import transformers
 from transformers.utils import logging as hf_logging
 
 from agentgym.errors import UsageError
+from agentgym.exit_code import ExitCode
 from agentgym.policy.build.examples import Rows, load_dialogues
+from agentgym.policy.build.imitation import competence, train
 from agentgym.policy.build.model import make_model, save_policy
 from agentgym.policy.build.recipe import Recipe
 from agentgym.policy.build.tokenizer import make_tokenizer
-from agentgym.policy.build.training import competence, train
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         return build(dialogues, out, Recipe(**options), minutes, clean_out)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return ExitCode.USAGE
 
 
 def build(
@@ -39,7 +42,21 @@ def build(
     minutes: float = float("inf"),
     clean_out: Path | None = None,
 ) -> int:
-    """Trains a policy as the recipe says and writes it to `out`."""
+    """Trains a policy as the recipe says.
+
+    Args:
+        dialogues_file: Has `dialogues(seed, n, *, mistakes)`.
+        out: The folder to write.
+        recipe: Every number that matters.
+        minutes: Stops after so long; the same call goes on later.
+        clean_out: Also gets the policy before the mistakes.
+
+    Returns:
+        0, or 3 when the minutes did not suffice.
+
+    Raises:
+        UsageError: The file has no such function.
+    """
     begun = time.monotonic()
     torch.use_deterministic_algorithms(True)
     hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -71,7 +88,7 @@ def build(
         print(f"stopped after {minutes:g} minutes; the same command goes on")
         return 3
     save_policy(model, tokenizer, out, temperature=recipe.temperature)
-    record = {
+    about = {
         "command": f"python -m agentgym.policy.build --dialogues {dialogues_file}",
         "recipe": asdict(recipe),
         "steps": recipe.steps,
@@ -79,16 +96,20 @@ def build(
         "loss": round(loss, 4),
         **judged,
         "minutes": round((time.monotonic() - begun) / 60, 1),
-        "versions": {
-            "python": sys.version.split()[0],
-            "tokenizers": tokenizers.__version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
+        "versions": _versions(),
     }
-    (out / "build.json").write_text(json.dumps(record, indent=2) + "\n")
+    (out / "build.json").write_text(json.dumps(about, indent=2) + "\n")
     checkpoint.unlink()
     return 0
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "python": sys.version.split()[0],
+        "tokenizers": tokenizers.__version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,5 +1,7 @@
 """Dialogues as rows of tokens behind the prefix that they share."""
 
+from __future__ import annotations
+
 import importlib
 import sys
 from collections.abc import Callable, Iterator
@@ -24,12 +26,12 @@ def load_dialogues(path: Path) -> Dialogues:
         raise UsageError(f"--dialogues {path}: there is no such file")
     pack = path.resolve().parent
     sys.path.insert(0, str(pack.parent))
-    found: Any = getattr(
+    function: Any = getattr(
         importlib.import_module(f"{pack.name}.{path.stem}"), "dialogues", 0
     )
-    if not callable(found):
+    if not callable(function):
         raise UsageError(f"{path} has no function dialogues(seed, n, *, mistakes)")
-    return cast("Dialogues", found)
+    return cast("Dialogues", function)
 
 
 class Rows:
@@ -50,7 +52,17 @@ class Rows:
     def batches(
         self, seed: int, count: int, *, mistakes: float, recipe: Recipe
     ) -> list[list[Batch]]:
-        """`count` updates' rows, in parts of similar length, which saves padding."""
+        """Rows of several updates, in parts of similar length, which saves padding.
+
+        Args:
+            seed: Of the dialogues.
+            count: Updates.
+            mistakes: Share of the dialogues that hold one.
+            recipe: Says how many dialogues an update has.
+
+        Returns:
+            The parts of each update: token ids and loss weights, both [B, L].
+        """
         size = recipe.batch
         made = self._dialogues(seed, count * size, mistakes=mistakes)
         rows = [self.row(dialogue) for dialogue in made]
@@ -66,7 +78,12 @@ class Rows:
         return updates
 
     def clean(self, seed: int, count: int) -> list[list[int]]:
-        """Rows of dialogues without mistakes."""
+        """Rows of dialogues without mistakes.
+
+        Args:
+            seed: Of the dialogues.
+            count: Dialogues.
+        """
         return [self.row(dialogue) for dialogue in self._dialogues(seed, count)]
 
     def row(self, dialogue: dict[str, Any]) -> list[int]:
@@ -84,7 +101,12 @@ class Rows:
                 yield position + size, row.index(self._end, position + size) + 1
 
     def tensors(self, rows: list[list[int]], rest_weight: float) -> Batch:
-        """Token ids [B, L], padded with 0, and the loss weight [B, L] of each."""
+        """Token ids [B, L], padded with 0, and the loss weight [B, L] of each.
+
+        Args:
+            rows: Token ids of B dialogues, of any lengths.
+            rest_weight: Of the tokens that are not the assistant's; its own have 1.
+        """
         length = max(map(len, rows))
         ids = torch.zeros(len(rows), length, dtype=torch.long)
         weights = torch.zeros(len(rows), length)

@@ -1,5 +1,7 @@
 """A small Qwen3 model, and its loss on dialogues that begin alike."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import torch
@@ -18,7 +20,12 @@ from agentgym.policy.build.tokenizer import END, PAD
 
 
 def make_model(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> Qwen3ForCausalLM:
-    """A model with random weights, the same ones for the same seed."""
+    """A model with random weights, the same ones for the same seed.
+
+    Args:
+        tokenizer: Says the size of the vocabulary.
+        recipe: Says the other sizes, and the seed.
+    """
     torch.manual_seed(recipe.seed)
     vocabulary = tokenizer.get_vocab()
     end, pad = vocabulary[END], vocabulary[PAD]
@@ -47,6 +54,11 @@ def behind_prefix(model: Qwen3ForCausalLM, prefix_P: Tensor, ids_BL: Tensor) -> 
     """Last hidden states [B, L, D] of rows that all continue the same prefix.
 
     The prefix, most of a prompt, is computed once for all rows, with its gradient.
+
+    Args:
+        model: The model.
+        prefix_P: Token ids of the prefix.
+        ids_BL: Token ids of the rows behind it, padded on the right.
     """
     rows = ids_BL.shape[0]
     shared = model.model(prefix_P[None], use_cache=True).past_key_values

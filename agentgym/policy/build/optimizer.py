@@ -1,5 +1,7 @@
 """Muon for the matrices, AdamW for the rest: half the updates of AdamW alone."""
 
+from __future__ import annotations
+
 import torch
 from torch import Tensor
 from transformers import Qwen3ForCausalLM

@@ -1,5 +1,7 @@
 """Every number that decides what the embedded policy becomes."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """The embedded policy's own tokenizer and chat template."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from typing import Any
@@ -23,7 +25,12 @@ _TOOLS_SHOWN = 100
 def make_tokenizer(
     dialogues: Iterable[dict[str, Any]], vocabulary: int
 ) -> PreTrainedTokenizerFast:
-    """Byte-level BPE of the dialogues' texts, with a Hermes-style chat template."""
+    """Byte-level BPE of the dialogues' texts, with a Hermes-style chat template.
+
+    Args:
+        dialogues: What it is trained on.
+        vocabulary: Tokens that it has.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -76,7 +83,14 @@ def render(
     *,
     generation: bool = False,
 ) -> str:
-    """A conversation as the model reads it."""
+    """A conversation as the model reads it.
+
+    Args:
+        tokenizer: Has the chat template.
+        messages: In OpenAI's form.
+        tools: In OpenAI's form; None: the system turn shows none.
+        generation: Ends with the beginning of the assistant's turn.
+    """
     return str(
         tokenizer.apply_chat_template(
             messages, tools=tools, add_generation_prompt=generation, tokenize=False
@@ -85,6 +99,11 @@ def render(
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
-    """Tokens of a text as it stands, special ones included."""
+    """Tokens of a text as it stands, special ones included.
+
+    Args:
+        tokenizer: The policy's.
+        text: Nothing is put before or behind it.
+    """
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     return ids

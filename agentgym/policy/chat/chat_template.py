@@ -7,7 +7,8 @@ exactly these, followed by the newly rendered rest. To the trainer a whole conve
 is then one row, and to the engine its beginning is already computed.
 """
 
-import hashlib
+from __future__ import annotations
+
 import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -17,22 +18,21 @@ from typing import Any
 
 import numpy as np
 
+from agentgym.policy.chat.prompt_messages import (
+    Message,
+    PromptError,
+    digests,
+    extend,
+    forced_names,
+    normal_message,
+)
 from agentgym.policy.chat.tool_calls import OPEN
-from agentgym.policy.engine.loading import end_of_turn
-
-Message = dict[str, Any]
-
-_SENTINEL = "AGENTGYMSENTINEL"
-_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-
-
-class PromptError(ValueError):
-    """The request cannot become a prompt; the text is one clear sentence."""
+from agentgym.policy.engine.end_of_turn import SENTINEL, end_of_turn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """A prompt's tokens; ``forced`` is the reply's beginning that it already holds."""
+    """A prompt's tokens; `forced` is the reply's beginning that it already holds."""
 
     ids: list[int]
     forced: str
@@ -44,7 +44,7 @@ class ChatTemplate:
     """Renders conversations of one tokenizer and remembers how they went on."""
 
     def __init__(self, tokenizer: Any, *, remembered: int = 2048) -> None:
-        """Prepare a tokenizer's template.
+        """Prepares a tokenizer's template.
 
         Args:
             tokenizer: A Hugging Face tokenizer with a chat template.
@@ -65,7 +65,7 @@ class ChatTemplate:
         *,
         salt: str = "",
     ) -> Prompt:
-        """Turn a request into the tokens that the reply follows.
+        """Turns a request into the tokens that the reply follows.
 
         Args:
             messages: The conversation so far.
@@ -76,28 +76,34 @@ class ChatTemplate:
         Raises:
             PromptError: A message, a tool or the choice makes no sense.
         """
-        shown = [_normal(i, message) for i, message in enumerate(messages)]
+        shown = [normal_message(i, message) for i, message in enumerate(messages)]
         if not shown:
             raise PromptError("messages is empty: give at least one message")
-        forced_names = _forced_names(tools, tool_choice)
+        must_call = forced_names(tools, tool_choice)
         if tool_choice == "none" or not tools:
             tools = None
-        digests = _digests(shown, tools, salt)
-        ids = self._continue(shown, tools, digests)
+        digested = digests(shown, tools, salt)
+        ids = self._continue(shown, tools, digested)
         if ids is None:
             ids = self._encode(self._render(shown, tools, generation=True))
-        forced = self._forced_ids(forced_names) if forced_names else []
+        forced = self._forced_ids(must_call) if must_call else []
         return Prompt(
             ids=ids + forced,
             forced=self.decode(forced) if forced else "",
-            conversation=digests[-1],
+            conversation=digested[-1],
         )
 
     def remember(
         self, prompt: Prompt, reply: Message, token_ids: Sequence[int]
     ) -> None:
-        """Keep a reply's exact tokens for the request that continues it."""
-        key = _extend(prompt.conversation, _normal(0, reply))
+        """Keeps a reply's exact tokens for the request that continues it.
+
+        Args:
+            prompt: What the reply follows.
+            reply: The message that the client gets.
+            token_ids: The sampled ids of it [T].
+        """
+        key = extend(prompt.conversation, normal_message(0, reply))
         self._remembered[key] = np.asarray([*prompt.ids, *token_ids], dtype=np.int32)
         self._remembered.move_to_end(key)
         while len(self._remembered) > self._limit:
@@ -128,18 +134,18 @@ class ChatTemplate:
         self,
         messages: list[Message],
         tools: Sequence[Mapping[str, Any]] | None,
-        digests: list[bytes],
+        digested: list[bytes],
     ) -> list[int] | None:
         for at in range(len(messages) - 1, -1, -1):
             if messages[at]["role"] != "assistant":
                 continue
-            past = self._remembered.get(digests[at])
+            past = self._remembered.get(digested[at])
             if past is None:
                 continue
             tail = self._tail(messages, tools, at)
             if tail is None:
                 return None
-            self._remembered.move_to_end(digests[at])
+            self._remembered.move_to_end(digested[at])
             if self._end_token is not None and past[-1] == self._end_token[1]:
                 tail = tail.removeprefix(self._end_token[0])
             return [*past.tolist(), *self._encode_plain(tail)]
@@ -151,15 +157,15 @@ class ChatTemplate:
         tools: Sequence[Mapping[str, Any]] | None,
         at: int,
     ) -> str | None:
-        """What the template writes behind the reply at ``at``, its end included."""
+        """What the template writes behind the reply at `at`, its end included."""
         marked = [*messages]
-        marked[at] = {"role": "assistant", "content": _SENTINEL}
+        marked[at] = {"role": "assistant", "content": SENTINEL}
         try:
             text = self._render(marked, tools, generation=True)
         except PromptError:
             return None
-        head, _, tail = text.partition(_SENTINEL)
-        return tail if head != text and _SENTINEL not in tail else None
+        head, _, tail = text.partition(SENTINEL)
+        return tail if head != text and SENTINEL not in tail else None
 
     # Rendering.
 
@@ -185,7 +191,7 @@ class ChatTemplate:
         return text
 
     def _encode(self, text: str) -> list[int]:
-        """Encode a prompt; its first turn, the same in many requests, only once."""
+        """Encodes a prompt; its first turn, the same in many requests, only once."""
         if self._end_token is not None:
             head, end, rest = text.partition(self._end_token[0])
             if end:
@@ -228,130 +234,3 @@ class ChatTemplate:
                 break
             shared.append(tokens[0])
         return shared
-
-
-def _forced_names(
-    tools: Sequence[Mapping[str, Any]] | None,
-    choice: str | Mapping[str, Any] | None,
-) -> tuple[str, ...]:
-    names = tuple(_tool_name(i, tool) for i, tool in enumerate(tools or ()))
-    if choice is None or choice in ("auto", "none"):
-        return ()
-    if choice == "required":
-        if not names:
-            raise PromptError('tool_choice is "required", but the request has no tools')
-        return names
-    if isinstance(choice, Mapping):
-        function = choice.get("function")
-        wanted = function.get("name") if isinstance(function, Mapping) else None
-        if wanted in names:
-            return (str(wanted),)
-        known = ", ".join(names) or "none"
-        raise PromptError(
-            f"tool_choice names the tool {wanted!r}, which is not among the tools of "
-            f"the request ({known})"
-        )
-    raise PromptError(
-        f"tool_choice {choice!r} is unknown: use none, auto, required or a function"
-    )
-
-
-def _tool_name(index: int, tool: Mapping[str, Any]) -> str:
-    function = tool.get("function")
-    name = function.get("name") if isinstance(function, Mapping) else None
-    if not isinstance(name, str) or not name:
-        raise PromptError(f"tools[{index}] has no function name")
-    return name
-
-
-def _normal(index: int, message: Mapping[str, Any]) -> Message:
-    """A message as templates expect it: text content, arguments as objects."""
-    role = message.get("role")
-    if role not in _ROLES:
-        raise PromptError(
-            f"messages[{index}] has the unknown role {role!r}: "
-            "use system, user, assistant or tool"
-        )
-    normal: Message = {
-        "role": {"developer": "system", "function": "tool"}.get(role, role),
-        "content": _text(index, message.get("content")),
-    }
-    for key in ("name", "tool_call_id"):
-        if message.get(key) is not None:
-            normal[key] = message[key]
-    if role == "assistant" and message.get("tool_calls"):
-        normal["tool_calls"] = [
-            _normal_call(index, call) for call in message["tool_calls"]
-        ]
-    return normal
-
-
-def _text(index: int, content: Any) -> str:
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    parts = []
-    for part in content if isinstance(content, list) else [content]:
-        if not isinstance(part, Mapping) or not isinstance(part.get("text"), str):
-            raise PromptError(
-                f"messages[{index}] has content that is not text: "
-                "this model reads text only"
-            )
-        parts.append(part["text"])
-    return "".join(parts)
-
-
-_MALFORMED = "INVALID_JSON"
-"""Where Pydantic AI puts arguments that are no JSON, to send them back as JSON."""
-
-
-def _normal_call(index: int, call: Any) -> dict[str, Any]:
-    function = call.get("function") if isinstance(call, Mapping) else None
-    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-        raise PromptError(f"messages[{index}] has a tool call without a function name")
-    arguments = function.get("arguments", "{}")
-    if isinstance(arguments, str):
-        try:
-            parsed = json.loads(arguments)
-        except ValueError:
-            parsed = None
-        if isinstance(parsed, dict) and parsed.keys() == {_MALFORMED}:
-            arguments = str(parsed[_MALFORMED])
-        else:
-            arguments = parsed if isinstance(parsed, dict) else arguments
-    return {
-        "id": call.get("id"),
-        "type": "function",
-        "function": {"name": function["name"], "arguments": arguments},
-    }
-
-
-def _digests(
-    messages: list[Message], tools: Sequence[Mapping[str, Any]] | None, salt: str
-) -> list[bytes]:
-    """A digest of the conversation up to and with each message."""
-    digest = hashlib.blake2b(
-        json.dumps([salt, tools], sort_keys=True).encode(), digest_size=16
-    ).digest()
-    digests = []
-    for message in messages:
-        digest = _extend(digest, message)
-        digests.append(digest)
-    return digests
-
-
-def _extend(digest: bytes, message: Message) -> bytes:
-    known = message
-    if message["role"] == "assistant":
-        # Clients strip text, or drop it beside tool calls, and add names; the calls'
-        # ids and arguments tell such replies apart.
-        calls = message.get("tool_calls", [])
-        known = {
-            "role": "assistant",
-            "content": "" if calls else message["content"].strip(),
-            "tool_calls": calls,
-        }
-    text = json.dumps(known, sort_keys=True)
-    data = digest + text.encode(errors="surrogatepass")
-    return hashlib.blake2b(data, digest_size=16).digest()

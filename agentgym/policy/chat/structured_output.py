@@ -14,11 +14,12 @@ from torch import Tensor
 
 from agentgym.distribution import install_command
 from agentgym.policy.chat.tool_calls import CLOSE, OPEN
-from agentgym.policy.engine.loading import LoadedPolicy
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
     from numpy.typing import NDArray
+
+    from agentgym.policy.engine.loading import LoadedPolicy
 
 # A small model that has lost its way would write blanks until its tokens are used up.
 _GAP = r" |\n[ \t]{0,32}"
@@ -96,7 +97,7 @@ class StructuredOutput:
         return SchemaConstraint(matcher, self._usable_V)
 
     def _compile(self, schema: str, forms: Forms) -> LLMatcher:
-        # First of all, for it tells whether llguidance is there.
+        # First of all: it says whether llguidance is installed.
         tokenizer = self._tokenizer
         from llguidance import LLMatcher, LLParserLimits
 

@@ -1,9 +1,11 @@
-"""Find Hermes-style tool calls in what a model wrote.
+"""Finds Hermes-style tool calls in what a model wrote.
 
-A call is ``<tool_call>{"name": ..., "arguments": {...}}</tool_call>``. Models under
+A call is `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`. Models under
 training get this wrong in every way there is, so the parser never raises: a call whose
 name can be read stays a call, with the arguments exactly as the model wrote them.
 """
+
+from __future__ import annotations
 
 import json
 import re
@@ -23,7 +25,7 @@ _Members = dict[str, tuple[object, int, int]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedCall:
-    """A tool call as sampled: ``arguments`` is the model's own text, JSON or not."""
+    """A tool call as sampled: `arguments` is the model's own text, JSON or not."""
 
     name: str
     arguments: str
@@ -56,7 +58,7 @@ class FoundCall:
 
 
 def parse(text: str) -> ParsedReply:
-    """Split assistant text into content and tool calls; never raises."""
+    """Splits assistant text into content and tool calls; never raises."""
     said: list[str] = []
     calls: list[ParsedCall] = []
     position = 0
@@ -85,7 +87,7 @@ def find_calls(text: str) -> Iterator[FoundCall]:
 
 
 def _read_call(text: str, opening: int) -> FoundCall:
-    """Read the call whose opening marker is at ``opening``."""
+    """Reads the call whose opening marker is at `opening`."""
     start = opening + len(OPEN)
     well_formed = _read_object(text, _skip(text, start))
     if well_formed is not None:
@@ -99,7 +101,7 @@ def _read_call(text: str, opening: int) -> FoundCall:
 
 
 def _read_object(text: str, position: int) -> tuple[_Members, int] | None:
-    """Walk a JSON object, keeping each member's value and where it stands."""
+    """Walks through a JSON object, keeping each member's value and where it stands."""
     if not text.startswith("{", position):
         return None
     members: _Members = {}
@@ -142,7 +144,7 @@ def _from_members(text: str, members: _Members, start: int, end: int) -> FoundCa
 
 
 def _read_malformed(text: str, opening: int, start: int) -> FoundCall:
-    """Read a call that is no JSON object: its name, and the rest as it stands."""
+    """Reads a call that is no JSON object: its name, and the rest as it stands."""
     close, following = text.find(CLOSE, start), text.find(OPEN, start)
     if close >= 0 and (following < 0 or close < following):
         body, end = text[start:close], close + len(CLOSE)

@@ -3,6 +3,8 @@
 Axes: O outputs and I inputs of a linear layer, R rank of the adapter.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,32 +31,32 @@ class Adapter:
 
 
 def read_adapter(folder: str | Path) -> Adapter:
-    """Read a folder that peft wrote.
+    """Reads a folder that peft wrote.
 
     Raises:
         UsageError: It is no LoRA adapter that can be merged, or it is corrupted.
     """
-    found = check_adapter(Path(folder).expanduser())
+    checked = check_adapter(Path(folder).expanduser())
     try:
-        tensors = load_file(found.path / WEIGHTS)
+        tensors = load_file(checked.path / WEIGHTS)
         factors = {
             name: (
                 tensors[f"base_model.model.{name}.lora_A.weight"].float(),
                 tensors[f"base_model.model.{name}.lora_B.weight"].float(),
             )
-            for name in found.modules
+            for name in checked.modules
         }
     except Exception as error:  # safetensors has errors of its own, without a base.
         raise UsageError(
-            f"the adapter's weights {found.path / WEIGHTS} are corrupted: {error}"
+            f"the adapter's weights {checked.path / WEIGHTS} are corrupted: {error}"
         ) from error
     for name, pair in factors.items():
         if not all(factor.isfinite().all() for factor in pair):
             raise UsageError(
-                f"the adapter in {found.path} is unusable: its weights of {name} "
+                f"the adapter in {checked.path} is unusable: its weights of {name} "
                 "are not all finite"
             )
-    return Adapter(path=found.path, scale=found.scale, factors=factors)
+    return Adapter(path=checked.path, scale=checked.scale, factors=factors)
 
 
 class AdaptedWeights:
@@ -64,7 +66,7 @@ class AdaptedWeights:
     """
 
     def __init__(self, model: PreTrainedModel, *, name: str) -> None:
-        """Take over the weights of a model.
+        """Takes over the weights of a model.
 
         Args:
             model: It has its base weights now.
@@ -76,7 +78,7 @@ class AdaptedWeights:
         self._base: dict[str, Parameter] = {}
 
     def check(self, adapter: Adapter) -> None:
-        """Check that an adapter is made for this model.
+        """Checks that an adapter is made for this model.
 
         Raises:
             UsageError: A module is not there, or has another shape.
@@ -97,7 +99,7 @@ class AdaptedWeights:
             )
 
     def use(self, adapter: Adapter | None) -> None:
-        """Merge an adapter in the place of the active one; None: the base weights."""
+        """Merges an adapter in the place of the active one; None: the base weights."""
         if adapter is self.active:
             return
         for name, weight in self._base.items():

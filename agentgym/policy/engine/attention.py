@@ -3,6 +3,8 @@
 Axes are those of `agentgym.policy.engine.kv_cache`; the leading 1 stands for a batch.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import torch
@@ -16,7 +18,18 @@ Attend = Callable[
 def attend_on_cpu(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None
 ) -> tuple[Tensor, Tensor]:
-    """Attention with its log-sum-exp, by torch's flash kernel for CPUs."""
+    """Attention with its log-sum-exp, by torch's flash kernel for CPUs.
+
+    Args:
+        query: [B, H, T, D], with as many heads as the keys have.
+        key: [B, H, S, D].
+        value: [B, H, S, D].
+        mask: Added to the scores, broadcast to [B, H, T, S]; None: all keys are seen.
+        scale: Factor of the scores; None: one over the square root of D.
+
+    Returns:
+        The output [B, H, T, D] and the log-sum-exp [B, H, T] of the scores.
+    """
     out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
         query, key, value, attn_mask=mask, scale=scale
     )
@@ -26,7 +39,18 @@ def attend_on_cpu(
 def attend_anywhere(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None
 ) -> tuple[Tensor, Tensor]:
-    """The same in plain torch, for other devices."""
+    """The same in plain torch, for other devices.
+
+    Args:
+        query: [B, H, T, D], with as many heads as the keys have.
+        key: [B, H, S, D].
+        value: [B, H, S, D].
+        mask: Added to the scores, broadcast to [B, H, T, S]; None: all keys are seen.
+        scale: Factor of the scores; None: one over the square root of D.
+
+    Returns:
+        The output [B, H, T, D] and the log-sum-exp [B, H, T] of the scores.
+    """
     if scale is None:
         scale = query.shape[-1] ** -0.5
     scores = (query @ key.transpose(-1, -2)).float() * scale
@@ -44,7 +68,19 @@ def attend_shared(
     mask_TS: Tensor | None,
     scale: float | None,
 ) -> tuple[Tensor, Tensor]:
-    """Attention of many tokens to the same keys: one matrix product per head."""
+    """Attention of many tokens to the same keys: one matrix product per head.
+
+    Args:
+        attend: One of the two functions above.
+        query_THGD: Of T tokens, with G query heads per key/value head.
+        key_1HSD: The keys that all of them see.
+        value_1HSD: Their values.
+        mask_TS: Added to the scores; None: every token sees every key.
+        scale: Factor of the scores; None: one over the square root of D.
+
+    Returns:
+        The output [T, H, G, D] and the log-sum-exp [T, H, G] of the scores.
+    """
     tokens, heads, group, size = query_THGD.shape
     query = query_THGD.transpose(0, 1).reshape(1, heads, tokens * group, size)
     if mask_TS is not None and group > 1:
@@ -58,6 +94,13 @@ def attend_shared(
 
 
 def join(out: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> Tensor:
-    """Attention over two sets of keys, from the attention over each."""
+    """Attention over two sets of keys, from the attention over each.
+
+    Args:
+        out: Output [..., D] over the first set.
+        lse: Log-sum-exp [...] of its scores.
+        other: Output [..., D] over the second set.
+        other_lse: Log-sum-exp [...] of its scores.
+    """
     weight = torch.sigmoid(other_lse - lse).to(out.dtype)
     return torch.lerp(out, other, weight[..., None])

@@ -5,89 +5,37 @@ all before it are answered; then the weights are switched. Requests are admitted
 order they came, so none waits for ever.
 """
 
+from __future__ import annotations
+
+import random
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from agentgym.errors import UsageError
 from agentgym.policy.engine.adapter import AdaptedWeights, Adapter, read_adapter
-from agentgym.policy.engine.kv_cache import SharedPrefixCache
+from agentgym.policy.engine.cache_choice import choose_cache
+from agentgym.policy.engine.generation import (
+    Generation,
+    SamplingParams,
+    UnknownAdapterError,
+)
 from agentgym.policy.engine.loading import LoadedPolicy
-from agentgym.policy.engine.plain_cache import PlainCache, agrees
-from agentgym.policy.engine.sampling import Constraint, Dice, SamplingParams, sample
-from agentgym.policy.engine.sequence import Row
-
-
-class RowCache(Protocol):
-    """What the engine asks of the keeper of keys and values."""
-
-    rows: list[Row]
-
-    def blocked(self, row: Row) -> bool:
-        """Whether a row had better wait for another one's prompt."""
-
-    def admit(self, row: Row) -> int:
-        """Add a row to the batch; return how many tokens are known already."""
-
-    def release(self, row: Row, *, keep: bool = True) -> None:
-        """Take a row out of the batch."""
-
-    def clear(self) -> None:
-        """Forget everything computed; no row may be in the batch."""
-
-    def forward(self, counts: list[int]) -> Tensor:
-        """Run the next tokens of each row; return the logits after the last."""
-
-
-class UnknownAdapterError(LookupError):
-    """No adapter of this name is loaded."""
-
-
-@dataclass(eq=False, slots=True)
-class Generation:
-    """A request in the engine, and its result when ``finish_reason`` is set."""
-
-    prompt: Sequence[int]
-    params: SamplingParams
-    adapter: str | None = None
-    """Name of a loaded adapter; None: the weights that the engine started with."""
-    constraint: Constraint | None = None
-    """What its tokens have to fit; its log-probabilities are those without it."""
-    on_step: Callable[["Generation"], None] | None = None
-    """Called in the engine's thread after each token."""
-    on_done: Callable[["Generation"], None] | None = None
-    """Called in the engine's thread at the end, also after an error."""
-    token_ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    top_logprobs: list[list[tuple[int, float]]] = field(default_factory=list)
-    finish_reason: str | None = None
-    """"stop", "length", "cancelled" or "error"."""
-    stop_text: str | None = None
-    """The stop string that ended it; the text is cut before it."""
-    cached_tokens: int = 0
-    error: BaseException | None = None
-    cancelled: bool = False
-    _adapter: Adapter | None = None
-    _row: Row | None = None
-    _dice: Dice | None = None
-
-    def cancel(self) -> None:
-        """Stop at the next step; harmless when already finished."""
-        self.cancelled = True
+from agentgym.policy.engine.sampling import sample
+from agentgym.policy.engine.sequence import SampledRow
 
 
 @dataclass(eq=False, slots=True)
 class _Unload:
     """Waits among the requests until those before it are answered."""
 
-    done: "Future[None]" = field(default_factory=Future)
+    done: Future[None] = field(default_factory=Future)
 
 
 class Engine:
@@ -102,7 +50,7 @@ class Engine:
         threads: int | None = None,
         adapter: str | Path | None = None,
     ) -> None:
-        """Prepare the model for sampling and start the thread.
+        """Prepares the model for sampling and starts the thread.
 
         Args:
             policy: The model; the engine takes over its attention.
@@ -126,16 +74,17 @@ class Engine:
         self._weights = AdaptedWeights(policy.model, name=policy.name)
         self._adapters: dict[str, Adapter] = {}
         self._default = None if adapter is None else self._read(adapter)
-        self._cache = self._make_cache()
+        torch.set_num_threads(self._threads)
+        self._cache = choose_cache(policy)
         self._forbidden: Tensor | None = None
         if policy.forbidden_ids:
             forbidden_V = torch.zeros(policy.width, dtype=torch.bool)
             forbidden_V[sorted(policy.forbidden_ids)] = True
             self._forbidden = forbidden_V.to(policy.model.device)
-        self._running: dict[Row, Generation] = {}
+        self._running: dict[SampledRow, Generation] = {}
         self._waiting: deque[Generation | _Unload] = deque()
         self._inbox: deque[Generation | _Unload] = deque()
-        self._door = threading.Lock()
+        self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(
@@ -144,14 +93,14 @@ class Engine:
         self._thread.start()
 
     def submit(self, generation: Generation) -> Generation:
-        """Queue a request; returns at once.
+        """Queues a request; returns at once.
 
         Raises:
             UnknownAdapterError: Its adapter is not loaded.
         """
         if self._stopping:
             raise RuntimeError("the engine is closed")
-        with self._door:
+        with self._lock:
             # From here on it has its adapter, whatever becomes of the name.
             generation._adapter = self._find(generation.adapter)
             self._inbox.append(generation)
@@ -159,7 +108,11 @@ class Engine:
         return generation
 
     def load_adapter(self, name: str, folder: str | Path) -> None:
-        """Make an adapter's folder known by a name, in the place of an older one.
+        """Makes an adapter's folder known by a name, in the place of an older one.
+
+        Args:
+            name: What requests ask for; not the model's own name.
+            folder: As peft wrote it.
 
         Raises:
             UsageError: It is no LoRA adapter for this model, or the name is no good.
@@ -168,8 +121,8 @@ class Engine:
             raise UsageError(f"{name!r} cannot be an adapter's name: choose another")
         self._adapters[name] = self._read(folder)
 
-    def unload_adapter(self, name: str) -> "Future[None]":
-        """Forget an adapter: at once for new requests, those queued still run.
+    def unload_adapter(self, name: str) -> Future[None]:
+        """Forgets an adapter: at once for new requests, those queued still run.
 
         Returns:
             Done when they are answered and its weights are gone.
@@ -178,7 +131,7 @@ class Engine:
             UnknownAdapterError: It is not loaded.
         """
         item = _Unload()
-        with self._door:
+        with self._lock:
             self._find(name)
             del self._adapters[name]
             self._inbox.append(item)
@@ -196,7 +149,13 @@ class Engine:
         params: SamplingParams | None = None,
         adapter: str | None = None,
     ) -> Generation:
-        """Sample one reply and wait for it."""
+        """Samples one reply and waits for it.
+
+        Args:
+            prompt: Token ids [T].
+            params: How to sample; by default at temperature 1.
+            adapter: Name of a loaded adapter; None: the weights of the start.
+        """
         return self.generate_all([prompt], params, adapter)[0]
 
     def generate_all(
@@ -205,7 +164,16 @@ class Engine:
         params: SamplingParams | None = None,
         adapter: str | None = None,
     ) -> list[Generation]:
-        """Sample a reply to each prompt, all in flight together."""
+        """Samples a reply to each prompt, all in flight together.
+
+        Args:
+            prompts: Token ids of each.
+            params: How to sample all of them; by default at temperature 1.
+            adapter: Name of a loaded adapter; None: the weights of the start.
+
+        Returns:
+            The finished requests, in the order of the prompts.
+        """
         params = params or SamplingParams()
         futures: list[Future[Generation]] = [Future() for _ in prompts]
         for prompt, future in zip(prompts, futures, strict=True):
@@ -222,27 +190,14 @@ class Engine:
         return len(self._running), len(self._waiting) + len(self._inbox)
 
     def stop(self) -> None:
-        """Cancel everything and end after the current step; returns at once."""
+        """Cancels everything and ends after the current step; returns at once."""
         self._stopping = True
         self._wake.set()
 
     def close(self) -> None:
-        """Stop, and wait until it is done."""
+        """Stops, and waits until it is done."""
         self.stop()
         self._thread.join()
-
-    def _make_cache(self) -> RowCache:
-        model, tokenizer = self.policy.model, self.policy.tokenizer
-        torch.set_num_threads(self._threads)
-        boundaries = frozenset(tokenizer.added_tokens_decoder) | self.policy.stop_ids
-        with torch.inference_mode():
-            plain = PlainCache(model)
-            if not _slides(model.config, self.policy.context):
-                shared = SharedPrefixCache(model, boundaries=boundaries)
-                if agrees(plain, shared, model):
-                    return shared
-            model.set_attn_implementation("sdpa")
-        return plain
 
     def _read(self, folder: str | Path) -> Adapter:
         adapter = read_adapter(folder)
@@ -252,10 +207,10 @@ class Engine:
     def _find(self, name: str | None) -> Adapter | None:
         if name is None:
             return self._default
-        found = self._adapters.get(name)
-        if found is None:
+        adapter = self._adapters.get(name)
+        if adapter is None:
             raise UnknownAdapterError(f"the adapter {name!r} is not loaded")
-        return found
+        return adapter
 
     # The engine's thread.
 
@@ -307,18 +262,20 @@ class Engine:
                 reason = "cancelled" if generation.cancelled else "error"
                 self._finish(generation, reason, generation.error)
                 continue
-            row = generation._row or Row(generation.prompt)
+            row = generation._row or SampledRow(generation.prompt)
             generation._row = row
             if self._cache.blocked(row):
                 later.append(generation)
                 continue
             generation.cached_tokens = self._cache.admit(row)
-            generation._dice = Dice(generation.params.seed)
+            seed = generation.params.seed
+            # Its own: what it draws does not depend on what the batch holds.
+            generation._generator = random.Random(seed)  # noqa: S311
             self._running[row] = generation
         self._waiting.extendleft(reversed(later))
 
     def _switch_for(self, first: Generation | _Unload) -> bool:
-        """Get the weights ready for the first in the queue; False: not yet."""
+        """Gets the weights ready for the first in the queue; False: not yet."""
         active = self._weights.active
         if isinstance(first, _Unload):
             known = (self._default, *self._adapters.values())
@@ -350,14 +307,14 @@ class Engine:
             counts.append(count)
         return counts
 
-    def _extend(self, ready: list[tuple[int, Row]], logits: Tensor) -> None:
+    def _extend(self, ready: list[tuple[int, SampledRow]], logits: Tensor) -> None:
         if len(ready) < len(logits):
             logits = logits[[i for i, _ in ready]]
         generations = [self._running[row] for _, row in ready]
         draws = sample(
             logits,
             [g.params for g in generations],
-            [g._dice for g in generations if g._dice],
+            [g._generator for g in generations if g._generator],
             self._forbidden,
             [self._allowed(g) for g in generations],
         )
@@ -385,7 +342,7 @@ class Engine:
             generation.error = error
             return None
 
-    def _reason_to_stop(self, generation: Generation, row: Row) -> str | None:
+    def _reason_to_stop(self, generation: Generation, row: SampledRow) -> str | None:
         params = generation.params
         if generation.error is not None:
             return "error"
@@ -408,7 +365,7 @@ class Engine:
                 return True
         return False
 
-    def _leave(self, row: Row, reason: str) -> None:
+    def _leave(self, row: SampledRow, reason: str) -> None:
         generation = self._running.pop(row)
         self._cache.release(row)
         self._finish(generation, reason, generation.error)
@@ -418,7 +375,7 @@ class Engine:
     ) -> None:
         generation.finish_reason = reason
         generation.error = error
-        generation._row = generation._dice = None
+        generation._row = generation._generator = None
         if generation.on_done is not None:
             generation.on_done(generation)
 
@@ -429,17 +386,3 @@ class Engine:
             if row in self._cache.rows:
                 self._cache.release(row, keep=False)
             self._finish(generation, "error", error)
-
-
-def _slides(config: Any, context: int) -> bool:
-    """Whether a layer sees only a window of the context, or is no attention at all."""
-    kinds = getattr(config, "layer_types", None)
-    window = getattr(config, "sliding_window", None)
-    if kinds is not None:
-        return any(
-            kind != "full_attention"
-            and not (kind == "sliding_attention" and window and window >= context)
-            for kind in kinds
-        )
-    used = getattr(config, "use_sliding_window", True)
-    return bool(window and used and window < context)

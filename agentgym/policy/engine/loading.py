@@ -1,4 +1,6 @@
-"""Load a language model folder that can be the policy of an agent."""
+"""Loads a language model folder that can be the policy of an agent."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as hf_logging
 
 from agentgym.errors import UsageError
+from agentgym.policy.engine.end_of_turn import end_of_turn
 from agentgym.policy.folders.model_folder import check_folder, check_template
 
-_SENTINEL = "AGENTGYMSENTINEL"
 _DTYPES = {
     "float32": torch.float32,
     "float16": torch.float16,
@@ -40,7 +42,7 @@ class LoadedPolicy:
 def load(
     path: str | Path, device: str = "auto", dtype: str = "auto", *, name: str = ""
 ) -> LoadedPolicy:
-    """Load a local Hugging Face causal LM whose chat template knows tools.
+    """Loads a local Hugging Face causal LM whose chat template knows tools.
 
     Args:
         path: Folder with config, weights and tokenizer.
@@ -116,18 +118,6 @@ def _stop_ids(model: PreTrainedModel, tokenizer: Any) -> frozenset[int]:
     if tail and tail[0] in tokenizer.added_tokens_decoder:
         ids.add(tail[0])
     return frozenset(ids)
-
-
-def end_of_turn(tokenizer: Any) -> str:
-    """The text that the chat template writes behind an assistant's reply."""
-    text: str = tokenizer.apply_chat_template(
-        [
-            {"role": "user", "content": "hello"},
-            {"role": "assistant", "content": _SENTINEL},
-        ],
-        tokenize=False,
-    )
-    return text.rpartition(_SENTINEL)[2]
 
 
 def _forbidden_ids(tokenizer: Any, width: int) -> frozenset[int]:

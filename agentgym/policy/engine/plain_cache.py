@@ -4,36 +4,46 @@ For architectures whose attention cannot be shared: sliding windows, linear atte
 soft caps. Slow, and right for every causal LM.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from agentgym.policy.engine.kv_cache import SharedPrefixCache
-from agentgym.policy.engine.sequence import Row
+from agentgym.policy.engine.sequence import SampledRow
 
 
 class PlainCache:
-    """Runs each row by itself; shares nothing between requests."""
+    """Runs each row by itself; shares nothing between requests.
+
+    Args:
+        model: Any causal LM.
+    """
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
-        self._caches: dict[Row, Any] = {}
-        self.rows: list[Row] = []
+        self._caches: dict[SampledRow, Any] = {}
+        self.rows: list[SampledRow] = []
 
-    def blocked(self, row: Row) -> bool:
+    def blocked(self, row: SampledRow) -> bool:
         """Never: there is no prefix to wait for."""
         return False
 
-    def admit(self, row: Row) -> int:
-        """Give a row an empty cache."""
+    def admit(self, row: SampledRow) -> int:
+        """Gives a row an empty cache; no token of it is known."""
         self.rows.append(row)
         self._caches[row] = DynamicCache(config=self._model.config)
         return 0
 
-    def release(self, row: Row, *, keep: bool = True) -> None:
-        """Drop a row and its cache."""
+    def release(self, row: SampledRow, *, keep: bool = True) -> None:
+        """Drops a row and its cache.
+
+        Args:
+            row: It is in the batch.
+            keep: Has no effect here: nothing is kept.
+        """
         self.rows.remove(row)
         del self._caches[row]
 
@@ -42,7 +52,11 @@ class PlainCache:
         assert not self.rows, "rows are running"
 
     def forward(self, counts: list[int]) -> Tensor:
-        """Run the next ``counts[i]`` tokens of each row; return its last logits."""
+        """Runs the next `counts[i]` tokens of each row.
+
+        Returns:
+            Logits [R, V] after the last token of each row; 0 where none is run.
+        """
         outputs: list[Tensor | None] = []
         for row, count in zip(self.rows, counts, strict=True):
             if not count:
@@ -62,33 +76,3 @@ class PlainCache:
         some = next(output for output in outputs if output is not None)
         blank = torch.zeros_like(some)
         return torch.stack([blank if out is None else out for out in outputs])
-
-
-def agrees(
-    plain: PlainCache, shared: SharedPrefixCache, model: PreTrainedModel
-) -> bool:
-    """Whether both give a model the same logits, tried on a few random tokens."""
-    width = int(model.config.vocab_size)
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(width, (24,), generator=generator).tolist()
-    seen = []
-    for cache in (plain, shared):
-        model.set_attn_implementation(
-            "sdpa" if cache is plain else shared.implementation
-        )
-        row = Row(ids)
-        try:
-            cache.admit(row)
-            logits = [cache.forward([count]) for count in (20, 1, 1, 2)]
-            cache.release(row, keep=False)
-        except Exception:
-            if cache is plain:
-                raise
-            return False
-        seen.append(torch.cat(logits).float())
-    expected, got = seen
-    if expected.shape != got.shape:
-        return False
-    tolerance = 1e-3 if model.dtype == torch.float32 else 0.1
-    scale = max(1.0, float(expected.abs().max()))
-    return bool((expected - got).abs().max() <= tolerance * scale)

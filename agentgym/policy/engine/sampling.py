@@ -1,30 +1,15 @@
 """Choosing the next token of every row of a batch at once."""
 
+from __future__ import annotations
+
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SamplingParams:
-    """How one request wants its tokens chosen.
-
-    ``top_logprobs`` alternatives are reported per token. Log-probabilities, as vLLM's
-    (``raw_logprobs``), are those of the model itself: at temperature 1, before top_p
-    cuts and without a constraint. The trainer computes the same ones from the tokens.
-    """
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    seed: int | None = None
-    max_tokens: int = 1024
-    stop: tuple[str, ...] = ()
-    top_logprobs: int = 0
-    ignore_eos: bool = False
+from agentgym.policy.engine.generation import SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,42 +21,26 @@ class Draw:
     top: list[tuple[int, float]] = field(default_factory=list)
 
 
-class Constraint(Protocol):
-    """Says how a reply may go on."""
-
-    def allowed(self) -> Tensor:
-        """True for each token that may come next."""
-
-    def accept(self, token: int) -> None:
-        """Take note of the token that was drawn; never raises."""
-
-
-class Dice:
-    """A request's own random numbers: one for each token, whatever the batch holds."""
-
-    def __init__(self, seed: int | None) -> None:
-        self._random = random.Random(seed)  # noqa: S311
-
-    def roll(self) -> float:
-        """A number in [0, 1)."""
-        return self._random.random()
-
-
 def sample(
     logits_BV: Tensor,
     params: Sequence[SamplingParams],
-    dice: Sequence[Dice],
+    generators: Sequence[random.Random],
     forbidden_V: Tensor | None = None,
     allowed: Sequence[Tensor | None] = (),
 ) -> list[Draw]:
-    """Draw the next token of each row.
+    """Draws the next token of each row.
 
     Args:
         logits_BV: Raw logits of B rows over V tokens.
         params: Each row's wishes.
-        dice: Each row's random numbers; a greedy row uses none.
+        generators: Each row's own, so that what it draws does not depend on the rest
+            of the batch: one random number a token; a greedy row uses none.
         forbidden_V: True for tokens that are never drawn.
-        allowed: For each row that is constrained, True for the tokens it may draw.
+        allowed: For each row that is constrained, True [V] for the tokens it may draw;
+            empty if no row is.
+
+    Returns:
+        One draw a row, with log-probabilities in nats.
     """
     logits_BV = logits_BV.float()
     norm_B = logits_BV.logsumexp(-1)
@@ -86,14 +55,14 @@ def sample(
         allowed_BV = allowed_BV.masked_fill(~open_BV, -torch.inf)
     drawn = [i for i, p in enumerate(params) if p.temperature > 0]
     if len(drawn) == len(params):
-        tokens_B = _draw(allowed_BV, params, dice)
+        tokens_B = _draw(allowed_BV, params, generators)
     else:
         tokens_B = allowed_BV.argmax(-1)
         if drawn:
             tokens_B[drawn] = _draw(
                 allowed_BV[drawn],
                 [params[i] for i in drawn],
-                [dice[i] for i in drawn],
+                [generators[i] for i in drawn],
             )
     chosen_B = logits_BV.gather(-1, tokens_B[:, None])[:, 0] - norm_B
     tokens, chosen = tokens_B.tolist(), chosen_B.tolist()
@@ -110,7 +79,9 @@ def sample(
 
 
 def _draw(
-    logits_BV: Tensor, params: Sequence[SamplingParams], dice: Sequence[Dice]
+    logits_BV: Tensor,
+    params: Sequence[SamplingParams],
+    generators: Sequence[random.Random],
 ) -> Tensor:
     if any(p.temperature != 1 for p in params):
         heat_B = logits_BV.new_tensor([max(p.temperature, 1e-4) for p in params])
@@ -121,14 +92,14 @@ def _draw(
         probs_BV[cut] = _nucleus(probs_BV[cut], [params[i].top_p for i in cut])
     # Inverse of the cumulated distribution: one random number a token and not V.
     cumulated_BV = probs_BV.cumsum(-1, dtype=torch.float64)
-    rolls_B = cumulated_BV.new_tensor([die.roll() for die in dice])
-    targets_B = rolls_B * cumulated_BV[:, -1]
+    uniform_B = cumulated_BV.new_tensor([g.random() for g in generators])
+    targets_B = uniform_B * cumulated_BV[:, -1]
     tokens_B = torch.searchsorted(cumulated_BV, targets_B[:, None], right=True)[:, 0]
     return tokens_B.clamp_(max=logits_BV.shape[-1] - 1)
 
 
 def _nucleus(probs_BV: Tensor, top_p: list[float]) -> Tensor:
-    """Zero all but the likeliest tokens that together reach ``top_p``."""
+    """Zeroes all but the likeliest tokens that together reach `top_p`."""
     ordered_BV, order_BV = probs_BV.sort(-1, descending=True)
     before_BV = ordered_BV.cumsum(-1) - ordered_BV
     limit_B = probs_BV.new_tensor(top_p)

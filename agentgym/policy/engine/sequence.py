@@ -1,6 +1,6 @@
 """Sequences being sampled, the prompt prefixes they share, and how to find these.
 
-Axes are those of `agentgym.policy.engine.kv_cache`.
+Imports no torch. Axes are those of `agentgym.policy.engine.kv_cache`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,19 @@ BLOCK = 16
 """Tokens per block of the prefix index."""
 
 
-class Trunk:
-    """The keys and values of a prompt prefix that rows share."""
+class SharedPrefix:
+    """The keys and values of a prompt prefix that rows share.
 
-    def __init__(self, ids: Ids, kv: Tensor) -> None:
+    Args:
+        ids: Its tokens [P].
+        kv_L2HPD: Their keys and values.
+    """
+
+    def __init__(self, ids: Ids, kv_L2HPD: Tensor) -> None:
         self.ids = ids
-        self.kv_L2HPD = kv
-        self.shrunk: Trunk | None = None
-        """A shorter trunk that more prompts share: used in this one's place."""
+        self.kv_L2HPD = kv_L2HPD
+        self.shorter: SharedPrefix | None = None
+        """One that more prompts share: used in this one's place."""
 
     @property
     def computed(self) -> int:
@@ -35,15 +40,19 @@ class Trunk:
         return len(self.ids)
 
 
-class Row:
-    """A sequence: its tokens, and where its keys and values are."""
+class SampledRow:
+    """A sequence being sampled: its tokens, and where its keys and values are.
+
+    Args:
+        prompt: Token ids that it begins with.
+    """
 
     def __init__(self, prompt: Sequence[int]) -> None:
         self.prompt_length = len(prompt)
         self.ids = np.asarray(prompt, dtype=np.int32)
         self.sampled: list[int] = []
         self.computed = 0
-        self.trunk: Trunk | None = None
+        self.prefix: SharedPrefix | None = None
         self.slot = -1
         self.kept_L2HSD: Tensor | None = None
 
@@ -58,12 +67,12 @@ class Row:
         return self.length - self.computed
 
     @property
-    def trunk_length(self) -> int:
-        """Tokens whose keys and values are in the trunk."""
-        return self.trunk.computed if self.trunk else 0
+    def prefix_length(self) -> int:
+        """Tokens whose keys and values are in the shared prefix."""
+        return self.prefix.computed if self.prefix else 0
 
     def tokens(self, count: int) -> list[int]:
-        """The next ``count`` tokens to compute."""
+        """The next `count` tokens to compute."""
         start = self.computed
         if start >= self.prompt_length:
             start -= self.prompt_length
@@ -72,10 +81,18 @@ class Row:
         return known + self.sampled[: count - len(known)]
 
 
-def common_prefix(one: Ids, other: Ids) -> int:
-    """Length of the common prefix of two id arrays."""
+def common_prefix(one: Sequence[int] | Ids, other: Sequence[int] | Ids) -> int:
+    """Length of the common prefix of two rows of token ids.
+
+    Args:
+        one: Token ids [T].
+        other: Token ids, of any length.
+    """
     size = min(len(one), len(other))
-    differ = np.flatnonzero(one[:size] != other[:size])
+    # Arrays are taken as they are; the engine compares every waiting row with all.
+    first = np.asarray(one[:size], dtype=np.int32)
+    second = np.asarray(other[:size], dtype=np.int32)
+    differ = np.flatnonzero(first != second)
     return int(differ[0]) if len(differ) else size
 
 

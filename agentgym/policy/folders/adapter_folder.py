@@ -1,5 +1,7 @@
 """A LoRA adapter's folder, as peft writes it; checked without importing torch."""
 
+from __future__ import annotations
+
 import json
 import math
 import re
@@ -37,7 +39,7 @@ class AdapterFolder:
 
 
 def check_adapter(folder: Path) -> AdapterFolder:
-    """Check what can be seen from the config and the header of the weights.
+    """Checks what can be seen from the config and the header of the weights.
 
     Raises:
         UsageError: It is no LoRA adapter that can be merged; the message says why.
@@ -129,7 +131,7 @@ def _modules(
         halves.setdefault(match[1], {})[match[2]] = shape
     if not halves:
         raise UsageError(f"{file} holds no weights")
-    found = {}
+    sizes = {}
     for module, pair in halves.items():
         a, b = pair.get("A", []), pair.get("B", [])
         if len(a) != 2 or len(b) != 2 or a[0] != rank or b[1] != rank:
@@ -137,5 +139,5 @@ def _modules(
                 f"{file} is corrupted: lora_A and lora_B of {module} are {a} and {b} "
                 f"at rank {rank}"
             )
-        found[module] = (b[0], rank, a[1])
-    return found
+        sizes[module] = (b[0], rank, a[1])
+    return sizes

@@ -1,5 +1,7 @@
 """The small model that comes with the package."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 

@@ -1,5 +1,7 @@
 """Can this folder be an agent's policy? Asked without importing torch."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from pathlib import Path
@@ -10,7 +12,7 @@ _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin")
 
 
 def check_folder(folder: Path) -> None:
-    """Check what can be seen from the files alone, in a moment.
+    """Checks what can be seen from the files alone, in a moment.
 
     Raises:
         UsageError: The folder is no such model; the message says what is missing.
@@ -34,7 +36,11 @@ def check_folder(folder: Path) -> None:
 
 
 def check_template(folder: Path, template: str | None) -> None:
-    """Check that a chat template is there and can present tools.
+    """Checks that a chat template is there and can present tools.
+
+    Args:
+        folder: Of the model, for error messages.
+        template: Jinja; None if the model has none.
 
     Raises:
         UsageError: It is missing, or knows no tools.
@@ -65,7 +71,7 @@ def weights_digest(folder: Path) -> str:
 
 def _read_json(file: Path) -> dict[str, object]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UsageError(f"{file} is not valid JSON: {error}") from error
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}

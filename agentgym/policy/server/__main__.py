@@ -1,23 +1,23 @@
 """An OpenAI-compatible HTTP server for one local model.
 
-Usage: ``python -m agentgym.policy.server --model FOLDER``. It speaks vLLM's dialect:
-``return_token_ids`` puts ``prompt_token_ids`` on the response and ``token_ids`` on the
+Usage: `python -m agentgym.policy.server --model FOLDER`. It speaks vLLM's dialect:
+`return_token_ids` puts `prompt_token_ids` on the response and `token_ids` on the
 choice, and LoRA adapters are loaded and unloaded while it runs. Log-probabilities are
-the model's own, at temperature 1. A reply has at most 1024 tokens unless ``max_tokens``
+the model's own, at temperature 1. A reply has at most 1024 tokens unless `max_tokens`
 says otherwise.
 """
+
+from __future__ import annotations
 
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
@@ -25,10 +25,11 @@ from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode
 from agentgym.policy.engine.loading import load
 from agentgym.policy.server.routes import PolicyServer
+from agentgym.runs.store import write_json
 
 
 class _Uvicorn(uvicorn.Server):
-    """Uvicorn that tells when it is ready, and stops at once."""
+    """Uvicorn that says when it is ready, and stops at once."""
 
     def __init__(
         self,
@@ -82,12 +83,6 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _write_atomically(path: Path, data: dict[str, Any]) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(data), encoding="utf-8")
-    part.replace(path)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m agentgym.policy.server",
@@ -116,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until told to stop; return the exit code."""
+    """Serves until a signal stops it; returns the exit code."""
     options = _parser().parse_args(arguments)
     if options.exit_with is not None:
         # Ctrl-C reaches the whole process group; the owner decides when to stop.
@@ -128,14 +123,14 @@ def main(arguments: list[str] | None = None) -> int:
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         if options.ready_file:
-            _write_atomically(options.ready_file, {"error": str(error)})
+            write_json(options.ready_file, {"error": str(error)})
         return ExitCode.USAGE
     port = listener.getsockname()[1]
 
     def ready() -> None:
         if options.ready_file:
-            found = {"port": port, "model": policy.name, "pid": os.getpid()}
-            _write_atomically(options.ready_file, found)
+            about = {"port": port, "model": policy.name, "pid": os.getpid()}
+            write_json(options.ready_file, about)
         else:
             print(f"serving {policy.name} at http://{options.host}:{port}/v1")
 
@@ -156,7 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off, which makes answers wait for 40 ms, only
-    # where the protocol is told.
+    # where the protocol is given.
     listener = socket.socket(family, proto=socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -30,7 +30,12 @@ class InProcessPolicy:
     """
 
     def __init__(self, model: Path, *, adapter: Path, name: str) -> None:
-        """Load the model.
+        """Loads the model.
+
+        Args:
+            model: Folder of a local Hugging Face model.
+            adapter: Folder of its LoRA adapter.
+            name: Name of the model in the API.
 
         Raises:
             UsageError: The model or its adapter cannot be used.
@@ -49,7 +54,7 @@ class InProcessPolicy:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """End it; requests that wait for an answer get an error."""
+        """Ends it; requests that wait for an answer get an error."""
         self.transport.shut()
         self._server.engine.close()
         if self.alive():
@@ -68,16 +73,16 @@ class _Transport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def __init__(self, server: PolicyServer, loop: asyncio.AbstractEventLoop) -> None:
         self._inner = httpx.ASGITransport(server.app(), raise_app_exceptions=False)
         self._loop = loop
-        self._door = threading.Lock()
+        self._lock = threading.Lock()
         self._open = True
 
     def shut(self) -> None:
-        """Refuse what comes from now on: nobody would answer it."""
-        with self._door:
+        """Refuses what comes from now on: nobody would answer it."""
+        with self._lock:
             self._open = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Wait for an answer."""
+        """Waits for an answer."""
         future = self._submit(request)
         try:
             return future.result()
@@ -88,7 +93,7 @@ class _Transport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             future.cancel()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Await an answer, in whatever event loop."""
+        """Awaits an answer, in whatever event loop."""
         future = self._submit(request)
         try:
             return await asyncio.wrap_future(future)
@@ -99,7 +104,7 @@ class _Transport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             raise _closed(request) from None
 
     def _submit(self, request: httpx.Request) -> Future[httpx.Response]:
-        with self._door:
+        with self._lock:
             if not self._open:
                 raise _closed(request)
             return asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)

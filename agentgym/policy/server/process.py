@@ -1,5 +1,7 @@
 """The policy server as a process of its own, started and stopped from here."""
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import http.client
@@ -28,10 +30,10 @@ _API_KEY = "agentgym"
 
 
 class PolicyProcess:
-    """A running policy server; ``endpoint`` says where."""
+    """A running policy server; `endpoint` says where."""
 
     def __init__(
-        self, process: "subprocess.Popen[bytes]", endpoint: PolicyEndpoint
+        self, process: subprocess.Popen[bytes], endpoint: PolicyEndpoint
     ) -> None:
         self._process = process
         self.endpoint = endpoint
@@ -50,8 +52,8 @@ class PolicyProcess:
         name: str = "",
         port: int = 0,
         timeout: float = 600,
-    ) -> "PolicyProcess":
-        """Start a server for a model folder and wait until it answers.
+    ) -> PolicyProcess:
+        """Starts a server for a model folder and waits until it answers.
 
         Args:
             model: Folder of a local Hugging Face model.
@@ -90,20 +92,24 @@ class PolicyProcess:
                     stderr=stream,
                 )
             try:
-                found = _wait(process, ready, output, on_wait, timeout)
+                about = _wait(process, ready, output, on_wait, timeout)
             except BaseException:
                 _end(process)
                 raise
-        return cls(process, _endpoint(found))
+        return cls(process, _endpoint(about))
 
-    def __enter__(self) -> "PolicyProcess":
+    def __enter__(self) -> PolicyProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
     def load_adapter(self, name: str, folder: Path) -> None:
-        """Make an adapter's folder known to the server by a name.
+        """Makes an adapter's folder known to the server by a name.
+
+        Args:
+            name: What requests ask for.
+            folder: As peft wrote it.
 
         Raises:
             UsageError: The server refuses it; the message is the server's.
@@ -113,7 +119,11 @@ class PolicyProcess:
         self._post("load_lora_adapter", {"lora_name": name, "lora_path": path})
 
     def unload_adapter(self, name: str, *, timeout: float = 600) -> None:
-        """Forget an adapter, when all requests for it so far are answered.
+        """Has an adapter forgotten, when all requests for it so far are answered.
+
+        Args:
+            name: A loaded adapter's.
+            timeout: Seconds that those may take.
 
         Raises:
             UsageError: It is not loaded.
@@ -149,7 +159,7 @@ class PolicyProcess:
         return self._process.poll() is None
 
     def stop(self) -> None:
-        """End the server; harmless when it has ended."""
+        """Ends the server; harmless when it has ended."""
         _end(self._process)
 
     def _disown(self) -> None:
@@ -167,9 +177,18 @@ def shared(
     on_wait: Callable[[float], None] | None = None,
     name: str = "",
 ) -> PolicyEndpoint:
-    """The endpoint of the one server that all processes using ``folder`` share.
+    """The endpoint of the one server that all processes using `folder` share.
 
-    The first caller starts it, later ones find it. It ends with ``exit_with``.
+    The first caller starts it, later ones find it.
+
+    Args:
+        model: Folder of a local Hugging Face model.
+        folder: Where its address is noted; it is made if it does not exist.
+        exit_with: Id of the process that it ends with.
+        adapter: Folder of a LoRA adapter that is part of the model from the start.
+        log: File that gets the server's output; by default it is dropped.
+        on_wait: Called about once a second with the seconds waited.
+        name: Name of the model in the API.
 
     Raises:
         UsageError: The server did not start.
@@ -202,7 +221,12 @@ def shared(
 
 
 def healthy(endpoint: PolicyEndpoint, timeout: float = 5) -> bool:
-    """Whether a policy server answers at this endpoint."""
+    """Whether a policy server answers at this endpoint.
+
+    Args:
+        endpoint: Its key is not needed.
+        timeout: Seconds to wait for the answer.
+    """
     url = endpoint.base_url.removesuffix("/v1") + "/health"
     try:
         with urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310
@@ -212,7 +236,7 @@ def healthy(endpoint: PolicyEndpoint, timeout: float = 5) -> bool:
 
 
 def check_port(port: int) -> None:
-    """Check that a number can be a port.
+    """Checks that a number can be a port.
 
     Raises:
         UsageError: It cannot.
@@ -222,7 +246,7 @@ def check_port(port: int) -> None:
 
 
 def check_installed() -> None:
-    """Check that a local policy's packages are there, without importing them.
+    """Checks that a local policy's packages are there, without importing them.
 
     Raises:
         UsageError: One is missing; the message names the extra that has it.
@@ -235,11 +259,11 @@ def check_installed() -> None:
         )
 
 
-def _endpoint(found: dict[str, Any]) -> PolicyEndpoint:
+def _endpoint(about: dict[str, Any]) -> PolicyEndpoint:
     return PolicyEndpoint(
-        base_url=f"http://127.0.0.1:{found['port']}/v1",
+        base_url=f"http://127.0.0.1:{about['port']}/v1",
         api_key=_API_KEY,
-        model=found["model"],
+        model=about["model"],
     )
 
 
@@ -252,21 +276,21 @@ def _sentence(error: urllib.error.HTTPError) -> str:
 
 
 def _wait(
-    process: "subprocess.Popen[bytes]",
+    process: subprocess.Popen[bytes],
     ready: Path,
     output: Path,
     on_wait: Callable[[float], None] | None,
     timeout: float,
 ) -> dict[str, Any]:
     begin = time.monotonic()
-    told = 0
+    reported = 0
     while True:
         ended = process.poll() is not None
         if ready.exists():
-            found: dict[str, Any] = json.loads(ready.read_text(encoding="utf-8"))
-            if "error" in found:
-                raise UsageError(found["error"])
-            return found
+            about: dict[str, Any] = json.loads(ready.read_text(encoding="utf-8"))
+            if "error" in about:
+                raise UsageError(about["error"])
+            return about
         if ended:
             text = output.read_text(encoding="utf-8", errors="replace").strip()
             last = text.splitlines()[-1] if text else "it wrote nothing"
@@ -277,13 +301,13 @@ def _wait(
         waited = time.monotonic() - begin
         if waited > timeout:
             raise UsageError(f"the policy server was not ready after {timeout:.0f} s")
-        if on_wait is not None and waited >= told + 1:
-            told = int(waited)
+        if on_wait is not None and waited >= reported + 1:
+            reported = int(waited)
             on_wait(waited)
         time.sleep(0.05)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.terminate()
         try:

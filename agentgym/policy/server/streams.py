@@ -1,15 +1,15 @@
 """A streamed reply as server-sent events, in either of OpenAI's APIs."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
-from agentgym.policy.server import responses, wire
-
-Chunks = AsyncGenerator[dict[str, Any], None]
-"""What /v1/chat/completions streams; the last may be an error."""
+from agentgym.policy.server.openai_http import END_OF_STREAM, Chunks, sse_event
+from agentgym.policy.server.responses_reply import ResponseStream
 
 
 def streamed_chat(chunks: Chunks) -> Response:
@@ -18,24 +18,29 @@ def streamed_chat(chunks: Chunks) -> Response:
 
 
 def streamed_response(body: dict[str, Any], chunks: Chunks) -> Response:
-    """The answer of /v1/responses to the request ``body``."""
+    """The answer of /v1/responses.
+
+    Args:
+        body: The request for it.
+        chunks: The reply as a chat completion.
+    """
     return StreamingResponse(_response(body, chunks), media_type="text/event-stream")
 
 
 async def _chat(chunks: Chunks) -> AsyncIterator[bytes]:
     async with aclosing(chunks):
         async for chunk in chunks:
-            yield b"data: " + wire.encode(chunk) + b"\n\n"
+            yield sse_event(chunk)
             if "error" in chunk:
                 return
-    yield b"data: [DONE]\n\n"
+    yield END_OF_STREAM
 
 
 async def _response(body: dict[str, Any], chunks: Chunks) -> AsyncIterator[bytes]:
-    stream = responses.ResponseStream(body)
+    stream = ResponseStream(body)
     async with aclosing(chunks):
         async for chunk in chunks:
-            for event in stream.events(chunk):
-                yield responses.encode(event)
-    for event in stream.end():
-        yield responses.encode(event)
+            for part in stream.events(chunk):
+                yield sse_event(part, part["type"])
+    for part in stream.end():
+        yield sse_event(part, part["type"])

@@ -1,29 +1,22 @@
 """What goes over the wire: OpenAI's requests and replies, in vLLM's dialect."""
 
-import json
+from __future__ import annotations
+
 import secrets
 import time
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agentgym.policy.chat.chat_template import ChatTemplate
 from agentgym.policy.chat.tool_calls import ParsedReply
-from agentgym.policy.engine.engine import Generation
-from agentgym.policy.engine.sampling import SamplingParams
+from agentgym.policy.engine.generation import Generation, SamplingParams
+from agentgym.policy.server.openai_http import BadRequestError
+
+if TYPE_CHECKING:
+    from agentgym.policy.chat.chat_template import ChatTemplate
 
 DEFAULT_MAX_TOKENS = 1024
-
-
-class BadRequestError(Exception):
-    """The client's mistake; the text is one clear sentence."""
-
-    def __init__(
-        self, message: str, *, status: int = 400, param: str | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.param = param
+"""Of a reply, where neither the request nor the context sets a limit."""
 
 
 class StreamOptions(BaseModel):
@@ -52,7 +45,15 @@ class SamplingRequest(BaseModel):
     ignore_eos: bool = False
 
     def sampling(self, *, room: int, top_logprobs: int) -> SamplingParams:
-        """How the engine is to sample, with ``room`` tokens left in the context."""
+        """How the engine is to sample.
+
+        Args:
+            room: Tokens that the context has left for the reply.
+            top_logprobs: Alternatives to report per token.
+
+        Raises:
+            BadRequestError: It asks for what is not possible.
+        """
         if self.n not in (None, 1):
             raise BadRequestError("n must be 1: send one request a reply", param="n")
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
@@ -122,7 +123,7 @@ class ChatRequest(SamplingRequest):
 
     @property
     def reads_tool_calls(self) -> bool:
-        """Whether tool calls in the reply are to be told from its text."""
+        """Whether tool calls in the reply are told apart from its text."""
         return bool(self.tools) and self.tool_choice != "none"
 
     def schema_of_text(self) -> dict[str, Any] | None:
@@ -164,7 +165,11 @@ R = TypeVar("R", bound=BaseModel)
 
 
 def read_request(kind: type[R], body: bytes) -> R:
-    """Parse a request's body.
+    """Reads and checks a request's body.
+
+    Args:
+        kind: What it has to be.
+        body: JSON.
 
     Raises:
         BadRequestError: It is no JSON, or a field is missing or out of range.
@@ -177,21 +182,6 @@ def read_request(kind: type[R], body: bytes) -> R:
             raise BadRequestError(f"the body is not JSON: {first['msg']}") from error
         where = ".".join(str(part) for part in first["loc"])
         raise BadRequestError(f"{where}: {first['msg']}", param=where) from error
-
-
-def read_object(body: bytes) -> dict[str, Any]:
-    """Parse a body that is checked elsewhere.
-
-    Raises:
-        BadRequestError: It is no JSON object.
-    """
-    try:
-        found = json.loads(body)
-    except ValueError as error:
-        raise BadRequestError(f"the body is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise BadRequestError("the body is no JSON object")
-    return found
 
 
 def new_id(prefix: str) -> str:
@@ -215,7 +205,12 @@ def assistant_message(reply: ParsedReply) -> dict[str, Any]:
 
 
 def finish_reason(generation: Generation, message: dict[str, Any]) -> str:
-    """OpenAI's word for how a reply ended."""
+    """OpenAI's word for how a reply ended.
+
+    Args:
+        generation: It has ended.
+        message: The assistant's message made of it.
+    """
     if generation.finish_reason == "stop" and message.get("tool_calls"):
         return "tool_calls"
     return generation.finish_reason or "stop"
@@ -235,7 +230,13 @@ def usage(generation: Generation) -> dict[str, Any]:
 def chat_logprobs(
     generation: Generation, template: ChatTemplate, start: int = 0
 ) -> dict[str, Any]:
-    """Log-probabilities of the sampled tokens, from token ``start`` on."""
+    """Log-probabilities of the sampled tokens, in nats.
+
+    Args:
+        generation: The sampled tokens.
+        template: Knows the text of each.
+        start: The first token that is shown.
+    """
 
     def entry(token: int, logprob: float) -> dict[str, Any]:
         text = template.token_text(token)
@@ -254,7 +255,12 @@ def chat_logprobs(
 def completion_logprobs(
     generation: Generation, template: ChatTemplate
 ) -> dict[str, Any]:
-    """The same in the shape of the older API."""
+    """The same in the shape of the older API.
+
+    Args:
+        generation: The sampled tokens.
+        template: Knows the text of each.
+    """
     return {
         "tokens": [template.token_text(token) for token in generation.token_ids],
         "token_logprobs": generation.logprobs,
@@ -268,7 +274,12 @@ def completion_logprobs(
 
 
 def envelope(kind: str, model: str) -> dict[str, Any]:
-    """The fields that every reply begins with."""
+    """The fields that every reply begins with.
+
+    Args:
+        kind: OpenAI's name of the object.
+        model: The name that was asked for.
+    """
     prefix = "cmpl-" if kind == "text_completion" else "chatcmpl-"
     return {
         "id": new_id(prefix),
@@ -276,13 +287,3 @@ def envelope(kind: str, model: str) -> dict[str, Any]:
         "created": int(time.time()),
         "model": model,
     }
-
-
-def error_body(message: str, *, kind: str, param: str | None = None) -> dict[str, Any]:
-    """An error as OpenAI's clients read it."""
-    return {"error": {"message": message, "type": kind, "param": param, "code": None}}
-
-
-def encode(data: Any) -> bytes:
-    """Compact JSON; a text that is no valid Unicode is escaped."""
-    return json.dumps(data, separators=(",", ":")).encode()

@@ -1,1 +1,1 @@
-"""Trained agents: saved, found, served, and used in a framework."""
+"""Trained agents: saved, looked up, served, and used in a framework."""

@@ -42,7 +42,7 @@ class Version(NamedTuple):
 
 
 def check_name(name: str) -> None:
-    """Check that a trained agent can have this name.
+    """Checks that a trained agent can have this name.
 
     Raises:
         UsageError: It cannot; the message says why.
@@ -70,7 +70,7 @@ def base_folder(spec: str) -> Path:
 
 
 def save_agent(root: Path, name: str, adapter: Path, card: dict[str, Any]) -> Path:
-    """Save an adapter and what is to be known of it as an agent's next version.
+    """Saves an adapter and what is to be known of it as an agent's next version.
 
     The version counts up its minor number as long as the base model and the set of
     scenarios stay the same. It appears at once and whole, or not at all.
@@ -171,17 +171,23 @@ def _flush(path: Path) -> None:
 
 def versions(home: Path) -> dict[Version, Path]:
     """The versions in an agent's folder; what a save has left half-written is none."""
-    found = {}
+    existing = {}
     with suppress(OSError):
         for folder in home.iterdir():
             match = _VERSION.fullmatch(folder.name)
             if match and folder.is_dir():
-                found[Version(int(match[1]), int(match[2]))] = folder
-    return found
+                existing[Version(int(match[1]), int(match[2]))] = folder
+    return existing
 
 
 def is_agent(ref: str | Path, root: Path | None = None) -> bool:
-    """Whether this names a trained agent, though perhaps not an existing version."""
+    """Whether this names a trained agent, though perhaps not an existing version.
+
+    Args:
+        ref: A name, with or without a version, or a path.
+        root: Names are looked up in this folder and those above it; by default in the
+            current one.
+    """
     path = Path(ref).expanduser()
     if (path / CARD).is_file() or _versions_at(path):
         return True
@@ -189,7 +195,12 @@ def is_agent(ref: str | Path, root: Path | None = None) -> bool:
 
 
 def find_agent(ref: str | Path, root: Path | None = None) -> Path:
-    """Find a version's folder: see `TrainedAgent.load`.
+    """Finds a version's folder.
+
+    Args:
+        ref: A name with a version, a name for its latest version, or a path.
+        root: Names are looked up in this folder and those above it; by default in the
+            current one.
 
     Raises:
         UsageError: There is none.
@@ -226,8 +237,8 @@ def find_agent(ref: str | Path, root: Path | None = None) -> Path:
 
 def _versions_at(path: Path) -> dict[Version, Path]:
     """The versions in a folder that may as well have nothing to do with agents."""
-    found = versions(path)
-    return {v: folder for v, folder in found.items() if (folder / CARD).is_file()}
+    existing = versions(path)
+    return {v: folder for v, folder in existing.items() if (folder / CARD).is_file()}
 
 
 def _is_name(ref: str | Path) -> bool:

@@ -36,7 +36,11 @@ _NEEDED = {
 
 
 def check_framework(method: str, framework: str) -> None:
-    """Check that a framework is there, without importing it.
+    """Checks that a framework is there, without importing it.
+
+    Args:
+        method: What needs it, for the message.
+        framework: Its name.
 
     Raises:
         UsageError: It is not; the message says how to install it.
@@ -78,15 +82,15 @@ class OpenAIEndpoint(PolicyEndpoint):
         """What a client of another library needs where there is no port."""
         import httpx
 
-        found = self._transport
-        return None if found is None else httpx.Client(transport=found)
+        transport = self._transport
+        return None if transport is None else httpx.Client(transport=transport)
 
     def async_http_client(self) -> httpx.AsyncClient | None:
         """The same for async code."""
         import httpx
 
-        found = self._transport
-        return None if found is None else httpx.AsyncClient(transport=found)
+        transport = self._transport
+        return None if transport is None else httpx.AsyncClient(transport=transport)
 
 
 # What is wrong with the tools is said before a model is loaded for them.
@@ -97,7 +101,15 @@ def langchain_agent(
     middleware: Sequence[Any],
     settings: dict[str, Any],
 ) -> Any:
-    """A compiled LangChain agent; what a tool raises becomes a tool message."""
+    """A compiled LangChain agent; what a tool raises becomes a tool message.
+
+    Args:
+        find_policy: Starts the model; called when the tools are known to be sound.
+        tools: Functions with type hints and docstrings, or LangChain tools.
+        instructions: The system prompt.
+        middleware: Comes after the one that tells the model what a tool raised.
+        settings: For LangChain's `create_agent`.
+    """
     from langchain.agents import create_agent
     from langchain_openai import ChatOpenAI
     from pydantic import SecretStr
@@ -127,7 +139,13 @@ def crewai_agent(
     tools: Sequence[Any],
     settings: dict[str, Any],
 ) -> Any:
-    """A CrewAI agent."""
+    """A CrewAI agent.
+
+    Args:
+        find_policy: Starts the model; called when the tools are known to be sound.
+        tools: Functions with type hints and docstrings, or CrewAI tools.
+        settings: For CrewAI's `Agent`.
+    """
     from crewai import LLM, Agent
     from crewai.tools import BaseTool
 
@@ -162,6 +180,11 @@ def autogen_agent(
     settings: dict[str, Any],
 ) -> Any:
     """An AutoGen assistant.
+
+    Args:
+        find_policy: Starts the model; called when the tools are known to be sound.
+        tools: Functions with type hints and docstrings, or AutoGen tools.
+        settings: For AutoGen's `AssistantAgent`; has its `name`.
 
     Raises:
         UsageError: Its name is none that AutoGen takes.

@@ -1,5 +1,7 @@
 """A base model and its adapter as one plain Hugging Face folder."""
 
+from __future__ import annotations
+
 import secrets
 import shutil
 from pathlib import Path
@@ -17,7 +19,7 @@ _DTYPES = ("float32", "float16", "bfloat16")
 def merge(
     base: Path, adapter: Path, target: Path, *, name: str, dtype: str | None = None
 ) -> Path:
-    """Write the merged model; it appears at once and whole, or not at all.
+    """Writes the merged model; it appears at once and whole, or not at all.
 
     Args:
         base: Folder of the base model.
@@ -42,9 +44,9 @@ def merge(
     # Rounding comes last: what an adapter adds is often smaller than a half's digits.
     policy = load(base, "cpu", stored if stored == wanted else "float32")
     weights = AdaptedWeights(policy.model, name=name)
-    found = read_adapter(adapter)
-    weights.check(found)
-    weights.use(found)
+    factors = read_adapter(adapter)
+    weights.check(factors)
+    weights.use(factors)
     _untie(policy.model)
     policy.model.to(getattr(torch, wanted))
     part = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
@@ -73,8 +75,8 @@ def _check_free(target: Path) -> None:
 
 def _stored_dtype(base: Path) -> str:
     config = AutoConfig.from_pretrained(base, local_files_only=True)
-    found = str(config.dtype).removeprefix("torch.")
-    return found if found in _DTYPES else "float32"
+    dtype = str(config.dtype).removeprefix("torch.")
+    return dtype if dtype in _DTYPES else "float32"
 
 
 def _untie(model: PreTrainedModel) -> None:

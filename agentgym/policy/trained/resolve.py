@@ -1,14 +1,18 @@
 """What a policy option means: a model folder, a trained agent or a URL."""
 
+from __future__ import annotations
+
 import json
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentgym.endpoint import PolicyEndpoint
+from agentgym.endpoint import Endpoint, split_url_and_model
 from agentgym.errors import UsageError
 from agentgym.policy.folders.embedded import embedded_path
+from agentgym.policy.trained.agent_folder import is_agent
+from agentgym.policy.trained.trained_agent import TrainedAgent
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +34,17 @@ class Local:
 class Remote:
     """A server that runs already."""
 
-    endpoint: PolicyEndpoint
+    endpoint: Endpoint
 
 
 def resolve(
     spec: str, *, api_key: str = "agentgym", root: Path | None = None
 ) -> Local | Remote:
-    """Say what a policy option means.
+    """Says what a policy option means.
 
     Args:
         spec: "embedded", a model folder, a trained agent's name or folder, or the URL
-            of an OpenAI-compatible API, with ``#model`` behind it unless the server's
+            of an OpenAI-compatible API, with `#MODEL` behind it unless the server's
             first model is meant.
         api_key: Sent to a remote server.
         root: Trained agents are also looked for in this project.
@@ -56,21 +60,13 @@ def resolve(
                 "make it with python -m agentgym.policy.build"
             )
         return Local(embedded_path())
-    if spec.startswith(("http://", "https://")):
-        base_url, _, model = spec.partition("#")
-        base_url = base_url.rstrip("/")
-        return Remote(
-            PolicyEndpoint(
-                base_url=base_url,
-                api_key=api_key,
-                model=model or _first_model(base_url, api_key),
-            )
-        )
+    named = split_url_and_model(spec)
+    if named is not None:
+        url, model = named
+        return Remote(Endpoint(url, api_key, model or _first_model(url, api_key)))
     path = Path(spec).expanduser()
     # An agent often has the name of its scenarios' folder: only a model comes first.
     if not (path / "config.json").is_file():
-        from agentgym.policy.trained.trained_agent import TrainedAgent, is_agent
-
         for place in (None, root):
             if is_agent(spec, place):
                 agent = TrainedAgent.load(spec, place)
@@ -90,7 +86,7 @@ def _first_model(base_url: str, api_key: str) -> str:
             url, headers={"Authorization": f"Bearer {api_key}"}
         )
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
-            found = json.load(answer)
+            listing = json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
             raise UsageError(
@@ -103,7 +99,7 @@ def _first_model(base_url: str, api_key: str) -> str:
             f"the policy endpoint {url} is not reachable: {reason}"
         ) from None
     try:
-        return str(found["data"][0]["id"])
+        return str(listing["data"][0]["id"])
     except (KeyError, IndexError, TypeError):
         raise UsageError(
             f"the policy endpoint {url} lists no model: name one as {base_url}#MODEL"

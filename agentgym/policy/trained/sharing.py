@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar, cast
 from agentgym.endpoint import PolicyEndpoint
 
 
-class Running(Protocol):
+class RunningPolicy(Protocol):
     """What answers for a trained agent."""
 
     @property
@@ -25,7 +25,7 @@ class Running(Protocol):
         """Ends it; harmless when it has ended."""
 
 
-R = TypeVar("R", bound=Running)
+R = TypeVar("R", bound=RunningPolicy)
 
 
 class Shared:
@@ -36,25 +36,31 @@ class Shared:
     """
 
     def __init__(self) -> None:
-        self._door = threading.Lock()
-        self._running: dict[Hashable, Running] = {}
+        self._lock = threading.Lock()
+        self._running: dict[Hashable, RunningPolicy] = {}
         self._holders: dict[Hashable, set[Any]] = {}
         atexit.register(self.stop_all)
 
     def get(self, key: Hashable, holder: Hashable, start: Callable[[], R]) -> R:
-        """What runs by a key; it is started if it does not, or no longer."""
+        """What runs by a key; it is started if it does not, or no longer.
+
+        Args:
+            key: Says which model, how served.
+            holder: Who uses it until `release`.
+            start: Starts it.
+        """
         # A forked process has the books of its parent, but none of its threads.
         key = (os.getpid(), key)
-        with self._door:
-            found = self._running.get(key)
-            if found is None or not found.alive():
-                found = self._running[key] = start()
+        with self._lock:
+            running = self._running.get(key)
+            if running is None or not running.alive():
+                running = self._running[key] = start()
             self._holders.setdefault(key, set()).add(holder)
-            return cast("R", found)
+            return cast("R", running)
 
     def release(self, holder: Hashable) -> None:
         """Ends what nobody else uses."""
-        with self._door:
+        with self._lock:
             for key, holders in list(self._holders.items()):
                 holders.discard(holder)
                 if not holders:
@@ -62,7 +68,7 @@ class Shared:
 
     def stop_all(self) -> None:
         """Ends everything that this process started."""
-        with self._door:
+        with self._lock:
             for key in list(self._running):
                 self._stop(key)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,22 +12,13 @@ from typing import TYPE_CHECKING, Any
 from agentgym.errors import UsageError
 from agentgym.policy.folders.adapter_folder import WEIGHTS, check_adapter
 from agentgym.policy.folders.model_folder import check_folder, weights_digest
-from agentgym.policy.trained.agent_folder import (
-    CARD,
-    FORMAT,
-    base_folder,
-    check_name,
-    find_agent,
-    is_agent,
-    save_agent,
-)
+from agentgym.policy.trained.agent_folder import base_folder, find_agent
+from agentgym.policy.trained.card import card_text, read_card
 from agentgym.policy.trained.sharing import R, Shared
 
 if TYPE_CHECKING:
     from agentgym.policy.server.process import PolicyProcess
     from agentgym.policy.trained.clients import OpenAIEndpoint
-
-__all__ = ["TrainedAgent", "check_name", "is_agent", "save_agent"]
 
 _shared = Shared()
 
@@ -70,7 +60,7 @@ class TrainedAgent:
                 missing or another one.
         """
         folder = find_agent(ref, root)
-        about = _read_card(folder)
+        about = read_card(folder)
         check_adapter(folder)
         base = base_folder(about["base"]["spec"])
         what = f"{about['name']}_v{about['version']}"
@@ -97,7 +87,7 @@ class TrainedAgent:
 
     def card(self) -> str:
         """What it was trained on, and how reliable it was before and after."""
-        return "\n".join(f"{name:<12}{text}" for name, text in self._facts())
+        return card_text(str(self), self.about)
 
     def serve(self, port: int = 0) -> PolicyProcess:
         """Starts an OpenAI-compatible server for it, which ends with this process.
@@ -288,30 +278,12 @@ class TrainedAgent:
         key = (how, self.base.resolve(), weights, weights.stat().st_mtime_ns)
         return _shared.get(key, self, start)
 
-    def _facts(self) -> list[tuple[str, str]]:
-        about = self.about
-        base = about["base"]
-        facts = [
-            ("agent", f"{self}, saved {about.get('created', 'at an unknown time')}"),
-            ("base model", f"{base['spec']} (sha256 {base['digest'][:12]})"),
-        ]
-        scenarios = [_judged(s) for s in about.get("scenarios", ())]
-        facts += [("" if i else "scenarios", name) for i, name in enumerate(scenarios)]
-        for key in ("before", "after"):
-            if about.get(key):
-                facts.append((key, f"{_percent(about[key])} on held-out cases"))
-        if about.get("difference"):
-            facts.append(("difference", _points(about["difference"])))
-        effort = [f"{about[k]:,} {k}" for k in ("episodes", "updates") if k in about]
-        if about.get("seconds") is not None:
-            effort.append(f"{about['seconds'] / 60:.1f} minutes")
-        if effort:
-            facts.append(("training", ", ".join(effort)))
-        return facts
-
 
 def _with_torch(name: str) -> Any:
-    """A module that imports torch: only here, where it is needed, never to measure.
+    """A module of `agentgym.policy` that imports torch: only here, where it is needed.
+
+    By its name: import-linter follows an import statement wherever it stands, and
+    measuring, which must not lead to torch, leads here to find a policy.
 
     Raises:
         UsageError: What it needs is not installed.
@@ -320,50 +292,3 @@ def _with_torch(name: str) -> Any:
 
     check_installed()
     return importlib.import_module(f"agentgym.policy.{name}")
-
-
-def _judged(scenario: dict[str, Any]) -> str:
-    """A scenario's name, and who took part in the rewards that it taught by."""
-    name: str = scenario["scenario"]
-    models = ", ".join(scenario.get("judged_by", ()))
-    return f"{name} (judged by {models})" if models else name
-
-
-def _percent(found: dict[str, float]) -> str:
-    text = f"{100 * found['value']:.1f} %"
-    if found.get("low") is None or found.get("high") is None:
-        return text
-    return f"{text} ({100 * found['low']:.1f} to {100 * found['high']:.1f} %)"
-
-
-def _points(found: dict[str, float]) -> str:
-    text = f"{100 * found['value']:+.1f} points"
-    if found.get("low") is None or found.get("high") is None:
-        return text
-    return f"{text} ({100 * found['low']:+.1f} to {100 * found['high']:+.1f})"
-
-
-def _read_card(folder: Path) -> dict[str, Any]:
-    file = folder / CARD
-    try:
-        about = json.loads(file.read_text(encoding="utf-8"))
-        format_ = about["format"]
-        texts = (about["name"], about["version"])
-        base = (about["base"]["spec"], about["base"]["digest"])
-        if not all(isinstance(text, str) for text in (*texts, *base)):
-            raise TypeError("a field has the wrong type")
-        if not isinstance(format_, int):
-            raise TypeError(f"format is {format_!r}")
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
-    except KeyError as error:
-        raise UsageError(f"{file} is corrupted: it has no {error}") from error
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{file} is corrupted: {error}") from error
-    if format_ > FORMAT:
-        raise UsageError(
-            f"{file} has format {format_}, which this version of agentgym cannot read: "
-            "update agentgym"
-        )
-    found: dict[str, Any] = about
-    return found

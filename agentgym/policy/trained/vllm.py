@@ -1,5 +1,7 @@
 """How vLLM serves a base model with its adapter, without vLLM."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 
@@ -35,13 +37,13 @@ def command(base: Path, adapter: Path, name: str, port: int) -> list[str]:
     module = f"{name}={adapter}"
     if "=" in str(adapter) or "," in module:
         module = json.dumps({"name": name, "path": str(adapter)})
-    found = ["vllm", "serve", str(base), "--served-model-name", base.name]
-    found += ["--enable-lora", "--max-lora-rank", str(room), "--lora-modules", module]
+    line = ["vllm", "serve", str(base), "--served-model-name", base.name]
+    line += ["--enable-lora", "--max-lora-rank", str(room), "--lora-modules", module]
     # All policies here write tool calls as Hermes does: see `policy.chat.tool_calls`.
-    found += ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
-    found += ["--port", str(port)]
+    line += ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
+    line += ["--port", str(port)]
     template = _template(base)
-    return found if template is None else [*found, "--chat-template", str(template)]
+    return line if template is None else [*line, "--chat-template", str(template)]
 
 
 def _template(base: Path) -> Path | None:

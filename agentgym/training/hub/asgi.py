@@ -1,6 +1,6 @@
 """The ASGI layer before Agent Lightning's proxy: what unchanged agents need of it.
 
-Agents find an OpenAI API below ``/proxy/rollout/ID/attempt/N/mode/MODE/openai/v1``.
+Agents find an OpenAI API below `/proxy/rollout/ID/attempt/N/mode/MODE/openai/v1`.
 Agent Lightning answers its two routes for completions, but neither streams nor lets
 an agent choose its temperature. OpenAI's Responses API it does not know: its requests
 go on as chat completions, and so they are recorded.
@@ -12,17 +12,24 @@ import asyncio
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from agentgym.policy.server import responses
-from agentgym.policy.server.responses import ResponsesError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
+from agentgym.policy.server import responses_reply, responses_request
+from agentgym.policy.server.openai_http import (
+    END_OF_STREAM,
+    BadRequestError,
+    Json,
+    error_response,
+    json_response,
+    read_object,
+    sse_event,
+)
 
 _PREFIX = "/proxy/rollout/"
 _PATH = re.compile(
@@ -48,102 +55,95 @@ class AgentLayer:
         model: The model's name for agents.
     """
 
-    def __init__(self, app: App, *, key: str, model: str) -> None:
+    def __init__(self, app: ASGIApp, *, key: str, model: str) -> None:
         self._app = app
         self._key = key
         self._model = model
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Handles one connection."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one connection.
+
+        Args:
+            scope: Of an HTTP request, or of something that is passed on.
+            receive: Gives the request's body.
+            send: Takes the answer.
+        """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         try:
-            await self._handle(scope, receive, send)
+            answer = await self._handle(scope, receive, send)
+        except ClientDisconnect:
+            return
         except asyncio.CancelledError:
             # Only the gateway's end cancels; a server would print the cancellation.
-            closing = error_body("agentgym's gateway is closing", "server_error")
-            await _answer(send, 503, closing)
+            closing = "agentgym's gateway is closing"
+            answer = error_response(closing, 503, kind="server_error")
+        if answer is not None:
+            await answer(scope, receive, send)
 
-    async def _handle(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _handle(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> Response | None:
+        """The layer's own answer; None: Agent Lightning's has been sent."""
         path: str = scope["path"]
-        found = _PATH.fullmatch(path) if path.startswith(_PREFIX) else None
-        if found is None:
+        place = _PATH.fullmatch(path) if path.startswith(_PREFIX) else None
+        if place is None:
             await self._app(scope, receive, send)
-        elif found["route"] in _COMPLETIONS and scope["method"] == "POST":
-            raw = await read_body(receive)
-            if raw is not None:
-                await self._complete(found, raw, scope, receive, send)
-        elif not self._knows_key(scope):
+            return None
+        asked = (scope["method"], place["route"])
+        if scope["method"] == "POST" and place["route"] in _COMPLETIONS:
+            return await self._complete(place, scope, receive, send)
+        if not self._knows_key(scope):
             text = "the API key is not this gateway's"
-            await _answer(send, 401, error_body(text, "authentication_error"))
-        elif found["route"] == "models" and scope["method"] == "GET":
+            return error_response(text, 401, kind="authentication_error")
+        if asked == ("GET", "models"):
             card = {"id": self._model, "object": "model", "created": 0}
             card["owned_by"] = "agentgym"
-            await _answer(send, 200, {"object": "list", "data": [card]})
-        elif found["route"] == "responses" and scope["method"] == "POST":
-            raw = await read_body(receive)
-            if raw is not None:
-                await self._respond(found, raw, scope, receive, send)
-        else:
-            text = (
-                f"{scope['method']} /v1/{found['route']} cannot be recorded for "
-                "training: use an agent that calls /v1/chat/completions"
-            )
-            await _answer(send, 404, error_body(text, "invalid_request_error"))
+            return json_response({"object": "list", "data": [card]})
+        if asked == ("POST", "responses"):
+            return await self._respond(place, scope, receive, send)
+        return error_response(
+            f"{scope['method']} /v1/{place['route']} cannot be recorded for training: "
+            "use an agent that calls /v1/chat/completions",
+            404,
+        )
 
     async def _complete(
-        self,
-        found: re.Match[str],
-        raw: bytes,
-        scope: Message,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        body = _read_object(raw)
-        if body is None:
+        self, place: re.Match[str], scope: Scope, receive: Receive, send: Send
+    ) -> Response | None:
+        raw = await Request(scope, receive).body()
+        try:
+            body = read_object(raw)
+        except BadRequestError:
             # Agent Lightning says what is wrong with it.
             await self._app(scope, _replay(raw, receive), send)
-            return
-        asked = prepare(body, found["rollout"], found["mode"])
-        await self._ask(body, asked, scope, receive, send)
+            return None
+        asked = prepare(body, place["rollout"], place["mode"])
+        return await self._ask(body, asked, scope, receive)
 
     async def _respond(
-        self,
-        found: re.Match[str],
-        raw: bytes,
-        scope: Message,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        body = _read_object(raw)
+        self, place: re.Match[str], scope: Scope, receive: Receive, send: Send
+    ) -> Response | None:
         try:
-            if body is None:
-                raise ResponsesError("the body is no JSON object")
-            chat = responses.chat_request(body)
-        except ResponsesError as error:
-            told = error_body(str(error), "invalid_request_error", error.param)
-            await _answer(send, 400, told)
-            return
-        path = scope["path"][: found.start("route")] + _CHAT
+            body = read_object(await Request(scope, receive).body())
+            chat = responses_request.chat_request(body)
+        except BadRequestError as error:
+            return error_response(str(error), error.status, param=error.param)
+        path = scope["path"][: place.start("route")] + _CHAT
         inner = {**scope, "path": path, "raw_path": path.encode()}
-        asked = prepare(chat, found["rollout"], found["mode"], response_to=body)
-        await self._ask(chat, asked, inner, receive, send)
+        asked = prepare(chat, place["rollout"], place["mode"], response_to=body)
+        return await self._ask(chat, asked, inner, receive)
 
     async def _ask(
-        self,
-        body: dict[str, Any],
-        asked: Asked,
-        scope: Message,
-        receive: Receive,
-        send: Send,
-    ) -> None:
+        self, body: Json, asked: Asked, scope: Scope, receive: Receive
+    ) -> Response | None:
         held = _HeldAnswer()
         whole = json.dumps(body).encode()
         await self._app(scope, _replay(whole, receive), held.send)
-        await held.release(send, asked)
+        return held.answer(asked)
 
-    def _knows_key(self, scope: Message) -> bool:
+    def _knows_key(self, scope: Scope) -> bool:
         headers = dict(scope["headers"])
         given = (
             headers.get(b"authorization", b"").removeprefix(b"Bearer "),
@@ -165,22 +165,21 @@ class _HeldAnswer:
         elif message["type"] == "http.response.body":
             self._parts.append(message.get("body", b""))
 
-    async def release(self, send: Send, asked: Asked) -> None:
+    def answer(self, asked: Asked) -> Response | None:
         if self._start is None:
-            return
-        body = b"".join(self._parts)
-        if self._start["status"] != 200:
+            return None
+        body, status = b"".join(self._parts), self._start["status"]
+        if status != 200:
             # An error is no stream, also where one was asked for.
-            await send(self._start)
-            await send({"type": "http.response.body", "body": body})
-            return
+            answer = Response(body, status)
+            answer.raw_headers = list(self._start["headers"])
+            return answer
         completion = json.loads(body)
         asked.trim(completion)
         if asked.stream:
-            kind = b"text/event-stream; charset=utf-8"
-            await _send(send, 200, kind, b"".join(asked.streamed(completion)))
-        else:
-            await _answer(send, 200, asked.whole(completion))
+            parts = asked.streamed(completion)
+            return Response(b"".join(parts), media_type="text/event-stream")
+        return json_response(asked.whole(completion))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,14 +212,16 @@ class Asked:
         """The answer in one piece."""
         if self.response_to is None:
             return completion
-        return responses.response(self.response_to, completion)
+        return responses_reply.response(self.response_to, completion)
 
     def streamed(self, completion: dict[str, Any]) -> Iterator[bytes]:
         """The answer as the events of a stream."""
         if self.response_to is None:
             return events(completion, usage=self.usage)
-        told = chunks(completion, usage=self.usage)
-        return map(responses.encode, responses.response_events(self.response_to, told))
+        made = responses_reply.response_events(
+            self.response_to, chunks(completion, usage=self.usage)
+        )
+        return (sse_event(part, part["type"]) for part in made)
 
 
 def prepare(
@@ -256,14 +257,24 @@ def prepare(
 
 
 def events(completion: dict[str, Any], *, usage: bool) -> Iterator[bytes]:
-    """A whole completion as the events of a stream."""
+    """A whole completion as the events of a stream.
+
+    Args:
+        completion: A chat completion, or a plain one.
+        usage: Whether the last chunk counts the tokens.
+    """
     for chunk in chunks(completion, usage=usage):
-        yield b"data: " + json.dumps(chunk).encode() + b"\n\n"
-    yield b"data: [DONE]\n\n"
+        yield sse_event(chunk)
+    yield END_OF_STREAM
 
 
 def chunks(completion: dict[str, Any], *, usage: bool) -> Iterator[dict[str, Any]]:
-    """A whole completion in the chunks of a stream."""
+    """A whole completion in the chunks of a stream.
+
+    Args:
+        completion: A chat completion, or a plain one.
+        usage: Whether the last chunk counts the tokens.
+    """
     kind = str(completion.get("object", "chat.completion"))
     frame = {key: completion.get(key) for key in ("id", "created", "model")}
     frame["object"] = "chat.completion.chunk" if "chat" in kind else kind
@@ -276,7 +287,7 @@ def chunks(completion: dict[str, Any], *, usage: bool) -> Iterator[dict[str, Any
 
 
 def _parts(choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A choice in the parts in which a stream tells it: text, calls, end."""
+    """A choice in the parts in which a stream has it: text, calls, end."""
     reason = choice.get("finish_reason")
     if "message" not in choice:
         text, logprobs = choice.get("text", ""), choice.get("logprobs")
@@ -288,29 +299,9 @@ def _parts(choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
     logprobs = choice.get("logprobs")
     yield {"delta": delta, "finish_reason": None, "logprobs": logprobs}
     for index, call in enumerate(calls):
-        told = {"tool_calls": [{**call, "index": index}]}
-        yield {"delta": told, "finish_reason": None}
+        part = {"tool_calls": [{**call, "index": index}]}
+        yield {"delta": part, "finish_reason": None}
     yield {"delta": {}, "finish_reason": reason}
-
-
-def _read_object(body: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
-async def read_body(receive: Receive) -> bytes | None:
-    """The whole body of a request, or None when the client went away before."""
-    parts = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(parts)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -323,18 +314,3 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return replay
-
-
-def error_body(message: str, kind: str, param: str | None = None) -> dict[str, Any]:
-    """An error as OpenAI's clients read it."""
-    return {"error": {"message": message, "type": kind, "param": param, "code": None}}
-
-
-async def _answer(send: Send, status: int, content: dict[str, Any]) -> None:
-    await _send(send, status, b"application/json", json.dumps(content).encode())
-
-
-async def _send(send: Send, status: int, kind: bytes, body: bytes) -> None:
-    headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -20,15 +20,9 @@ from agentgym.distribution import install_command
 from agentgym.endpoint import PolicyEndpoint
 from agentgym.errors import AgentGymError, UsageError
 from agentgym.training.hub.asgi import AgentLayer
-from agentgym.training.hub.rollout_result import (
-    ModelCallRecord,
-    RolloutResult,
-    read_result,
-)
+from agentgym.training.hub.rollout_result import RolloutResult, read_result
 from agentgym.training.hub.runner_client import MODEL
 from agentgym.training.job.task import Task
-
-__all__ = ["Finished", "Gateway", "ModelCallRecord", "RolloutResult", "RunningRollout"]
 
 T = TypeVar("T")
 
@@ -43,7 +37,7 @@ _CALL_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class FinishedRollout:
     """A rollout that ended, "succeeded" or "failed"."""
 
     rollout_id: str
@@ -75,7 +69,7 @@ class Gateway:
     def __init__(self, lightning: _Lightning) -> None:
         self._lightning = lightning
         # asyncio turns Nagle's algorithm off, which makes answers wait for 40 ms, only
-        # where the protocol is told.
+        # where the protocol is given.
         self._listener = socket.socket(proto=socket.IPPROTO_TCP)
         self._listener.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -156,15 +150,15 @@ class Gateway:
         ]
         self._do(self._lightning.rollouts.enqueue_rollouts(rollouts))
 
-    def finished(self) -> list[Finished]:
+    def finished(self) -> list[FinishedRollout]:
         """The rollouts that ended since the last call."""
-        ended: list[Finished] = []
+        ended: list[FinishedRollout] = []
         while True:
             page = self._do(
                 self._lightning.rollouts.list_terminal_rollouts(after=self._cursor)
             )
             ended += [
-                Finished(
+                FinishedRollout(
                     rollout_id=item.rollout_id,
                     task=self._tasks[item.rollout_id],
                     state=item.state.value,
@@ -190,7 +184,12 @@ class Gateway:
         ]
 
     def fail(self, rollout_id: str, message: str) -> None:
-        """Ends a rollout without a reward; harmless when it has ended already."""
+        """Ends a rollout without a reward; harmless when it has ended already.
+
+        Args:
+            rollout_id: It was queued here.
+            message: Why, as its result says.
+        """
         from starlette.exceptions import HTTPException
 
         schemas = self._lightning.schemas

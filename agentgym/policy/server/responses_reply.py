@@ -1,22 +1,13 @@
-"""OpenAI's Responses API, told in chat completions.
-
-A request becomes one for /v1/chat/completions, and a completion, or the chunks of its
-stream, becomes what a client of /v1/responses expects. Nothing is kept in between: each
-request holds its whole conversation.
-"""
+"""A chat completion, or the chunks of its stream, as OpenAI's Responses API has it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Json = dict[str, Any]
+from agentgym.policy.server.openai_http import Json
 
-_PASSED_ON = ("model", "temperature", "top_p", "parallel_tool_calls")
-_STATE = ("previous_response_id", "conversation", "prompt")
-_TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
 _ECHOED: Json = {
     "instructions": None,
     "max_output_tokens": None,
@@ -28,56 +19,6 @@ _ECHOED: Json = {
     "tools": [],
     "top_p": None,
 }
-
-
-class ResponsesError(ValueError):
-    """The client's mistake; the text is one clear sentence.
-
-    Attributes:
-        param: The field that is wrong.
-    """
-
-    def __init__(self, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.param = param
-
-
-def chat_request(body: Mapping[str, Any]) -> Json:
-    """The request for /v1/chat/completions that a request for /v1/responses means.
-
-    Whether the responses are to be stored makes no difference, as none can be asked
-    for; fields that only tell OpenAI's own models how to work are left out.
-
-    Raises:
-        ResponsesError: It asks for what is not possible here.
-    """
-    for name in _STATE:
-        if body.get(name) is not None:
-            raise ResponsesError(
-                f"{name} is not kept here: send the whole input "
-                "(some clients do with store=False)",
-                name,
-            )
-    if body.get("background"):
-        raise ResponsesError(
-            "background is not possible here: leave it out and wait for the answer",
-            "background",
-        )
-    chat: Json = {name: body[name] for name in _PASSED_ON if name in body}
-    chat["messages"] = _messages(body)
-    if body.get("max_output_tokens") is not None:
-        chat["max_completion_tokens"] = body["max_output_tokens"]
-    if body.get("tools"):
-        tools = _list(body, "tools")
-        chat["tools"] = [_tool(f"tools[{i}]", tool) for i, tool in enumerate(tools)]
-    if body.get("tool_choice") is not None:
-        chat["tool_choice"] = _tool_choice(body["tool_choice"])
-    text = body.get("text")
-    if isinstance(text, Mapping) and text.get("format") is not None:
-        chat["response_format"] = _response_format(text["format"])
-    if body.get("stream"):
-        chat |= {"stream": True, "stream_options": {"include_usage": True}}
-    return chat
 
 
 def response(body: Mapping[str, Any], completion: Mapping[str, Any]) -> Json:
@@ -93,8 +34,8 @@ def response(body: Mapping[str, Any], completion: Mapping[str, Any]) -> Json:
     delta["tool_calls"] = [{**call, "index": i} for i, call in enumerate(calls)]
     chunk = {**completion, "choices": [{**choice, "delta": delta}]}
     *_, last = response_events(body, [chunk])
-    found: Json = last["response"]
-    return found
+    whole: Json = last["response"]
+    return whole
 
 
 def response_events(
@@ -112,13 +53,8 @@ def response_events(
     yield from stream.end()
 
 
-def encode(event: Mapping[str, Any]) -> bytes:
-    """An event as it goes over the wire."""
-    return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
-
-
 class ResponseStream:
-    """Tells the chunks of a chat completion as the events of a response.
+    """Turns the chunks of a chat completion into the events of a response.
 
     Args:
         body: The request for /v1/responses.
@@ -211,7 +147,7 @@ class ResponseStream:
             self._open.call = call["index"]
             self._open.call_id = call["id"]
             self._open.name = call["function"]["name"]
-        item = self._open.told("in_progress")
+        item = self._open.as_json("in_progress")
         yield self._event("response.output_item.added", output_index=index, item=item)
 
     def _more(self, kind: str, text: str, **fields: Any) -> Json:
@@ -235,10 +171,10 @@ class ResponseStream:
                 "function_call_arguments.done", name=item.name, arguments=item.text
             )
         self._open = None
-        told = item.told(status)
-        self._output.append(told)
+        whole = item.as_json(status)
+        self._output.append(whole)
         yield self._event(
-            "response.output_item.done", output_index=item.index, item=told
+            "response.output_item.done", output_index=item.index, item=whole
         )
 
     def _about_item(self, kind: str, **fields: Any) -> Json:
@@ -270,7 +206,7 @@ class ResponseStream:
 
 @dataclass(slots=True)
 class _Item:
-    """An item of the output that is being told: a message, or a tool call."""
+    """An item of the output that is being written: a message, or a tool call."""
 
     id: str
     index: int
@@ -281,14 +217,14 @@ class _Item:
     call_id: str = ""
     name: str = ""
 
-    def told(self, status: str) -> Json:
-        told: Json = {"id": self.id, "status": status}
+    def as_json(self, status: str) -> Json:
+        frame: Json = {"id": self.id, "status": status}
         if self.call is None:
             # No part is there before its text begins.
             begun = status != "in_progress"
             content = [_text_part(self.text)] if begun else []
-            return told | {"type": "message", "role": "assistant", "content": content}
-        return told | {
+            return frame | {"type": "message", "role": "assistant", "content": content}
+        return frame | {
             "type": "function_call",
             "call_id": self.call_id,
             "name": self.name,
@@ -312,124 +248,3 @@ def _usage(usage: Mapping[str, Any] | None) -> Json | None:
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": usage["total_tokens"],
     }
-
-
-# Requests.
-
-
-def _messages(body: Mapping[str, Any]) -> list[Json]:
-    messages: list[Json] = []
-    if body.get("instructions"):
-        messages.append({"role": "system", "content": body["instructions"]})
-    given = body.get("input")
-    if isinstance(given, str):
-        return [*messages, {"role": "user", "content": given}]
-    for i, item in enumerate(_list(body, "input")):
-        where = f"input[{i}]"
-        if not isinstance(item, Mapping):
-            raise ResponsesError(f"{where} is no object", where)
-        _add_item(messages, item, where)
-    return messages
-
-
-def _add_item(messages: list[Json], item: Mapping[str, Any], where: str) -> None:
-    kind = item.get("type", "message")
-    if kind == "message":
-        role, content = item.get("role"), _text(item.get("content"), where)
-        if role == "assistant" and _only_calls(messages):
-            # Some clients give a reply's calls before its text.
-            messages[-1]["content"] = content
-        else:
-            messages.append({"role": role, "content": content})
-    elif kind == "function_call":
-        if not messages or messages[-1]["role"] != "assistant":
-            messages.append({"role": "assistant", "content": None})
-        # One reply is one message, with all of its calls.
-        messages[-1].setdefault("tool_calls", []).append(
-            {
-                "id": item.get("call_id"),
-                "type": "function",
-                "function": {
-                    "name": item.get("name"),
-                    "arguments": item.get("arguments", "{}"),
-                },
-            }
-        )
-    elif kind == "function_call_output":
-        content = _text(item.get("output"), where)
-        answer = {"role": "tool", "tool_call_id": item.get("call_id")}
-        messages.append({**answer, "content": content})
-    elif kind != "reasoning":
-        raise ResponsesError(
-            f"{where} has the type {kind!r}: only messages, function calls and their "
-            "outputs can be read here",
-            where,
-        )
-
-
-def _only_calls(messages: list[Json]) -> bool:
-    last = messages[-1] if messages else {}
-    return "tool_calls" in last and not last["content"]
-
-
-def _text(content: Any, where: str) -> str:
-    if content is None or isinstance(content, str):
-        return content or ""
-    texts = []
-    for part in content if isinstance(content, list) else [content]:
-        kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
-        text = None
-        if kind in _TEXT_PARTS:
-            text = part.get("text")
-        elif kind == "refusal":
-            text = part.get("refusal")
-        if not isinstance(text, str):
-            raise ResponsesError(
-                f"{where} has content of the type {kind!r}: only text can be read here",
-                where,
-            )
-        texts.append(text)
-    return "".join(texts)
-
-
-def _tool(where: str, tool: Any) -> Json:
-    kind = tool.get("type") if isinstance(tool, Mapping) else type(tool).__name__
-    if kind != "function":
-        raise ResponsesError(
-            f"{where} has the type {kind!r}: only function tools are possible here",
-            where,
-        )
-    # The model sees these; "strict" tells it nothing.
-    kept = ("name", "description", "parameters")
-    function = {key: tool[key] for key in kept if tool.get(key) is not None}
-    return {"type": "function", "function": function}
-
-
-def _tool_choice(choice: Any) -> Any:
-    if isinstance(choice, str):
-        return choice
-    kind = choice.get("type") if isinstance(choice, Mapping) else None
-    if kind != "function":
-        raise ResponsesError(
-            f"tool_choice has the type {kind!r}: use none, auto, required or a "
-            "function",
-            "tool_choice",
-        )
-    return {"type": "function", "function": {"name": choice.get("name")}}
-
-
-def _response_format(form: Any) -> Json:
-    if not isinstance(form, Mapping):
-        raise ResponsesError("text.format is no object", "text.format")
-    if form.get("type") != "json_schema":
-        return dict(form)
-    inner = {key: value for key, value in form.items() if key != "type"}
-    return {"type": "json_schema", "json_schema": inner}
-
-
-def _list(body: Mapping[str, Any], name: str) -> list[Any]:
-    found = body.get(name)
-    if not isinstance(found, list):
-        wanted = "a text or a list" if name == "input" else "a list"
-        raise ResponsesError(f"{name} must be {wanted}", name)
-    return found

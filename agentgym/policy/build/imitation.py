@@ -1,5 +1,7 @@
 """Imitation: clean dialogues first, then some with mistakes."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +78,18 @@ def update(
     optimizer: Optimizer,
     step: int,
 ) -> float:
-    """One update on the parts of a batch; returns its mean loss."""
+    """One update on the parts of a batch.
+
+    Args:
+        model: The model to train.
+        prefix: Token ids [P] that all rows follow.
+        parts: Token ids and loss weights, both [B, L], of each part.
+        optimizer: Makes the step.
+        step: Number of the update; decides the learning rate.
+
+    Returns:
+        The weighted mean loss of a token, in nats.
+    """
     prefix_P = torch.tensor(prefix)
     total = sum(float(weights[:, 1:].sum()) for _, weights in parts)
     mean = 0.0
@@ -97,6 +110,12 @@ def competence(
 
     The past of each call is the right one. Other turns are left out: there is more
     than one good way to say something.
+
+    Args:
+        model: The model.
+        rows: Where dialogues come from.
+        count: Dialogues.
+        at_once: Dialogues computed at a time.
     """
     opening = rows.call_token
     prefix_P = torch.tensor(rows.prefix)

@@ -1,0 +1,80 @@
+"""What the engine is asked for, and what it gives back. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import random
+
+    from torch import Tensor
+
+    from agentgym.policy.engine.adapter import Adapter
+    from agentgym.policy.engine.sequence import SampledRow
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SamplingParams:
+    """How one request wants its tokens chosen.
+
+    `top_logprobs` alternatives are reported per token. Log-probabilities, as vLLM's
+    (`raw_logprobs`), are those of the model itself: at temperature 1, before top_p
+    cuts and without a constraint. The trainer computes the same ones from the tokens.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int | None = None
+    max_tokens: int = 1024
+    stop: tuple[str, ...] = ()
+    top_logprobs: int = 0
+    ignore_eos: bool = False
+
+
+class Constraint(Protocol):
+    """Says how a reply may go on."""
+
+    def allowed(self) -> Tensor:
+        """True [V] for each token that may come next."""
+
+    def accept(self, token: int) -> None:
+        """Takes note of the token that was drawn; never raises."""
+
+
+class UnknownAdapterError(LookupError):
+    """No adapter of this name is loaded."""
+
+
+@dataclass(eq=False, slots=True)
+class Generation:
+    """A request in the engine, and its result when `finish_reason` is set."""
+
+    prompt: Sequence[int]
+    params: SamplingParams
+    adapter: str | None = None
+    """Name of a loaded adapter; None: the weights that the engine started with."""
+    constraint: Constraint | None = None
+    """What its tokens have to fit; its log-probabilities are those without it."""
+    on_step: Callable[[Generation], None] | None = None
+    """Called in the engine's thread after each token."""
+    on_done: Callable[[Generation], None] | None = None
+    """Called in the engine's thread at the end, also after an error."""
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    top_logprobs: list[list[tuple[int, float]]] = field(default_factory=list)
+    finish_reason: str | None = None
+    """"stop", "length", "cancelled" or "error"."""
+    stop_text: str | None = None
+    """The stop string that ended it; the text is cut before it."""
+    cached_tokens: int = 0
+    error: BaseException | None = None
+    cancelled: bool = False
+    _adapter: Adapter | None = None
+    _row: SampledRow | None = None
+    _generator: random.Random | None = None
+
+    def cancel(self) -> None:
+        """Stops at the next step; harmless when already finished."""
+        self.cancelled = True

@@ -1,0 +1,93 @@
+"""A trained agent's card, `agent.json`: read, and shown as text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from agentgym.errors import UsageError
+from agentgym.policy.trained.agent_folder import CARD, FORMAT
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Reads what is known of a saved version.
+
+    Raises:
+        UsageError: It is missing, corrupted, or of a newer agentgym.
+    """
+    file = folder / CARD
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+        format_ = about["format"]
+        texts = (about["name"], about["version"])
+        base = (about["base"]["spec"], about["base"]["digest"])
+        if not all(isinstance(text, str) for text in (*texts, *base)):
+            raise TypeError("a field has the wrong type")
+        if not isinstance(format_, int):
+            raise TypeError(f"format is {format_!r}")
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
+    except KeyError as error:
+        raise UsageError(f"{file} is corrupted: it has no {error}") from error
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{file} is corrupted: {error}") from error
+    if format_ > FORMAT:
+        raise UsageError(
+            f"{file} has format {format_}, which this version of agentgym cannot read: "
+            "update agentgym"
+        )
+    card: dict[str, Any] = about
+    return card
+
+
+def card_text(name: str, about: dict[str, Any]) -> str:
+    """What an agent was trained on, and how reliable it was before and after.
+
+    Args:
+        name: Its name with its version.
+        about: What `read_card` gives.
+    """
+    return "\n".join(f"{label:<12}{text}" for label, text in _facts(name, about))
+
+
+def _facts(name: str, about: dict[str, Any]) -> list[tuple[str, str]]:
+    base = about["base"]
+    facts = [
+        ("agent", f"{name}, saved {about.get('created', 'at an unknown time')}"),
+        ("base model", f"{base['spec']} (sha256 {base['digest'][:12]})"),
+    ]
+    scenarios = [_judged(s) for s in about.get("scenarios", ())]
+    facts += [("" if i else "scenarios", text) for i, text in enumerate(scenarios)]
+    for key in ("before", "after"):
+        if about.get(key):
+            facts.append((key, f"{_percent(about[key])} on held-out cases"))
+    if about.get("difference"):
+        facts.append(("difference", _points(about["difference"])))
+    effort = [f"{about[k]:,} {k}" for k in ("episodes", "updates") if k in about]
+    if about.get("seconds") is not None:
+        effort.append(f"{about['seconds'] / 60:.1f} minutes")
+    if effort:
+        facts.append(("training", ", ".join(effort)))
+    return facts
+
+
+def _judged(scenario: dict[str, Any]) -> str:
+    """A scenario's name, and which models judged its rewards."""
+    name: str = scenario["scenario"]
+    models = ", ".join(scenario.get("judged_by", ()))
+    return f"{name} (judged by {models})" if models else name
+
+
+def _percent(share: dict[str, float]) -> str:
+    text = f"{100 * share['value']:.1f} %"
+    if share.get("low") is None or share.get("high") is None:
+        return text
+    return f"{text} ({100 * share['low']:.1f} to {100 * share['high']:.1f} %)"
+
+
+def _points(difference: dict[str, float]) -> str:
+    text = f"{100 * difference['value']:+.1f} points"
+    if difference.get("low") is None or difference.get("high") is None:
+        return text
+    return f"{text} ({100 * difference['low']:+.1f} to {100 * difference['high']:+.1f})"

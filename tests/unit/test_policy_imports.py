@@ -1,0 +1,51 @@
+"""What of the policy can be imported where torch is not installed."""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import subprocess
+import sys
+
+import agentgym.policy
+
+# Programs (`__main__`) are not imported by anything.
+NEED_TORCH = {
+    *("build.examples", "build.model", "build.optimizer", "build.tokenizer"),
+    "build.imitation",
+    "chat.structured_output",
+    *("engine.adapter", "engine.attention", "engine.cache_choice", "engine.engine"),
+    *("engine.kv_cache", "engine.loading", "engine.plain_cache", "engine.sampling"),
+    "engine.step_rows",
+    *("server.completions", "server.in_process", "server.routes"),
+    "trained.merging",
+}
+
+PROGRAM = """
+import importlib, json, sys
+loaded = {}
+for name in json.loads(sys.argv[1]):
+    importlib.import_module(name)
+    for model in ("torch", "transformers"):
+        if model in sys.modules:
+            loaded.setdefault(model, name)
+print(json.dumps(loaded))
+"""
+
+
+def test_only_what_computes_imports_torch():
+    prefix = "agentgym.policy."
+    modules = {
+        module.name
+        for module in pkgutil.walk_packages(agentgym.policy.__path__, prefix)
+        if not module.name.endswith("__main__")
+    }
+    needed = {prefix + name for name in NEED_TORCH}
+    assert needed <= modules
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps(sorted(modules - needed))],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == {}
