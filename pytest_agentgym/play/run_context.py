@@ -17,40 +17,39 @@ from agentgym.playing.play import Limits
 from agentgym.runs.prices import Prices
 from agentgym.scenarios.cases import CaseSource
 from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
+from pytest_agentgym.collect.options import MODEL_OPTIONS
 from pytest_agentgym.collect.policy import POLICY, RunPolicy
-from pytest_agentgym.collect.simulators import SIMULATORS, simulators_of
-from pytest_agentgym.options.measure import Options, read_options
+from pytest_agentgym.collect.simulators import SIMULATORS, run_simulators
+from pytest_agentgym.play.cost_options import COST_OPTIONS
+from pytest_agentgym.play.options import PLAY_OPTIONS
 
 _LEFT_OUT = pytest.StashKey[bool]()
 STOP_FILE = "stop"
 ENOUGH_FILE = "enough"
 
 
-class Run:
+class RunContext:
     """What every process of a run knows.
 
-    Attributes:
-        options: The checked options.
+    Args:
+        config: Whose options are checked.
         folder: Temporary folder that the processes of the run share.
+
+    Attributes:
+        options: How scenarios are played.
+        folder: The temporary folder.
         prices: What models cost.
         planned: Episodes of all selected scenarios.
         gates: How many scenarios they are of.
     """
 
-    def __init__(self, config: pytest.Config, folder: Path, main_pid: int) -> None:
-        self.options: Options = read_options(config)
+    def __init__(self, config: pytest.Config, folder: Path) -> None:
+        self.options = config.stash[PLAY_OPTIONS]
         self.folder = folder
-        self.prices = Prices(self.options.cost.prices)
+        self.prices = Prices(config.stash[COST_OPTIONS].prices)
         self.planned = 0
         self.gates = 1
         self._places: dict[str, int] = {}
-        config.stash[POLICY] = RunPolicy(
-            self.options.policy, folder, main_pid, _speaker(config), config.rootpath
-        )
-        config.stash[SIMULATORS] = simulators = simulators_of(
-            self.options, config.rootpath
-        )
-        config.add_cleanup(simulators.close)
 
     def episodes_of(self, item: ScenarioItem) -> int:
         """How many episodes the scenario gets."""
@@ -88,7 +87,12 @@ class Run:
         return (self.folder / ENOUGH_FILE).exists()
 
     def skip_rest(self, item: ScenarioItem, played: int = 0) -> NoReturn:
-        """Skips a scenario of which too little was played to judge it."""
+        """Skips a scenario of which too little was played to judge it.
+
+        Args:
+            item: The scenario.
+            played: Its episodes before the run ended.
+        """
         with suppress(OSError):
             why = (self.folder / ENOUGH_FILE).read_text(encoding="utf-8")
         planned = self.episodes_of(item)
@@ -128,7 +132,33 @@ class Run:
         return report
 
 
-RUN = pytest.StashKey[Run]()
+RUN = pytest.StashKey[RunContext]()
+
+
+def join_run(config: pytest.Config) -> None:
+    """Keeps what this process knows of the run: the main one begins it, workers join.
+
+    Raises:
+        pytest.UsageError: A judge or a simulated user is named wrongly.
+    """
+    register = config.pluginmanager.register
+    main = getattr(config, "workerinput", {}).get("agentgym")
+    if main is None:
+        shared = SharedFolder()
+        register(shared, "agentgym-folder")
+        main = shared.for_workers
+    folder = Path(main["folder"])
+    config.stash[RUN] = run = RunContext(config, folder)
+    register(run, "agentgym-run")
+    config.stash[POLICY] = RunPolicy(
+        config.stash[MODEL_OPTIONS].policy,
+        folder,
+        main["pid"],
+        _speaker(config),
+        config.rootpath,
+    )
+    config.stash[SIMULATORS] = simulators = run_simulators(config)
+    config.add_cleanup(simulators.close)
 
 
 def case_source(item: ScenarioItem) -> CaseSource:
@@ -143,15 +173,19 @@ def case_source(item: ScenarioItem) -> CaseSource:
 
 
 class SharedFolder:
-    """Main process: the run's temporary folder, and telling the workers of it."""
+    """Main process: the run's temporary folder, and how its workers know it."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="agentgym-"))
+        self.for_workers: dict[str, Any] = {
+            "folder": str(self.path),
+            "pid": os.getpid(),
+        }
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Hands the folder to an xdist worker."""
-        node.workerinput["agentgym"] = {"folder": str(self.path), "pid": os.getpid()}
+        node.workerinput["agentgym"] = self.for_workers
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
-from pytest_agentgym.options.measure import Options
+from pytest_agentgym.show.options import BASELINE_OPTIONS
 
 if TYPE_CHECKING:
     from agentgym.runs.lines import Line
@@ -57,16 +57,17 @@ class Baseline:
         summary.baseline = compare(self._before, self._after, self._max_drop)
 
 
-def open_baseline(options: Options, config: pytest.Config) -> Baseline | None:
+def open_baseline(config: pytest.Config) -> Baseline | None:
     """The baseline, if there is one.
 
     Raises:
         pytest.UsageError: It cannot be read; says why and what to do.
     """
-    if options.baseline is None:
+    options = config.stash[BASELINE_OPTIONS]
+    if options is None:
         return None
     try:
-        return Baseline(options.baseline, options.max_drop, config)
+        return Baseline(options.run, options.max_drop, config)
     except UsageError as exc:
         raise pytest.UsageError(f"--agentgym-baseline: {exc}") from None
 

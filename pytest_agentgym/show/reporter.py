@@ -20,12 +20,14 @@ from agentgym.reliability import RunStop, Verdict
 from agentgym.report import terminal
 from agentgym.runs.store import RunStore, write_json
 from agentgym.runs.summary import RunSummary
+from pytest_agentgym.play.cost_options import COST_OPTIONS
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.show.baseline import baseline_section, open_baseline
 from pytest_agentgym.show.html_report import HtmlReport
 from pytest_agentgym.show.live import Failures, Live, LivePanel, PlainLines
 from pytest_agentgym.show.live_numbers import LiveNumbers
+from pytest_agentgym.show.options import FILE_OPTIONS
 from pytest_agentgym.show.rootdir import misled_rootdir
 
 _LETTERS = {
@@ -56,12 +58,12 @@ class Reporter:
         if misled is not None:
             self.summary.warnings.append(misled)
         self.usage_errors: list[str] = []
-        self._html = HtmlReport(config, options.report_path)
+        self._html = HtmlReport(config, config.stash[FILE_OPTIONS].report)
         self._limit: str | None = None
         self._run_stop: RunStop | None = None
         if options.stop == "sequential":
             self._run_stop = RunStop(options.threshold)
-        self.baseline = open_baseline(options, config)
+        self.baseline = open_baseline(config)
         self._done = 0
         self._planned = 0
         # While an item runs, pytest captures the file descriptor it reports to itself:
@@ -275,8 +277,9 @@ class Reporter:
             folder = None if self.store.warning else self.store.folder
             told = data | {"warnings": self.summary.warnings}
             self.summary.warnings += self._html.write(folder, told)
-        if self.options.json_path is not None:
-            self._write_json(Path(self.options.json_path), data)
+        path = self.config.stash[FILE_OPTIONS].summary
+        if path is not None:
+            self._write_json(Path(path), data)
         judged = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if session.exitstatus not in judged:
             return
@@ -338,6 +341,24 @@ class Reporter:
 
     def _terminal(self) -> Any:
         return self.config.pluginmanager.get_plugin("terminalreporter")
+
+
+def register_reporter(config: pytest.Config) -> None:
+    """Registers the reporter of a measurement, and what keeps it within its limits."""
+    reporter = Reporter(config)
+    config.pluginmanager.register(reporter, "agentgym-reporter")
+    limits = config.stash[COST_OPTIONS]
+    if limits.max_usd is None and limits.max_tokens is None:
+        return
+    from pytest_agentgym.play.budget import Budget
+
+    budget = Budget(
+        limits,
+        lambda: reporter.summary.spent,
+        reporter.stop,
+        reporter.usage_errors.append,
+    )
+    config.pluginmanager.register(budget, "agentgym-budget")
 
 
 def write_line(writer: pytest.TerminalReporter, line: terminal.Line) -> None:

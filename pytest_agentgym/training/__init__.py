@@ -7,38 +7,35 @@ worker, claims rollouts and plays them (`runner`).
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import pytest
 
-from agentgym.errors import UsageError
 
-if TYPE_CHECKING:
-    from pytest_agentgym.play.run_context import Run
-
-
-def register_training(config: pytest.Config, run: Run) -> None:
+def register_training(config: pytest.Config) -> None:
     """Registers what this process of a training needs.
 
     Raises:
         pytest.UsageError: Training is impossible; says why and what to do.
     """
+    # Not above: plain `pytest` imports this package for its options.
+    from agentgym.errors import UsageError
     from pytest_agentgym.training.setting_up import Start, check_installed
 
     register = config.pluginmanager.register
     try:
         check_installed()
         main = not hasattr(config, "workerinput")
-        start = Start.read(run.options, config.rootpath) if main else None
+        start = Start.read(config) if main else None
     except UsageError as exc:
         raise pytest.UsageError(str(exc)) from None
 
+    from pytest_agentgym.play.run_context import RUN
     from pytest_agentgym.training.files import RunFiles
     from pytest_agentgym.training.main import MainProcess
     from pytest_agentgym.training.reporter import TrainingReporter
     from pytest_agentgym.training.runner import Runner
 
-    files = RunFiles(run.folder)
+    files = RunFiles(config.stash[RUN].folder)
     register(Runner(config, files), "agentgym-runner")
     if start is None:
         return

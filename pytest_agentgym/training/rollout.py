@@ -13,6 +13,7 @@ from agentgym.scenarios.cases import Case
 from agentgym.training.hub.runner_client import Claim, RunnerClient
 from pytest_agentgym.collect.collection import ScenarioItem
 from pytest_agentgym.collect.isolation import FixtureWorld
+from pytest_agentgym.collect.options import MODEL_OPTIONS
 from pytest_agentgym.collect.simulators import simulation_maker
 from pytest_agentgym.play.capture import EpisodeOutput
 from pytest_agentgym.play.run_context import RUN, case_source
@@ -52,6 +53,7 @@ class RolloutMaker:
         """Its episode; each attempt at it has a policy endpoint of its own."""
         claim, item, case = rollout.claim, rollout.item, rollout.case
         run = item.config.stash[RUN]
+        policy = item.config.stash[MODEL_OPTIONS].policy
         index = claim.task.case
         attempts = itertools.count()
 
@@ -70,6 +72,6 @@ class RolloutMaker:
             make_output=EpisodeOutput,
             limits=run.limits_of(item),
             control=(Skipped, XFailed, Exit),
-            policy=run.options.policy if "policy" in item.fixturenames else None,
+            policy=policy if "policy" in item.fixturenames else None,
             make_simulation=simulation_maker(item, item.settings, case),
         )

@@ -19,7 +19,7 @@ pytest.importorskip("yaml")
 import yaml
 
 from agentgym.commands.main import _parser
-from pytest_agentgym.options.measure import add_options
+from pytest_agentgym.plugin import pytest_addoption
 from tests.conftest import Gym
 
 pytestmark = pytest.mark.skipif(
@@ -330,7 +330,8 @@ def test_the_workflow_uses_the_action_as_it_is() -> None:
 def test_options_that_are_used_exist() -> None:
     names: list[str] = []
     group = argparse.Namespace(addoption=lambda name, **_: names.append(name))
-    add_options(argparse.Namespace(getgroup=lambda *_: group))  # type: ignore[arg-type]
+    parser = argparse.Namespace(getgroup=lambda *_: group)
+    pytest_addoption(parser)  # type: ignore[arg-type]
     readme = EXAMPLE.with_name("README.md")
     text = "".join(file.read_text() for file in (ACTION, EXAMPLE, readme))
     used = set(re.findall(r"--agentgym[a-z-]*", text))
