@@ -22,7 +22,7 @@ from pytest_agentgym.collect.simulators import simulation_maker
 from pytest_agentgym.play.capture import EpisodeOutput, split_output
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.run_context import RUN, case_source
-from pytest_agentgym.play.scenario_result import PREFIX, Tally
+from pytest_agentgym.play.scenario_result import PREFIX, ScenarioResult
 from pytest_agentgym.play.warning_filters import errors_as_warnings
 
 _CONTROL = (Skipped, XFailed, Exit)
@@ -139,7 +139,7 @@ class _Results:
         self._planned = planned
         self._at_once = at_once
         self.run = item.config.stash[RUN]
-        self.tally = Tally(self.run.prices)
+        self._result = ScenarioResult(self.run.prices)
         self.count = 0
         self.threshold = self.run.threshold_of(item)
         self.outcomes = Outcomes()
@@ -159,7 +159,7 @@ class _Results:
         self.count += len(episodes)
         for episode in episodes:
             self._rewarded(item=self.item, episode=episode)
-            self.tally.add(episode)
+            self._result.add(episode)
             self.outcomes.add(episode)
             if self._stop is not None:
                 self._stop.add(episode.index, self.outcomes[episode.index])
@@ -187,10 +187,10 @@ class _Results:
         # A plugin may run the item again: what it said before is over.
         self.item.user_properties[:] = [
             *(p for p in self.item.user_properties if not p[0].startswith(PREFIX)),
-            *self.tally.properties(judged),
+            *self._result.properties(judged),
         ]
         certified = judged if self.run.options.gate == "certified" else None
-        failure = self.tally.failure(self.threshold, certified)
+        failure = self._result.failure(self.threshold, certified)
         if failure is not None:
             raise ScenarioFailed(failure)
 

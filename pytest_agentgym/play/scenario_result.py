@@ -16,7 +16,7 @@ PREFIX = "agentgym_"
 """What the names of properties begin with."""
 
 
-class Tally:
+class ScenarioResult:
     """The outcomes of one scenario's episodes, and what they took.
 
     Args:

@@ -24,8 +24,9 @@ from pytest_agentgym.play.cost_options import COST_OPTIONS
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.show.baseline import baseline_section, open_baseline
+from pytest_agentgym.show.failures import Failures
 from pytest_agentgym.show.html_report import HtmlReport
-from pytest_agentgym.show.live import Failures, Live, LivePanel, PlainLines
+from pytest_agentgym.show.live import MeasuringLines, MeasuringPanel, MeasuringView
 from pytest_agentgym.show.live_numbers import LiveNumbers
 from pytest_agentgym.show.options import FILE_OPTIONS
 from pytest_agentgym.show.rootdir import misled_rootdir
@@ -148,7 +149,7 @@ class Reporter:
             self.baseline.add(episode)
 
     @cached_property
-    def _live(self) -> Live | None:
+    def _live(self) -> MeasuringView | None:
         """What shows the run while it goes on; None with `-q`."""
         writer, screen = self._terminal(), self._screen
         if writer is None or self.config.get_verbosity() < 0:
@@ -166,8 +167,8 @@ class Reporter:
             and not self.config.getoption("trace")
             and has_rich()
         ):
-            return LivePanel(self._numbers, writer, screen)
-        return PlainLines(self._numbers, writer, lambda: self._uncaptured(tw))
+            return MeasuringPanel(self._numbers, writer, screen)
+        return MeasuringLines(self._numbers, writer, lambda: self._uncaptured(tw))
 
     def say(self, text: str) -> None:
         """Shows a line, also while an item runs."""

@@ -24,15 +24,15 @@ from agentgym.runs.summary import (
 from agentgym.training.batch.measurement import Measured
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.run_context import RUN
-from pytest_agentgym.play.scenario_result import Tally
+from pytest_agentgym.play.scenario_result import ScenarioResult
 from pytest_agentgym.show.reporter import Reporter, has_rich, relative
 from pytest_agentgym.training.catalogue import Entry
 from pytest_agentgym.training.dashboard import (
     MEASURED,
     Dashboard,
-    Display,
-    LivePanel,
-    PlainLines,
+    TrainingLines,
+    TrainingPanel,
+    TrainingView,
 )
 from pytest_agentgym.training.progress import Progress
 
@@ -58,7 +58,7 @@ class TrainingReporter(Reporter):
         self.target = target
         self.entries: list[Entry] = []
         self.progress = Progress(target, minutes)
-        self.observer = Dashboard(self.progress, self._display)
+        self.observer = Dashboard(self.progress, self._view)
         self.summary = self._new_summary()
         self._result: TrainingResult | None = None
         self._interrupted = False
@@ -104,9 +104,9 @@ class TrainingReporter(Reporter):
         if result is not None and result.interrupted:
             self._interrupt()
 
-    def tally(self, entry: Entry) -> Tally | None:
+    def tally(self, entry: Entry) -> ScenarioResult | None:
         """A scenario's episodes of the last measurement."""
-        tally = Tally(self.config.stash[RUN].prices)
+        tally = ScenarioResult(self.config.stash[RUN].prices)
         for episode in self._last:
             if entry.info is not None and episode.scenario == entry.info.scenario:
                 tally.add(episode)
@@ -200,7 +200,7 @@ class TrainingReporter(Reporter):
         yield Heading("verdict")
         yield from terminal.verdict(self.summary, width)
 
-    def _display(self) -> Display:
+    def _view(self) -> TrainingView:
         writer = self._terminal()
         file = self._screen
         if (
@@ -212,8 +212,8 @@ class TrainingReporter(Reporter):
             and self.config.get_verbosity() >= 0
             and has_rich()
         ):
-            return LivePanel(self.progress, file)
-        return PlainLines(self.progress, self._write_line)
+            return TrainingPanel(self.progress, writer, file)
+        return TrainingLines(self.progress, self._write_line)
 
     def _write_line(self, text: str) -> None:
         writer = self._terminal()
