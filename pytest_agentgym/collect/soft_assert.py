@@ -60,15 +60,15 @@ def instrument(tree: ast.Module, path: str) -> Specs:
     functions = find_functions(tree, path)
     for number, function in enumerate(functions):
         _instrument_function(function, number)
-    return [[found.spec for found in function.asserts] for function in functions]
+    return [[each.spec for each in function.asserts] for function in functions]
 
 
 def _instrument_function(function: FoundFunction, number: int) -> None:
     node = function.node
-    chosen = {id(found.node): found.spec.id for found in function.asserts}
-    for found in function.asserts:
-        if found.annotated:
-            found.node.msg = None
+    chosen = {id(each.node): each.spec.id for each in function.asserts}
+    for each in function.asserts:
+        if each.annotated:
+            each.node.msg = None
     enter = ast.Call(_of_judge(number, "enter"), [], [])
     first = ast.Assign([ast.Name(_JUDGE, ast.Store())], enter)
     documented = ast.get_docstring(node, clean=False) is not None
@@ -87,7 +87,7 @@ def _of_judge(number: int, method: str) -> ast.Attribute:
 
 
 class _Wrapper(ast.NodeTransformer):
-    """Replaces each chosen assert by one whose result a judge is told."""
+    """Replaces each chosen assert by one that reports its result to a judge."""
 
     def __init__(self, chosen: dict[int, int]) -> None:
         self.chosen = chosen
@@ -146,7 +146,13 @@ class SoftAssertFinder(importlib.abc.MetaPathFinder):
         path: Sequence[str] | None = None,
         target: ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
-        """Claims the module if its file is a scenario file."""
+        """Claims the module if its file is a scenario file.
+
+        Args:
+            name: The module's full name.
+            path: The folders of the package that it is in, if any.
+            target: Unused: what is reloaded is found as what is loaded.
+        """
         if name.rpartition(".")[2] == "conftest" or (path and all(map(_foreign, path))):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
@@ -306,9 +312,9 @@ def _read_cache(
     if cache is None:
         return None
     try:
-        found, code, rows = marshal.loads(cache.read_bytes())  # noqa: S302 - our own
+        cached, code, rows = marshal.loads(cache.read_bytes())  # noqa: S302 - our own
         specs = [[CheckSpec(**dict(row)) for row in each] for each in rows]
-        return (code, specs) if found == stamp and type(code) is CodeType else None
+        return (code, specs) if cached == stamp and type(code) is CodeType else None
     except Exception:  # noqa: BLE001 - whatever is wrong, it is made anew
         return None
 
@@ -332,9 +338,9 @@ def _write_cache(
 
 def install(config: pytest.Config) -> SoftAssertFinder:
     """Puts the finder before pytest's own, once."""
-    for found in sys.meta_path:
-        if isinstance(found, SoftAssertFinder) and found.config is config:
-            return found
+    for installed in sys.meta_path:
+        if isinstance(installed, SoftAssertFinder) and installed.config is config:
+            return installed
     finder = SoftAssertFinder(config)
     sys.meta_path.insert(0, finder)
     return finder

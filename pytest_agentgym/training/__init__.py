@@ -1,4 +1,4 @@
-"""`pytest --agentgym --train`: the plugin's only door to `agentgym.training`.
+"""`pytest --agentgym --train`: the plugin's only way to `agentgym.training`.
 
 The main process has the hub and the trainer (`main`); the single process, or each xdist
 worker, claims rollouts and plays them (`runner`).
