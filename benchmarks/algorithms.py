@@ -20,7 +20,8 @@ from in_process import World, install, shuffled
 
 from agentgym.policy.engine.loading import load
 from agentgym.policy.folders.embedded import embedded_path
-from agentgym.scenarios.scenario import TRAINABLE_COMPONENTS, settings_of
+from agentgym.scenarios.components import TRAINABLE_COMPONENTS
+from agentgym.scenarios.scenario import settings_of
 from agentgym.training.batch.batch import Sample, informative, make_batch
 from agentgym.training.batch.collector import MOST
 from agentgym.training.batch.curriculum import Curriculum
@@ -48,8 +49,20 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
+KEPT_METRICS = ("entropy", "kl", "drift", "mismatch", "grad_norm", "clip_share")
+
+
 def reliability(world: World, seed: int, count: int) -> tuple[float, dict[str, float]]:
-    """Held-out reliability, all scenarios counting alike."""
+    """Held-out reliability, all scenarios counting alike.
+
+    Args:
+        world: Whose policy plays.
+        seed: Of the cases.
+        count: Cases of each scenario.
+
+    Returns:
+        The mean over scenarios and the reliability of each, in [0, 1].
+    """
     names = list(world.scenarios)
     wanted = [
         (n, world.case(n, "held_out", i, seed)) for i in range(count) for n in names
@@ -60,15 +73,20 @@ def reliability(world: World, seed: int, count: int) -> tuple[float, dict[str, f
 
 
 def trained_components(world: World, config: TrainingConfig) -> dict[str, Any]:
-    """What is trained in each scenario."""
+    """What is trained in each scenario.
+
+    Args:
+        world: Whose scenarios.
+        config: Has the last word.
+    """
     if config.components is not None:
         return dict.fromkeys(world.scenarios, frozenset(config.components))
-    found = {}
+    components = {}
     for name, function in world.scenarios.items():
         own = (settings_of(function) or settings_of(World)).trainable_components or {}
         on = {**TRAINABLE_COMPONENTS, **own}
-        found[name] = frozenset(part for part, wanted in on.items() if wanted)
-    return found
+        components[name] = frozenset(part for part, wanted in on.items() if wanted)
+    return components
 
 
 def collect(
@@ -78,7 +96,15 @@ def collect(
     trained: dict[str, Any],
     seed: int,
 ) -> tuple[list[list[Sample]], int]:
-    """Groups that have something to teach, and how many episodes were played."""
+    """Groups whose rewards differ, and how many episodes were played for them.
+
+    Args:
+        world: Whose policy plays.
+        config: Sizes of the batch.
+        curriculum: Draws the cases.
+        trained: Components by scenario.
+        seed: Of the cases.
+    """
     groups: list[list[Sample]] = []
     size, asked = config.group_size, 0
     most = math.ceil(MOST * config.groups)
@@ -108,7 +134,14 @@ def collect(
 def learn(
     variant: dict[str, Any], seed: int, options: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
-    """Trains once; yields a row per update."""
+    """Trains once; yields a row per update.
+
+    Args:
+        variant: Settings that differ from the defaults, and what the benchmark alone
+            knows: `shuffle`, `rejection`, `annealed`.
+        seed: Of weights and cases.
+        options: Of the command line.
+    """
     variant = dict(variant)
     shuffle = variant.pop("shuffle", False)
     rejection = variant.pop("rejection", False)
@@ -158,10 +191,7 @@ def learn(
         if batch:
             metrics = updater.update(batch, episodes=played, scale=scale)
             install(world, updater.model)
-            row |= {
-                name: getattr(metrics, name)
-                for name in ("entropy", "kl", "drift", "gap", "grad_norm", "clip_share")
-            }
+            row |= {name: getattr(metrics, name) for name in KEPT_METRICS}
         row["seconds"] = time.monotonic() - begun
         yield row
     world.engine.close()

@@ -54,7 +54,7 @@ class ModelCallRecord:
 
 def pack() -> dict[str, Callable[..., None]]:
     """The pack's scenario functions, their asserts made checks."""
-    found = {}
+    functions = {}
     for path in sorted((ROOT / "scenarios/customer_support").glob("test_*.py")):
         tree = ast.parse(path.read_text())
         specs = check_pass.instrument(tree, str(path))
@@ -63,12 +63,12 @@ def pack() -> dict[str, Callable[..., None]]:
         module.__dict__[check_pass.JUDGES] = [Judge(each) for each in specs]
         module.__dict__[check_pass.EXCEPTION] = builtins.Exception
         exec(compile(tree, str(path), "exec"), module.__dict__)
-        found |= {
+        functions |= {
             name: value
             for name, value in vars(module).items()
             if callable(value) and settings_of(value) is not None
         }
-    return found
+    return functions
 
 
 class World:
@@ -89,7 +89,14 @@ class World:
         self._tools = next(iter(dialogues.dialogues(0, 1)))["tools"]
 
     def case(self, scenario: str, split: Any, index: int, seed: int) -> Case:
-        """A case of a scenario, as the plugin makes it."""
+        """A case of a scenario, as the plugin makes it.
+
+        Args:
+            scenario: Its name.
+            split: "train" or "held_out".
+            index: Among the cases of this split.
+            seed: The same seed gives the same case.
+        """
         return make_cases(
             None, count=index + 1, seed=seed, scenario=scenario, split=split
         )[index]
@@ -101,7 +108,13 @@ class World:
         trained: dict[str, frozenset[str]],
         train: bool,
     ) -> list[Sample]:
-        """Plays episodes, many in flight."""
+        """Plays episodes, many in flight.
+
+        Args:
+            wanted: Scenario and case of each.
+            trained: Components by scenario.
+            train: Whether they are made rows to learn from.
+        """
         done = list(self._pool.map(lambda w: self._episode(*w, trained, train), wanted))
         self.template._remembered.clear()
         return done
@@ -188,7 +201,7 @@ class World:
                         value = tools[name](**arguments)
                         result = json.dumps(value, ensure_ascii=False)
                         recorder.tool_finished(call, value)
-                    except Exception as error:  # noqa: BLE001 - told to the model
+                    except Exception as error:  # noqa: BLE001 - the model gets it
                         result = f"error: {error}"
                         recorder.tool_failed(call, error)
                 messages.append(
@@ -206,7 +219,12 @@ def _arguments(call: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def install(world: World, model: Any) -> None:
-    """Puts the trained LoRA weights, merged, into the world's engine."""
+    """Puts the trained LoRA weights, merged, into the world's engine.
+
+    Args:
+        world: Whose policy is replaced.
+        model: The trained peft model.
+    """
     inner = model.get_base_model()
     trained = dict(inner.named_modules())
     with torch.no_grad():
@@ -221,5 +239,10 @@ def install(world: World, model: Any) -> None:
 
 
 def shuffled(rng: random.Random, values: list[Any]) -> list[Any]:
-    """The values in another order."""
+    """The values in another order.
+
+    Args:
+        rng: The random generator.
+        values: They stay as they are.
+    """
     return rng.sample(values, len(values))

@@ -45,6 +45,7 @@ from agentgym.policy.engine.sampling import SamplingParams
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.server import wire
 from agentgym.scenarios.cases import make_cases
+from agentgym.scenarios.components import COMPONENTS
 from agentgym.training.batch.batch import Sample, make_batch
 from agentgym.training.batch.rows import merge
 from agentgym.training.batch.segments import TokenBytes, segment
@@ -55,7 +56,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PROMPTS, REPEATS, COMPLETION = 8, 8, 128
 RATE = 1e-6
 """Small, so that both sides sample from the same policy to the end."""
-COMPONENTS = ("tool_selection", "parameter_selection", "output_generation")
 
 Message = dict[str, Any]
 
@@ -65,7 +65,12 @@ class Cost(Counter[str]):
 
     @contextmanager
     def of(self, part: str, clock: Callable[[], float] = time.process_time) -> Any:
-        """Adds what the clock counts inside to a part."""
+        """Adds what the clock counts inside to a part.
+
+        Args:
+            part: Its name.
+            clock: Returns seconds, or anything else that grows.
+        """
         begun = clock()
         yield
         self[part] += clock() - begun
@@ -97,7 +102,12 @@ class Task:
         self.mistakes = (helpdesk.HelpdeskError, ValueError, LookupError, TypeError)
 
     def call(self, name: str, arguments: str) -> str:
-        """What a tool answers."""
+        """What a tool answers.
+
+        Args:
+            name: The tool's.
+            arguments: JSON.
+        """
         tools = {tool.__name__: tool for tool in self.functions}
         try:
             return str(tools[name](**json.loads(arguments)))
@@ -106,7 +116,12 @@ class Task:
 
     @staticmethod
     def reward(messages: Sequence[Message], answer: str) -> float:
-        """Half for a tool call, half for the depot in the answer."""
+        """Half for a tool call, half for the depot in the answer.
+
+        Args:
+            messages: All that follow the prompt.
+            answer: The depot.
+        """
         called = any(message.get("tool_calls") for message in messages)
         return 0.5 * called + 0.5 * (answer in (messages[-1]["content"] or ""))
 
@@ -288,9 +303,9 @@ def run_trl(
             cost["seconds"] = time.perf_counter() - wall
 
     def reward(completions: list[Any], answer: list[str], **_: Any) -> list[float]:
-        found = [task.reward(c, a) for c, a in zip(completions, answer, strict=True)]
-        costs[-1]["reward"] = sum(found)
-        return found
+        rewards = [task.reward(c, a) for c, a in zip(completions, answer, strict=True)]
+        costs[-1]["reward"] = sum(rewards)
+        return rewards
 
     tokenizer = AutoTokenizer.from_pretrained(embedded_path())
     # Its tool calls are written as Qwen's are.
@@ -352,7 +367,12 @@ def cpu_of_process(pid: int) -> float:
 
 
 def run_stack(steps: int, folder: Path) -> list[Cost]:
-    """Batches of a training, the episodes' fixtures and checks included."""
+    """Batches of a training, the episodes' fixtures and checks included.
+
+    Args:
+        steps: How many batches.
+        folder: Scratch.
+    """
     import pytest
 
     from agentgym.playing.play import EpisodePlay
@@ -360,13 +380,15 @@ def run_stack(steps: int, folder: Path) -> list[Cost]:
 
     costs: list[Cost] = []
     scoring = Cost()
-    make_episode, play_batch = EpisodePlay._make_episode, Training._batch
+    running: list[tuple[Cost, ExitStack]] = []
+    make_episode = EpisodePlay._make_episode
+    collect, publish = Training._collect, Training._publish
 
     def clocked_episode(play: EpisodePlay, *given: Any) -> Any:
         with scoring.of("scoring", time.thread_time):
             return make_episode(play, *given)
 
-    def clocked_batch(training: Training) -> bool:
+    def clocked_collect(training: Training) -> Any:
         server = training._host._process()
         clocks: dict[str, Callable[[], float]] = {
             "sampling": lambda: cpu_of_process(server._process.pid),
@@ -378,24 +400,30 @@ def run_stack(steps: int, folder: Path) -> list[Cost]:
             "seconds": time.perf_counter,
             "episodes": lambda: training._state.episodes,
         }
-        cost = Cost()
-        with ExitStack() as stack:
-            for part, clock in clocks.items():
-                stack.enter_context(cost.of(part, clock))
-            learnt = play_batch(training)
+        cost, stack = Cost(), ExitStack()
+        for part, clock in clocks.items():
+            stack.enter_context(cost.of(part, clock))
+        # A batch of zero-variance groups only is not published, and not counted.
+        running[:] = [(cost, stack)]
+        return collect(training)
+
+    def clocked_publish(training: Training) -> None:
+        publish(training)
+        cost, stack = running.pop()
+        stack.close()
         own = ("gateway", "scoring", "update", "runner")
         cost["agent"] = cost.pop("process") - sum(cost[part] for part in own)
         costs.append(cost)
         if len(costs) == steps:
             training.stop()
-        return learnt
 
     config = {"groups": PROMPTS, "group_size": REPEATS, "dynamic_sampling": False}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "pytest.ini").write_text("[pytest]\n")
     output = io.StringIO()
     EpisodePlay._make_episode = clocked_episode  # type: ignore[method-assign]
-    Training._batch = clocked_batch  # type: ignore[method-assign]
+    Training._collect = clocked_collect  # type: ignore[method-assign]
+    Training._publish = clocked_publish  # type: ignore[method-assign]
     try:
         with redirect_stdout(output):
             pytest.main(
@@ -409,14 +437,21 @@ def run_stack(steps: int, folder: Path) -> list[Cost]:
             )
     finally:
         EpisodePlay._make_episode = make_episode  # type: ignore[method-assign]
-        Training._batch = play_batch  # type: ignore[method-assign]
+        Training._collect = collect  # type: ignore[method-assign]
+        Training._publish = publish  # type: ignore[method-assign]
     if len(costs) < steps:
         raise SystemExit(output.getvalue())
     return costs
 
 
 def table(title: str, costs: Sequence[Cost], parts: Sequence[str]) -> float:
-    """Prints medians per episode; returns the CPU milliseconds of one."""
+    """Prints medians per episode; returns the CPU milliseconds of one.
+
+    Args:
+        title: What was measured.
+        costs: Of each step, the first of which is not counted.
+        parts: Names of those that are summed, each in CPU seconds.
+    """
 
     def median(of: Callable[[Cost], float]) -> float:
         # The first one warms up.

@@ -19,8 +19,8 @@ import pytest
 
 from agentgym.errors import UsageError
 from agentgym.testing import Reply, ScriptedModel, call, error, say
-from agentgym.training.batch.measurement import Measured
 from agentgym.training.job.task import Task
+from agentgym.training.loop.measurement import MeasuredEpisodes
 
 PHASES = [["before", "held_out", 4], ["train", "train", 6], ["after", "held_out", 4]]
 
@@ -51,7 +51,7 @@ class Training:
         self.script = json.loads(script.read_text()) if script.exists() else {}
         self.stopped = threading.Event()
         self.again: list[Task] = []
-        self.measured = Measured(self.plan.run_folder / "measured.jsonl")
+        self.measured = MeasuredEpisodes(self.plan.run_folder / "measured.jsonl")
         self.learned = False
 
     def stop(self) -> None:
@@ -172,9 +172,8 @@ class Training:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    module = types.ModuleType("agentgym.training.loop.loop")
-    module.Training = Training  # type: ignore[attr-defined]
-    module.TrainingResult = TrainingResult  # type: ignore[attr-defined]
+    module = types.ModuleType("agentgym.training.loop.make")
+    module.make_training = Training  # type: ignore[attr-defined]
     before = sys.modules.get(module.__name__)
     sys.modules[module.__name__] = module
 

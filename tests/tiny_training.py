@@ -8,28 +8,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agentgym.training.batch.batch import TrainingRow
-from agentgym.training.batch.rows import Row
-from agentgym.training.batch.segments import Component
-
-COMPONENTS: list[Component] = [
-    "output_generation",
-    "tool_selection",
-    "parameter_selection",
-]
+from agentgym.scenarios.components import COMPONENTS
+from agentgym.training.batch.batch import BatchRow
+from agentgym.training.batch.rows import TrainingRow
 
 
 def make_rows(
     width: int, *, groups: int = 3, size: int = 3, seed: int = 0
-) -> list[Row]:
+) -> list[TrainingRow]:
     """Rows as a batch has them: groups share a prompt, and all share its beginning.
 
     Every other row has two turns.
     """
-    dice = random.Random(seed)
+    generator = random.Random(seed)
 
     def some(least: int, most: int) -> list[int]:
-        return [dice.randrange(width) for _ in range(dice.randint(least, most))]
+        return [
+            generator.randrange(width) for _ in range(generator.randint(least, most))
+        ]
 
     system, rows = some(12, 12), []
     for _ in range(groups):
@@ -43,7 +39,7 @@ def make_rows(
                 calls += [call] * len(said)
                 ids += said
             rows.append(
-                Row(
+                TrainingRow(
                     ids=ids,
                     sampled=sampled,
                     logprobs=[0.0] * len(sampled),
@@ -54,7 +50,7 @@ def make_rows(
     return rows
 
 
-def plain_logprobs(model: Any, row: Row) -> Tensor:
+def plain_logprobs(model: Any, row: TrainingRow) -> Tensor:
     """Of a row's sampled tokens, from the whole row alone."""
     ids = torch.tensor([row.ids])
     logits = model(input_ids=ids, use_cache=False).logits[0, :-1]
@@ -63,7 +59,7 @@ def plain_logprobs(model: Any, row: Row) -> Tensor:
     return logits.log_softmax(-1)[at, targets]
 
 
-def record(model: Any, rows: list[Row]) -> list[Row]:
+def record(model: Any, rows: list[TrainingRow]) -> list[TrainingRow]:
     """Writes into the rows what this model would have recorded when it sampled."""
     with torch.no_grad():
         for row in rows:
@@ -71,15 +67,17 @@ def record(model: Any, rows: list[Row]) -> list[Row]:
     return rows
 
 
-def as_batch(rows: list[Row], *, frozen: str = "", seed: int = 0) -> list[TrainingRow]:
+def as_batch(
+    rows: list[TrainingRow], *, frozen: str = "", seed: int = 0
+) -> list[BatchRow]:
     """Each row as an episode, with random advantages; one component may be frozen."""
-    dice = random.Random(seed)
+    generator = random.Random(seed)
     made = []
     for row in rows:
         mask = [component != frozen for component in row.components]
-        advantage = dice.uniform(-1, 1)
+        advantage = generator.uniform(-1, 1)
         made.append(
-            TrainingRow(
+            BatchRow(
                 row,
                 weights=[m / max(sum(mask), 1) for m in mask],
                 advantages=[advantage] * len(mask),

@@ -40,9 +40,9 @@ class Ended:
     @property
     def sentence(self) -> str:
         """What it says of a usage error."""
-        told = self.summary.get("usage_errors")
-        if told:
-            return "; ".join(told)
+        usage_errors = self.summary.get("usage_errors")
+        if usage_errors:
+            return "; ".join(usage_errors)
         text = self.errors.rpartition("ERROR: ")[2].strip()
         if "error: " in text:  # of an option that it does not know
             text = text.partition("error: ")[2].partition("\n")[0]
@@ -76,12 +76,12 @@ def run_pytest(
         own_session: Whether a terminal's Ctrl-C reaches it only through this process,
             once. Outside of the main thread, which gets the signals, it never does.
     """
-    told = folder / "summary.json"
+    summary = folder / "summary.json"
     command = [sys.executable, "-m", "pytest", *_plugins(), "--agentgym"]
     mine = threading.current_thread() is threading.main_thread()
     with _PassedOn(mine) as passed_on:
         process = subprocess.Popen(
-            [*command, f"--agentgym-json={told}", *arguments],
+            [*command, f"--agentgym-json={summary}", *arguments],
             cwd=root,
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
@@ -98,12 +98,12 @@ def run_pytest(
                 process.wait()
         text = errors.text()
     return Ended(
-        code=code, summary=_read(told), errors=text, signals=tuple(passed_on.signals)
+        code=code, summary=_read(summary), errors=text, signals=tuple(passed_on.signals)
     )
 
 
 def _plugins() -> list[str]:
-    """What has to be named where pytest is told to load no plugin by itself."""
+    """What has to be named where pytest loads no plugin by itself."""
     alone = os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     return ["-p", "agentgym", "-p", "xdist"] if alone else []
 
@@ -190,7 +190,7 @@ def _parts(stream: Any) -> Iterator[bytes]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found
+    return summary

@@ -38,7 +38,7 @@ _COUNTED = ("passed", "failed")
 
 
 class Episode:
-    """Plays one case once, with the user's own agent, and tells its reward.
+    """Plays one case once, with the user's own agent, and reports its reward.
 
     The current folder must be the project's: `AGENTGYM_SCENARIO` is a node id there.
 
@@ -113,16 +113,16 @@ def _outcome(ended: Ended, scenario: str) -> str:
     if ended.code == ExitCode.USAGE:
         raise UsageError(ended.sentence)
     episodes: dict[str, int] = ended.summary.get("episodes", {})
-    found = [name for name, count in episodes.items() for _ in range(count)]
-    if not found:
+    outcomes = [name for name, count in episodes.items() for _ in range(count)]
+    if not outcomes:
         raise AgentGymError(
             f"{scenario} was not played: pytest ended with exit code {ended.code}, and "
             "its output says why"
         )
-    if len(found) > 1:
+    if len(outcomes) > 1:
         raise UsageError(
-            f"AGENTGYM_SCENARIO={scenario} names {len(found)} scenarios: give the node "
-            "id of one"
+            f"AGENTGYM_SCENARIO={scenario} names {len(outcomes)} scenarios: give the "
+            "node id of one"
         )
     if ended.summary["simulators"]["undeclared"]:
         raise UsageError(
@@ -130,12 +130,12 @@ def _outcome(ended: Ended, scenario: str) -> str:
             "@scenario(judged=True), in a class `judged = True`, to say that a "
             "training may learn from them"
         )
-    if found[0] not in _COUNTED:
+    if outcomes[0] not in _COUNTED:
         raise HarnessError(
-            f"{found[0]}: the episode says nothing about the agent and has no reward; "
-            "pytest's output says why"
+            f"{outcomes[0]}: the episode says nothing about the agent and has no "
+            "reward; pytest's output says why"
         )
-    return found[0]
+    return outcomes[0]
 
 
 def _post(url: str, key: str, reward: dict[str, Any]) -> None:

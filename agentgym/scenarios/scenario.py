@@ -9,14 +9,9 @@ from typing import Any, ClassVar, Literal, TypeVar, overload
 from agentgym.errors import UsageError
 from agentgym.recording.trajectory import Trajectory
 from agentgym.scenarios.cases import Case, Cases, Split, given
+from agentgym.scenarios.components import TRAINABLE_COMPONENTS, check_mapping
 
 DEFAULT_EPISODES = 32
-TRAINABLE_COMPONENTS = {
-    "tool_selection": True,
-    "parameter_selection": True,
-    "tool_execution": False,
-    "output_generation": False,
-}
 _ATTRIBUTE = "__agentgym_scenario__"
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -69,16 +64,7 @@ class ScenarioSettings:
             self.timeout is None or self.timeout > 0,
             f"timeout={self.timeout!r}: give a positive number of seconds",
         )
-        wanted = self.trainable_components or {}
-        _require(
-            isinstance(wanted, Mapping)
-            and all(
-                name in TRAINABLE_COMPONENTS and isinstance(on, bool)
-                for name, on in wanted.items()
-            ),
-            f"trainable_components={wanted!r}: give True or False for any of "
-            + ", ".join(TRAINABLE_COMPONENTS),
-        )
+        check_mapping(self.trainable_components or {}, "trainable_components=")
         if isinstance(self.cases, int):
             _require(self.cases >= 1, f"cases={self.cases!r}: give at least 1 case")
         elif self.cases is not None and not isinstance(self.cases, given):

@@ -1,4 +1,4 @@
-"""The library's door to training: `Trainer(scenario="customer_support").train()`."""
+"""Training from Python: `Trainer(scenario="customer_support").train()`."""
 
 from __future__ import annotations
 
@@ -114,9 +114,9 @@ class Trainer:
             raise UsageError(ended.sentence)
         if ended.code == ExitCode.CANNOT_JUDGE:
             raise AgentGymError(_cannot_judge(ended))
-        told = ended.summary.get("training")
-        if told is not None and 0 <= ended.code <= ExitCode.INTERRUPTED:
-            return TrainingResult.from_json(told)
+        training = ended.summary.get("training")
+        if training is not None and 0 <= ended.code <= ExitCode.INTERRUPTED:
+            return TrainingResult.from_json(training)
         if signal.SIGINT in ended.signals:
             raise KeyboardInterrupt
         if ended.code == ExitCode.NOTHING:
@@ -209,10 +209,10 @@ def _find(text: str, root: Path) -> str:
         missing = (
             f"neither scenarios/{name} nor {name} exists in {root} or a folder above it"
         )
-    found = next((place for place in places if name and place.exists()), None)
-    if found is None:
+    existing = next((place for place in places if name and place.exists()), None)
+    if existing is None:
         raise UsageError(f"there are no scenarios {text!r}: {missing}")
-    return f"{os.path.normpath(found)}{colons}{inner}"
+    return f"{os.path.normpath(existing)}{colons}{inner}"
 
 
 def _absolute(policy: str | Path) -> str:

@@ -1,4 +1,4 @@
-"""`pytest --agentgym --train`: the plugin's only way to `agentgym.training`.
+"""`pytest --agentgym --train`: all of the plugin that uses `agentgym.training`.
 
 The main process has the hub and the trainer (`main`); the single process, or each xdist
 worker, claims rollouts and plays them (`runner`).
@@ -30,12 +30,12 @@ def register_training(config: pytest.Config) -> None:
         raise pytest.UsageError(str(exc)) from None
 
     from pytest_agentgym.play.run_context import RUN
-    from pytest_agentgym.training.files import RunFiles
+    from pytest_agentgym.training.files import SharedFiles
     from pytest_agentgym.training.main import MainProcess
     from pytest_agentgym.training.reporter import TrainingReporter
     from pytest_agentgym.training.runner import Runner
 
-    files = RunFiles(config.stash[RUN].folder)
+    files = SharedFiles(config.stash[RUN].folder)
     register(Runner(config, files), "agentgym-runner")
     if start is None:
         return

@@ -14,7 +14,8 @@ import pytest
 from _pytest.skipping import xfailed_key
 
 from agentgym.errors import UsageError
-from agentgym.scenarios.scenario import TRAINABLE_COMPONENTS, Scenario
+from agentgym.scenarios.components import TRAINABLE_COMPONENTS, check_mapping
+from agentgym.scenarios.scenario import Scenario
 from agentgym.training.job.task import ScenarioInfo
 from pytest_agentgym.collect.collection import ScenarioItem
 from pytest_agentgym.play.run_context import RUN, case_source
@@ -22,7 +23,7 @@ from pytest_agentgym.training.files import Failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class CatalogueEntry:
     """One collected scenario.
 
     Attributes:
@@ -47,7 +48,7 @@ class Entry:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Entry:
+    def from_json(cls, data: dict[str, Any]) -> CatalogueEntry:
         """The entry that `to_json` described."""
         info = data["info"]
         known = None if info is None else ScenarioInfo.from_json(info)
@@ -62,7 +63,7 @@ class CannotSetUp(Exception):
         self.failure = failure
 
 
-def set_up(items: Sequence[ScenarioItem]) -> list[Entry]:
+def set_up(items: Sequence[ScenarioItem]) -> list[CatalogueEntry]:
     """Sets all scenarios up, as pytest does before a test.
 
     Raises:
@@ -71,7 +72,7 @@ def set_up(items: Sequence[ScenarioItem]) -> list[Entry]:
     return [_entry(item) for item in items]
 
 
-def _entry(item: ScenarioItem) -> Entry:
+def _entry(item: ScenarioItem) -> CatalogueEntry:
     call = pytest.CallInfo.from_call(
         lambda: item.ihook.pytest_runtest_setup(item=item),
         when="setup",
@@ -95,7 +96,7 @@ def _entry(item: ScenarioItem) -> Entry:
         raise CannotSetUp(
             Failure(kind=kind, text=text, report=setup)  # type: ignore[arg-type]
         )
-    return Entry(
+    return CatalogueEntry(
         setup=setup,
         threshold=item.settings.threshold,
         timeout=item.settings.timeout or item.config.stash[RUN].options.timeout,
@@ -122,18 +123,13 @@ def _components(item: ScenarioItem) -> dict[str, bool]:
         return {**TRAINABLE_COMPONENTS, **(item.settings.trainable_components or {})}
     name = f"{cls.__name__}.define_trainable_components()"
     try:
-        found = cls().define_trainable_components()
+        defined = cls().define_trainable_components()
     except Exception as exc:
         raise _mistake(f"{name} raised {type(exc).__name__}: {exc}") from exc
-    if not isinstance(found, dict) or not all(
-        key in TRAINABLE_COMPONENTS and isinstance(value, bool)
-        for key, value in found.items()
-    ):
-        raise _mistake(
-            f"{name} returned {found!r}: give True or False for each of "
-            + ", ".join(TRAINABLE_COMPONENTS)
-        )
-    return {**TRAINABLE_COMPONENTS, **found}
+    try:
+        return {**TRAINABLE_COMPONENTS, **check_mapping(defined, f"{name} returned ")}
+    except UsageError as exc:
+        raise _mistake(str(exc)) from None
 
 
 def _mistake(text: str) -> CannotSetUp:
@@ -146,16 +142,26 @@ def _digest(path: Path) -> str:
 
 
 def serialized(item: pytest.Item, report: pytest.TestReport) -> dict[str, Any]:
-    """A report as JSON has it: other plugins may have put anything in."""
+    """A report as JSON has it: other plugins may have put anything in.
+
+    Args:
+        item: The scenario.
+        report: Of one of its phases.
+    """
     data = item.config.hook.pytest_report_to_serializable(
         config=item.config, report=report
     )
-    found: dict[str, Any] = json.loads(json.dumps(data, default=repr))
-    return found
+    plain: dict[str, Any] = json.loads(json.dumps(data, default=repr))
+    return plain
 
 
 def deserialized(config: pytest.Config, data: dict[str, Any]) -> pytest.TestReport:
-    """The report that `serialized` described; JSON knows no tuples."""
+    """The report that `serialized` described; JSON knows no tuples.
+
+    Args:
+        config: Of the process that shows it.
+        data: What `serialized` returned.
+    """
     report: pytest.TestReport = config.hook.pytest_report_from_serializable(
         config=config, data=data
     )

@@ -1,4 +1,4 @@
-"""Claims rollouts from the hub, plays them, and tells how they ended."""
+"""Claims rollouts from the hub, plays them, and reports how they ended."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class ClaimLoop:
         return [finished for kind in kinds for finished in pools[kind].collect()]
 
     def _settle(self, finished: list[Finished]) -> None:
-        """Tells the hub and the main process what came of the episodes."""
+        """Reports what came of the episodes to the hub and the main process."""
         episodes: dict[ScenarioItem, list[Episode]] = defaultdict(list)
         ended: list[_Ended] = []
         for play, episode in finished:
@@ -163,7 +163,7 @@ class ClaimLoop:
         for item, batch in episodes.items():
             self._report(item, batch)
         for each in ended:
-            each.tell(self._client)
+            each.report_to(self._client)
         if finished:
             # Room for more is taken at once.
             self._next_poll = 0.0
@@ -205,8 +205,8 @@ class _Ended:
         # A hook that changed the episode's reward has the last word.
         self.steps = play.steps if episode.reward == reward else None
 
-    def tell(self, client: RunnerClient) -> None:
-        """Tells the hub what came of it."""
+    def report_to(self, client: RunnerClient) -> None:
+        """Reports what came of it to the hub."""
         episode = self.episode
         if not episode.counted:
             error = episode.error or "no error was given"

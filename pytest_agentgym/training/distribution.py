@@ -49,7 +49,12 @@ class HubScheduling:
     def add_node_collection(
         self, node: WorkerController, collection: Sequence[str]
     ) -> None:
-        """A worker has collected."""
+        """A worker has collected.
+
+        Args:
+            node: The worker.
+            collection: Node ids, which are not looked at.
+        """
         self._collected.add(node)
 
     def remove_node(self, node: WorkerController) -> str | None:
@@ -67,7 +72,13 @@ class HubScheduling:
     def mark_test_complete(
         self, node: WorkerController, item_index: int, duration: float = 0
     ) -> None:
-        """Never happens: xdist runs no test."""
+        """Never happens: xdist runs no test.
+
+        Args:
+            node: A worker.
+            item_index: Of a test.
+            duration: In seconds.
+        """
 
     def mark_test_pending(self, item: str) -> None:
         """Never happens."""
@@ -75,7 +86,12 @@ class HubScheduling:
     def remove_pending_tests_from_node(
         self, node: WorkerController, indices: Sequence[int]
     ) -> None:
-        """Never happens; `wake` sends an event that ends here."""
+        """Never happens; `wake` sends an event that ends here.
+
+        Args:
+            node: None.
+            indices: None at all.
+        """
 
     def schedule(self) -> None:
         """Nothing to do: workers find the hub by themselves."""

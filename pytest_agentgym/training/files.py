@@ -1,4 +1,4 @@
-"""What the processes of a training tell each other through the run's shared folder."""
+"""What the processes of a training share through the run's shared folder."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Failure:
     report: dict[str, Any] | None = None
 
 
-class RunFiles:
+class SharedFiles:
     """The files; each one is written once and whole.
 
     Args:
@@ -46,13 +46,18 @@ class RunFiles:
         self.folder = folder
 
     def write_hub(self, url: str, key: str) -> None:
-        """Main process: where runners find the hub."""
+        """Main process: where runners find the hub.
+
+        Args:
+            url: Its address.
+            key: What its requests are authorized by.
+        """
         write_json(self.folder / _HUB, {"url": url, "key": key})
 
     def hub(self) -> dict[str, str] | None:
         """Address and key, once the hub is up."""
-        found: dict[str, str] | None = _read(self.folder / _HUB)
-        return found
+        hub: dict[str, str] | None = _read(self.folder / _HUB)
+        return hub
 
     def write_catalogue(self, entries: list[dict[str, Any]]) -> None:
         """Runner: what it collected. All runners collect the same; one file is kept."""
@@ -62,8 +67,8 @@ class RunFiles:
 
     def catalogue(self) -> list[dict[str, Any]] | None:
         """What was collected, once a runner has."""
-        found = _read(self.folder / _CATALOGUE)
-        return None if found is None else found["entries"]
+        catalogue = _read(self.folder / _CATALOGUE)
+        return None if catalogue is None else catalogue["entries"]
 
     def write_failure(self, failure: Failure) -> None:
         """Runner: ends the training; the first failure is kept."""
@@ -73,8 +78,8 @@ class RunFiles:
 
     def failure(self) -> Failure | None:
         """Why a runner ended the training, if one did."""
-        found = _read(self.folder / _FAILED)
-        return None if found is None else Failure(**found)
+        failure = _read(self.folder / _FAILED)
+        return None if failure is None else Failure(**failure)
 
     def end(self) -> None:
         """Main process: the training is over."""

@@ -9,12 +9,12 @@ import pytest
 
 from agentgym.reliability import judge
 from pytest_agentgym.play.scenario_result import ScenarioResult
-from pytest_agentgym.training.catalogue import Entry, deserialized
+from pytest_agentgym.training.catalogue import CatalogueEntry, deserialized
 
 
 def item_reports(
     config: pytest.Config,
-    entry: Entry,
+    entry: CatalogueEntry,
     tally: ScenarioResult | None,
     *,
     target: float,

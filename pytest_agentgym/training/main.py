@@ -12,16 +12,17 @@ import pytest
 
 from agentgym.errors import AgentGymError, UsageError
 from pytest_agentgym.play.run_context import RUN
-from pytest_agentgym.training.catalogue import Entry, deserialized
+from pytest_agentgym.training.catalogue import CatalogueEntry, deserialized
 from pytest_agentgym.training.distribution import HubScheduling, wake
-from pytest_agentgym.training.files import Failure, RunFiles
+from pytest_agentgym.training.files import Failure, SharedFiles
 from pytest_agentgym.training.item_reports import item_reports
 from pytest_agentgym.training.reporter import TrainingReporter
 from pytest_agentgym.training.setting_up import Start, default_name, hold
 
 if TYPE_CHECKING:
     from agentgym.training.hub.gateway import Gateway
-    from agentgym.training.loop.loop import Training, TrainingResult
+    from agentgym.training.job.training_result import TrainingResult
+    from agentgym.training.loop.loop import Training
 
 WATCH_SECONDS = 0.2
 
@@ -40,7 +41,7 @@ class MainProcess:
         self,
         config: pytest.Config,
         start: Start,
-        files: RunFiles,
+        files: SharedFiles,
         reporter: TrainingReporter,
     ) -> None:
         self._config = config
@@ -76,7 +77,7 @@ class MainProcess:
             interrupted = False
         finally:
             self._end(interrupted)
-        self._tell(session)
+        self._report_end(session)
         return looped
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
@@ -103,7 +104,8 @@ class MainProcess:
             if training is not None:
                 self._training = training
                 if self._stopped.is_set():
-                    return
+                    # Meanwhile: it ends at once, with a result that says so.
+                    training.stop()
                 self._result = training.run()
         except BaseException as exc:  # noqa: BLE001 - raised again in the main thread
             self._error = exc
@@ -114,19 +116,19 @@ class MainProcess:
             if xdist is not None:
                 wake(xdist)
 
-    def _collected(self) -> list[Entry] | None:
+    def _collected(self) -> list[CatalogueEntry] | None:
         """What the first runner collected; None if the run ends before."""
         while not self._stopped.is_set():
-            found = self._files.catalogue()
-            if found is not None:
-                return [Entry.from_json(entry) for entry in found]
+            entries = self._files.catalogue()
+            if entries is not None:
+                return [CatalogueEntry.from_json(entry) for entry in entries]
             time.sleep(0.02)
         return None
 
-    def _make(self, entries: list[Entry], gateway: Gateway) -> Training | None:
+    def _make(self, entries: list[CatalogueEntry], gateway: Gateway) -> Training | None:
         """The training of the collected scenarios; None without any."""
         from agentgym.training.job.plan import TrainingPlan
-        from agentgym.training.loop.loop import Training
+        from agentgym.training.loop.make import make_training
 
         start, run = self._start, self._config.stash[RUN]
         self._reporter.collected(entries)
@@ -151,7 +153,7 @@ class MainProcess:
             timeout=max(entry.timeout for entry in entries),
             episodes=run.options.episodes,
         )
-        return Training(plan, gateway, self._reporter.observer)
+        return make_training(plan, gateway, self._reporter.observer)
 
     def _watch(self) -> None:
         """Stops the trainer when a runner has ended the training."""
@@ -180,11 +182,11 @@ class MainProcess:
         if self._held is not None:
             os.close(self._held)
 
-    def _tell(self, session: pytest.Session) -> None:
+    def _report_end(self, session: pytest.Session) -> None:
         """Raises the training's error, or reports the scenarios."""
         failure = self._files.failure()
         if failure is not None:
-            self._tell_failure(session, failure)
+            self._report_failure(session, failure)
         if isinstance(self._error, UsageError):
             self._reporter.usage_errors.append(str(self._error))
         elif self._error is not None and failure is None:
@@ -192,7 +194,7 @@ class MainProcess:
         elif failure is None or failure.kind == "teardown":
             self._report_items()
 
-    def _tell_failure(self, session: pytest.Session, failure: Failure) -> None:
+    def _report_failure(self, session: pytest.Session, failure: Failure) -> None:
         if failure.report is not None:
             report = deserialized(self._config, failure.report)
             self._config.hook.pytest_runtest_logreport(report=report)

@@ -10,12 +10,6 @@ from typing import Any
 
 import pytest
 
-COMPONENTS = (
-    "tool_selection",
-    "parameter_selection",
-    "tool_execution",
-    "output_generation",
-)
 _NEED_TRAIN = (
     *("target", "updates", "budget", "save", "resume"),
     *("train-config", "components"),
@@ -51,6 +45,7 @@ class TrainOptions:
         settings: Fields of `TrainingConfig` that were given, unchecked where they come
             from the file.
         settings_file: That file.
+        save: The trained agent's name.
         resume: Id of the run to go on with, or `LATEST`.
     """
 
@@ -182,8 +177,8 @@ def _count(text: str | None) -> int | None:
 def _minutes(text: str | None) -> float | None:
     if text is None:
         return None
-    found = re.fullmatch(_DURATION, text.strip().lower())
-    parts = {} if found is None else found.groupdict(default="0")
+    match = re.fullmatch(_DURATION, text.strip().lower())
+    parts = {} if match is None else match.groupdict(default="0")
     seconds = sum(
         float(parts.get(unit, 0)) * factor
         for unit, factor in (("h", 3600), ("m", 60), ("s", 1))
@@ -198,12 +193,13 @@ def _minutes(text: str | None) -> float | None:
 def _components(text: str | None) -> list[str] | None:
     if text is None:
         return None
+    from agentgym.scenarios.components import why_untrainable
+
     names = [name.strip() for name in text.split(",") if name.strip()]
-    wrong = [name for name in names if name not in COMPONENTS]
-    if wrong or not names:
+    reason = why_untrainable(names)
+    if reason is not None:
         raise pytest.UsageError(
-            f"--agentgym-components {text}: name what is trained, separated by commas: "
-            + ", ".join(COMPONENTS)
+            f"--agentgym-components {text}: {reason}, separated by commas"
         )
     return sorted(set(names))
 
@@ -237,7 +233,7 @@ def _settings_file(config: pytest.Config) -> tuple[Path | None, dict[str, Any]]:
         return None, {}
     path = config.invocation_params.dir / text
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise pytest.UsageError(
             f"--agentgym-train-config {text}: {exc.strerror or exc}"
@@ -246,9 +242,9 @@ def _settings_file(config: pytest.Config) -> tuple[Path | None, dict[str, Any]]:
         raise pytest.UsageError(
             f"--agentgym-train-config {text}: not valid JSON: {exc}"
         ) from exc
-    if not isinstance(found, dict):
+    if not isinstance(settings, dict):
         raise pytest.UsageError(
             f"--agentgym-train-config {text}: write an object of settings, such as "
             '{"learning_rate": 0.001}'
         )
-    return path, found
+    return path, settings

@@ -21,12 +21,12 @@ from agentgym.runs.store import RunStore, read_episodes
 from agentgym.runs.summary import (
     RunSummary,
 )
-from agentgym.training.batch.measurement import Measured
+from agentgym.training.loop.measurement import MeasuredEpisodes
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.play.scenario_result import ScenarioResult
 from pytest_agentgym.show.reporter import Reporter, has_rich, relative
-from pytest_agentgym.training.catalogue import Entry
+from pytest_agentgym.training.catalogue import CatalogueEntry
 from pytest_agentgym.training.dashboard import (
     MEASURED,
     Dashboard,
@@ -37,7 +37,7 @@ from pytest_agentgym.training.dashboard import (
 from pytest_agentgym.training.progress import Progress
 
 if TYPE_CHECKING:
-    from agentgym.training.loop.loop import TrainingResult
+    from agentgym.training.job.training_result import TrainingResult
 
 
 class TrainingReporter(Reporter):
@@ -50,13 +50,13 @@ class TrainingReporter(Reporter):
 
     Attributes:
         entries: What the runners collected.
-        observer: What the trainer tells its progress.
+        observer: Follows the trainer.
     """
 
     def __init__(self, config: pytest.Config, target: float, minutes: float) -> None:
         super().__init__(config)
         self.target = target
-        self.entries: list[Entry] = []
+        self.entries: list[CatalogueEntry] = []
         self.progress = Progress(target, minutes)
         self.observer = Dashboard(self.progress, self._view)
         self.summary = self._new_summary()
@@ -66,7 +66,7 @@ class TrainingReporter(Reporter):
         self._measured: dict[str, list[Episode]] = {phase: [] for phase in MEASURED}
         self._terminal_lock = threading.RLock()
 
-    def collected(self, entries: list[Entry]) -> None:
+    def collected(self, entries: list[CatalogueEntry]) -> None:
         """Notes what the runners collected."""
         self.entries = entries
 
@@ -104,7 +104,7 @@ class TrainingReporter(Reporter):
         if result is not None and result.interrupted:
             self._interrupt()
 
-    def tally(self, entry: Entry) -> ScenarioResult | None:
+    def tally(self, entry: CatalogueEntry) -> ScenarioResult | None:
         """A scenario's episodes of the last measurement."""
         tally = ScenarioResult(self.config.stash[RUN].prices)
         for episode in self._last:
@@ -137,14 +137,14 @@ class TrainingReporter(Reporter):
 
     def _read_measured(self, versions: dict[str, int]) -> dict[str, list[Episode]]:
         """The episodes that the trainer measured these policy versions by."""
-        found: dict[str, list[Episode]] = {phase: [] for phase in versions}
+        measured: dict[str, list[Episode]] = {phase: [] for phase in versions}
         if self.store is None:
-            return found
+            return measured
         for phase, version in versions.items():
-            file = Measured(self.store.folder / "measured.jsonl")
+            file = MeasuredEpisodes(self.store.folder / "measured.jsonl")
             ids = file.episodes(phase, version)  # type: ignore[arg-type]
-            found[phase] = [self._kept[name] for name in ids if name in self._kept]
-        return found
+            measured[phase] = [self._kept[name] for name in ids if name in self._kept]
+        return measured
 
     def _new_summary(self) -> RunSummary:
         return RunSummary(

@@ -34,7 +34,12 @@ class Rollout:
 
 
 class RolloutMaker:
-    """Makes rollouts of claims, and episodes of rollouts."""
+    """Makes rollouts of claims, and episodes of rollouts.
+
+    Args:
+        items: The scenarios that can be played.
+        client: Knows where each attempt finds the policy.
+    """
 
     def __init__(self, items: Sequence[ScenarioItem], client: RunnerClient) -> None:
         self._cases = {item.nodeid: case_source(item) for item in items}
@@ -42,6 +47,10 @@ class RolloutMaker:
 
     def rollout(self, claim: Claim, item: ScenarioItem) -> Rollout:
         """The rollout of a claim on this scenario.
+
+        Args:
+            claim: What the hub gave this runner to play.
+            item: The scenario that it names.
 
         Raises:
             UsageError: The scenario has no such case.

@@ -24,7 +24,7 @@ from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.play.warning_filters import errors_as_warnings
 from pytest_agentgym.training.catalogue import CannotSetUp, serialized, set_up
 from pytest_agentgym.training.claims import POLL_SECONDS, ClaimLoop
-from pytest_agentgym.training.files import Failure, RunFiles
+from pytest_agentgym.training.files import Failure, SharedFiles
 from pytest_agentgym.training.shared_fixtures import share_fixtures
 
 
@@ -36,7 +36,7 @@ class Runner:
         files: The run's shared files.
     """
 
-    def __init__(self, config: pytest.Config, files: RunFiles) -> None:
+    def __init__(self, config: pytest.Config, files: SharedFiles) -> None:
         self._config = config
         self.files = files
         self._worker = _XdistWorker.of(config)
@@ -129,7 +129,13 @@ class Runner:
     def report(
         self, session: pytest.Session, item: ScenarioItem, episodes: list[Episode]
     ) -> None:
-        """Sends finished episodes to the main process."""
+        """Sends finished episodes to the main process.
+
+        Args:
+            session: pytest's session.
+            item: The scenario that they are of.
+            episodes: In the order in which they finished.
+        """
         if self._worker is not None:
             self._worker.running(session.items.index(item))
         report = EpisodeReport.of(item, episodes, 0)
@@ -158,7 +164,7 @@ class Runner:
 
 
 class _XdistWorker:
-    """What xdist has to be told by hand, as its own run loop does not run.
+    """What xdist has to know by hand, as its own run loop does not run.
 
     Args:
         interactor: xdist's plugin in the worker.

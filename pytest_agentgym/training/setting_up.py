@@ -18,6 +18,7 @@ from agentgym.errors import UsageError
 from agentgym.policy.folders.model_folder import check_folder
 from agentgym.policy.trained.agent_folder import check_name
 from agentgym.runs.store import write_json
+from agentgym.runs.updates import UPDATES_FILE
 from pytest_agentgym.collect.options import MODEL_OPTIONS
 from pytest_agentgym.play.options import PLAY_OPTIONS
 from pytest_agentgym.training.options import LATEST, TRAIN_OPTIONS, TrainOptions
@@ -44,6 +45,8 @@ class Start:
         base: Folder of the base model.
         adapter: Folder of the trained agent to go on from, if any.
         policy: What the user called the policy.
+        config: The training's settings.
+        seed: The same seed gives the same cases.
         save: The agent's name, if it was given.
         resumed: Folder of the run to go on with, if any.
     """
@@ -89,7 +92,12 @@ class Start:
         )
 
     def write(self, folder: Path, name: str) -> None:
-        """Writes down what a resumed run needs."""
+        """Writes down what a resumed run needs.
+
+        Args:
+            folder: The run's folder.
+            name: The agent's name.
+        """
         given = self.config.model_dump(mode="json", exclude_unset=True)
         state = {"policy": self.policy, "seed": self.seed, "save": name}
         write_json(folder / _STATE, {**state, "config": given})
@@ -160,10 +168,10 @@ def _local(spec: str, root: Path) -> tuple[Path, Path | None]:
             f"the model behind {spec} can be measured, not trained: give "
             "--agentgym-policy a model folder"
         )
-    found = resolve(spec, root=root)
-    assert isinstance(found, Local)
-    check_folder(found.path)
-    return found.path, found.adapter
+    policy = resolve(spec, root=root)
+    assert isinstance(policy, Local)
+    check_folder(policy.path)
+    return policy.path, policy.adapter
 
 
 def _config(settings: dict[str, Any], train: TrainOptions) -> TrainingConfig:
@@ -181,7 +189,8 @@ def _config(settings: dict[str, Any], train: TrainOptions) -> TrainingConfig:
             known = ", ".join(TrainingConfig.model_fields)
             text = f"there is no setting {name!r}; the settings are {known}"
         else:
-            text = f"{name}={first['input']!r}: {first['msg']}"
+            reason = first["msg"].removeprefix("Value error, ")
+            text = f"{name}={first['input']!r}: {reason}"
         raise UsageError(f"{where}{text}") from None
 
 
@@ -198,14 +207,14 @@ def _resumed(root: Path, run: str) -> Path:
             )
         return folder
     # Their names begin with the time.
-    found = sorted(path.parent for path in runs.glob(f"*/{_STATE}"))
-    found = [folder for folder in found if not _finished(folder)]
-    if not found:
+    resumable = sorted(path.parent for path in runs.glob(f"*/{_STATE}"))
+    resumable = [folder for folder in resumable if not _finished(folder)]
+    if not resumable:
         raise UsageError(
             f"--agentgym-resume: there is no training in {runs} that ended early; "
             "start one without it"
         )
-    return found[-1]
+    return resumable[-1]
 
 
 def _finished(run: Path) -> bool:
@@ -214,15 +223,15 @@ def _finished(run: Path) -> bool:
     Begun anew in the same folder it would cut off its updates, and take the earlier
     policy's measurements for its own.
     """
-    learnt = (run / "updates.jsonl").exists()
+    learnt = (run / UPDATES_FILE).exists()
     return learnt and not (run / "training" / "state.json").exists()
 
 
 def _state(folder: Path) -> dict[str, Any]:
     path = folder / _STATE
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {name: found[name] for name in ("policy", "seed", "save", "config")}
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {name: state[name] for name in ("policy", "seed", "save", "config")}
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise UsageError(
             f"--agentgym-resume: {path} is damaged ({type(exc).__name__}): start a new "

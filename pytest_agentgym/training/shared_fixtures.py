@@ -62,7 +62,12 @@ class OwnDefinitions(dict[str, Sequence[FixtureDef[Any]]]):
         self._originals = item._fixtureinfo.name2fixturedefs
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The definitions visible under a name, the nearest one last."""
+        """The definitions visible under a name, the nearest one last.
+
+        Args:
+            name: Of a fixture.
+            default: What is returned where there is none.
+        """
         if name in self:
             return self[name]
         # Episodes in many threads may ask for it first.
@@ -74,11 +79,11 @@ class OwnDefinitions(dict[str, Sequence[FixtureDef[Any]]]):
             return self[name]
 
     def _find(self, name: str) -> Sequence[FixtureDef[Any]]:
-        found = self._originals.get(name)
-        if found is None:
+        definitions = self._originals.get(name)
+        if definitions is None:
             manager = self._item.session._fixturemanager
-            found = manager.getfixturedefs(name, self._item)
-        return found or ()
+            definitions = manager.getfixturedefs(name, self._item)
+        return definitions or ()
 
     def _own(self, definition: FixtureDef[Any]) -> FixtureDef[Any]:
         scope = definition._scope
@@ -113,7 +118,12 @@ class OwnDefinitions(dict[str, Sequence[FixtureDef[Any]]]):
 
 
 def share_fixtures(session: pytest.Session, items: Sequence[ScenarioItem]) -> None:
-    """Prepares the items for being set up at the same time."""
+    """Prepares the items for being set up at the same time.
+
+    Args:
+        session: Whose set-up stack is replaced.
+        items: Scenarios, each of which gets fixture definitions of its own.
+    """
     session._setupstate = ManyItems()
     copies: dict[_Key, FixtureDef[Any]] = {}
     for item in items:

@@ -502,7 +502,7 @@ def test_an_update_is_made(trained: tuple[Project, int, str]) -> None:
     project, code, output = trained
     assert code == 1, output  # the target is far
     [row] = project.lines("updates.jsonl")
-    assert row["gap"] < 1e-3
+    assert row["mismatch"] < 1e-3
     assert row["stale_share"] == 0
     assert row["lost_share"] == 0, output
     from agentgym import TrainedAgent

@@ -120,7 +120,7 @@ def test_a_training_leaves_its_results(trained):
     updates = project.lines("updates.jsonl")
     assert [row["update"] for row in updates] == [1, 2]
     for row in updates:
-        assert row["gap"] < 1e-3
+        assert row["mismatch"] < 1e-3
         assert row["stale_share"] == 0
         # Some: LangChain does not hand malformed calls back as they were written.
         assert row["broken_prefixes"] < 0.3
@@ -195,7 +195,7 @@ def test_two_workers_of_which_one_is_killed(tmp_path):
     updates = project.lines("updates.jsonl")
     assert [row["update"] for row in updates] == [1, 2]
     for row in updates:
-        assert row["gap"] < 1e-3
+        assert row["mismatch"] < 1e-3
         assert row["stale_share"] == 0
 
 
@@ -328,7 +328,7 @@ def test_any_local_model(tmp_path, architecture):
     )
     assert code in (0, 1), output
     rows = project.lines("updates.jsonl")
-    assert all(row["gap"] < 1e-3 for row in rows)
+    assert all(row["mismatch"] < 1e-3 for row in rows)
     rewards = [row["reward"] for row in rows]
     assert sum(rewards[-3:]) / 3 > rewards[0] + 0.05, output
 

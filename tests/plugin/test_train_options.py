@@ -1,4 +1,4 @@
-"""`--train`: each mistake is told in one sentence before anything starts."""
+"""`--train`: each mistake is reported in one sentence before anything starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_agentgym.training.setting_up import default_name, hold
 
 needs_extra = pytest.mark.skipif(
     importlib.util.find_spec("agentlightning") is None,
-    reason="these are told where training is possible",
+    reason="these are reported where training is possible",
 )
 
 SCENARIO = """
@@ -25,7 +25,7 @@ SCENARIO = """
 """
 
 
-def told(result: pytest.RunResult) -> str:
+def sentence_of(result: pytest.RunResult) -> str:
     """The one sentence of a usage error."""
     assert result.ret == 4
     lines = [line for line in result.stderr.lines if line.strip()]
@@ -36,7 +36,7 @@ def told(result: pytest.RunResult) -> str:
 
 def test_train_alone(gym):
     gym.file(SCENARIO)
-    line = told(gym.run("--train", agentgym=False))
+    line = sentence_of(gym.run("--train", agentgym=False))
     assert line.endswith("write pytest --agentgym --train")
 
 
@@ -50,6 +50,16 @@ def test_train_alone(gym):
         (["--agentgym-budget=20"], "--agentgym-budget 20: give a duration such as"),
         (["--agentgym-budget=0m"], "--agentgym-budget 0m: give a duration such as"),
         (["--agentgym-components=tools"], "--agentgym-components tools: name what"),
+        (
+            ["--agentgym-components=tool_execution"],
+            "--agentgym-components tool_execution: tool_execution is what happens "
+            "within the tool: the model samples no token of it, so there is nothing to "
+            "train; choose from tool_selection, parameter_selection, output_generation",
+        ),
+        (
+            ["--agentgym-components=tool_selection,tool_execution"],
+            "--agentgym-components tool_selection,tool_execution: tool_execution is ",
+        ),
         (["--agentgym-components=,"], "--agentgym-components ,: name what is"),
         (["--agentgym-save=../mine"], "--agentgym-save: '../mine' cannot be an ag"),
         (["--agentgym-save=mine_v1.2"], "--agentgym-save: 'mine_v1.2' cannot be"),
@@ -83,7 +93,7 @@ def test_train_alone(gym):
 )
 def test_values(gym, arguments, sentence):
     gym.file(SCENARIO)
-    assert told(gym.run("--train", *arguments)).startswith(sentence)
+    assert sentence_of(gym.run("--train", *arguments)).startswith(sentence)
 
 
 @needs_extra
@@ -95,13 +105,19 @@ def test_values(gym, arguments, sentence):
         ('{"speed": 1}', "{path}: there is no setting 'speed'; the settings are tar"),
         ('{"group_size": 1}', "{path}: group_size=1: Input should be greater than"),
         ('{"loss": "ppo"}', "{path}: loss='ppo': Input should be "),
+        (
+            '{"components": ["tool_execution"]}',
+            "{path}: components=['tool_execution']: tool_execution is what happens ",
+        ),
+        ('{"components": []}', "{path}: components=[]: name what is trained, one or "),
+        ('{"components": ["x"]}', "{path}: components=['x']: name what is trained, "),
     ],
 )
 def test_settings_file(gym, text, sentence):
     gym.file(SCENARIO)
     path = gym.pytester.path / "c.json"
     path.write_text(text)
-    line = told(gym.run("--train", "--agentgym-train-config=c.json"))
+    line = sentence_of(gym.run("--train", "--agentgym-train-config=c.json"))
     assert line.startswith(sentence.replace("{path}", str(path)))
 
 
@@ -111,14 +127,14 @@ def test_settings_file(gym, text, sentence):
 def test_options_that_need_train(gym, option):
     gym.file(SCENARIO)
     name = option.partition("=")[0]
-    line = told(gym.run(f"--agentgym-{option}"))
+    line = sentence_of(gym.run(f"--agentgym-{option}"))
     assert line == f"--agentgym-{name} belongs to a training: add --train"
 
 
 def test_an_old_python(gym, monkeypatch):
     gym.file(SCENARIO)
     monkeypatch.setattr(setting_up, "PYTHON", (3, 11))
-    assert told(gym.run("--train")) == (
+    assert sentence_of(gym.run("--train")) == (
         "--train needs Python 3.12 or newer (Agent Lightning does); measuring works "
         "here"
     )
@@ -133,7 +149,7 @@ def test_a_missing_extra(gym, monkeypatch):
         "find_spec",
         lambda name, *more: None if name == "agentlightning" else find(name, *more),
     )
-    line = told(gym.run("--train"))
+    line = sentence_of(gym.run("--train"))
     assert line == (
         "--train needs agentlightning: run pip install 'pytest-agentgym[train]'"
     )
@@ -151,7 +167,7 @@ def resumable(gym, run="20260101-120000-ab"):
 def test_a_resumed_training_is_the_same_one(gym):
     gym.file(SCENARIO)
     resumable(gym)
-    line = told(gym.run("--train", "--agentgym-seed=4", "--agentgym-resume"))
+    line = sentence_of(gym.run("--train", "--agentgym-seed=4", "--agentgym-resume"))
     assert line.startswith("--agentgym-seed 4: the training in ")
     assert line.endswith(" has 3; leave the option out, or start a new training")
 
@@ -165,15 +181,15 @@ def test_a_finished_training_is_left_alone(gym):
     (early / "training" / "state.json").touch()
     done = resumable(gym, "20260102-120000-cd")
     (done / "updates.jsonl").touch()
-    assert told(gym.run("--train", f"--agentgym-resume={done.name}")) == (
+    assert sentence_of(gym.run("--train", f"--agentgym-resume={done.name}")) == (
         f"--agentgym-resume {done.name}: that training is finished; train its agent "
         "further with --agentgym-policy x"
     )
     # The latest that ended early is the one before it.
-    line = told(gym.run("--train", "--agentgym-seed=4", "--agentgym-resume"))
+    line = sentence_of(gym.run("--train", "--agentgym-seed=4", "--agentgym-resume"))
     assert line.startswith(f"--agentgym-seed 4: the training in {early} has 3")
     (early / "training" / "state.json").unlink()
-    line = told(gym.run("--train", "--agentgym-resume"))
+    line = sentence_of(gym.run("--train", "--agentgym-resume"))
     assert line.endswith(" that ended early; start one without it")
 
 
@@ -181,7 +197,7 @@ def test_a_finished_training_is_left_alone(gym):
 def test_a_training_that_still_runs(gym):
     gym.file(SCENARIO)
     held = hold(resumable(gym))
-    line = told(gym.run("--train", "--agentgym-resume"))
+    line = sentence_of(gym.run("--train", "--agentgym-resume"))
     os.close(held)
     assert line.endswith("is still running; wait for its end, or stop it with Ctrl-C")
 
@@ -191,7 +207,7 @@ def test_a_damaged_training(gym):
     gym.file(SCENARIO)
     resumable(gym)
     next(gym.pytester.path.rglob("training.json")).write_text("{")
-    line = told(gym.run("--train", "--agentgym-resume"))
+    line = sentence_of(gym.run("--train", "--agentgym-resume"))
     assert line.endswith("is damaged (JSONDecodeError): start a new training")
 
 

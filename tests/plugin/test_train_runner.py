@@ -433,6 +433,31 @@ def test_a_missing_fixture_is_told_before_anything_is_played(train):
     assert not train.gym.runs
 
 
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({"tool_execution": True}, "tool_execution is what happens within the tool: *"),
+        ({"tools": True}, "give True or False for any of tool_selection, *"),
+    ],
+)
+def test_components_that_cannot_be_trained(train, said, sentence):
+    train.gym.file(f"""
+        from agentgym import Scenario
+
+        class TestOrder(Scenario):
+            def play(self, agent):
+                assert agent.run("ok").reply
+
+            def define_trainable_components(self):
+                return {said}
+    """)
+    result = train.run()
+    assert result.ret == 4
+    name = "TestOrder.define_trainable_components() returned "
+    result.stdout.fnmatch_lines([f"*{name}{said}: {sentence}"])
+    assert not train.gym.runs
+
+
 @pytest.mark.parametrize("workers", [[], ["-n2"]])
 def test_a_scenario_that_cannot_be_set_up_is_an_error(train, workers):
     train.gym.file(

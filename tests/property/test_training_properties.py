@@ -8,32 +8,28 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentgym.policy.engine.sequence import common_prefix
 from agentgym.reliability import paired_difference
+from agentgym.scenarios.components import COMPONENTS, Component
 from agentgym.training.batch.advantage import advantages, varies
 from agentgym.training.batch.batch import Sample, informative, make_batch, targets
 from agentgym.training.batch.curriculum import FLOOR, Curriculum, Drawn
-from agentgym.training.batch.measurement import (
+from agentgym.training.batch.rows import merge
+from agentgym.training.job.case_split import (
     held_out_tasks,
     training_cases,
     validation_tasks,
 )
-from agentgym.training.batch.rows import merge
-from agentgym.training.batch.segments import Component
 from agentgym.training.job.task import ScenarioInfo
-from agentgym.training.step.bundles import Bundle, bundle, chunks, common_prefix
+from agentgym.training.step.bundles import Bundle, bundle, chunks
 
 # On a loaded machine any example may take long.
 unhurried = settings(deadline=None)
-
-COMPONENTS: list[Component] = [
-    "output_generation",
-    "tool_selection",
-    "parameter_selection",
-]
 
 rewards = st.lists(st.floats(0, 1), min_size=1, max_size=16)
 kinds = st.sampled_from(["mean", "std", "rloo"])
@@ -160,6 +156,10 @@ some_rows = st.lists(
 )
 
 
+def shared(one: list[int], other: list[int]) -> int:
+    return common_prefix(np.asarray(one, np.int32), np.asarray(other, np.int32))
+
+
 def cost(rows: Sequence[list[int]], bundles: Sequence[Bundle]) -> int:
     return sum(b.prefix + sum(len(rows[i]) - b.prefix for i in b.rows) for b in bundles)
 
@@ -194,7 +194,7 @@ def test_no_cut_of_the_sorted_rows_is_cheaper(rows, data):
             if cut:
                 common = heads[run[0]]
                 for i in run:
-                    common = common[: common_prefix(common, heads[i])]
+                    common = common[: shared(common, heads[i])]
                 saved += len(common) * (len(run) - 1)
                 run = []
             run.append(number)
@@ -206,7 +206,7 @@ def test_no_cut_of_the_sorted_rows_is_cheaper(rows, data):
 @given(some_rows)
 def test_common_prefix(rows):
     for one, other in itertools.product(rows, repeat=2):
-        size = common_prefix(one, other)
+        size = shared(one, other)
         assert one[:size] == other[:size]
         assert size == min(len(one), len(other)) or one[size] != other[size]
 

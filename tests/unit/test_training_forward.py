@@ -21,7 +21,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from agentgym.policy.engine.loading import load
 from agentgym.policy.folders.embedded import embedded_path
-from agentgym.training.batch.rows import Row
+from agentgym.training.batch.rows import TrainingRow
 from agentgym.training.step.forward import Forward, Part
 from tests.tiny_policy import make_tiny
 from tests.tiny_training import make_rows, plain_logprobs
@@ -61,7 +61,7 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     return with_lora(load(make_tiny(tmp_path / "m", request.param)).model.double())
 
 
-def run(forward: Forward, rows: list[Row], tokens: int = 64) -> tuple[Any, ...]:
+def run(forward: Forward, rows: list[TrainingRow], tokens: int = 64) -> tuple[Any, ...]:
     """Log-probabilities and entropies by row, and the gradients of a weighted sum."""
     logprobs: dict[int, torch.Tensor] = {}
     entropies: dict[int, torch.Tensor] = {}
@@ -88,7 +88,7 @@ def gradients(model: Any) -> dict[str, torch.Tensor]:
     }
 
 
-def plain(model: Any, rows: list[Row]) -> tuple[Any, ...]:
+def plain(model: Any, rows: list[TrainingRow]) -> tuple[Any, ...]:
     """The same, each row alone and whole."""
     logprobs, entropies = {}, {}
     model.zero_grad(set_to_none=True)

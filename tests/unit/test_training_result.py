@@ -95,7 +95,7 @@ def test_calls_are_in_the_order_in_which_they_began_without_failed_ones():
     [
         ("harness_error: a: b", "harness_error", "a: b"),
         ("the runner died: twice", "infra_error", "the runner died: twice"),
-        (None, "infra_error", "the runner told no reward"),
+        (None, "infra_error", "the runner reported no reward"),
     ],
 )
 def test_a_failed_rollout_has_no_reward(message, outcome, error):

@@ -13,8 +13,8 @@ import torch
 
 from agentgym.errors import UsageError
 from agentgym.policy.engine.loading import load
-from agentgym.training.batch.batch import TrainingRow
-from agentgym.training.batch.rows import Row
+from agentgym.training.batch.batch import BatchRow
+from agentgym.training.batch.rows import TrainingRow
 from agentgym.training.job.config import TrainingConfig
 from agentgym.training.step import update
 from agentgym.training.step.update import PoliciesDisagree, Updater
@@ -38,12 +38,12 @@ def make(folder: Path) -> Any:
     return make
 
 
-def rows_of(updater: Updater) -> list[Row]:
+def rows_of(updater: Updater) -> list[TrainingRow]:
     model = updater.model.get_base_model()
     return record(model, make_rows(model.config.vocab_size))
 
 
-def moved(updater: Updater, batch: list[TrainingRow]) -> dict[str, torch.Tensor]:
+def moved(updater: Updater, batch: list[BatchRow]) -> dict[str, torch.Tensor]:
     """What an update does to the weights."""
     before = {n: p.detach().clone() for n, p in updater.parameters.items()}
     updater.update(batch)
@@ -90,7 +90,7 @@ def test_what_earns_more_becomes_likelier(make):
     before = [sum(made.row.logprobs) for made in batch]
     for _ in range(3):
         metrics = updater.update(batch := as_batch(rows_of(updater)))
-    assert metrics.gap < 1e-4
+    assert metrics.mismatch < 1e-4
     after = [sum(made.row.logprobs) for made in batch]
     gains = [
         (a - b) * made.advantages[0]

@@ -3,11 +3,16 @@
 Axes are those of `agentgym.policy.engine.kv_cache`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Ids = npt.NDArray[np.int32]
 

@@ -24,6 +24,7 @@ from typing import Any, TextIO
 from agentgym.errors import UsageError
 from agentgym.report.html.episodes import LEVEL, EpisodePacker
 from agentgym.report.markdown import gate_sentence
+from agentgym.runs.updates import read_updates
 
 SCRIPTS = (
     "dom",
@@ -129,16 +130,13 @@ def _add_episodes(packer: EpisodePacker, path: Path) -> None:
 
 
 def _updates(folder: Path | None) -> list[dict[str, Any]]:
-    """What a training told of its updates; a line that was cut is left out."""
-    if folder is None or not (folder / "updates.jsonl").is_file():
-        return []
-    found = []
-    text = (folder / "updates.jsonl").read_text(encoding="utf-8", errors="replace")
-    for line in text.splitlines():
-        with suppress(ValueError, TypeError, KeyError):
-            row = json.loads(line)
-            found.append({name: row[name] for name in _UPDATE_FIELDS})
-    return found
+    """What the learning curve shows of a training's updates."""
+    rows = read_updates(folder) if folder is not None else ()
+    return [
+        {name: row[name] for name in _UPDATE_FIELDS}
+        for row in rows
+        if all(name in row for name in _UPDATE_FIELDS)
+    ]
 
 
 def _write_block(file: TextIO, name: str, data: bytes) -> None:

@@ -48,5 +48,9 @@ def advantages(
 
 
 def varies(rewards_G: Sequence[float]) -> bool:
-    """Whether a group has something to teach."""
+    """Whether the rewards of a group differ; else it is a zero-variance group.
+
+    Its advantages are all 0, so that no gradient comes of it (DAPO, arXiv:2503.14476,
+    leaves such groups out as well).
+    """
     return bool(rewards_G) and max(rewards_G) - min(rewards_G) > _EPSILON

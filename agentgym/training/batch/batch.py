@@ -1,4 +1,4 @@
-"""Groups of episodes -> the batch of one policy update."""
+"""Groups of episodes -> the batch of one policy update. Axes: N sampled tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from agentgym.training.batch.advantage import advantages, varies
-from agentgym.training.batch.rows import Row
+from agentgym.training.batch.rows import TrainingRow
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Sample:
     scenario: str
     reward: float
     passed: bool
-    rows: list[Row]
+    rows: list[TrainingRow]
     steps: list[float] | None = None
     trained: Collection[str] = ()
     versions: list[int] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Sample:
 
 
 @dataclass(slots=True)
-class TrainingRow:
+class BatchRow:
     """A row with what the loss wants to know; N sampled tokens.
 
     Attributes:
@@ -50,7 +50,7 @@ class TrainingRow:
         fresh: 1 for each sampled token that the version to update sampled, else 0.
     """
 
-    row: Row
+    row: TrainingRow
     weights: list[float]
     advantages: list[float]
     frozen: list[float]
@@ -64,7 +64,7 @@ def make_batch(
     reward: str,
     token_mean: str = "rollout",  # noqa: S107
     version: int | None = None,
-) -> list[TrainingRow]:
+) -> list[BatchRow]:
     """Computes advantages within each group and spreads them over its tokens.
 
     Where a scenario rewards single steps, each of them is compared with all steps of
@@ -80,8 +80,11 @@ def make_batch(
             "rollout" makes each token heavier than the same token of one that passed,
             so that what both did right is unlearnt; "case" does not.
         version: The policy version that is updated; None: it played everything.
+
+    Returns:
+        A row for each conversation of each episode, in the order of the episodes.
     """
-    made: list[TrainingRow] = []
+    made: list[BatchRow] = []
     for group in groups:
         rewards = targets(group, reward)
         first = len(made)
@@ -111,7 +114,7 @@ def _spread(sample: Sample) -> float:
     )
 
 
-def _weigh_alike(rows: Sequence[TrainingRow], episodes: int) -> None:
+def _weigh_alike(rows: Sequence[BatchRow], episodes: int) -> None:
     """Gives all trained tokens of a case the weight of those of its average episode."""
     trained = sum(weight > 0 for made in rows for weight in made.weights)
     for made in rows:
@@ -134,8 +137,18 @@ def targets(group: Sequence[Sample], kind: str) -> list[float]:
 
 
 def informative(group: Sequence[Sample], reward: str) -> bool:
-    """Whether the episodes of a group differ, in reward or between their steps."""
+    """Whether the episodes of a group differ, in reward or between their steps.
+
+    Args:
+        group: Episodes of one case.
+        reward: See `targets`.
+    """
     return varies(targets(group, reward)) or varies(_steps(group))
+
+
+def trained_tokens(batch: Sequence[BatchRow]) -> int:
+    """How many tokens of a batch have a gradient of the policy loss."""
+    return sum(weight > 0 for made in batch for weight in made.weights)
 
 
 def _steps(group: Sequence[Sample]) -> list[float]:
@@ -144,7 +157,7 @@ def _steps(group: Sequence[Sample]) -> list[float]:
 
 def _training_rows(
     sample: Sample, of_episode: float, of_steps: list[float], version: int | None
-) -> list[TrainingRow]:
+) -> list[BatchRow]:
     # A call that its scenario gave no reward of its own gets the episode's.
     of_call = dict(enumerate(of_steps))
     stale = {c for c, v in enumerate(sample.versions) if version not in (None, v)}
@@ -156,7 +169,7 @@ def _training_rows(
     made = []
     for row, mask in zip(sample.rows, trained, strict=True):
         made.append(
-            TrainingRow(
+            BatchRow(
                 row,
                 weights=[float(m) / count if count else 0.0 for m in mask],
                 advantages=[of_call.get(call, of_episode) for call in row.calls],

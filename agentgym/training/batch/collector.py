@@ -1,23 +1,26 @@
-"""Plays groups of episodes until a batch has enough to teach."""
+"""Plays groups of episodes until a batch has enough whose rewards differ."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from agentgym.scenarios.components import Component
 from agentgym.training.batch.batch import Sample, informative
 from agentgym.training.batch.curriculum import Curriculum, Drawn
-from agentgym.training.batch.measurement import training_cases
-from agentgym.training.batch.rows import Row, merge
-from agentgym.training.batch.segments import Component
+from agentgym.training.batch.rows import TrainingRow, merge
 from agentgym.training.hub.player import COUNTED
 from agentgym.training.hub.rollout_result import RolloutResult
+from agentgym.training.job.case_split import training_cases
 from agentgym.training.job.config import TrainingConfig
+from agentgym.training.job.plan import trained_components
 from agentgym.training.job.task import ScenarioInfo, Task
 
 MOST = 1.25
-"""A batch costs at most so many times the episodes of one without a dull group."""
+"""A batch costs at most so many times the episodes of one without zero-variance
+groups."""
 LEAST_SHARE = 0.25
 
 Components = Callable[[Sequence[int]], list[Component]]
@@ -29,22 +32,32 @@ class Collected:
     """The groups of a batch, and what was played for it.
 
     Attributes:
-        groups: Groups that have something to teach.
+        groups: Groups whose rewards differ.
         played: All episodes that count.
-        dull: Groups whose episodes all earned the same.
+        zero_variance: Groups whose episodes all earned the same.
         stale: Episodes that another policy version played, at least in part.
         lost: Episodes that do not count or lack their tokens.
+        seconds: Wall time of playing them all.
     """
 
     groups: list[list[Sample]] = field(default_factory=list)
     played: list[Sample] = field(default_factory=list)
-    dull: int = 0
+    zero_variance: int = 0
     stale: int = 0
     lost: int = 0
+    seconds: float = 0.0
 
 
 class Collector:
-    """Draws cases, has them played, and makes samples of the results."""
+    """Draws cases, has them played, and makes samples of the results.
+
+    Args:
+        scenarios: What is trained.
+        config: Sizes of a batch, and what is trained.
+        curriculum: Draws the cases, and takes in their outcomes.
+        components: The component of each of a model call's sampled tokens.
+        play: Plays tasks and returns a result for each, in order.
+    """
 
     def __init__(
         self,
@@ -66,27 +79,27 @@ class Collector:
         Args:
             version: The present policy version.
         """
-        config, found = self._config, Collected()
+        config, collected, begun = self._config, Collected(), time.monotonic()
         left = math.ceil(config.groups * (MOST if config.dynamic_sampling else 1))
-        while left and len(found.groups) < config.groups:
-            share = len(found.groups) / max(len(found.groups) + found.dull, 1)
-            missing = config.groups - len(found.groups)
+        while left and len(collected.groups) < config.groups:
+            share = len(collected.groups) / max(
+                len(collected.groups) + collected.zero_variance, 1
+            )
+            missing = config.groups - len(collected.groups)
             count = missing
-            if found.dull:
+            if collected.zero_variance:
                 count = math.ceil(missing / max(share, LEAST_SHARE))
             count = min(count, left)
             left -= count
-            self._round(count, version, found)
-        return found
+            self._round(count, version, collected)
+        collected.seconds = time.monotonic() - begun
+        return collected
 
     def trained(self, scenario: str) -> frozenset[str]:
         """The components that are trained in a scenario."""
-        if self._config.components is not None:
-            return frozenset(self._config.components)
-        components = self._scenarios[scenario].components
-        return frozenset(name for name, on in components.items() if on)
+        return trained_components(self._scenarios[scenario], self._config)
 
-    def _round(self, count: int, version: int, found: Collected) -> None:
+    def _round(self, count: int, version: int, collected: Collected) -> None:
         size = self._config.group_size
         groups = self._curriculum.groups(count)
         tasks = [
@@ -105,22 +118,22 @@ class Collector:
             group = [
                 sample
                 for result in results[place * size : (place + 1) * size]
-                if (sample := self._sample(result, version, found)) is not None
+                if (sample := self._sample(result, version, collected)) is not None
             ]
-            found.played += group
+            collected.played += group
             passed = sum(sample.passed for sample in group)
             self._curriculum.played(drawn, passed=passed, played=len(group))
             if len(group) > 1 and informative(group, self._config.reward):
-                found.groups.append(group)
+                collected.groups.append(group)
             else:
-                found.dull += 1
+                collected.zero_variance += 1
 
     def _case(self, drawn: Drawn) -> int:
         count = training_cases(self._scenarios[drawn.scenario])
         return drawn.case if count is None else drawn.case % count
 
     def _sample(
-        self, result: RolloutResult, version: int, found: Collected
+        self, result: RolloutResult, version: int, collected: Collected
     ) -> Sample | None:
         """The sample of a result; None if it must not be learnt from."""
         if result.task.split != "train" or result.task.phase != "train":
@@ -130,11 +143,11 @@ class Collector:
             or result.reward is None
             or not all(call.ok for call in result.calls)
         ):
-            found.lost += 1
+            collected.lost += 1
             return None
         versions = [call.version for call in result.calls]
         if any(v != version for v in versions):
-            found.stale += 1
+            collected.stale += 1
             if self._config.stale == "refuse":
                 return None
         rows = merge(result.calls, self._components)
@@ -152,7 +165,7 @@ class Collector:
         )
 
 
-def _tool_calls(row: Row) -> int:
+def _tool_calls(row: TrainingRow) -> int:
     """How many of its model calls call a tool."""
-    found = zip(row.calls, row.components, strict=True)
-    return len({call for call, part in found if part == "parameter_selection"})
+    tokens = zip(row.calls, row.components, strict=True)
+    return len({call for call, part in tokens if part == "parameter_selection"})

@@ -48,12 +48,14 @@ class Drawn:
 class Curriculum:
     """Draws cases, those where success is uncertain more often.
 
-    A group of episodes teaches something when they differ. That is likeliest where
-    success is least certain: a scenario's weight is the standard deviation of an
-    outcome, and half of the groups are played on cases whose last episodes differed.
+    A group of episodes has a gradient when their rewards differ. That is likeliest
+    where success is least certain: a scenario's weight is the standard deviation of an
+    outcome, sqrt(p (1 - p)), and half of the groups are played on cases whose last
+    episodes differed.
 
     Args:
         scenarios: Names, in a fixed order.
+        seed: The same seed draws the same cases after the same outcomes.
         adaptive: False draws all scenarios alike, and only fresh cases.
     """
 
@@ -76,8 +78,13 @@ class Curriculum:
     def played(self, drawn: Drawn, *, passed: int, played: int) -> None:
         """Takes in the outcomes of a group.
 
-        Only fresh cases tell how reliable the policy is: the others were chosen for
+        Only fresh cases say how reliable the policy is: the others were chosen for
         being difficult.
+
+        Args:
+            drawn: The group's case.
+            passed: Episodes that passed.
+            played: Episodes that passed or failed.
         """
         self.records[drawn.scenario].ever |= passed > 0
         if drawn.fresh:
@@ -89,7 +96,8 @@ class Curriculum:
     def draw(self, count: int) -> list[str]:
         """The scenarios of the next groups: as many of each as its weight is worth.
 
-        Systematic sampling: the numbers differ from the expected ones by less than 1.
+        Systematic sampling (Madow and Madow, 1944): the numbers differ from the
+        expected ones by less than 1.
         """
         names = list(self.records)
         self._random.shuffle(names)
@@ -113,7 +121,13 @@ class Curriculum:
         return record.case - 1
 
     def observe(self, scenario: str, *, passed: int, played: int) -> None:
-        """Takes in the outcomes of a scenario's episodes."""
+        """Takes in the outcomes of a scenario's episodes.
+
+        Args:
+            scenario: Its name.
+            passed: Episodes that passed.
+            played: Episodes that passed or failed.
+        """
         record = self.records[scenario]
         record.passed += passed
         record.played += played
@@ -126,9 +140,9 @@ class Curriculum:
 
     @property
     def reliability(self) -> float:
-        """Measured on train cases of late, all scenarios counting alike."""
-        found = [r.passed / r.played for r in self.records.values() if r.played]
-        return math.fsum(found) / len(found) if found else 0.0
+        """The running reliability on train cases, all scenarios counting alike."""
+        shares = [r.passed / r.played for r in self.records.values() if r.played]
+        return math.fsum(shares) / len(shares) if shares else 0.0
 
     @property
     def never_passed(self) -> list[str]:

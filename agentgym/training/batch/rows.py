@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agentgym.training.batch.segments import Component
+from agentgym.scenarios.components import Component
 
 
 class Call(Protocol):
@@ -30,7 +30,7 @@ class Call(Protocol):
 
 
 @dataclass(slots=True)
-class Row:
+class TrainingRow:
     """A sequence of tokens; T of them, of which the sampled ones can be trained.
 
     Attributes:
@@ -50,21 +50,21 @@ class Row:
 
 def merge(
     calls: Sequence[Call], components: Callable[[Sequence[int]], list[Component]]
-) -> list[Row]:
+) -> list[TrainingRow]:
     """Joins the model calls of one episode to as few rows as possible.
 
     Args:
         calls: In the order in which they were made.
-        components: Says of sampled tokens what each belongs to.
+        components: The component of each of a model call's sampled tokens.
 
     Returns:
         One row for each conversation whose token prefix is continuous.
     """
-    rows: list[Row] = []
+    rows: list[TrainingRow] = []
     for number, call in enumerate(calls):
         row = _continued(rows, call.prompt_ids)
         if row is None:
-            row = Row(ids=[])
+            row = TrainingRow(ids=[])
             rows.append(row)
         row.ids += call.prompt_ids[len(row.ids) :]
         begin = len(row.ids)
@@ -76,9 +76,9 @@ def merge(
     return rows
 
 
-def _continued(rows: list[Row], prompt: list[int]) -> Row | None:
+def _continued(rows: list[TrainingRow], prompt: list[int]) -> TrainingRow | None:
     """The longest row that this prompt begins with."""
-    best: Row | None = None
+    best: TrainingRow | None = None
     for row in rows:
         size = len(row.ids)
         if size > len(prompt) or (best is not None and size <= len(best.ids)):

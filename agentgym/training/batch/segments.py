@@ -5,7 +5,7 @@ parser, and what it finds is mapped back to the tokens. Text is never tokenised 
 another split of the same text is not what was sampled. Bytes, because a character may
 be split over several tokens.
 
-A worked example (the end-of-turn token is the last)::
+A worked example (the end-of-turn token is the last):
 
     Let me see. <tool_call>{"name": "look_up", "arguments": {"id": "A1"}}</tool_call>
     output      tool_selection                              parameter    tool_selection
@@ -20,11 +20,10 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from agentgym.policy.chat.tool_calls import FoundCall, find_calls
-
-Component = Literal["tool_selection", "parameter_selection", "output_generation"]
+from agentgym.scenarios.components import Component
 
 # A byte's mark is the index of its component, so a token's is the highest of its bytes.
 _COMPONENTS: tuple[Component, ...] = (
@@ -36,7 +35,7 @@ _FRAME, _ARGUMENTS = 1, 2
 
 
 def segment(pieces: Sequence[bytes], *, ended: bool) -> list[Component]:
-    """Say for each token of an assistant message to which component it belongs.
+    """Returns the component of each token of an assistant message.
 
     - A call's markers, braces, keys and tool name are tool_selection, its arguments
       parameter_selection. A call whose name cannot be read is tool_selection as a
@@ -51,11 +50,14 @@ def segment(pieces: Sequence[bytes], *, ended: bool) -> list[Component]:
       or the last.
 
     Args:
-        pieces: The bytes of each token (see `TokenBytes`). When the prompt holds the
-            beginning of the reply (a forced tool), pass its tokens as well and drop
-            their components.
+        pieces: The bytes of each of the T tokens (see `TokenBytes`). When the prompt
+            holds the beginning of the reply (a forced tool), pass its tokens as well
+            and drop their components.
         ended: Whether the last token is the one that ends the turn; its bytes, if any,
             are no part of the message.
+
+    Returns:
+        T components.
     """
     said = pieces[:-1] if ended else pieces
     marks, has_calls = _mark(b"".join(said))
@@ -74,7 +76,7 @@ def segment(pieces: Sequence[bytes], *, ended: bool) -> list[Component]:
 
 
 def _mark(data: bytes) -> tuple[bytearray, bool]:
-    """Mark every byte; also say whether there is a call or an attempt at one."""
+    """A mark for every byte, and whether there is a call or an attempt at one."""
     marks = bytearray(len(data))
     # Bytes that are no UTF-8 (a character that was cut off) become one character each,
     # none of which means anything in a call, and turn back into the same bytes.
@@ -115,7 +117,7 @@ class TokenBytes:
     """
 
     def __init__(self, tokenizer: Any) -> None:
-        """Find out how the tokenizer writes bytes.
+        """Determines how the tokenizer writes bytes.
 
         Args:
             tokenizer: A Hugging Face tokenizer.
@@ -137,13 +139,13 @@ class TokenBytes:
     def _look_up(self, token_id: int) -> bytes:
         token = self._tokenizer.convert_ids_to_tokens(token_id)
         if token is None:
-            found = b""
+            piece = b""
         elif self._read is not None:
-            found = self._read(token)
+            piece = self._read(token)
         else:
-            found = self._tokenizer.decode([token_id]).encode()
-        self._known[token_id] = found
-        return found
+            piece = self._tokenizer.decode([token_id]).encode()
+        self._known[token_id] = piece
+        return piece
 
 
 def _reader(tokenizer: Any) -> Callable[[str], bytes] | None:

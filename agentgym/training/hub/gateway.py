@@ -28,7 +28,7 @@ from agentgym.training.hub.rollout_result import (
 from agentgym.training.hub.runner_client import MODEL
 from agentgym.training.job.task import Task
 
-__all__ = ["Finished", "Gateway", "ModelCallRecord", "RolloutResult", "Running"]
+__all__ = ["Finished", "Gateway", "ModelCallRecord", "RolloutResult", "RunningRollout"]
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
+class RunningRollout:
     """A rollout that a runner plays, `since` so many seconds after 1970."""
 
     rollout_id: str
@@ -175,12 +175,12 @@ class Gateway:
             if self._cursor >= page.total_terminal:
                 return ended
 
-    def running(self) -> list[Running]:
+    def running(self) -> list[RunningRollout]:
         """The rollouts that are being played."""
         state = self._lightning.schemas.RolloutState.RUNNING
         listing = self._lightning.rollouts.list_rollouts([state], limit=sys.maxsize)
         return [
-            Running(
+            RunningRollout(
                 rollout_id=rollout.rollout_id,
                 task=self._tasks[rollout.rollout_id],
                 runner=rollout.status.k8s_job_name or "",

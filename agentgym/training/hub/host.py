@@ -23,7 +23,7 @@ class PolicyHost:
     Args:
         base: Folder of the base model.
         folder: Where the versions' adapters are kept, one folder each.
-        gateway: Is told where each version is.
+        gateway: Where each version is published.
         log: Gets the server's output.
         device: "auto", "cpu", "cuda", ...
         dtype: "auto", "float32", ...

@@ -25,7 +25,7 @@ HOPELESS = 16
 COUNTED = ("passed", "failed")
 
 
-class Stopped(AgentGymError):
+class TrainingStopped(AgentGymError):
     """The training was asked to end early."""
 
 
@@ -69,7 +69,7 @@ class Player:
             outcome.
 
         Raises:
-            Stopped: The training is to end early.
+            TrainingStopped: The training is to end early.
             UsageError: Nearly nothing that is played counts.
         """
         results: dict[int, RolloutResult] = {}
@@ -99,7 +99,7 @@ class Player:
         return [results[place] for place in range(len(tasks))]
 
     def runner_lost(self, prefix: str) -> None:
-        """A runner died (told from another thread): what it played is played again."""
+        """A runner died: what it played is played again. Called from another thread."""
         self._runners_lost.add(prefix)
         self._next_look = 0.0
 
@@ -119,7 +119,7 @@ class Player:
     def _pause(self) -> None:
         """Waits a moment, and looks after what can go wrong meanwhile."""
         if self.stopping.wait(TICK_SECONDS):
-            raise Stopped("the training was stopped")
+            raise TrainingStopped("the training was stopped")
         if self.host.revive():
             self.say("the policy server had died; it was started again")
         if time.monotonic() < self._next_look:

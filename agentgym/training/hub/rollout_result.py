@@ -15,10 +15,10 @@ class ModelCallRecord:
     """A model call, on exactly the tokens that the policy read and sampled.
 
     Attributes:
-        prompt_ids: The prompt's tokens.
-        token_ids: The sampled tokens.
-        logprobs: Their log-probabilities under the policy that sampled them; none
-            unless the rollout is for training.
+        prompt_ids: The P tokens of the prompt.
+        token_ids: The N sampled tokens.
+        logprobs: Their N log-probabilities, in nats, under the policy that sampled
+            them; none unless the rollout is for training.
         model: The served model's name.
         version: The policy version.
         ok: Whether ids and log-probabilities are complete, so that it can be trained.
@@ -61,8 +61,11 @@ class RolloutResult:
     """A rollout that ended.
 
     Attributes:
+        rollout_id: Its id, which is the episode's, too.
+        task: What it played.
         state: "succeeded" when there is a reward, or else "failed".
         outcome: A value of `agentgym.recording.blame.Outcome`.
+        reward: In [0, 1]; None if the outcome is not the agent's doing.
         steps: Rewards of the single model calls, where there are any.
         judged_by: Models of judges and simulated users that took part in the reward.
         calls: The model calls of the last attempt, in the order in which they began.
@@ -105,17 +108,17 @@ def read_result(
             calls.append((begun, ModelCallRecord.from_event(event.data)))
     calls.sort(key=lambda call: call[0])
     outcome, message = _outcome(error)
-    told = state == "succeeded" and "value" in reward
+    rewarded = state == "succeeded" and "value" in reward
     return RolloutResult(
         rollout_id=rollout_id,
         task=task,
         state=state,
-        outcome=str(reward["reason"]) if told else outcome,
-        reward=float(reward["value"]) if told else None,
-        steps=reward.get("steps") if told else None,
+        outcome=str(reward["reason"]) if rewarded else outcome,
+        reward=float(reward["value"]) if rewarded else None,
+        steps=reward.get("steps") if rewarded else None,
         judged_by=reward.get("judged_by", []),
         calls=[call for _, call in calls],
-        error=None if told else message,
+        error=None if rewarded else message,
     )
 
 
@@ -123,11 +126,11 @@ def _outcome(error: str | None) -> tuple[str, str]:
     outcome, colon, message = (error or "").partition(": ")
     if colon and outcome in Outcome.__members__:
         return outcome, message
-    return Outcome.infra_error.value, error or "the runner told no reward"
+    return Outcome.infra_error.value, error or "the runner reported no reward"
 
 
-def _logprobs(found: dict[str, Any]) -> list[float]:
+def _logprobs(recorded: dict[str, Any]) -> list[float]:
     """Of a chat completion, or in the shape of the older API."""
-    if "content" in found:
-        return [entry["logprob"] for entry in found["content"] or ()]
-    return list(found.get("token_logprobs") or ())
+    if "content" in recorded:
+        return [entry["logprob"] for entry in recorded["content"] or ()]
+    return list(recorded.get("token_logprobs") or ())

@@ -1,4 +1,4 @@
-"""A runner's side of the wire: claim rollouts from the hub and tell how they ended."""
+"""A runner's side of the wire: claims rollouts and reports how they ended."""
 
 from __future__ import annotations
 
@@ -85,7 +85,12 @@ class RunnerClient:
         return claims
 
     def endpoint(self, claim: Claim, attempt: int) -> PolicyEndpoint:
-        """Where the agent of this attempt finds the policy."""
+        """Where the agent of this attempt finds the policy.
+
+        Args:
+            claim: The rollout.
+            attempt: Number of the try at its episode, from 0.
+        """
         mode = "train" if claim.task.phase == "train" else "val"
         path = f"/proxy/rollout/{claim.rollout_id}/attempt/{attempt}/mode/{mode}"
         return PolicyEndpoint(
@@ -102,7 +107,7 @@ class RunnerClient:
         steps: list[float] | None,
         judged_by: Sequence[str] = (),
     ) -> None:
-        """Tells an episode's reward; harmless for a rollout that has ended already.
+        """Reports an episode's reward; harmless for a rollout that has ended already.
 
         Args:
             claim: The rollout.
@@ -131,7 +136,13 @@ class RunnerClient:
         self._patch(claim.rollout_id, status)
 
     def fail(self, claim: Claim, attempt: int, outcome: str, message: str) -> None:
-        """Tells that an episode says nothing about the agent, so has no reward.
+        """Reports that an episode says nothing about the agent, so has no reward.
+
+        Args:
+            claim: The rollout.
+            attempt: Number of the last try at its episode, from 0.
+            outcome: A value of `agentgym.recording.blame.Outcome`.
+            message: What happened.
 
         Raises:
             HubGone: No answer.

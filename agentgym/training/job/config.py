@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Collection
+from typing import Annotated, Any, Literal
 
 from agentgym.distribution import install_command
+from agentgym.scenarios.components import Component, why_untrainable
 
 try:
-    from pydantic import BaseModel, ConfigDict, Field
+    from pydantic import BaseModel, ConfigDict, Field, field_validator
 except ImportError:
     raise ImportError(
         f"TrainingConfig needs pydantic: run {install_command('train')}"
     ) from None
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Component = Literal[
-    "tool_selection", "parameter_selection", "tool_execution", "output_generation"
-]
 
 
 class TrainingConfig(BaseModel):
@@ -26,7 +25,7 @@ class TrainingConfig(BaseModel):
         target: Reliability on held-out cases at which training ends.
         updates: The most policy updates.
         minutes: The most minutes, measurements included.
-        groups: Cases per update that have something to teach.
+        groups: Cases per update whose episodes earned different rewards.
         group_size: Episodes of each case, played by the same policy version.
         learning_rate: Of AdamW, on LoRA weights.
         lora_rank: Rank of the LoRA matrices on all linear layers, whose alpha is 32.
@@ -41,7 +40,8 @@ class TrainingConfig(BaseModel):
         reward: The weighted share of passed checks ("checks"), 1 for an episode that
             passed and else 0 ("passed"), or that wherever the episodes of a case differ
             in it, and else the share ("passed_first").
-        dynamic_sampling: Whether groups that teach nothing are replaced.
+        dynamic_sampling: Whether zero-variance groups, whose episodes all earned the
+            same, are replaced.
         adaptive_cases: Whether uncertain scenarios are drawn more often.
         frozen_kl: Weight of the KL to the starting policy on frozen tokens.
         components: What is trained in all scenarios; None asks each scenario.
@@ -75,3 +75,12 @@ class TrainingConfig(BaseModel):
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     gradient_checkpointing: bool | None = None
+
+    @field_validator("components", mode="before")
+    @classmethod
+    def _trainable(cls, value: Any) -> Any:
+        if isinstance(value, Collection) and not isinstance(value, str):
+            reason = why_untrainable(map(str, value))
+            if reason is not None:
+                raise ValueError(reason)
+        return value

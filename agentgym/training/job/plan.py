@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentgym.training.job.case_split import training_cases
 from agentgym.training.job.config import TrainingConfig
 from agentgym.training.job.task import ScenarioInfo
 
@@ -14,9 +15,12 @@ class TrainingPlan:
     """What is trained, on what, and where the results go.
 
     Attributes:
+        scenarios: What is trained on.
         base: Folder of the base model.
         adapter: Folder of the trained agent that training goes on from, if any.
         base_spec: What the user called the policy.
+        config: The settings.
+        seed: The same seed gives the same cases and first weights.
         name: Name of the agent that is saved.
         run_folder: `.agentgym/runs/<id>`: checkpoints and metrics.
         agents_folder: `.agentgym/agents`.
@@ -35,3 +39,29 @@ class TrainingPlan:
     agents_folder: Path
     timeout: float
     episodes: int | None = None
+
+    @property
+    def training_folder(self) -> Path:
+        """Where checkpoints and versions are, until the training is finished."""
+        return self.run_folder / "training"
+
+    @property
+    def learnt_from(self) -> list[ScenarioInfo]:
+        """The scenarios with train cases and a component that is trained."""
+        return [
+            info
+            for info in self.scenarios
+            if training_cases(info) != 0 and trained_components(info, self.config)
+        ]
+
+
+def trained_components(info: ScenarioInfo, config: TrainingConfig) -> frozenset[str]:
+    """The components whose sampled tokens are trained in a scenario.
+
+    Args:
+        info: The scenario, with what it says of its components.
+        config: The run's settings, which have the last word.
+    """
+    if config.components is not None:
+        return frozenset(config.components)
+    return frozenset(name for name, on in info.components.items() if on)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +21,13 @@ from agentgym.runs.store import write_json
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 1
+FORMAT = 2
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """How far a training is.
+    """How far a training is, over all its sittings.
 
     Attributes:
         version: The present policy version: the number of updates so far.
@@ -34,7 +36,7 @@ class State:
         validated: Reliability on validation cases, by version.
         looked: Versions whose held-out reliability was measured.
         curriculum: State of the curriculum.
-        batches: Batches in a row that had nothing to teach.
+        zero_variance_batches: Batches in a row of zero-variance groups only.
         failing: Share of train episodes that failed in the first batch.
         judged: Models of judges and simulated users, by scenario.
         reserve: Seconds that the measurement at the end is expected to take.
@@ -46,7 +48,7 @@ class State:
     validated: dict[int, float] = field(default_factory=dict)
     looked: list[int] = field(default_factory=list)
     curriculum: dict[str, Any] = field(default_factory=dict)
-    batches: int = 0
+    zero_variance_batches: int = 0
     failing: float = 0.0
     reserve: float = 0.0
     judged: dict[str, list[str]] = field(default_factory=dict)
@@ -60,14 +62,23 @@ class State:
 
 
 class Checkpoint:
-    """The state's files in a run's folder."""
+    """The state's files in a run's folder.
+
+    Args:
+        folder: The folder for them alone.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._state = folder / "state.json"
 
     def save(self, state: State, tensors: dict[str, Tensor] | None = None) -> None:
-        """Writes the state, and the tensors if they are new since the last time."""
+        """Writes the state, and the tensors if they are new since the last time.
+
+        Args:
+            state: How far the training is.
+            tensors: Weights and optimizer state of the state's version, by name.
+        """
         from safetensors.torch import save_file
 
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -97,12 +108,12 @@ class Checkpoint:
         from safetensors.torch import load_file
 
         try:
-            found: dict[str, Any] = json.loads(self._state.read_text(encoding="utf-8"))
-            if found.pop("format") != FORMAT:
+            kept: dict[str, Any] = json.loads(self._state.read_text(encoding="utf-8"))
+            if kept.pop("format") != FORMAT:
                 raise ValueError("another version of agentgym wrote it")
-            tensors = load_file(self._folder / found.pop("tensors"))
-            found["validated"] = {int(v): r for v, r in found["validated"].items()}
-            return State(**found), tensors
+            tensors = load_file(self._folder / kept.pop("tensors"))
+            kept["validated"] = {int(v): r for v, r in kept["validated"].items()}
+            return State(**kept), tensors
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise UsageError(
                 f"the training in {self._folder.parent} cannot be resumed: {error}; "
@@ -111,10 +122,10 @@ class Checkpoint:
 
 
 def no_room(error: Exception, run: Path) -> UsageError | None:
-    """What to say of a file that could not be written; None if it is something else.
+    """The error for a file that could not be written; None if it is something else.
 
     Args:
-        error: Also one of a library that tells only the system's words.
+        error: Also one of a library that gives only the system's words.
         run: The training's folder.
     """
     if not any(os.strerror(number) in str(error) for number in _NO_ROOM):
@@ -123,3 +134,22 @@ def no_room(error: Exception, run: Path) -> UsageError | None:
         f"there is no room for the files of the training in {run} ({error}); make "
         "room, and go on with --agentgym-resume, or begin anew if it has kept nothing"
     )
+
+
+@contextmanager
+def room_for_files(run: Path) -> Iterator[None]:
+    """Turns the error of a file for which there is no room into one that says so.
+
+    Args:
+        run: The training's folder.
+
+    Raises:
+        UsageError: There is no room.
+    """
+    try:
+        yield
+    except Exception as error:
+        full = no_room(error, run)
+        if full is None:
+            raise
+        raise full from error

@@ -5,8 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from agentgym.runs.updates import UPDATES_FILE
+from agentgym.training.batch.collector import Collected
+from agentgym.training.loop.sitting import Sitting
+from agentgym.training.step.metrics import Metrics
+
+UpdateLine = dict[str, Any]
+"""A line of `updates.jsonl`."""
 
 
 class Journal:
@@ -19,7 +28,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, updates: int = 0) -> None:
-        self._path = folder / "updates.jsonl"
+        self._path = folder / UPDATES_FILE
         if self._path.exists():
             lines = self._path.read_text(encoding="utf-8").splitlines()
             kept = [f"{line}\n" for line in lines if _number(line) <= updates]
@@ -28,15 +37,15 @@ class Journal:
             part.replace(self._path)
         self._board = _board(folder / "tensorboard", updates + 1)
 
-    def write(self, row: dict[str, Any]) -> None:
+    def write(self, line: UpdateLine) -> None:
         """Adds an update."""
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(line) + "\n")
         if self._board is None:
             return
-        for name, value in row.items():
+        for name, value in line.items():
             if isinstance(value, int | float) and name != "update":
-                self._board.add_scalar(f"training/{name}", value, row["update"])
+                self._board.add_scalar(f"training/{name}", value, line["update"])
         self._board.flush()
 
     def close(self) -> None:
@@ -45,8 +54,54 @@ class Journal:
             self._board.close()
 
 
+def update_line(
+    collected: Collected,
+    metrics: Metrics,
+    *,
+    sitting: Sitting,
+    reliability: float,
+    refuses_stale: bool,
+) -> UpdateLine:
+    """What is written of an update, before its version is published.
+
+    Args:
+        collected: What was played for it.
+        metrics: What it did.
+        sitting: Of the training, at the version that it updates.
+        reliability: The running reliability, in [0, 1].
+        refuses_stale: Whether episodes of another version were left out.
+    """
+    state, samples = sitting.state, collected.played
+    calls = sum(sample.calls for sample in samples)
+    rows = sum(len(sample.rows) for sample in samples)
+    left_out = collected.lost + (collected.stale if refuses_stale else 0)
+    total = max(len(samples) + left_out, 1)
+    broken = rows - sum(bool(sample.rows) for sample in samples)
+    return {
+        "update": state.version + 1,
+        "version": state.version,
+        "episodes": state.episodes,
+        "elapsed": round(sitting.elapsed, 1),
+        "reward": _mean([sample.reward for sample in samples]),
+        "passed": _mean([float(sample.passed) for sample in samples]),
+        "reliability": reliability,
+        "groups": len(collected.groups),
+        "zero_variance_groups": collected.zero_variance,
+        "stale_share": collected.stale / total,
+        "lost_share": collected.lost / total,
+        "broken_prefixes": broken / max(calls - len(samples), 1),
+        "tokens_per_episode": _mean([float(sample.tokens) for sample in samples]),
+        "playing_seconds": round(collected.seconds, 2),
+        **{name: getattr(metrics, name) for name in metrics.__slots__},
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else 0.0
+
+
 def _number(line: str) -> float:
-    """Of the update that a line tells of; none for one that was cut off."""
+    """The number of a line's update; infinite for a line that was cut off."""
     try:
         return int(json.loads(line)["update"])
     except (ValueError, KeyError, TypeError):

@@ -7,6 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+
+from agentgym.policy.engine.sequence import common_prefix
+
 T = TypeVar("T")
 
 
@@ -36,12 +40,16 @@ def bundle(
         rows: Token ids.
         limits: The most tokens of each row that may be in a prefix; by default all
             but the last.
+
+    Returns:
+        Bundles that hold each row once.
     """
     if limits is None:
         limits = [len(row) - 1 for row in rows]
     heads = [row[:limit] for row, limit in zip(rows, limits, strict=True)]
     order = sorted(range(len(rows)), key=lambda i: heads[i])
-    shared = [common_prefix(heads[a], heads[b]) for a, b in itertools.pairwise(order)]
+    arrays = [np.asarray(head, dtype=np.int32) for head in heads]
+    shared = [common_prefix(arrays[a], arrays[b]) for a, b in itertools.pairwise(order)]
     # Of the first rows up to each: tokens saved; begin and prefix of the last bundle.
     saved, last = [0], [(0, 0)]
     for end in range(1, len(order) + 1):
@@ -49,10 +57,10 @@ def bundle(
         prefix = len(heads[order[end - 1]])
         for begin in range(end - 2, -1, -1):
             prefix = min(prefix, shared[begin])
-            found = saved[begin] + prefix * (end - 1 - begin)
+            gain = saved[begin] + prefix * (end - 1 - begin)
             # As good with fewer bundles is better.
-            if found >= most:
-                most, choice = found, (begin, prefix)
+            if gain >= most:
+                most, choice = gain, (begin, prefix)
         saved.append(most)
         last.append(choice)
     bundles: list[Bundle] = []
@@ -71,7 +79,8 @@ def chunks(items: Sequence[T], size_of: Callable[[T], int], most: int) -> list[l
     Args:
         items: The smallest first.
         size_of: Size of an item.
-        most: The most that a part may have; a larger item is a part of its own.
+        most: The most that a part may have, items times the size of its largest, such
+            as tokens; a larger item is a part of its own.
     """
     parts: list[list[T]] = []
     for item in items:
@@ -80,18 +89,3 @@ def chunks(items: Sequence[T], size_of: Callable[[T], int], most: int) -> list[l
         else:
             parts.append([item])
     return parts
-
-
-def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
-    """Length of the common prefix of two sequences."""
-    size = min(len(one), len(other))
-    if one[:size] == other[:size]:
-        return size
-    low, high = 0, size
-    while high - low > 1:
-        middle = (low + high) // 2
-        if one[:middle] == other[:middle]:
-            low = middle
-        else:
-            high = middle
-    return low

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from agentgym.training.batch.rows import Row
+from agentgym.training.batch.rows import TrainingRow
 from agentgym.training.step.bundles import bundle, chunks
 
 _AGREE = 1e-4
@@ -27,7 +27,7 @@ _AGREE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a forward pass over some rows found.
+    """What a forward pass over some rows computed.
 
     Attributes:
         rows: Numbers of the rows, in whose order the N tokens stand.
@@ -56,7 +56,7 @@ class Forward:
 
     def __call__(
         self,
-        rows: Sequence[Row],
+        rows: Sequence[TrainingRow],
         *,
         tokens: int,
         on_part: Callable[[Part], Tensor | None],
@@ -114,7 +114,7 @@ class Forward:
 
     def _part(
         self,
-        rows: list[Row],
+        rows: list[TrainingRow],
         ids: list[list[int]],
         prefix: int,
         shared: list[Tensor],

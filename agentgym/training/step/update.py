@@ -7,33 +7,28 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import peft
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from agentgym.errors import AgentGymError, UsageError
-from agentgym.policy.engine.adapter import AdaptedWeights, read_adapter
 from agentgym.policy.engine.loading import LoadedPolicy
-from agentgym.policy.folders.adapter_folder import WEIGHTS
-from agentgym.training.batch.batch import TrainingRow
+from agentgym.training.batch.batch import BatchRow, trained_tokens
 from agentgym.training.job.config import TrainingConfig
 from agentgym.training.step.forward import Forward, Part
+from agentgym.training.step.lora import quiet, recompute_activations, with_lora
 from agentgym.training.step.loss import kl_to_start, policy_loss
+from agentgym.training.step.metrics import Metrics, PassSums
 
 T = TypeVar("T")
 
-MAX_GAP = 1e-3
-"""The most by which sampling and training may disagree on a log-probability."""
-MAX_MEAN_GAP = 2e-2
+MAX_MISMATCH = 1e-3
+"""The most by which sampler and trainer may disagree on a log-probability, in nats."""
+MAX_MEAN_MISMATCH = 2e-2
 """The same on average, for half precision, whose rounding differs between them."""
 MAX_GRADIENT = 1.0
 BETAS = (0.9, 0.99)
@@ -42,8 +37,6 @@ CPU_PART, GPU_PART, LEAST_PART = 1_024, 16_384, 256
 which memory is declared too small."""
 REFERENCED = 4
 """One row of so many is compared with the starting policy."""
-LORA_ALPHA = 32
-"""LoRA's scale is this over the rank."""
 SMALL = 30_000_000
 """Parameters below which one thread is faster: the products are too small to share."""
 CHECKPOINTED = 1_000_000_000
@@ -52,34 +45,6 @@ CHECKPOINTED = 1_000_000_000
 
 class PoliciesDisagree(AgentGymError):
     """Sampling and training do not see the same policy."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metrics:
-    """What an update did; the names are those in `updates.jsonl`.
-
-    Attributes:
-        entropy: Mean over trained tokens, in nats.
-        kl: KL to the starting policy, mean over trained tokens.
-        drift: The same over frozen tokens.
-        gap: The largest difference of a sampled token's log-probability between
-            sampling and training.
-        clip_share: Share of trained tokens whose ratio was clamped or clipped.
-        trained_tokens: Tokens with a gradient of the policy loss.
-        frozen_tokens: Sampled tokens without.
-    """
-
-    loss: float
-    entropy: float
-    kl: float
-    drift: float
-    gap: float
-    mean_gap: float
-    grad_norm: float
-    clip_share: float
-    trained_tokens: int
-    frozen_tokens: int
-    seconds: float
 
 
 class Updater:
@@ -108,7 +73,7 @@ class Updater:
         self._part = CPU_PART if policy.model.device.type == "cpu" else GPU_PART
         self._updates = 0
         torch.manual_seed(seed)
-        self.model = _with_lora(policy.model, config, adapter)
+        self.model = with_lora(policy.model, config, adapter)
         checkpointing = config.gradient_checkpointing
         size = sum(p.numel() for p in self.model.parameters())
         if checkpointing is None:
@@ -117,7 +82,7 @@ class Updater:
             torch.set_num_threads(1)
         inner = self.model.get_base_model()
         if checkpointing:
-            _checkpoint(inner)
+            recompute_activations(inner)
         self._forward = Forward(inner, share=not checkpointing)
         self._exact = policy.model.dtype == torch.float32
         self.parameters: dict[str, Tensor] = {
@@ -133,7 +98,7 @@ class Updater:
 
     def update(
         self,
-        batch: Sequence[TrainingRow],
+        batch: Sequence[BatchRow],
         *,
         episodes: int | None = None,
         scale: float = 1.0,
@@ -143,7 +108,7 @@ class Updater:
         Args:
             batch: The rows.
             episodes: What the loss is the mean over: all episodes that were played for
-                the batch, also those of groups that taught nothing, so that steps get
+                the batch, also those of zero-variance groups, so that steps get
                 smaller when there is less to learn. By default those of the rows.
             scale: Share of the learning rate that is used.
 
@@ -157,7 +122,7 @@ class Updater:
         frozen = sum(sum(batch[i].frozen) for i in start)
         for group in self._optimizer.param_groups:
             group["lr"] = scale * self._config.learning_rate
-        passes: list[_Sums] = []
+        passes: list[PassSums] = []
         norm = 0.0
         for _ in range(self._config.epochs):
             sums = self._in_memory(
@@ -175,13 +140,14 @@ class Updater:
         self._updates += 1
         first, last = passes[0], passes[-1]
         trained = max(first.trained, 1)
+        compared = trained_tokens([batch[i] for i in start])
         return Metrics(
             loss=first.loss,
             entropy=first.entropy / trained,
-            kl=first.kl / max(sum(w > 0 for i in start for w in batch[i].weights), 1),
+            kl=first.kl / max(compared, 1),
             drift=first.drift / max(frozen, 1),
-            gap=first.gap,
-            mean_gap=first.gap_sum / max(first.fresh, 1),
+            mismatch=first.mismatch,
+            mean_mismatch=first.mean_mismatch,
             grad_norm=norm,
             clip_share=last.clipped / trained,
             trained_tokens=int(first.trained),
@@ -191,19 +157,19 @@ class Updater:
 
     def save_adapter(self, folder: Path) -> None:
         """Writes the LoRA weights as peft does: safetensors and a config."""
-        with _quiet():
+        with quiet():
             self.model.save_pretrained(
                 str(folder), safe_serialization=True, save_embedding_layers=False
             )
 
     def state(self) -> dict[str, Tensor]:
         """Weights, optimizer state and number of updates, as tensors only."""
-        found = {f"weight/{name}": value for name, value in self._weights().items()}
-        found["updates"] = torch.tensor(self._updates)
+        state = {f"weight/{name}": value for name, value in self._weights().items()}
+        state["updates"] = torch.tensor(self._updates)
         for name, parameter in self.parameters.items():
             for key, value in self._optimizer.state.get(parameter, {}).items():
-                found[f"{key}/{name}"] = torch.as_tensor(value).clone()
-        return found
+                state[f"{key}/{name}"] = torch.as_tensor(value).clone()
+        return state
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Goes on from what `state` gave."""
@@ -240,13 +206,13 @@ class Updater:
 
     def _gradient(
         self,
-        batch: Sequence[TrainingRow],
+        batch: Sequence[BatchRow],
         start: dict[int, Tensor],
         episodes: float,
         frozen: float,
-    ) -> _Sums:
-        """Computes the gradient of the batch's loss, and what is told of it."""
-        sums = _Sums()
+    ) -> PassSums:
+        """Computes the gradient of the batch's loss, and what is reported of it."""
+        sums = PassSums()
         self._optimizer.zero_grad(set_to_none=True)
 
         def on_part(part: Part) -> Tensor:
@@ -259,11 +225,11 @@ class Updater:
     def _loss(
         self,
         part: Part,
-        batch: Sequence[TrainingRow],
+        batch: Sequence[BatchRow],
         start: dict[int, Tensor],
         episodes: float,
         frozen: float,
-        sums: _Sums,
+        sums: PassSums,
     ) -> Tensor:
         """The part's share of the batch's loss; adds to the sums."""
         logprobs_N = part.logprobs_N
@@ -295,20 +261,20 @@ class Updater:
         with torch.no_grad():
             trained_N = weights_N > 0
             # What another version sampled may well differ.
-            gap_N = (logprobs_N - recorded_N).abs() * fresh_N
+            mismatch_N = (logprobs_N - recorded_N).abs() * fresh_N
             sums.loss += float(loss)
             sums.entropy += float(part.entropies_N[trained_N].sum())
             sums.kl += float(kl_N[trained_N].sum())
             sums.drift += float((kl_N * frozen_N).sum())
-            sums.gap = max(sums.gap, float(gap_N.max()))
-            sums.gap_sum += float(gap_N.sum())
+            sums.mismatch = max(sums.mismatch, float(mismatch_N.max()))
+            sums.mismatch_sum += float(mismatch_N.sum())
             sums.clipped += float((clipped_N & trained_N).sum())
             sums.trained += float(trained_N.sum())
             sums.frozen += float(frozen_N.sum())
             sums.fresh += float(fresh_N.sum())
         return loss
 
-    def _step(self, batch: Sequence[TrainingRow]) -> None:
+    def _step(self, batch: Sequence[BatchRow]) -> None:
         """Steps, unless the policy would then give no finite probabilities."""
         before = self._weights()
         self._optimizer.step()
@@ -332,42 +298,43 @@ class Updater:
             "update is kept"
         )
 
-    def _check_agreement(self, sums: _Sums) -> None:
-        mean = sums.gap_sum / max(sums.fresh, 1)
-        if self._exact and not sums.gap <= MAX_GAP:
-            found, most = sums.gap, MAX_GAP
-        elif not self._exact and not mean <= MAX_MEAN_GAP:
-            found, most = mean, MAX_MEAN_GAP
+    def _check_agreement(self, sums: PassSums) -> None:
+        mean = sums.mean_mismatch
+        if self._exact and not sums.mismatch <= MAX_MISMATCH:
+            mismatch, most = sums.mismatch, MAX_MISMATCH
+        elif not self._exact and not mean <= MAX_MEAN_MISMATCH:
+            mismatch, most = mean, MAX_MEAN_MISMATCH
         else:
             return
         self._optimizer.zero_grad(set_to_none=True)
         raise PoliciesDisagree(
-            f"sampling and training differ by {found:.2g} in the log-probability of a "
-            f"sampled token, more than {most:g}: the policy server does not run the "
+            f"sampling and training differ by {mismatch:.2g} in the log-probability of "
+            f"a sampled token, more than {most:g}: the policy server does not run the "
             "weights that are trained"
         )
 
-    def _start_logprobs(self, batch: Sequence[TrainingRow]) -> dict[int, Tensor]:
+    def _start_logprobs(self, batch: Sequence[BatchRow]) -> dict[int, Tensor]:
         """The starting policy's log-probabilities of some rows' sampled tokens.
 
-        Every fourth row is enough to hold frozen tokens where they are, and to tell how
-        far the policy has moved; the other rows get none.
+        Every fourth row is enough to hold frozen tokens where they are, and to measure
+        how far the policy has moved; the other rows get none.
         """
         asked = range(self._updates % REFERENCED, len(batch), REFERENCED)
+
+        start: dict[int, Tensor] = {}
 
         def keep(part: Part) -> None:
             sizes = [len(batch[asked[i]].row.sampled) for i in part.rows]
             for i, logprobs in zip(
                 part.rows, torch.split(part.logprobs_N, sizes), strict=True
             ):
-                found[asked[i]] = logprobs
+                start[asked[i]] = logprobs
 
-        found: dict[int, Tensor] = {}
         with torch.no_grad(), self._starting_weights():
             self._forward(
                 [batch[i].row for i in asked], tokens=self._part, on_part=keep
             )
-        return found
+        return start
 
     @contextmanager
     def _starting_weights(self) -> Iterator[None]:
@@ -387,20 +354,6 @@ class Updater:
                 parameter.copy_(values[name])
 
 
-@dataclass(slots=True)
-class _Sums:
-    loss: float = 0.0
-    entropy: float = 0.0
-    kl: float = 0.0
-    drift: float = 0.0
-    gap: float = 0.0
-    gap_sum: float = 0.0
-    clipped: float = 0.0
-    trained: float = 0.0
-    frozen: float = 0.0
-    fresh: float = 0.0
-
-
 def out_of_memory(error: BaseException) -> bool:
     """Whether torch or Python ran out of memory, on a GPU or a CPU."""
     text = str(error).lower()
@@ -409,58 +362,5 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _with_lora(model: Any, config: TrainingConfig, adapter: Path | None) -> Any:
-    if adapter is not None:
-        return _from_adapter(model, adapter)
-    try:
-        with _quiet():
-            return peft.get_peft_model(
-                model,
-                peft.LoraConfig(
-                    r=config.lora_rank,
-                    lora_alpha=LORA_ALPHA,
-                    lora_dropout=0.0,
-                    target_modules="all-linear",
-                    task_type="CAUSAL_LM",
-                ),
-            ).eval()
-    except ValueError as error:
-        raise UsageError(f"the model takes no LoRA weights: {error}") from error
-
-
-def _from_adapter(model: Any, adapter: Path) -> Any:
-    AdaptedWeights(model, name=model.name_or_path).check(read_adapter(adapter))
-    with _quiet():
-        config = peft.LoraConfig.from_pretrained(str(adapter))
-        config.inference_mode = False
-        made = peft.get_peft_model(model, config).eval()
-        peft.set_peft_model_state_dict(made, load_file(adapter / WEIGHTS))
-    return made
-
-
-def _checkpoint(model: Any) -> None:
-    """Has activations computed again in the backward pass, not kept."""
-    with _quiet():
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    for module in model.modules():
-        # Layers obey only in training mode; their parts, dropout among them, stay in
-        # that of evaluation.
-        if isinstance(module, GradientCheckpointingLayer):
-            module.training = True
-
-
 def _like(parameter: Tensor, kept: Tensor) -> Tensor:
     return kept.to(parameter.device, copy=True)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences peft and transformers.
-
-    peft uses names that transformers will remove, and tells of choices that are meant,
-    such as how it turns the matrices of GPT-2's layers.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.filterwarnings("ignore", module=r"peft\.")
-        yield

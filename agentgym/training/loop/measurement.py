@@ -1,22 +1,17 @@
-"""What is measured before, during and after a training."""
+"""What a measurement of a policy version came to, and the file that keeps it."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agentgym.reliability import attrition_exceeded, clopper_pearson, paired_difference
 from agentgym.training.hub.rollout_result import RolloutResult
-from agentgym.training.job.task import Phase, ScenarioInfo, Task
-
-VALIDATION_EPISODES = 192
-LEAST_VALIDATION, MOST_VALIDATION = 4, 48
-FIRST_VALIDATION_CASE = 1_000_000
-"""Where cases are unlimited, those of the validation are far from those of training."""
+from agentgym.training.job.task import Phase, Task
 
 Key = tuple[str, int, int]
 
@@ -32,7 +27,12 @@ class Measurement:
     outcomes: dict[Key, bool | None] = field(default_factory=dict)
 
     def add(self, task: Task, outcome: str) -> None:
-        """Counts an episode."""
+        """Counts an episode; a second one of the same number takes its place.
+
+        Args:
+            task: What was played.
+            outcome: A value of `agentgym.recording.blame.Outcome`.
+        """
         passed = {"passed": True, "failed": False}.get(outcome)
         self.outcomes[task.scenario, task.case, task.repeat] = passed
 
@@ -61,7 +61,7 @@ class Measurement:
         return self.judgeable and self.value is not None and self.value >= target
 
     def to_json(self) -> dict[str, float | None]:
-        """Value and 95 % Clopper-Pearson interval."""
+        """Value and 95 % interval of Clopper and Pearson (Biometrika 26, 1934)."""
         low, high = clopper_pearson(self.passed, self.counted)
         return {"value": self.value, "low": low, "high": high}
 
@@ -80,77 +80,23 @@ class Measurement:
         return {"value": value, "low": low, "high": high}
 
 
-def held_out_tasks(scenarios: Sequence[ScenarioInfo], phase: Phase) -> list[Task]:
-    """The held-out episodes, the same ones in every phase."""
-    return [
-        Task(
-            scenario=info.scenario,
-            split="held_out",
-            case=number % (info.held_out_cases or info.episodes),
-            repeat=number // (info.held_out_cases or info.episodes),
-            phase=phase,
-        )
-        for info in scenarios
-        if info.held_out_cases != 0
-        for number in range(info.episodes)
-    ]
-
-
-def validation_tasks(scenarios: Sequence[ScenarioInfo], before: int = 0) -> list[Task]:
-    """Train-side episodes that choose the best version, never learnt from.
-
-    They are other ones each time, or else a set that happens to be difficult would hold
-    up a whole training. Where a scenario has few cases, these are its last ones; with
-    fewer than four train cases they are the train cases themselves.
+class MeasuredEpisodes:
+    """`measured.jsonl`: each measured episode's outcome as soon as it is known.
 
     Args:
-        scenarios: What is trained.
-        before: How many validations there were before.
+        path: The file.
     """
-    chosen = [info for info in scenarios if info.train_cases != 0]
-    each = VALIDATION_EPISODES // max(len(chosen), 1)
-    each = min(max(each, LEAST_VALIDATION), MOST_VALIDATION)
-    tasks = []
-    for info in chosen:
-        cases = _validation_cases(info, each, before)
-        tasks += [
-            Task(
-                scenario=info.scenario,
-                split="train",
-                case=cases[number % len(cases)],
-                repeat=number // len(cases),
-                phase="validate",
-            )
-            for number in range(each)
-        ]
-    return tasks
-
-
-def training_cases(info: ScenarioInfo) -> int | None:
-    """How many of a scenario's train cases are learnt from; None: as many as wanted."""
-    count = info.train_cases
-    if count is None or count < 4:
-        return count
-    return count - count // 4
-
-
-def _validation_cases(info: ScenarioInfo, each: int, before: int) -> list[int]:
-    count = info.train_cases
-    if count is None:
-        first = FIRST_VALIDATION_CASE + before * each
-        return list(range(first, first + each))
-    first = (training_cases(info) or 0) if count >= 4 else 0
-    return list(range(first, count))
-
-
-class Measured:
-    """`measured.jsonl`: each measured episode's outcome as soon as it is known."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def write(self, result: RolloutResult, version: int) -> None:
-        """Adds a line."""
+        """Adds a line.
+
+        Args:
+            result: Of an episode of a measurement.
+            version: The policy version that is measured.
+        """
         line = {
             **result.task.to_json(),
             "version": version,
@@ -167,21 +113,31 @@ class Measured:
             file.write(text.encode())
 
     def read(self, phase: Phase, version: int) -> Measurement:
-        """What is known already of a measurement that was interrupted."""
-        found = Measurement()
+        """What is known already of a measurement that was interrupted.
+
+        Args:
+            phase: "before" or "after".
+            version: The policy version that is measured.
+        """
+        measurement = Measurement()
         for line in self._lines():
             if line["phase"] == phase and line["version"] == version:
-                found.add(Task.from_json(line), line["outcome"])
-        return found
+                measurement.add(Task.from_json(line), line["outcome"])
+        return measurement
 
     def episodes(self, phase: Phase, version: int) -> list[str]:
-        """Ids of the run's episodes that a measurement is made of."""
-        found = {
+        """Ids of the run's episodes that a measurement is made of.
+
+        Args:
+            phase: "before" or "after".
+            version: The policy version that was measured.
+        """
+        ids = {
             (line["scenario"], line["case"], line["repeat"]): str(line["id"])
             for line in self._lines()
             if line["phase"] == phase and line["version"] == version
         }
-        return list(found.values())
+        return list(ids.values())
 
     def _lines(self) -> Iterable[dict[str, Any]]:
         if not self._path.exists():

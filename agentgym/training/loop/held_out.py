@@ -1,0 +1,78 @@
+"""Measures a policy version on the held-out cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agentgym.training.hub.player import Player
+from agentgym.training.hub.rollout_result import RolloutResult
+from agentgym.training.job.case_split import held_out_tasks
+from agentgym.training.job.task import Phase, ScenarioInfo
+from agentgym.training.loop.measurement import MeasuredEpisodes, Measurement
+from agentgym.training.loop.observer import Observer
+from agentgym.training.loop.sentences import asked_nothing
+
+
+class HeldOut:
+    """The held-out cases: what is known of a version, and the episodes that lack.
+
+    Args:
+        scenarios: What is trained.
+        player: Plays episodes with the version that is published.
+        measured: The file of what was measured, also in an earlier sitting.
+        observer: Follows the phases.
+    """
+
+    def __init__(
+        self,
+        scenarios: Sequence[ScenarioInfo],
+        player: Player,
+        measured: MeasuredEpisodes,
+        observer: Observer,
+    ) -> None:
+        self._scenarios = scenarios
+        self._player = player
+        self._measured = measured
+        self._observer = observer
+
+    def complete(self, phase: Phase, version: int) -> bool:
+        """Whether all episodes of a measurement are known already.
+
+        Args:
+            phase: "before" or "after".
+            version: The policy version that is measured.
+        """
+        known = self._measured.read(phase, version).outcomes
+        return len(known) >= len(held_out_tasks(self._scenarios, phase))
+
+    def measure(self, phase: Phase, version: int) -> Measurement:
+        """Plays the episodes of a measurement that are not known yet.
+
+        Args:
+            phase: "before" or "after".
+            version: The policy version, which must be the published one.
+
+        Raises:
+            TrainingStopped: The training is to end early.
+            UsageError: No episode asked the policy for anything.
+        """
+        measurement = self._measured.read(phase, version)
+        tasks = [
+            task
+            for task in held_out_tasks(self._scenarios, phase)
+            if (task.scenario, task.case, task.repeat) not in measurement.outcomes
+        ]
+        calls = 0
+
+        def on_result(result: RolloutResult) -> None:
+            nonlocal calls
+            calls += len(result.calls)
+            measurement.add(result.task, result.outcome)
+            self._measured.write(result, version)
+
+        self._observer.phase(phase, len(tasks))
+        if tasks:
+            self._player.play(tasks, on_result)
+            if not calls:
+                raise asked_nothing()
+        return measurement

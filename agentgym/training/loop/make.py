@@ -1,0 +1,129 @@
+"""Makes a training and its parts, all that is heavy among them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from agentgym.scenarios.components import Component
+from agentgym.training.batch.collector import Collector
+from agentgym.training.batch.curriculum import Curriculum
+from agentgym.training.batch.segments import TokenBytes, segment
+from agentgym.training.hub.gateway import Gateway
+from agentgym.training.hub.host import PolicyHost
+from agentgym.training.hub.player import Player
+from agentgym.training.job.plan import TrainingPlan
+from agentgym.training.loop import sentences
+from agentgym.training.loop.checkpoint import Checkpoint, State, room_for_files
+from agentgym.training.loop.held_out import HeldOut
+from agentgym.training.loop.loop import Training
+from agentgym.training.loop.measurement import MeasuredEpisodes, Measurement
+from agentgym.training.loop.observer import Observer
+from agentgym.training.loop.sitting import Sitting
+from agentgym.training.loop.versions import Versions
+
+ROLLOUT_TRIES = 4
+"""A rollout is given up after the time limits of so many tries at its episode."""
+
+
+def make_training(plan: TrainingPlan, gateway: Gateway, observer: Observer) -> Training:
+    """Starts the policy server, loads the policy, and takes up what was kept.
+
+    Args:
+        plan: What is trained, and on what.
+        gateway: Where rollouts are queued.
+        observer: Follows the training.
+
+    Raises:
+        UsageError: Something that the user can mend.
+    """
+    began = time.monotonic()
+    sentences.check_plan(plan)
+    host = PolicyHost(
+        plan.base,
+        plan.training_folder / "versions",
+        gateway,
+        log=plan.run_folder / "policy.log",
+        device=plan.config.device,
+        dtype=plan.config.dtype,
+    )
+    try:
+        with room_for_files(plan.run_folder):
+            host.start()
+            return _with(plan, gateway, observer, host, began)
+    except BaseException:
+        host.close()
+        raise
+
+
+def _with(
+    plan: TrainingPlan,
+    gateway: Gateway,
+    observer: Observer,
+    host: PolicyHost,
+    began: float,
+) -> Training:
+    # Heavy: the server imports the same at the same time.
+    from agentgym.policy.engine.loading import load
+    from agentgym.training.step.update import Updater
+
+    config = plan.config
+    checkpoint = Checkpoint(plan.training_folder)
+    kept = checkpoint.load()
+    policy = load(plan.base, config.device, config.dtype)
+    updater = Updater(policy, config, seed=plan.seed, adapter=plan.adapter)
+    curriculum = Curriculum(
+        [info.scenario for info in plan.learnt_from],
+        seed=plan.seed,
+        adaptive=config.adaptive_cases,
+    )
+    measured = MeasuredEpisodes(plan.run_folder / "measured.jsonl")
+    state, tensors = (State(), None) if kept is None else kept
+    sitting = Sitting(state, checkpoint, curriculum, began=began)
+    if tensors is None:
+        sitting.keep(updater.state())
+    else:
+        updater.restore(tensors)
+        curriculum.restore(state.curriculum)
+        observer.say(sentences.resumed(state))
+    if not state.version or not host.adapter(state.version).exists():
+        host.write(state.version, updater.save_adapter)
+    player = Player(gateway, host, plan.timeout * ROLLOUT_TRIES + 60, observer.say)
+    held_out = HeldOut(plan.scenarios, player, measured, observer)
+    looked = state.looked
+    return Training(
+        plan,
+        sitting=sitting,
+        curriculum=curriculum,
+        collector=Collector(
+            plan.scenarios,
+            config,
+            curriculum,
+            _components_of(policy.tokenizer, policy.stop_ids),
+            lambda tasks: player.play(tasks, sitting.count_episode),
+        ),
+        updater=updater,
+        host=host,
+        player=player,
+        held_out=held_out,
+        versions=Versions(
+            plan.scenarios,
+            config.target,
+            sitting=sitting,
+            curriculum=curriculum,
+            held_out=held_out,
+            player=player,
+            host=host,
+            observer=observer,
+            after=measured.read("after", looked[-1]) if looked else Measurement(),
+        ),
+        observer=observer,
+    )
+
+
+def _components_of(
+    tokenizer: Any, stop_ids: Collection[int]
+) -> Callable[[Sequence[int]], list[Component]]:
+    pieces = TokenBytes(tokenizer)
+    return lambda ids: segment(pieces(ids), ended=ids[-1] in stop_ids)

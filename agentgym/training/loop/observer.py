@@ -1,0 +1,25 @@
+"""Who follows a training while it goes on."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from agentgym.training.job.task import Phase
+
+
+class Observer(Protocol):
+    """Follows a training; called in the trainer's thread."""
+
+    def phase(self, phase: Phase, planned: int) -> None:
+        """A phase begins.
+
+        Args:
+            phase: What its episodes are played for.
+            planned: How many there are.
+        """
+
+    def update(self, row: dict[str, Any]) -> None:
+        """The policy was updated; `row` is a line of `updates.jsonl`."""
+
+    def say(self, text: str) -> None:
+        """Something worth a line."""

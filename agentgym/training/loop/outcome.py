@@ -1,0 +1,110 @@
+"""What came of a training: its result, and the saved agent with its card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from agentgym.policy.trained.agent_folder import save_agent
+from agentgym.training.job.plan import TrainingPlan
+from agentgym.training.job.training_result import TrainingResult
+from agentgym.training.loop.checkpoint import State
+from agentgym.training.loop.measurement import Measurement
+
+
+def make_result(
+    plan: TrainingPlan,
+    state: State,
+    before: Measurement,
+    after: Measurement | None,
+    *,
+    reason: str,
+    interrupted: bool = False,
+    never_passed: list[str],
+) -> TrainingResult:
+    """Joins what was measured to a result, whose agent is not saved yet.
+
+    Args:
+        plan: What was trained.
+        state: How far the training came.
+        before: Held-out cases before training, as far as they were played.
+        after: The same cases with the last version that was measured; None if none was
+            trained and measured to its end.
+        reason: Why it ended.
+        interrupted: Whether it was stopped before its end.
+        never_passed: Scenarios of which no episode passed while it learnt.
+    """
+    last = before if after is None else after
+    judgeable = last.judgeable and not interrupted
+    return TrainingResult(
+        before=before.to_json() if before.counted else None,
+        after=None if after is None else after.to_json(),
+        difference=None if after is None else before.difference(after),
+        target=plan.config.target,
+        met=judgeable and last.reaches(plan.config.target),
+        judgeable=judgeable,
+        interrupted=interrupted,
+        episodes=state.episodes,
+        updates=state.version,
+        seconds=state.seconds,
+        policy=plan.base_spec,
+        version=0 if after is None else state.looked[-1],
+        looks=len(state.looked),
+        agent=None,
+        reason=reason,
+        never_passed=never_passed,
+    )
+
+
+def save_trained(
+    plan: TrainingPlan, state: State, result: TrainingResult, adapter: Path
+) -> TrainingResult:
+    """Saves the measured version as an agent, with its card.
+
+    Args:
+        plan: What was trained.
+        state: How far the training came.
+        result: What came of it.
+        adapter: Folder of the measured version's LoRA weights.
+
+    Returns:
+        The result with the agent's folder.
+    """
+    root = plan.agents_folder.parent.parent
+    agent = save_agent(root, plan.name, adapter, _card(plan, state, result))
+    return TrainingResult.from_json({**result.to_json(), "agent": str(agent)})
+
+
+def _card(plan: TrainingPlan, state: State, result: TrainingResult) -> dict[str, Any]:
+    """What `agent.json` says of how the agent was made."""
+    known = result.to_json()
+    numbers = (
+        *("before", "after", "difference", "target"),
+        *("episodes", "updates", "seconds"),
+    )
+    return {
+        "base": {"spec": "embedded" if _embedded(plan.base) else str(plan.base)},
+        "scenarios": [
+            {
+                "scenario": info.scenario,
+                "source": info.source,
+                # Which models took part in the rewards that were learnt from, if any.
+                **(
+                    {"judged_by": judges}
+                    if (judges := state.judged.get(info.scenario))
+                    else {}
+                ),
+            }
+            for info in plan.scenarios
+        ],
+        "config": plan.config.model_dump(mode="json"),
+        "seed": plan.seed,
+        "run": plan.run_folder.name,
+        **{name: known[name] for name in numbers},
+    }
+
+
+def _embedded(base: Path) -> bool:
+    from agentgym.policy.folders.embedded import embedded_path
+
+    return base.resolve() == embedded_path().resolve()

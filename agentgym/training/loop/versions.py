@@ -1,0 +1,132 @@
+"""Chooses policy versions: when one is validated, measured, and which one is best.
+
+Versions are compared on train-side validation cases. Held-out cases are measured only
+where a version does well enough there, so that choosing does not use them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agentgym.training.batch.curriculum import Curriculum
+from agentgym.training.hub.host import PolicyHost
+from agentgym.training.hub.player import Player
+from agentgym.training.job.case_split import validation_tasks
+from agentgym.training.job.task import ScenarioInfo
+from agentgym.training.loop import sentences
+from agentgym.training.loop.held_out import HeldOut
+from agentgym.training.loop.measurement import Measurement
+from agentgym.training.loop.observer import Observer
+from agentgym.training.loop.sitting import Sitting
+
+VALIDATE_EVERY = 16
+"""Updates after which a version is validated in any case."""
+VALIDATE_AFTER = 3
+"""Updates between validations while the target seems near."""
+NEAR = 0.03
+"""The target seems near where the running reliability is at most so much below the
+validation threshold."""
+MARGIN = 0.2
+"""A version is measured on held-out cases when its validation is above the target by
+this share of what is left to 1, and more after each time that it was not enough."""
+
+
+class Versions:
+    """The versions of one training.
+
+    Args:
+        scenarios: What is trained.
+        target: The reliability to reach.
+        sitting: What was validated and measured so far; it is kept after each of both.
+        curriculum: Knows the running reliability.
+        held_out: Measures held-out cases.
+        player: Plays validation episodes.
+        host: Publishes versions, and keeps the adapters of the best and the newest.
+        observer: Follows the phases.
+        after: The last measurement on held-out cases after the one before training, of
+            an earlier sitting; empty if there is none.
+
+    Attributes:
+        after: The last such measurement.
+    """
+
+    def __init__(
+        self,
+        scenarios: Sequence[ScenarioInfo],
+        target: float,
+        *,
+        sitting: Sitting,
+        curriculum: Curriculum,
+        held_out: HeldOut,
+        player: Player,
+        host: PolicyHost,
+        observer: Observer,
+        after: Measurement,
+    ) -> None:
+        self.after = after
+        self._scenarios = scenarios
+        self._target = target
+        self._sitting = sitting
+        self._curriculum = curriculum
+        self._held_out = held_out
+        self._player = player
+        self._host = host
+        self._observer = observer
+
+    @property
+    def validation_threshold(self) -> float:
+        """What a validation must reach for a measurement on held-out cases."""
+        looks = len(self._sitting.state.looked)
+        return 1 - (1 - self._target) * (1 - MARGIN) ** (looks + 1)
+
+    @property
+    def near_target(self) -> bool:
+        """Whether the running reliability suggests that the target is near."""
+        return self._curriculum.reliability >= self.validation_threshold - NEAR
+
+    @property
+    def validation_due(self) -> bool:
+        """Whether enough updates were made since the last validation."""
+        state = self._sitting.state
+        since = state.version - max(state.validated, default=0)
+        return since >= (VALIDATE_AFTER if self.near_target else VALIDATE_EVERY)
+
+    def validate(self) -> bool:
+        """Validates the newest version; if it does well, measures held-out cases.
+
+        Returns:
+            Whether it was measured and reaches the target.
+        """
+        state = self._sitting.state
+        tasks = validation_tasks(self._scenarios, len(state.validated))
+        self._observer.phase("validate", len(tasks))
+        validation = Measurement()
+        for result in self._player.play(tasks, self._sitting.count_episode):
+            validation.add(result.task, result.outcome)
+        threshold, value = self.validation_threshold, validation.value or 0.0
+        state.validated[state.version] = value
+        self._sitting.keep()
+        self._host.keep_only({0, state.version, state.best})
+        self._observer.say(sentences.validated(state.version, validation, threshold))
+        if not validation.judgeable or value < threshold:
+            return False
+        self._measure(state.version)
+        return self.after.reaches(self._target)
+
+    def measure_best(self) -> None:
+        """Measures the best version, unless that was the last thing done."""
+        state = self._sitting.state
+        if state.looked and state.looked[-1] == state.version:
+            return
+        if state.validated and state.version not in state.validated:
+            # The newest version has not been compared with the others.
+            self.validate()
+        if not state.looked or state.looked[-1] != state.best:
+            self._host.publish(state.best)
+            self._measure(state.best)
+
+    def _measure(self, version: int) -> None:
+        """Measures a version, which is the published one, on held-out cases."""
+        self.after = self._held_out.measure("after", version)
+        self._sitting.state.looked.append(version)
+        self._sitting.keep()

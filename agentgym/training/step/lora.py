@@ -1,0 +1,84 @@
+"""LoRA layers on a model, and activations that are computed again."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import peft
+from safetensors.torch import load_file
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from agentgym.errors import UsageError
+from agentgym.policy.engine.adapter import AdaptedWeights, read_adapter
+from agentgym.policy.folders.adapter_folder import WEIGHTS
+from agentgym.training.job.config import TrainingConfig
+
+LORA_ALPHA = 32
+"""LoRA's scale is this over the rank."""
+
+
+def with_lora(model: Any, config: TrainingConfig, adapter: Path | None) -> Any:
+    """Puts LoRA layers on all linear layers (Hu et al., arXiv:2106.09685).
+
+    Args:
+        model: A Hugging Face causal LM; it is changed.
+        config: Rank of new layers.
+        adapter: Folder of LoRA weights that training goes on from, if any.
+
+    Raises:
+        UsageError: The adapter does not fit, or the model has no linear layers.
+    """
+    if adapter is not None:
+        return _from_adapter(model, adapter)
+    try:
+        with quiet():
+            return peft.get_peft_model(
+                model,
+                peft.LoraConfig(
+                    r=config.lora_rank,
+                    lora_alpha=LORA_ALPHA,
+                    lora_dropout=0.0,
+                    target_modules="all-linear",
+                    task_type="CAUSAL_LM",
+                ),
+            ).eval()
+    except ValueError as error:
+        raise UsageError(f"the model takes no LoRA weights: {error}") from error
+
+
+def _from_adapter(model: Any, adapter: Path) -> Any:
+    AdaptedWeights(model, name=model.name_or_path).check(read_adapter(adapter))
+    with quiet():
+        config = peft.LoraConfig.from_pretrained(str(adapter))
+        config.inference_mode = False
+        made = peft.get_peft_model(model, config).eval()
+        peft.set_peft_model_state_dict(made, load_file(adapter / WEIGHTS))
+    return made
+
+
+def recompute_activations(model: Any) -> None:
+    """Has activations computed again in the backward pass, not kept."""
+    with quiet():
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    for module in model.modules():
+        # Layers obey only in training mode; their parts, dropout among them, stay in
+        # that of evaluation.
+        if isinstance(module, GradientCheckpointingLayer):
+            module.training = True
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silences peft and transformers.
+
+    peft uses names that transformers will remove, and warns of choices that are meant,
+    such as how it turns the matrices of GPT-2's layers.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", module=r"peft\.")
+        yield

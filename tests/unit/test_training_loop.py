@@ -1,0 +1,321 @@
+"""The training loop with a real update, on episodes that are played by script."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("peft")
+
+import torch
+
+from agentgym.errors import UsageError
+from agentgym.scenarios.components import TRAINABLE_COMPONENTS
+from agentgym.training.batch.rows import TrainingRow
+from agentgym.training.hub.player import TrainingStopped
+from agentgym.training.hub.rollout_result import ModelCallRecord, RolloutResult
+from agentgym.training.job.config import TrainingConfig
+from agentgym.training.job.plan import TrainingPlan
+from agentgym.training.job.task import ScenarioInfo, Task
+from agentgym.training.loop import make
+from agentgym.training.loop.loop import Training
+from tests.tiny_policy import make_tiny
+from tests.tiny_training import plain_logprobs
+
+Outcome = Callable[[Task], bool]
+
+
+class Host:
+    """Keeps versions as the policy host does, and serves none."""
+
+    def __init__(self, base: Path, folder: Path, *_: Any, **__: Any) -> None:
+        self.version = -1
+        self.closed = False
+        self.published: list[int] = []
+        self._folder = folder
+
+    def start(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def adapter(self, version: int) -> Path:
+        return self._folder / f"v{version}"
+
+    def write(self, version: int, save: Callable[[Path], None]) -> None:
+        save(self.adapter(version))
+
+    def publish(self, version: int) -> None:
+        assert self.adapter(version).is_dir()
+        self.version = version
+        self.published.append(version)
+
+    def keep_only(self, versions: Any) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Player:
+    """Answers each task with one model call of random text."""
+
+    passes: Outcome = staticmethod(lambda task: (task.case + task.repeat) % 2 == 0)
+    calls_until_stop = 10_000
+
+    def __init__(self, gateway: Any, host: Host, timeout: float, say: Any) -> None:
+        self.host = host
+        self.model: Any = None
+        self._random = random.Random(0)
+
+    def play(
+        self, tasks: Sequence[Task], on_result: Any = lambda _: None
+    ) -> list[RolloutResult]:
+        type(self).calls_until_stop -= 1
+        if self.calls_until_stop < 0:
+            raise TrainingStopped("the training was stopped")
+        results = [self._result(task) for task in tasks]
+        for result in results:
+            on_result(result)
+        return results
+
+    def _result(self, task: Task) -> RolloutResult:
+        prompt = [10, 11, 12, task.case % 50 + 20]
+        said = [self._random.randrange(40, 200) for _ in range(4)]
+        row = TrainingRow(ids=prompt + said, sampled=[4, 5, 6, 7])
+        with torch.no_grad():
+            logprobs = plain_logprobs(self.model, row).tolist()
+        passed = type(self).passes(task)
+        call = ModelCallRecord(
+            prompt_ids=prompt,
+            token_ids=said,
+            logprobs=logprobs,
+            model="policy",
+            version=self.host.version,
+            finish_reason="length",
+            prompt_tokens=4,
+            completion_tokens=4,
+            ok=True,
+        )
+        return RolloutResult(
+            rollout_id=f"{task}",
+            task=task,
+            state="succeeded",
+            outcome="passed" if passed else "failed",
+            reward=float(passed),
+            calls=[call],
+        )
+
+
+class Observer:
+    def __init__(self) -> None:
+        self.phases: list[str] = []
+        self.rows: list[dict[str, Any]] = []
+        self.said: list[str] = []
+
+    def phase(self, phase: str, planned: int) -> None:
+        self.phases.append(phase)
+
+    def update(self, row: dict[str, Any]) -> None:
+        self.rows.append(row)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+class Made:
+    """A training of a tiny model, and what it left."""
+
+    def __init__(self, root: Path, model: Path) -> None:
+        self.run_folder = root / ".agentgym/runs/20260101-120000-ab"
+        self.run_folder.mkdir(parents=True)
+        self.agents = root / ".agentgym/agents"
+        self.model = model
+        self.observer = Observer()
+
+    def training(
+        self, components: dict[str, bool] | None = None, **settings: Any
+    ) -> Training:
+        self.observer = Observer()
+        small = {"groups": 2, "group_size": 4, "updates": 2, "target": 0.99}
+        plan = TrainingPlan(
+            scenarios=(
+                ScenarioInfo(
+                    scenario="test_it.py::test_it",
+                    episodes=4,
+                    train_cases=None,
+                    held_out_cases=None,
+                    components={**TRAINABLE_COMPONENTS, **(components or {})},
+                ),
+            ),
+            base=self.model,
+            adapter=None,
+            base_spec="tiny",
+            config=TrainingConfig(**{**small, **settings}),
+            seed=0,
+            name="tiny",
+            run_folder=self.run_folder,
+            agents_folder=self.agents,
+            timeout=1.0,
+        )
+        training = make.make_training(plan, None, self.observer)  # type: ignore[arg-type]
+        player: Any = training._player
+        player.model = training._updater.model.get_base_model()
+        return training
+
+    @property
+    def updates(self) -> list[dict[str, Any]]:
+        path = self.run_folder / "updates.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny(tmp_path_factory.mktemp("tiny") / "m", "qwen3")
+
+
+@pytest.fixture
+def made(tmp_path, model, monkeypatch):
+    monkeypatch.setattr(make, "PolicyHost", Host)
+    monkeypatch.setattr(make, "Player", Player)
+    monkeypatch.setattr(Player, "passes", Player.passes)
+    monkeypatch.setattr(Player, "calls_until_stop", Player.calls_until_stop)
+    return Made(tmp_path, model)
+
+
+def test_collect_batch_update_publish_and_the_best_version_is_saved(made):
+    training = made.training()
+    result = training.run()
+    assert result.updates == 2
+    assert result.reason == "all 2 updates were made"
+    assert made.observer.phases == ["before", "train", "train", "after"]
+    assert training._host.published == [0, 1, 2, 2]
+    assert made.updates == made.observer.rows
+    assert [row["update"] for row in made.updates] == [1, 2]
+    # 2 groups of 4 episodes of 4 tokens; the first of each decides not to call.
+    assert [row["trained_tokens"] for row in made.updates] == [8, 8]
+    assert [row["zero_variance_groups"] for row in made.updates] == [0, 0]
+    assert all(row["mismatch"] < 1e-4 for row in made.updates)
+    assert (result.before["value"], result.after["value"]) == (
+        1.0,
+        1.0,
+    ) or not result.met
+    about = json.loads((result.agent / "agent.json").read_text())
+    assert about["updates"] == 2
+    assert not (made.run_folder / "training").exists()
+    assert training._host.closed
+
+
+def test_without_a_token_to_train_a_training_ends_before_an_update(made):
+    """What varies is earned by text, and only arguments are trained."""
+    training = made.training(components={"tool_selection": False})
+    with pytest.raises(UsageError) as caught:
+        training.run()
+    assert str(caught.value) == (
+        "the batch has no token to train, so that nothing can be learnt from it: all "
+        "that the model sampled belongs to frozen components (24 output_generation, "
+        "8 tool_selection), and what is trained is parameter_selection; train another "
+        "one, too, by --agentgym-components or @scenario(trainable_components=...)"
+    )
+    assert not (made.run_folder / "updates.jsonl").exists()
+    assert not made.agents.exists()
+    assert training._host.closed
+
+
+def test_nothing_is_played_where_no_component_is_trained(made):
+    frozen = {"tool_selection": False, "parameter_selection": False}
+    with pytest.raises(UsageError, match="no scenario has a component to train"):
+        made.training(components=frozen)
+    assert made.observer.phases == []
+
+
+def test_zero_variance_groups_alone_end_a_training(made, monkeypatch):
+    monkeypatch.setattr(Player, "passes", lambda task: False)
+    with pytest.raises(UsageError, match="made no tool call and earned nothing"):
+        made.training().run()
+    assert made.observer.phases == ["before", "train", "train", "train"]
+    assert not made.agents.exists()
+
+
+def test_zero_variance_groups_after_an_update_end_it_with_a_reason(made, monkeypatch):
+    seen = []
+
+    def passes(task):
+        seen.append(task)
+        learnt = sum(task.phase == "train" for task in seen) > 8
+        return (task.case + task.repeat) % 2 == 0 and not (
+            learnt and task.phase == "train"
+        )
+
+    monkeypatch.setattr(Player, "passes", passes)
+    result = made.training(updates=9).run()
+    assert result.updates == 1
+    assert result.reason == (
+        "the last 3 batches had zero-variance groups only: all episodes of a case "
+        "earned the same"
+    )
+    assert result.agent is not None
+
+
+def test_a_target_that_is_met_before(made, monkeypatch):
+    monkeypatch.setattr(Player, "passes", lambda task: True)
+    result = made.training().run()
+    assert result.reason == "the target was met before training"
+    assert (result.met, result.updates, result.agent) == (True, 0, None)
+
+
+def test_a_version_that_does_well_in_validation_is_measured(made, monkeypatch):
+    def passes(task):
+        return task.phase in ("validate", "after") or task.repeat > 0
+
+    monkeypatch.setattr(Player, "passes", passes)
+    monkeypatch.setattr("agentgym.training.loop.versions.VALIDATE_AFTER", 1)
+    monkeypatch.setattr("agentgym.training.loop.versions.NEAR", 1.0)
+    result = made.training(updates=9).run()
+    assert made.observer.phases == ["before", "train", "validate", "after"]
+    assert made.observer.said == [
+        "version 1: 100.0% on 48 validation episodes (validation threshold 99.2%)"
+    ]
+    assert result.reason == "the target was met"
+    assert (result.met, result.version, result.looks) == (True, 1, 1)
+
+
+def test_an_interrupted_training_goes_on_where_it_was(made, monkeypatch):
+    monkeypatch.setattr(Player, "calls_until_stop", 2)
+    first = made.training()
+    result = first.run()
+    assert (result.interrupted, result.updates, result.agent) == (True, 1, None)
+    assert result.reason == "it was interrupted"
+    monkeypatch.setattr(Player, "calls_until_stop", 100)
+    result = made.training().run()
+    assert made.observer.said == ["resumed after 1 updates and 8 episodes"]
+    assert (result.updates, result.interrupted) == (2, False)
+    assert [row["update"] for row in made.updates] == [1, 2]
+    # The measurement before training was complete.
+    assert len([p for p in made.observer.phases if p == "before"]) == 1
+    lines = (made.run_folder / "measured.jsonl").read_text().splitlines()
+    assert sum(json.loads(line)["phase"] == "before" for line in lines) == 4
+
+
+def test_a_token_to_train_is_missing_after_an_update(made, monkeypatch):
+    """What was learnt before is measured and saved."""
+    training = made.training(updates=9)
+    collect, seen = training._collector.collect, []
+
+    def untrained(version):
+        collected = collect(version)
+        seen.append(version)
+        if len(seen) > 1:
+            for group in collected.groups:
+                for sample in group:
+                    sample.trained = ()
+        return collected
+
+    monkeypatch.setattr(training._collector, "collect", untrained)
+    result = training.run()
+    assert result.updates == 1
+    assert result.reason.startswith("the batch has no token to train")
+    assert result.agent is not None
