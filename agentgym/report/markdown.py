@@ -22,6 +22,7 @@ from agentgym.runs.lines import (
 
 MOST_SCENARIOS = 50
 MOST_CHECKS = 5
+MOST_REASONS = 10
 MOST_LINES = 10
 
 _SURE = threshold(CONFIDENCE)
@@ -63,7 +64,8 @@ def _verdict(summary: Summary, baseline: Summary | None) -> Iterator[str]:
     yield f"## Tool reliability: {percent(reliability['value'], limit)}"
     yield ""
     passed, counted = _counts(summary)
-    text = f"**{gate_sentence(summary)}.**"
+    decision = summary["decision"]
+    text = f"**{capitalised(decision['sentence'])}.**"
     if counted:
         text += (
             f" {_mean(summary)}{passed} of {count(counted, 'episode')} passed, "
@@ -73,6 +75,7 @@ def _verdict(summary: Summary, baseline: Summary | None) -> Iterator[str]:
     if reliability["verdict"]:
         text += f" At {_SURE} confidence: {reliability['verdict']}."
     yield text
+    yield from _reasons(decision)
     yield from _stopped_early(summary)
     if baseline is not None:
         earlier = baseline["reliability"]["value"]
@@ -133,62 +136,21 @@ def _compared(comparison: Summary) -> str:
     return f"{text}."
 
 
-def gate_sentence(summary: Summary) -> str:
-    """Whether the gate is met, and why not."""
-    limit = threshold(summary["reliability"]["threshold"])
-    if summary.get("interrupted"):
-        return f"{_cut_off(summary)}; the gate judges whole runs only"
-    if summary["scenarios"] and not _gated(summary):
-        return "No gate: every scenario was expected to fail"
-    if not summary.get("judgeable", True):
-        return "Cannot judge: too many episodes were lost to errors not the agent's"
-    dropped = _dropped(summary)
-    if dropped is not None:
-        return dropped
-    if summary.get("gate") == "certified":
-        if summary["exit_code"] == 0:
-            return f"Gate met: certified to reach {limit}"
-        if summary["reliability"]["verdict"] == "RELIABLE":
-            return (
-                f"Gate not met: the run is certified to reach {limit}, but not each "
-                "scenario is certified to reach its own"
-            )
-        return f"Gate not met: not certified to reach {limit}"
-    if summary["exit_code"] == 0:
-        return f"Gate met: {limit}"
-    value = summary["reliability"]["value"]
-    if value is not None and value >= summary["reliability"]["threshold"]:
-        return f"Gate not met: the run reached {limit}, but a scenario is below its own"
-    return f"Gate not met: below {limit}"
+def capitalised(sentence: str) -> str:
+    """A sentence of the summary where it stands by itself."""
+    return sentence[:1].upper() + sentence[1:]
 
 
-def _cut_off(summary: Summary) -> str:
-    """What ended a run before its end, and how much of it was played."""
-    stopped = summary.get("stopped")
-    why = f"Stopped: {stopped}" if stopped else "Interrupted"
-    played, planned = sum(summary["episodes"].values()), summary.get("planned", 0)
-    if played >= planned:
-        return why
-    return f"{why}: {played:,} of {count(planned, 'episode')} were played"
-
-
-def _dropped(summary: Summary) -> str | None:
-    """Whether a run that is reliable fails by its drop since the baseline."""
-    reliability = summary["reliability"]
-    reached = (reliability["value"] or 0) >= reliability["threshold"]
-    if summary.get("gate") == "certified":
-        reached = reliability["verdict"] == "RELIABLE"
-    allowed = (summary.get("baseline") or {}).get("max_drop")
-    if not reached or not allowed:
-        return None
-    if allowed["verdict"] == "EXCEEDED":
-        return f"Gate not met: dropped by more than {_limit(allowed)}"
-    if allowed["verdict"] == "UNDECIDED" and summary.get("gate") == "certified":
-        limit = _limit(allowed)
-        return f"Gate not met: not certified to have dropped by less than {limit}"
-    if allowed["verdict"] == "UNKNOWN":
-        return "Cannot judge: the drop since the baseline is not known"
-    return None
+def _reasons(decision: Summary) -> Iterator[str]:
+    """What the gate's sentence says of scenarios, with their names."""
+    named = [reason for reason in decision["reasons"] if reason["scenario"] is not None]
+    if named:
+        yield ""
+    for reason in named[:MOST_REASONS]:
+        # It may quote an exception.
+        yield f"- {code(left(reason['scenario'], 100))}: {code(reason['sentence'])}"
+    if len(named) > MOST_REASONS:
+        yield f"- and {len(named) - MOST_REASONS} more"
 
 
 def _limit(allowed: Summary) -> str:

@@ -9,13 +9,11 @@ from typing import Any
 
 from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
-from agentgym.reliability import (
-    ATTRITION_LIMIT,
-    CONFIDENCE,
-)
+from agentgym.reliability import CONFIDENCE
 from agentgym.report import certainty
 from agentgym.report.cost import cost_section
 from agentgym.report.transcript import transcript
+from agentgym.runs.gate import GateDecision, ReasonKind
 from agentgym.runs.lines import (
     Heading,
     Line,
@@ -38,6 +36,7 @@ __all__ = ["Heading", "Line", "report", "verdict"]
 
 MOST_CHECKS = 5
 MOST_ERRORS = 3
+MOST_REASONS = 5
 MOST_LINES = 5
 _SURE = threshold(CONFIDENCE)
 
@@ -283,22 +282,32 @@ def verdict(summary: RunSummary, width: int = 80) -> Iterator[Line]:
         )
         yield from wrapped(text, width, markup={"bold": True})
         yield Line(f"mean reward {reward:.2f}")
-    unjudged = _not_judged(summary)
-    if unjudged is not None:
-        yield from wrapped(unjudged, width, markup={"yellow": True, "bold": True})
-        if summary.stopped is not None and summary.counted and summary.judgeable:
-            yield from certainty.certified(summary, width, "of what was played, ")
-        return
-    met = summary.exit_code == 0
-    colour = {"green" if met else "red": True, "bold": True}
-    yield from wrapped(_gate(summary), width, markup=colour)
-    below = summary.below if len(summary.gated) > 1 else []
-    for scenario in below[:MOST_CHECKS]:
-        text = f"{certainty.missed_by(summary, scenario)}: {scenario.name}"
-        yield from wrapped(text, width, "  ", hanging="    ")
-    if len(below) > MOST_CHECKS:
-        yield Line(f"  and {len(below) - MOST_CHECKS} more")
-    yield from certainty.certified(summary, width)
+    decision = summary.decision
+    yield from gate_lines(decision, width)
+    if summary.certifiable and summary.counted:
+        yield from certainty.certified(summary, width, _whereof(decision))
+
+
+def gate_lines(decision: GateDecision, width: int) -> Iterator[Line]:
+    """The gate's sentence, and each scenario that it speaks of.
+
+    Args:
+        decision: Of the run.
+        width: Characters that a line may have.
+    """
+    colour = {True: "green", False: "red", None: "yellow"}[decision.met]
+    yield from wrapped(decision.sentence, width, markup={colour: True, "bold": True})
+    for reason in decision.of_scenarios[:MOST_REASONS]:
+        yield from wrapped(str(reason), width, "  ", hanging="    ")
+    more = len(decision.of_scenarios) - MOST_REASONS
+    if more > 0:
+        yield Line(f"  and {more} more")
+
+
+def _whereof(decision: GateDecision) -> str:
+    """What is certain of a run that is not whole, is certain of a part of it."""
+    parts = ReasonKind.stopped, ReasonKind.errored, ReasonKind.not_played
+    return "of what was played, " if decision.holds(*parts) else ""
 
 
 def _of(summary: RunSummary) -> str:
@@ -308,58 +317,3 @@ def _of(summary: RunSummary) -> str:
         played = " that were played" if summary.settled is not None else ""
         return f"mean of {len(summary.gated)} scenarios{played}, {counts}"
     return counts
-
-
-def _not_judged(summary: RunSummary) -> str | None:
-    """Why nothing is compared with a threshold, if that is so."""
-    if summary.interrupted is not None:
-        played, planned = summary.interrupted
-        why = "INTERRUPTED"
-        if summary.stopped is not None:
-            why = f"STOPPED: {summary.stopped}"
-        return (
-            f"{why}: {played} of {count(planned, 'episode')} were played; "
-            "the gate judges whole runs only"
-        )
-    if summary.scenarios and not summary.gated:
-        return "no gate: every scenario was expected to fail"
-    return None if summary.judgeable else _cannot_judge(summary)
-
-
-def _cannot_judge(summary: RunSummary) -> str:
-    lost = summary.total - summary.counted
-    limit = threshold(ATTRITION_LIMIT)
-    if not summary.total:
-        return "CANNOT JUDGE: no episode was played to its end"
-    text = f"CANNOT JUDGE: {lost} of {count(summary.total, 'episode')} do not count"
-    worst = [s for s in summary.gated if not s.judgeable]
-    if worst and lost / summary.total <= ATTRITION_LIMIT:
-        first = worst[0]
-        text += (
-            f", {first.total - first.counted} of them among the "
-            f"{count(first.total, 'episode')} of {first.name}"
-        )
-    return f"{text}; at most {limit} of the run and of each scenario may be lost"
-
-
-def _gate(summary: RunSummary) -> str:
-    if summary.gate == "certified":
-        return certainty.certified_gate(summary)
-    limit = threshold(summary.threshold)
-    gates = len(summary.gated)
-    alone = gates == 1
-    same = all(s.threshold == summary.threshold for s in summary.gated)
-    if summary.exit_code == 0:
-        each = not alone and not summary.whole
-        scenarios = f" and each of {gates} scenarios" if each else ""
-        own = "" if same else "; scenarios have their own thresholds"
-        return f"gate met: the run{scenarios} reached {limit}{own}"
-    missed = [] if summary.reliability.met else [f"the run is below {limit}"]
-    missed += certainty.missed_drop(summary)
-    below = len(summary.below)
-    if below and not (alone and not summary.reliability.met):
-        which = f"{below} of {count(gates, 'scenario')}"
-        verb = "is" if below == 1 else "are"
-        own = limit if same else "the threshold" if below == 1 else "their thresholds"
-        missed.append(f"{which} {verb} below {own}")
-    return f"gate not met: {' and '.join(missed)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -26,6 +27,7 @@ from pytest_agentgym.play.options import PLAY_OPTIONS
 _LEFT_OUT = pytest.StashKey[bool]()
 STOP_FILE = "stop"
 ENOUGH_FILE = "enough"
+SELECTED_FILE = "selected"
 
 
 class RunContext:
@@ -110,6 +112,27 @@ class RunContext:
         self.planned = sum(map(self.episodes_of, items))
         self.gates = max(1, len(items))
         self._places = {item.nodeid: place for place, item in enumerate(items)}
+        if hasattr(session.config, "workerinput"):
+            self._share_selected()
+
+    def _share_selected(self) -> None:
+        """Under xdist only workers collect, all of them the same scenarios."""
+        partial = self.folder / f"{SELECTED_FILE}.{os.getpid()}"
+        with suppress(OSError):
+            partial.write_text(json.dumps(list(self._places)), encoding="utf-8")
+            partial.replace(self.folder / SELECTED_FILE)
+
+    @property
+    def selected(self) -> list[str]:
+        """Node ids of the scenarios that are to be played."""
+        if self._places:
+            return list(self._places)
+        try:
+            text = (self.folder / SELECTED_FILE).read_text(encoding="utf-8")
+        except OSError:
+            return []
+        names: list[str] = json.loads(text)
+        return names
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -124,12 +147,22 @@ class RunContext:
             report.agentgym = {  # type: ignore[attr-defined]
                 "threshold": self.threshold_of(item),
                 "usage_error": str(error) if isinstance(error, UsageError) else None,
+                "error": _outside(error),
                 "left_out": item.stash.get(_LEFT_OUT, False),
                 "planned": self.episodes_of(item),
                 "place": self._places.get(item.nodeid),
                 "scenarios": self.gates,
             }
         return report
+
+
+def _outside(error: BaseException | None) -> str | None:
+    """What ended a scenario that was not its episodes' doing."""
+    if error is None or isinstance(error, ScenarioFailed | UsageError):
+        return None
+    first = str(error).strip().partition("\n")[0]
+    kind = type(error).__name__
+    return f"{kind}: {first}" if first else kind
 
 
 RUN = pytest.StashKey[RunContext]()

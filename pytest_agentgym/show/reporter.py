@@ -18,6 +18,7 @@ from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
 from agentgym.reliability import RunStop, Verdict
 from agentgym.report import terminal
+from agentgym.runs.gate import ReasonKind
 from agentgym.runs.store import RunStore, write_json
 from agentgym.runs.summary import RunSummary
 from pytest_agentgym.play.cost_options import COST_OPTIONS
@@ -31,6 +32,11 @@ from pytest_agentgym.show.live_numbers import LiveNumbers
 from pytest_agentgym.show.options import FILE_OPTIONS
 from pytest_agentgym.show.rootdir import misled_rootdir
 
+_ENDED = {
+    "setup": "set-up failed",
+    "call": "ended early",
+    "teardown": "tear-down failed",
+}
 _LETTERS = {
     Outcome.passed: (".", {"green": True}),
     Outcome.failed: ("F", {"red": True}),
@@ -60,6 +66,7 @@ class Reporter:
             self.summary.warnings.append(misled)
         self.usage_errors: list[str] = []
         self._html = HtmlReport(config, config.stash[FILE_OPTIONS].report)
+        self._skipped: set[str] = set()
         self._limit: str | None = None
         self._run_stop: RunStop | None = None
         if options.stop == "sequential":
@@ -80,7 +87,9 @@ class Reporter:
             return
         about = getattr(report, "agentgym", None)
         if about is None:
+            self._lost_worker(report)
             return
+        self._outside_of_episodes(report, about)
         early = self._numbers.ended(report.nodeid)
         if early is not None and early.done and self._live is not None:
             self._live.update(early)
@@ -91,6 +100,36 @@ class Reporter:
             self.usage_errors.append(about["usage_error"])
         if self._run_stop is not None:
             self._ended(self._run_stop, report)
+
+    def _outside_of_episodes(self, report: Any, about: dict[str, Any]) -> None:
+        """Notes what keeps a scenario from being judged, whatever its episodes say."""
+        if report.skipped:
+            self._skipped.add(report.nodeid)
+        error = about["usage_error"]
+        if about.get("error") is not None:
+            error = f"{_ENDED[report.when]}: {about['error']}"
+        if report.failed and error is not None:
+            self.summary.not_judged(report.nodeid, error)
+
+    def _lost_worker(self, report: Any) -> None:
+        """Notes the scenario that an xdist worker was playing when it died."""
+        run = self.config.stash[RUN]
+        if getattr(report, "failed", False) and report.nodeid in run.selected:
+            text = str(report.longrepr).strip().partition("\n")[0]
+            self.summary.not_judged(report.nodeid, f"ended early: {text}")
+
+    def _note_unplayed(self, session: pytest.Session) -> None:
+        """Notes the scenarios of which nothing was seen, as after `-x`."""
+        if self.summary.interrupted is not None or self.config.option.collectonly:
+            return
+        seen = {reason.scenario for reason in self.summary.besides}
+        seen |= self._skipped | self.summary.scenarios.keys()
+        # `-x` or `--maxfail`; with xdist it is an interruption.
+        why = f": {session.shouldfail}" if session.shouldfail else ""
+        for name in self.config.stash[RUN].selected:
+            if name not in seen:
+                text = f"was not played{why}"
+                self.summary.not_judged(name, text, ReasonKind.not_played)
 
     def _ended(self, stop: RunStop, report: Any) -> None:
         """Stops the run if, after a scenario's end, no other one can save it."""
@@ -250,9 +289,18 @@ class Reporter:
         """Notes that the report is not of the whole run."""
         self.summary.interrupted = (self._done, self._planned)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Writes the summary and decides the exit code."""
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(
+        self, session: pytest.Session
+    ) -> Generator[None, object, object]:
+        """Lets the summary decide before others show it; writes it after them."""
+        self._conclude(session)
+        result = yield
+        self._write(session)
+        return result
+
+    def _conclude(self, session: pytest.Session) -> None:
+        """Gives the summary the last that it must know to decide the gate."""
         if self._limit is not None and self.summary.interrupted is None:
             if self._done < self._planned:
                 self.summary.stopped = self._limit
@@ -260,13 +308,12 @@ class Reporter:
             else:
                 # The run is whole, and judged as any other.
                 self.summary.warnings.append(f"{self._limit}, by the last episodes")
-        scenarios, played = self.config.stash[RUN].gates, len(self.summary.scenarios)
-        # `-x` or `--maxfail`; with xdist it is an interruption.
-        if session.shouldfail and played < scenarios and not self.summary.interrupted:
-            left = f"{scenarios - played} of {scenarios} scenarios were not played"
-            self.summary.warnings.append(f"{session.shouldfail}: {left}")
+        self._note_unplayed(session)
         if self.baseline is not None and self.summary.scenarios:
             self.baseline.compare(self.summary, self.store)
+
+    def _write(self, session: pytest.Session) -> None:
+        """Writes the run's files, and sets the exit code that was decided."""
         data = self._to_json()
         data["usage_errors"] = list(dict.fromkeys(self.usage_errors))
         data["folder"] = None if self.store is None else str(self.store.folder)
@@ -286,7 +333,7 @@ class Reporter:
             return
         if self.usage_errors:
             session.exitstatus = ExitCode.USAGE
-        elif self.summary.scenarios:
+        elif self.summary.scenarios or self.summary.decision.of_scenarios:
             code = data["exit_code"]
             # An ordinary test that failed beside reliable scenarios still counts.
             session.exitstatus = code or session.exitstatus
@@ -312,12 +359,15 @@ class Reporter:
         writer = terminalreporter
         if self.config.getoption("collectonly"):
             return
+        width = min(writer._tw.fullwidth - 1, 120)
         if not self.summary.scenarios:
             text = "; ".join(dict.fromkeys(self.usage_errors)) or self.nothing()
             writer.section("agentgym", "=")
             writer.write_line(f"agentgym: {text}")
+            if self.summary.decision.of_scenarios and not self.usage_errors:
+                for line in terminal.verdict(self.summary, width):
+                    write_line(writer, line)
             return
-        width = min(writer._tw.fullwidth - 1, 120)
         writer.section("agentgym", "=", bold=True)
         for line in terminal.report(self.summary, width):
             write_line(writer, line)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agentgym.errors import UsageError
-from agentgym.exit_code import ExitCode
 from agentgym.playing.episode import Episode
 from agentgym.report import terminal
 from agentgym.report.training import training_section
-from agentgym.runs.lines import Heading, Line, wrapped
+from agentgym.runs.gate import Reason, ReasonKind
+from agentgym.runs.lines import Heading, Line
 from agentgym.runs.store import RunStore, read_episodes
 from agentgym.runs.summary import (
     RunSummary,
@@ -101,8 +101,16 @@ class TrainingReporter(Reporter):
             self.summary.run_id = self.store.id
         for episode in self._last:
             self._take(episode)
-        if result is not None and result.interrupted:
+        decision = self.summary.decision
+        if self._interrupted or (result is not None and result.interrupted):
             self._interrupt()
+        elif result is not None and not result.judgeable:
+            if not decision.holds(ReasonKind.lost):
+                sentence = "the training's last measurement cannot be judged"
+                self._add_reason(ReasonKind.lost, sentence)
+        elif decision.met and (result is None or not result.met):
+            sentence = "the training has not reached its target"
+            self._add_reason(ReasonKind.target_missed, sentence)
 
     def tally(self, entry: CatalogueEntry) -> ScenarioResult | None:
         """A scenario's episodes of the last measurement."""
@@ -129,6 +137,23 @@ class TrainingReporter(Reporter):
         self._interrupted = True
         played = len(self._last)
         self.summary.interrupted = (played, max(played, self.progress.planned))
+        self._add_reason(
+            ReasonKind.interrupted,
+            "what was learned is saved; go on with pytest --agentgym --train and "
+            "--agentgym-resume",
+        )
+
+    def _add_reason(self, kind: ReasonKind, sentence: str) -> None:
+        """Has the summary decide by what the trainer knows, too."""
+        reason = Reason(kind=kind, sentence=sentence)
+        if reason not in self.summary.besides:
+            self.summary.besides.append(reason)
+
+    def _outside_of_episodes(self, report: Any, about: dict[str, Any]) -> None:
+        """Nothing: what cannot be set up ends a training, before it is measured."""
+
+    def _note_unplayed(self, session: pytest.Session) -> None:
+        """Nothing: the trainer has the scenarios played that it measures."""
 
     @property
     def _last(self) -> list[Episode]:
@@ -170,17 +195,7 @@ class TrainingReporter(Reporter):
         data = self.summary.to_json()
         if self._result is not None:
             data["training"] = self._result.to_json()
-        data["exit_code"] = self._exit_code(data["exit_code"])
         return data
-
-    def _exit_code(self, measured: int) -> int:
-        if self._interrupted:
-            return ExitCode.INTERRUPTED
-        if self._result is not None and not self._result.judgeable:
-            return ExitCode.CANNOT_JUDGE
-        if measured == 0 and (self._result is None or not self._result.met):
-            return ExitCode.BELOW
-        return measured
 
     def _verdict(self, width: int) -> Iterator[Line]:
         if self._result is not None:
@@ -191,11 +206,7 @@ class TrainingReporter(Reporter):
             yield from training_section(result, self._measured, width)
         if self._interrupted:
             yield Heading("verdict")
-            text = (
-                "INTERRUPTED: what was learned is saved; go on with pytest --agentgym "
-                "--train and --agentgym-resume"
-            )
-            yield from wrapped(text, width, markup={"yellow": True, "bold": True})
+            yield from terminal.gate_lines(self.summary.decision, width)
             return
         yield Heading("verdict")
         yield from terminal.verdict(self.summary, width)

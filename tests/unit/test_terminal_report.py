@@ -386,8 +386,8 @@ def test_a_gate_that_asks_for_certainty():
     summary = certified(good, few)
     assert summary.exit_code == 1
     assert verdict(summary)[2:4] == [
-        "gate not met: 1 of 2 scenarios is not certified to reach theirs",
-        "  100.0 %, UNDECIDED against 95 %: a.py::test_b",
+        "gate not met: 1 of 2 scenarios is not certified to reach its threshold",
+        "  a.py::test_b: 100.0 %, UNDECIDED against 95 %",
     ]
     summary = certified(good, made_episodes({"passed": 90}, scenario="a.py::test_b"))
     assert summary.exit_code == 0
@@ -406,8 +406,8 @@ def test_stopped_when_certain():
         "55.7-95.8 %)",
         "mean reward 0.95",
         "gate not met: the run is not certified to reach 95 % and 1 of 2 scenarios is not",
-        "certified to reach theirs",
-        "  50.0 %, UNRELIABLE against 95 %: a.py::test_b",
+        "certified to reach its threshold",
+        "  a.py::test_b: 50.0 %, UNRELIABLE against 95 %",
         "UNDECIDED: the mean of the scenarios cannot be told from 95 % at 95 % confidence",
         "scenarios, together at 95 % confidence: 1 RELIABLE, 1 UNRELIABLE, 0 UNDECIDED",
         "stopped after 112 of at most 400 episodes",
@@ -467,8 +467,8 @@ def test_scenarios_below_their_thresholds_are_named():
     )
     assert verdict(summary)[2:-2] == [
         "gate not met: 2 of 3 scenarios are below 95 %",
-        "  50.0 %, needs 95 %: a.py::test_worse",
-        "  90.0 %, needs 95 %: a.py::test_bad",
+        "  a.py::test_worse: 50.0 %, needs 95 %",
+        "  a.py::test_bad: 90.0 %, needs 95 %",
     ]
 
 
@@ -485,7 +485,7 @@ def test_own_thresholds_are_told():
     summary.scenario("a.py::test_easy", 0.6)
     assert verdict(summary)[2:4] == [
         "gate not met: 1 of 2 scenarios is below the threshold",
-        "  50.0 %, needs 60 %: a.py::test_easy",
+        "  a.py::test_easy: 50.0 %, needs 60 %",
     ]
 
 
@@ -515,8 +515,9 @@ def test_cannot_judge_one_scenario():
     )
     text = " ".join(verdict(summary)[2:])
     assert text == (
-        "CANNOT JUDGE: 2 of 410 episodes do not count, 2 of them among the 10 episodes "
-        "of a.py::test_lost; at most 5 % of the run and of each scenario may be lost"
+        "CANNOT JUDGE: 2 of 410 episodes do not count, too many of them in 1 scenario; "
+        "at most 5 % of the run and of each scenario may be lost   a.py::test_lost: 2 of "
+        "10 episodes do not count"
     )
 
 

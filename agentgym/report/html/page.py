@@ -23,7 +23,6 @@ from typing import Any, TextIO
 
 from agentgym.errors import UsageError
 from agentgym.report.html.episodes import LEVEL, EpisodePacker
-from agentgym.report.markdown import gate_sentence
 from agentgym.runs.updates import read_updates
 
 SCRIPTS = (
@@ -97,7 +96,6 @@ def _write(file: TextIO, folder: Path | None, summary: dict[str, Any]) -> list[s
         notes.extend(packer.notes)
         report = {
             "summary": summary,
-            "gate": gate_sentence(summary),
             "updates": _updates(folder),
             "notes": notes,
             **names,
