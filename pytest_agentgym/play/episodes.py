@@ -57,7 +57,7 @@ def play_scenario(item: ScenarioItem) -> None:
     results = _Results(item, count, 1 if debugging else plays.at_once)
     with split_output(capture and not debugging), errors_as_warnings():
         begin = plays.one_by_one if debugging else plays.many
-        batches = begin(count, lambda: results.enough() or run.enough())
+        batches = begin(count, lambda: results.enough() or run.early_end.begun)
         for batch in batches:
             run.check_stop()
             results.add(batch)
@@ -66,8 +66,8 @@ def play_scenario(item: ScenarioItem) -> None:
                     raise play.control
                 if debugging and play.first_failure is not None:
                     raise play.first_failure
-    if results.count < count and run.enough() and not results.enough():
-        run.skip_rest(item, results.count)
+    if results.count < count and run.early_end.begun and not results.enough():
+        run.early_end.skip(item, played=results.count, planned=count)
     results.judge()
 
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -22,11 +22,10 @@ from pytest_agentgym.collect.options import MODEL_OPTIONS
 from pytest_agentgym.collect.policy import POLICY, RunPolicy
 from pytest_agentgym.collect.simulators import SIMULATORS, run_simulators
 from pytest_agentgym.play.cost_options import COST_OPTIONS
+from pytest_agentgym.play.early_end import LEFT_OUT, EarlyEnd
 from pytest_agentgym.play.options import PLAY_OPTIONS
 
-_LEFT_OUT = pytest.StashKey[bool]()
 STOP_FILE = "stop"
-ENOUGH_FILE = "enough"
 SELECTED_FILE = "selected"
 
 
@@ -40,6 +39,7 @@ class RunContext:
     Attributes:
         options: How scenarios are played.
         folder: The temporary folder.
+        early_end: Whether further episodes are started.
         prices: What models cost.
         planned: Episodes of all selected scenarios.
         gates: How many scenarios they are of.
@@ -48,6 +48,7 @@ class RunContext:
     def __init__(self, config: pytest.Config, folder: Path) -> None:
         self.options = config.stash[PLAY_OPTIONS]
         self.folder = folder
+        self.early_end = EarlyEnd(folder)
         self.prices = Prices(config.stash[COST_OPTIONS].prices)
         self.planned = 0
         self.gates = 1
@@ -79,32 +80,10 @@ class RunContext:
         if (self.folder / STOP_FILE).exists():
             pytest.exit("the run was interrupted")
 
-    def finish_early(self, why: str) -> None:
-        """Has all processes start no further episode; those in flight are played."""
-        with suppress(OSError):
-            (self.folder / ENOUGH_FILE).write_text(why, encoding="utf-8")
-
-    def enough(self) -> bool:
-        """Whether no further episode is to be started."""
-        return (self.folder / ENOUGH_FILE).exists()
-
-    def skip_rest(self, item: ScenarioItem, played: int = 0) -> NoReturn:
-        """Skips a scenario of which too little was played to judge it.
-
-        Args:
-            item: The scenario.
-            played: Its episodes before the run ended.
-        """
-        with suppress(OSError):
-            why = (self.folder / ENOUGH_FILE).read_text(encoding="utf-8")
-        planned = self.episodes_of(item)
-        item.stash[_LEFT_OUT] = True
-        pytest.skip(f"{played} of {planned} episodes were played: {why}")
-
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skips the scenarios that the end of the run leaves out."""
-        if isinstance(item, ScenarioItem) and self.enough():
-            self.skip_rest(item)
+        if isinstance(item, ScenarioItem) and self.early_end.begun:
+            self.early_end.skip(item, played=0, planned=self.episodes_of(item))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Counts what is going to be played."""
@@ -148,7 +127,7 @@ class RunContext:
                 "threshold": self.threshold_of(item),
                 "usage_error": str(error) if isinstance(error, UsageError) else None,
                 "error": _outside(error),
-                "left_out": item.stash.get(_LEFT_OUT, False),
+                "left_out": item.stash.get(LEFT_OUT, False),
                 "planned": self.episodes_of(item),
                 "place": self._places.get(item.nodeid),
                 "scenarios": self.gates,

@@ -30,6 +30,9 @@ def register_training(config: pytest.Config) -> None:
         raise pytest.UsageError(str(exc)) from None
 
     from pytest_agentgym.play.run_context import RUN
+    from pytest_agentgym.show.reporter import register_reporter
+    from pytest_agentgym.show.run_writer import RunWriter
+    from pytest_agentgym.show.screen import Screen
     from pytest_agentgym.training.files import SharedFiles
     from pytest_agentgym.training.main import MainProcess
     from pytest_agentgym.training.reporter import TrainingReporter
@@ -43,6 +46,9 @@ def register_training(config: pytest.Config) -> None:
     # the agents and each other: an update then takes 5 times as long. It is read when
     # torch is loaded, here and in the policy server.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    reporter = TrainingReporter(config, start.config.target, start.config.minutes)
-    register(reporter, "agentgym-reporter")
+    screen, writer = Screen(config), RunWriter(config)
+    reporter = TrainingReporter(
+        config, screen, writer, start.config.target, start.config.minutes
+    )
+    register_reporter(config, reporter, screen, writer)
     register(MainProcess(config, start, files, reporter), "agentgym-training")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,7 @@ from agentgym.report import terminal
 from agentgym.report.training import training_section
 from agentgym.runs.gate import Reason, ReasonKind
 from agentgym.runs.lines import Heading, Line
-from agentgym.runs.store import RunStore, read_episodes
+from agentgym.runs.store import read_episodes
 from agentgym.runs.summary import (
     RunSummary,
 )
@@ -25,7 +23,9 @@ from agentgym.training.loop.measurement import MeasuredEpisodes
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.play.scenario_result import ScenarioResult
-from pytest_agentgym.show.reporter import Reporter, has_rich, relative
+from pytest_agentgym.show.baseline import open_baseline
+from pytest_agentgym.show.run_writer import RunWriter, relative
+from pytest_agentgym.show.screen import Screen
 from pytest_agentgym.training.catalogue import CatalogueEntry
 from pytest_agentgym.training.dashboard import (
     MEASURED,
@@ -40,22 +40,37 @@ if TYPE_CHECKING:
     from agentgym.training.job.training_result import TrainingResult
 
 
-class TrainingReporter(Reporter):
-    """Reports the last measurement, and what the training did.
+class TrainingReporter:
+    """Reports the last measurement, and what the training did: see `Reported`.
 
     Args:
         config: Of the main process.
+        screen: Where its progress is shown.
+        writer: Has the run's folder.
         target: The reliability to reach.
         minutes: The budget.
 
     Attributes:
+        summary: Of the last measurement.
+        usage_errors: Mistakes of the user.
         entries: What the runners collected.
         observer: Follows the trainer.
     """
 
-    def __init__(self, config: pytest.Config, target: float, minutes: float) -> None:
-        super().__init__(config)
+    def __init__(
+        self,
+        config: pytest.Config,
+        screen: Screen,
+        writer: RunWriter,
+        target: float,
+        minutes: float,
+    ) -> None:
+        self._run = config.stash[RUN]
+        self._screen = screen
+        self._writer = writer
+        self._baseline = open_baseline(config)
         self.target = target
+        self.usage_errors: list[str] = []
         self.entries: list[CatalogueEntry] = []
         self.progress = Progress(target, minutes)
         self.observer = Dashboard(self.progress, self._view)
@@ -64,7 +79,6 @@ class TrainingReporter(Reporter):
         self._interrupted = False
         self._kept: dict[str, Episode] = {}
         self._measured: dict[str, list[Episode]] = {phase: [] for phase in MEASURED}
-        self._terminal_lock = threading.RLock()
 
     def collected(self, entries: list[CatalogueEntry]) -> None:
         """Notes what the runners collected."""
@@ -76,19 +90,19 @@ class TrainingReporter(Reporter):
         Raises:
             UsageError: The folder cannot be written.
         """
-        self.store = RunStore(self.config.rootpath, resumed)
-        if self.store.warning is not None:
-            raise UsageError(f"a training needs its files: {self.store.warning}")
-        if resumed is not None and self.store.episodes_path.exists():
-            for episode in read_episodes(self.store.episodes_path)[0]:
+        store = self._writer.open(resumed)
+        if store.warning is not None:
+            raise UsageError(f"a training needs its files: {store.warning}")
+        if resumed is not None and store.episodes_path.exists():
+            for episode in read_episodes(store.episodes_path)[0]:
                 self._keep(episode)
-        return self.store.folder
+        return store.folder
 
     def closing(self, over: bool) -> None:
         """No more episodes come; the trainer may still have to save."""
         self.observer.close()
         if not over:
-            self._write_line("stopping the training; what was learned is saved")
+            self._screen.write_line("stopping the training; what was learned is saved")
 
     def ended(self, result: TrainingResult | None) -> None:
         """Takes in what came of the training."""
@@ -97,13 +111,15 @@ class TrainingReporter(Reporter):
         version = 0 if result is None else result.version
         self._measured = self._read_measured({"before": 0, "after": version})
         self.summary = self._new_summary()
-        if self.store is not None:
-            self.summary.run_id = self.store.id
+        if self._writer.store is not None:
+            self.summary.run_id = self._writer.store.id
         for episode in self._last:
-            self._take(episode)
+            self.summary.add(episode)
+            if self._baseline is not None:
+                self._baseline.add(episode)
         decision = self.summary.decision
         if self._interrupted or (result is not None and result.interrupted):
-            self._interrupt()
+            self.interrupt()
         elif result is not None and not result.judgeable:
             if not decision.holds(ReasonKind.lost):
                 sentence = "the training's last measurement cannot be judged"
@@ -114,26 +130,23 @@ class TrainingReporter(Reporter):
 
     def tally(self, entry: CatalogueEntry) -> ScenarioResult | None:
         """A scenario's episodes of the last measurement."""
-        tally = ScenarioResult(self.config.stash[RUN].prices)
+        tally = ScenarioResult(self._run.prices)
         for episode in self._last:
             if entry.info is not None and episode.scenario == entry.info.scenario:
                 tally.add(episode)
         return tally if tally.outcomes else None
 
-    def pytest_keyboard_interrupt(self) -> None:
-        """Notes that the training did not come to its end."""
-        self._interrupt()
-
-    def nothing(self) -> str:
+    def nothing(self) -> str | None:
         """Why there is nothing to report: with a second Ctrl-C it stops at once."""
-        if not self._interrupted or self.store is None:
-            return super().nothing()
+        if not self._interrupted or self._writer.store is None:
+            return None
         return (
             "interrupted again while it saved: go on with pytest --agentgym --train "
             "and --agentgym-resume"
         )
 
-    def _interrupt(self) -> None:
+    def interrupt(self) -> None:
+        """Notes that the training did not come to its end."""
         self._interrupted = True
         played = len(self._last)
         self.summary.interrupted = (played, max(played, self.progress.planned))
@@ -149,11 +162,28 @@ class TrainingReporter(Reporter):
         if reason not in self.summary.besides:
             self.summary.besides.append(reason)
 
-    def _outside_of_episodes(self, report: Any, about: dict[str, Any]) -> None:
+    def scenario_reported(self, report: Any) -> None:
         """Nothing: what cannot be set up ends a training, before it is measured."""
 
-    def _note_unplayed(self, session: pytest.Session) -> None:
-        """Nothing: the trainer has the scenarios played that it measures."""
+    def other_reported(self, report: Any) -> None:
+        """Nothing: a runner that died has its episodes played again."""
+
+    def say(self, text: str) -> None:
+        """Shows a line."""
+        self.observer.say(text)
+
+    def close(self) -> None:
+        """Nothing: `closing` has left the terminal to others."""
+
+    def conclude(self, session: pytest.Session, writer: RunWriter) -> None:
+        """Compares the last measurement with the baseline.
+
+        Args:
+            session: The trainer has the scenarios played that it measures.
+            writer: Has the run's folder.
+        """
+        if self._baseline is not None and self.summary.scenarios:
+            self._baseline.compare(self.summary, writer.store)
 
     @property
     def _last(self) -> list[Episode]:
@@ -163,10 +193,11 @@ class TrainingReporter(Reporter):
     def _read_measured(self, versions: dict[str, int]) -> dict[str, list[Episode]]:
         """The episodes that the trainer measured these policy versions by."""
         measured: dict[str, list[Episode]] = {phase: [] for phase in versions}
-        if self.store is None:
+        store = self._writer.store
+        if store is None:
             return measured
         for phase, version in versions.items():
-            file = MeasuredEpisodes(self.store.folder / "measured.jsonl")
+            file = MeasuredEpisodes(store.folder / "measured.jsonl")
             ids = file.episodes(phase, version)  # type: ignore[arg-type]
             measured[phase] = [self._kept[name] for name in ids if name in self._kept]
         return measured
@@ -174,12 +205,12 @@ class TrainingReporter(Reporter):
     def _new_summary(self) -> RunSummary:
         return RunSummary(
             threshold=self.target,
-            seed=self.options.seed,
-            prices=self.config.stash[RUN].prices,
+            seed=self._run.options.seed,
+            prices=self._run.prices,
             whole=True,
         )
 
-    def _count(self, report: EpisodeReport) -> None:
+    def add(self, report: EpisodeReport) -> None:
         """Keeps the measurements; of training episodes only numbers are kept."""
         for line, episode in zip(report.lines, report.episodes, strict=True):
             self.progress.add(episode)
@@ -191,13 +222,15 @@ class TrainingReporter(Reporter):
         if episode.phase in MEASURED:
             self._kept[episode.id] = episode
 
-    def _to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
+        """The content of `summary.json`."""
         data = self.summary.to_json()
         if self._result is not None:
             data["training"] = self._result.to_json()
         return data
 
-    def _verdict(self, width: int) -> Iterator[Line]:
+    def verdict(self, width: int) -> Iterator[Line]:
+        """The last sections of the report."""
         if self._result is not None:
             yield Heading("training")
             result = self._result.to_json()
@@ -212,26 +245,7 @@ class TrainingReporter(Reporter):
         yield from terminal.verdict(self.summary, width)
 
     def _view(self) -> TrainingView:
-        writer = self._terminal()
-        file = self._screen
-        if (
-            writer is not None
-            and file is not None
-            and writer._tw._file is sys.__stdout__
-            and writer._tw.hasmarkup
-            and file.isatty()
-            and self.config.get_verbosity() >= 0
-            and has_rich()
-        ):
+        writer, file = self._screen.writer, self._screen.panel_file
+        if writer is not None and file is not None:
             return TrainingPanel(self.progress, writer, file)
-        return TrainingLines(self.progress, self._write_line)
-
-    def _write_line(self, text: str) -> None:
-        writer = self._terminal()
-        if writer is None or self.config.get_verbosity() < -1:
-            return
-        # The trainer's thread writes, too.
-        with self._terminal_lock, self._uncaptured(writer._tw):
-            writer.ensure_newline()
-            writer.write_line(text)
-            writer.flush()
+        return TrainingLines(self.progress, self._screen.write_line)
