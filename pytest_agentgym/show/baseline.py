@@ -21,7 +21,7 @@ class Baseline:
     """An earlier run, and what is kept of the episodes of this one.
 
     Args:
-        given: What the option says.
+        given: A run's id, folder or file, or `latest`.
         max_drop: How much reliability may be lost, in [0, 1].
         config: Of the main process.
 
@@ -36,8 +36,8 @@ class Baseline:
         from agentgym.runs.stored import RUNS
 
         here = config.invocation_params.dir / given
-        found = str(here) if here.exists() else given
-        self._before = open_side(found, config.rootpath / RUNS)
+        run = str(here) if here.exists() else given
+        self._before = open_side(run, config.rootpath / RUNS)
         self._after = Side(name="this run")
         self._max_drop = max_drop
 
@@ -46,7 +46,12 @@ class Baseline:
         self._after.add(episode)
 
     def compare(self, summary: RunSummary, store: RunStore | None) -> None:
-        """Adds the comparison to the summary, when all episodes are there."""
+        """Adds the comparison to the summary, when all episodes are there.
+
+        Args:
+            summary: Of this run.
+            store: Its folder, None if nothing is stored.
+        """
         from agentgym.runs.comparison import compare
 
         self._after.seed, self._after.policy = summary.seed, summary.policy
@@ -73,7 +78,12 @@ def open_baseline(config: pytest.Config) -> Baseline | None:
 
 
 def baseline_section(summary: RunSummary, width: int) -> Iterator[Line]:
-    """What changed since the baseline."""
+    """What changed since the baseline.
+
+    Args:
+        summary: Has the comparison, if there is one.
+        width: Columns of a line.
+    """
     from agentgym.report.comparison_terminal import comparison_lines, drop_verdict
     from agentgym.runs.lines import Heading
 

@@ -28,9 +28,8 @@ def register_measurement(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: The baseline cannot be read, or the page not be written.
     """
-    screen = Screen(config)
-    measurement = Measurement(config, screen)
-    register_reporter(config, measurement, screen, RunWriter(config))
+    measurement = Measurement(config, Screen(config))
+    register_reporter(config, measurement, RunWriter(config))
     limits = config.stash[COST_OPTIONS]
     if limits.max_usd is None and limits.max_tokens is None:
         return

@@ -15,7 +15,6 @@ from agentgym.runs.summary import RunSummary
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.show.rootdir import misled_rootdir
 from pytest_agentgym.show.run_writer import RunWriter
-from pytest_agentgym.show.screen import Screen
 from pytest_agentgym.show.sections import (
     report_width,
     write_empty_report,
@@ -71,18 +70,16 @@ class Reported(Protocol):
 
 
 def register_reporter(
-    config: pytest.Config, reported: Reported, screen: Screen, writer: RunWriter
+    config: pytest.Config, reported: Reported, writer: RunWriter
 ) -> None:
     """Registers what reports a run.
 
     Args:
         config: Of the main process.
         reported: What the run is about.
-        screen: Closed with the process's configuration.
         writer: Writes the run's files.
     """
     reporter = Reporter(config, reported, writer)
-    config.pluginmanager.register(screen, "agentgym-screen")
     config.pluginmanager.register(reporter, "agentgym-reporter")
 
 

@@ -20,7 +20,7 @@ class Screen:
     of it still leads to the terminal.
 
     Args:
-        config: Of the main process.
+        config: Of the main process; the copy is closed with it.
 
     Attributes:
         file: The copy; None where standard output is no file.
@@ -29,6 +29,8 @@ class Screen:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self.file = _copy_of_stdout()
+        # Also where a mistake of the user ends the run before it begins.
+        config.add_cleanup(self.close)
         # A trainer's thread writes, too.
         self._lock = threading.RLock()
 
@@ -94,7 +96,7 @@ class Screen:
             writer.write_line(text)
             writer.flush()
 
-    def pytest_unconfigure(self) -> None:
+    def close(self) -> None:
         """Closes the copy."""
         if self.file is not None:
             self.file.close()

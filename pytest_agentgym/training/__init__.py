@@ -46,9 +46,9 @@ def register_training(config: pytest.Config) -> None:
     # the agents and each other: an update then takes 5 times as long. It is read when
     # torch is loaded, here and in the policy server.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    screen, writer = Screen(config), RunWriter(config)
+    writer, training = RunWriter(config), start.config
     reporter = TrainingReporter(
-        config, screen, writer, start.config.target, start.config.minutes
+        config, Screen(config), writer, training.target, training.minutes
     )
-    register_reporter(config, reporter, screen, writer)
+    register_reporter(config, reporter, writer)
     register(MainProcess(config, start, files, reporter), "agentgym-training")
