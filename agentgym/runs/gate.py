@@ -264,6 +264,22 @@ def decide(facts: GateFacts) -> GateDecision:
     )
 
 
+def reason_of_training(*, judgeable: bool, met: bool) -> Reason | None:
+    """What a training's result adds to the episodes that it was measured by.
+
+    Args:
+        judgeable: Whether enough episodes of its last measurement count.
+        met: Whether it reached its target.
+    """
+    if not judgeable:
+        sentence = "too many episodes of the training's last measurement do not count"
+        return Reason(kind=ReasonKind.lost, sentence=sentence)
+    if not met:
+        sentence = "the training has not reached its target"
+        return Reason(kind=ReasonKind.target_missed, sentence=sentence)
+    return None
+
+
 # The reasons.
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.errors import UsageError
+from agentgym.runs.earlier import upgraded
 from agentgym.runs.summary import FORMAT
 
 SUMMARY, EPISODES = "summary.json", "episodes.jsonl"
@@ -133,6 +134,12 @@ def find_summary(given: str, folder: Path) -> Path:
 def read_summary(file: Path) -> dict[str, Any]:
     """Reads a `summary.json`.
 
+    Args:
+        file: Of this version, or of an earlier one of the same format.
+
+    Returns:
+        What this version would have written, whichever wrote it.
+
     Raises:
         UsageError: It cannot be read; the message says why.
     """
@@ -155,4 +162,4 @@ def read_summary(file: Path) -> dict[str, Any]:
         )
     if missing:
         raise UsageError(f"{file} is no summary of a run: it has no {missing[0]!r}")
-    return found
+    return upgraded(found)

@@ -15,7 +15,7 @@ from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
 from agentgym.report import terminal
 from agentgym.report.training import training_section
-from agentgym.runs.gate import Reason, ReasonKind
+from agentgym.runs.gate import Reason, ReasonKind, reason_of_training
 from agentgym.runs.lines import Heading, Line
 from agentgym.runs.store import RunStore, read_episodes
 from agentgym.runs.summary import (
@@ -101,16 +101,10 @@ class TrainingReporter(Reporter):
             self.summary.run_id = self.store.id
         for episode in self._last:
             self._take(episode)
-        decision = self.summary.decision
         if self._interrupted or (result is not None and result.interrupted):
             self._interrupt()
-        elif result is not None and not result.judgeable:
-            if not decision.holds(ReasonKind.lost):
-                sentence = "the training's last measurement cannot be judged"
-                self._add_reason(ReasonKind.lost, sentence)
-        elif decision.met and (result is None or not result.met):
-            sentence = "the training has not reached its target"
-            self._add_reason(ReasonKind.target_missed, sentence)
+        else:
+            self._add_reason(result)
 
     def tally(self, entry: Entry) -> Tally | None:
         """A scenario's episodes of the last measurement."""
@@ -137,16 +131,23 @@ class TrainingReporter(Reporter):
         self._interrupted = True
         played = len(self._last)
         self.summary.interrupted = (played, max(played, self.progress.planned))
-        self._add_reason(
-            ReasonKind.interrupted,
+        sentence = (
             "what was learned is saved; go on with pytest --agentgym --train and "
-            "--agentgym-resume",
+            "--agentgym-resume"
         )
-
-    def _add_reason(self, kind: ReasonKind, sentence: str) -> None:
-        """Has the summary decide by what the trainer knows, too."""
-        reason = Reason(kind=kind, sentence=sentence)
+        reason = Reason(kind=ReasonKind.interrupted, sentence=sentence)
         if reason not in self.summary.besides:
+            self.summary.besides.append(reason)
+
+    def _add_reason(self, result: TrainingResult | None) -> None:
+        """Has the summary decide by what the trainer says, where it does not know."""
+        decision = self.summary.decision
+        judgeable = result is None or result.judgeable
+        reason = reason_of_training(
+            judgeable=judgeable, met=result is not None and result.met
+        )
+        known = decision.holds(ReasonKind.lost) if not judgeable else not decision.met
+        if reason is not None and not known:
             self.summary.besides.append(reason)
 
     def _outside_of_episodes(self, report: Any, about: dict[str, Any]) -> None:
