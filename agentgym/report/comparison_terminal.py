@@ -13,7 +13,7 @@ from agentgym.runs.drop import Allowance, Drop
 from agentgym.runs.lines import (
     Heading,
     Line,
-    Row,
+    TableRow,
     count,
     percent,
     points,
@@ -125,27 +125,27 @@ def _colour(difference: Difference | None) -> dict[str, bool]:
 
 
 def _scenario_table(scenarios: Sequence[Compared], width: int) -> Iterator[Line]:
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     file = None
     for scenario in scenarios:
         path, _, name = scenario.name.partition("::")
         if path != file:
             file = path
-            rows.append(Row(path))
+            rows.append(TableRow(path))
         xfail = " (xfail)" if scenario.xfail else ""
         rows.append(_row((name or path) + xfail, scenario))
     yield from _table(rows, width)
 
 
-def _table(rows: Sequence[Row], width: int) -> Iterator[Line]:
+def _table(rows: Sequence[TableRow], width: int) -> Iterator[Line]:
     columns = ["before", "after", "points", f"{_SURE} interval"]
     yield from table(columns, rows, width)
 
 
-def _row(name: str, compared: Compared) -> Row:
+def _row(name: str, compared: Compared) -> TableRow:
     found = compared.difference
     if found is None:
-        return Row(name, ["-", "-", "-", "-"])
+        return TableRow(name, ["-", "-", "-", "-"])
     ends = [f"{100 * x:+.1f}".replace("-0.0", "+0.0") for x in (found.low, found.high)]
     cells = [
         percent(found.before),
@@ -153,7 +153,7 @@ def _row(name: str, compared: Compared) -> Row:
         f"{100 * found.value:+.1f}",
         f"{ends[0]} to {ends[1]}",
     ]
-    return Row(name, cells, _colour(found))
+    return TableRow(name, cells, _colour(found))
 
 
 def _cases(

@@ -9,7 +9,7 @@ from agentgym.distribution import install_command
 from agentgym.runs.lines import (
     Heading,
     Line,
-    Row,
+    TableRow,
     count,
     dollars,
     number,
@@ -49,8 +49,8 @@ def _scenarios(summary: RunSummary, width: int) -> Iterator[Line]:
         path, _, name = scenario.name.partition("::")
         if path != file:
             file = path
-            rows.append(Row(path))
-        rows.append(Row(name or path, _cells(scenario.spent, paid)))
+            rows.append(TableRow(path))
+        rows.append(TableRow(name or path, _cells(scenario.spent, paid)))
     yield from table(columns, rows, width)
 
 

@@ -16,17 +16,18 @@ from agentgym.reliability import (
     episodes_for_power,
 )
 from agentgym.reliability.simulation import quantiles
+from agentgym.runs.layout import RUNS, SUMMARY
 from agentgym.runs.lines import (
     Heading,
     Line,
-    Row,
+    TableRow,
     count,
     dollars,
     table,
     threshold,
     wrapped,
 )
-from agentgym.runs.stored import RUNS, SUMMARY, read_summary
+from agentgym.runs.stored import read_summary
 
 POWER = 0.8
 MOST_EPISODES = 20_000
@@ -149,7 +150,7 @@ def _table(
             for episodes in (needed.fixed, needed.median):
                 all_of_them = None if episodes is None else episodes * len(names) * mean
                 texts.append(tell(all_of_them))
-        rows.append(Row(f"truly {threshold(needed.reliability)}", texts))
+        rows.append(TableRow(f"truly {threshold(needed.reliability)}", texts))
     yield from table(columns, rows, width)
 
 

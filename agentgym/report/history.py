@@ -13,7 +13,7 @@ from agentgym.reliability import CONFIDENCE
 from agentgym.runs.lines import (
     Heading,
     Line,
-    Row,
+    TableRow,
     count,
     interval,
     left,
@@ -189,7 +189,7 @@ def _table(entries: Sequence[Entry], width: int) -> Iterator[Line]:
     yield from table(columns, rows, width)
 
 
-def _rows(entries: Sequence[Entry], policy: int, wide: bool) -> Iterator[Row]:
+def _rows(entries: Sequence[Entry], policy: int, wide: bool) -> Iterator[TableRow]:
     # A verdict says little without its threshold, where not all have the same.
     several = len({entry.reliability["threshold"] for entry in entries}) > 1
     for entry in entries:
@@ -206,9 +206,9 @@ def _rows(entries: Sequence[Entry], policy: int, wide: bool) -> Iterator[Row]:
         if wide:
             date = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.started))
             cells.insert(0, date)
-        yield Row(entry.run, cells, _VERDICTS.get(told, {"yellow": True}))
+        yield TableRow(entry.run, cells, _VERDICTS.get(told, {"yellow": True}))
         if entry.training is not None and entry.scenario is None:
-            yield Row(f"    {_training(entry.training)}")
+            yield TableRow(f"    {_training(entry.training)}")
 
 
 def _reliability(entry: Entry) -> str:

@@ -12,12 +12,13 @@ from agentgym.recording.blame import Outcome
 from agentgym.reliability import CONFIDENCE
 from agentgym.report import certainty
 from agentgym.report.cost import cost_section
+from agentgym.report.simulators import simulators_section
 from agentgym.report.transcript import transcript
 from agentgym.runs.gate import GateDecision, ReasonKind
 from agentgym.runs.lines import (
     Heading,
     Line,
-    Row,
+    TableRow,
     count,
     duration,
     interval,
@@ -28,7 +29,6 @@ from agentgym.runs.lines import (
     threshold,
     wrapped,
 )
-from agentgym.runs.simulator_tally import simulators_section
 from agentgym.runs.summary import RunSummary
 from agentgym.runs.tallies import CheckTally, ErrorTally, ScenarioTally, ToolTally
 
@@ -68,27 +68,27 @@ def report(summary: RunSummary, width: int = 80) -> Iterator[Line]:
 
 def scenario_table(scenarios: Iterable[ScenarioTally], width: int) -> Iterator[Line]:
     """One line per scenario, grouped by file."""
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     file = None
     for scenario in scenarios:
         path, _, name = scenario.name.partition("::")
         if path != file:
             file = path
-            rows.append(Row(path))
+            rows.append(TableRow(path))
         xfail = " (xfail)" if scenario.xfail else ""
         rows.append(_scenario_row((name or path) + xfail, scenario))
     columns = ["passed", f"reliability ({_SURE})", "reward", "tok/ep", "s/ep"]
     yield from table(columns, rows, width)
 
 
-def _scenario_row(name: str, scenario: ScenarioTally) -> Row:
+def _scenario_row(name: str, scenario: ScenarioTally) -> TableRow:
     reliability = scenario.reliability
     share = percent(reliability.value, scenario.threshold)
     if scenario.counted:
         share += f" ({interval(reliability.low, reliability.high)})"
     reward = scenario.mean(scenario.reward)
     colour = "green" if reliability.met else "red"
-    return Row(
+    return TableRow(
         name,
         [
             f"{scenario.passed}/{scenario.counted}",
@@ -120,7 +120,7 @@ def tool_table(tools: Iterable[ToolTally], width: int) -> Iterator[Line]:
         counts = tool.counts | {"correct": _correct(tool)}
         cells = [str(counts[name]) for name in columns]
         cells += [duration(latency["median"]), duration(latency["p95"])]
-        rows.append(Row(tool.name or "(no name)", cells))
+        rows.append(TableRow(tool.name or "(no name)", cells))
     yield from table([*columns.values(), "\nmedian", "\np95"], rows, width)
 
 

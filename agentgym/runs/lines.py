@@ -22,7 +22,7 @@ class Heading(Line):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """A table's row: a name, and as many cells as the table has columns.
 
     Without cells it is the title of the rows below it.
@@ -33,7 +33,9 @@ class Row:
     markup: dict[str, bool] = field(default_factory=dict)
 
 
-def table(columns: Sequence[str], rows: Sequence[Row], width: int) -> Iterator[Line]:
+def table(
+    columns: Sequence[str], rows: Sequence[TableRow], width: int
+) -> Iterator[Line]:
     """Lays a table out; the cells are right-aligned, the names get what room is left.
 
     Args:

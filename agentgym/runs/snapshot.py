@@ -16,12 +16,12 @@ from agentgym.recording.blame import Outcome
 from agentgym.recording.trajectory import Trajectory
 from agentgym.reliability import attrition_exceeded
 from agentgym.runs.differences import EpisodeKey
+from agentgym.runs.layout import MEASURED
 from agentgym.runs.store import each_episode
-from agentgym.runs.stored import RunFiles, find_run, read_summary
+from agentgym.runs.stored import StoredRun, find_run, read_summary
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _WRONG = ("wrong_arguments", "not_allowed", "missing", "raised")
-_MEASURED = "measured.jsonl"
 
 BEFORE = "@before"
 """What follows a training's id where its measurement before it is meant."""
@@ -162,7 +162,7 @@ def open_side(given: str, folder: Path) -> Side:
     return read_side(find_run(run if before else given, folder), before_training=before)
 
 
-def read_side(files: RunFiles, *, before_training: bool = False) -> Side:
+def read_side(files: StoredRun, *, before_training: bool = False) -> Side:
     """Reads a run.
 
     Args:
@@ -208,7 +208,7 @@ def _add_episodes(
     side: Side, path: Path, summary: dict[str, Any], before_training: bool
 ) -> None:
     side.file = path
-    measured = _measured(path.parent / _MEASURED, summary, before_training)
+    measured = _measured(path.parent / MEASURED, summary, before_training)
     latest: dict[str, Episode] = {}
     for episode in each_episode(path, side.notes):
         if episode.phase is None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
+from agentgym.runs.layout import EPISODES, RUNS, SUMMARY
 
 _ADVICE = {
     errno.ENOSPC: "free some space there",
@@ -42,7 +43,7 @@ class RunStore:
     def __init__(self, root: Path, resume: Path | None = None) -> None:
         now = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
         self.id = now if resume is None else resume.name
-        self.folder = resume or root / ".agentgym" / "runs" / self.id
+        self.folder = resume or root / RUNS / self.id
         self.stored = 0
         self.warning: str | None = None
         self._file: int | None = None
@@ -50,7 +51,7 @@ class RunStore:
             self.folder.mkdir(parents=True, exist_ok=resume is not None)
             if resume is not None:
                 drop_cut_line(self.episodes_path)
-            ignore = root / ".agentgym" / ".gitignore"
+            ignore = root / RUNS.parent / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
             self._file = os.open(
@@ -62,7 +63,7 @@ class RunStore:
     @property
     def episodes_path(self) -> Path:
         """One JSON line per episode."""
-        return self.folder / "episodes.jsonl"
+        return self.folder / EPISODES
 
     def append(self, lines: Iterable[str]) -> None:
         """Adds episodes and hands them to the operating system at once."""
@@ -87,7 +88,7 @@ class RunStore:
         if self._file is None:
             return
         try:
-            write_json(self.folder / "summary.json", summary)
+            write_json(self.folder / SUMMARY, summary)
         except OSError as exc:
             self._give_up(exc)
 

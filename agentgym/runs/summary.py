@@ -32,6 +32,7 @@ from agentgym.runs.gate import (
     ScenarioFacts,
     decide,
 )
+from agentgym.runs.layout import SUMMARY_FORMAT
 from agentgym.runs.outcome_sequence import Stop
 from agentgym.runs.prices import Prices
 from agentgym.runs.simulator_tally import SimulatorTally
@@ -49,7 +50,6 @@ from agentgym.runs.tallies import (
 if TYPE_CHECKING:
     from agentgym.runs.comparison import Comparison
 
-FORMAT = 1
 Gate = Literal["point", "certified"]
 """What the exit code asks for: a measured share, or a certain one."""
 
@@ -327,7 +327,7 @@ class RunSummary:
         if self.total:
             attrition = attrition_bounds(self.passed, self.counted, self.total)
         return {
-            "format": FORMAT,
+            "format": SUMMARY_FORMAT,
             "run": self.run_id,
             "started": round(self.started, 3),
             "seconds": round(time.time() - self.started, 3),

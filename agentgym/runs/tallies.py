@@ -28,7 +28,7 @@ from agentgym.reliability import (
     pass_hat_k,
 )
 from agentgym.reliability.verdicts import verdict_of
-from agentgym.runs.outcome_sequence import Outcomes, Stop
+from agentgym.runs.outcome_sequence import OutcomeSequence, Stop
 from agentgym.runs.prices import Prices
 from agentgym.runs.spending import Spending
 
@@ -140,7 +140,7 @@ class ScenarioTally:
     uncounted: dict[Outcome, tuple[int, str]] = field(default_factory=dict)
     smallest: str | None = None
     cases: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
-    results: Outcomes = field(default_factory=Outcomes)
+    results: OutcomeSequence = field(default_factory=OutcomeSequence)
     planned: int = 0
 
     @property

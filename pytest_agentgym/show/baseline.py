@@ -32,8 +32,8 @@ class Baseline:
     def __init__(
         self, given: str, max_drop: float | None, config: pytest.Config
     ) -> None:
+        from agentgym.runs.layout import RUNS
         from agentgym.runs.snapshot import Side, open_side
-        from agentgym.runs.stored import RUNS
 
         here = config.invocation_params.dir / given
         found = str(here) if here.exists() else given
