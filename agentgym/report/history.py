@@ -163,7 +163,12 @@ def _entry(summary: dict[str, Any], scenario: dict[str, Any] | None = None) -> E
 
 
 def history_lines(history: History, width: int = 80) -> Iterator[Line]:
-    """A table of the runs, or one of each scenario."""
+    """A table of the runs, or one of each scenario.
+
+    Args:
+        history: What was read.
+        width: Characters that a line may have; a wide one has room for the dates.
+    """
     names = dict.fromkeys(entry.scenario for entry in history.entries)
     for name in names:
         if name is not None:

@@ -17,7 +17,13 @@ _WHO = 8
 
 
 def transcript(episode: Episode, width: int, indent: str = "    ") -> Iterator[Line]:
-    """What the user, the agent and the tools said, how it ended, what was printed."""
+    """What the user, the agent and the tools said, how it ended, what was printed.
+
+    Args:
+        episode: The middle of a long one is left out.
+        width: Characters that a line may have.
+        indent: What each line begins with.
+    """
     turns = list(_turns(episode))
     if not turns:
         yield Line(f"{indent}(no message and no tool call was recorded)")

@@ -99,7 +99,15 @@ def compare_outcomes(
 def by_scenario(
     before: Outcomes, after: Outcomes
 ) -> dict[str, tuple[dict[EpisodeKey, bool], dict[EpisodeKey, bool]]]:
-    """Both sides of each scenario, by name."""
+    """Both sides of each scenario, by name.
+
+    Args:
+        before: The earlier episodes.
+        after: The later ones.
+
+    Returns:
+        By node id: the earlier and the later episodes, of which either may be none.
+    """
     found: dict[str, tuple[dict[EpisodeKey, bool], dict[EpisodeKey, bool]]] = {}
     for place, outcomes in enumerate((before, after)):
         for key, passed in outcomes.items():
@@ -109,6 +117,10 @@ def by_scenario(
 
 def partners(before: Outcomes, after: Outcomes) -> list[EpisodeKey] | None:
     """The episodes that both have.
+
+    Args:
+        before: The earlier episodes.
+        after: The later ones.
 
     Returns:
         None where pairs would leave out too much: in some scenario, more than half of

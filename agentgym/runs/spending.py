@@ -47,7 +47,13 @@ class Usage:
         return None if self.unpriced else self.usd
 
     def count(self, use: ModelUse, prices: Prices, *, local: bool = False) -> None:
-        """Adds one model call."""
+        """Adds one model call.
+
+        Args:
+            use: Its model and its tokens.
+            prices: Where prices come from.
+            local: Whether a policy on this machine answered it, for nothing.
+        """
         model, prompt, completion = use
         self.calls += 1
         silent = prompt is None and completion is None
@@ -111,7 +117,12 @@ class Spending(Usage):
         return self.usd + self.judges.usd
 
     def add(self, episode: Episode, prices: Prices) -> None:
-        """Adds one episode."""
+        """Adds one episode.
+
+        Args:
+            episode: With all of its attempts: they are paid, too.
+            prices: Where prices come from.
+        """
         self.episodes += 1
         self.passed += episode.outcome.value == "passed"
         local = is_local(episode.policy)

@@ -134,6 +134,10 @@ def drop_cut_line(path: Path) -> None:
 def write_json(path: Path, data: dict[str, Any]) -> None:
     """Writes a JSON file so that a reader never sees half of it.
 
+    Args:
+        path: The file; an old one is replaced.
+        data: Its content.
+
     Raises:
         OSError: It cannot be written.
     """

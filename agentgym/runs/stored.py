@@ -118,7 +118,11 @@ def _beside(file: Path) -> StoredRun:
 
 
 def find_summary(given: str, folder: Path) -> Path:
-    """Finds a run's `summary.json`; see `find_run`.
+    """Finds a run's `summary.json`.
+
+    Args:
+        given: See `find_run`.
+        folder: Where to look for ids: a folder of runs.
 
     Raises:
         UsageError: There is none.

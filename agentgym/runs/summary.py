@@ -115,7 +115,12 @@ class RunSummary:
     besides: list[Reason] = field(default_factory=list)
 
     def scenario(self, name: str, threshold: float | None = None) -> ScenarioTally:
-        """The tally of a scenario; its own threshold replaces the run's."""
+        """The tally of a scenario.
+
+        Args:
+            name: Its node id; one that is new gets a tally.
+            threshold: Its own, which replaces the run's.
+        """
         tally = self.scenarios.get(name)
         if tally is None:
             tally = ScenarioTally(name=name, threshold=self.threshold, stop=self.stop)

@@ -55,9 +55,15 @@ class Example:
         self._key: tuple[bool, int, int] | None = None
 
     def offer(self, episode: Episode, message: str | None = None) -> None:
-        """Keeps the episode, cut to what a file would hold, if it is shorter."""
-        told = episode.trajectory
-        length = len(told.messages) + sum(len(s.tool_calls) for s in told.steps)
+        """Keeps the episode, cut to what a file would hold, if it is shorter.
+
+        Args:
+            episode: In any order: what is kept does not depend on it.
+            message: What pytest says of the check that failed in it.
+        """
+        trajectory = episode.trajectory
+        calls = sum(len(step.tool_calls) for step in trajectory.steps)
+        length = len(trajectory.messages) + calls
         key = (episode.error is not None, length, episode.index)
         if self._key is None or key < self._key:
             # A tool's result may be 10 MB, and another thread may still write to it.
@@ -83,7 +89,12 @@ class CheckTally:
         return self.counts["failed"] + self.counts["errored"]
 
     def add(self, check: dict[str, Any], episode: Episode) -> None:
-        """Counts one episode."""
+        """Counts one episode.
+
+        Args:
+            check: How the check was judged in it.
+            episode: May become the example.
+        """
         status = check["status"]
         self.counts[status] += 1
         if status == "failed" or status == "errored":
@@ -191,7 +202,12 @@ class ScenarioTally:
         return total / self.counted if self.counted else None
 
     def add(self, episode: Episode, prices: Prices) -> None:
-        """Counts one episode."""
+        """Counts one episode.
+
+        Args:
+            episode: In any order.
+            prices: Where prices come from.
+        """
         self.outcomes[episode.outcome] += 1
         self.spent.add(episode, prices)
         self.results.add(episode)
@@ -340,7 +356,12 @@ def attrition_json(shares: tuple[float, float] | None) -> dict[str, Any]:
 
 
 def reliability_json(reliability: Reliability, judgeable: bool) -> dict[str, Any]:
-    """The form in `summary.json`; no verdict where too few episodes count."""
+    """The form in `summary.json`.
+
+    Args:
+        reliability: Of the run, or of a scenario.
+        judgeable: Whether enough episodes count; if not, there is no verdict.
+    """
     data = reliability.to_json()
     return data if judgeable else data | {"verdict": None}
 

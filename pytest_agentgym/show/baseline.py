@@ -46,7 +46,12 @@ class Baseline:
         self._after.add(episode)
 
     def compare(self, summary: RunSummary, store: RunStore | None) -> None:
-        """Adds the comparison to the summary, when all episodes are there."""
+        """Adds the comparison to the summary, when all episodes are there.
+
+        Args:
+            summary: Of this run.
+            store: Where this run's episodes are; None if there is no folder.
+        """
         from agentgym.runs.comparison import compare
 
         self._after.seed, self._after.policy = summary.seed, summary.policy
@@ -60,6 +65,10 @@ class Baseline:
 def open_baseline(options: Options, config: pytest.Config) -> Baseline | None:
     """The baseline, if there is one.
 
+    Args:
+        options: Of this run.
+        config: Of the main process.
+
     Raises:
         pytest.UsageError: It cannot be read; says why and what to do.
     """
@@ -72,7 +81,12 @@ def open_baseline(options: Options, config: pytest.Config) -> Baseline | None:
 
 
 def baseline_section(summary: RunSummary, width: int) -> Iterator[Line]:
-    """What changed since the baseline."""
+    """What changed since the baseline; nothing without one.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
     from agentgym.report.comparison_terminal import comparison_lines, drop_verdict
     from agentgym.runs.lines import Heading
 
