@@ -11,9 +11,10 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from agentgym.reliability import CONFIDENCE, paired_difference
+from agentgym.runs.summary_json import DifferenceJson
 
 
 class EpisodeKey(NamedTuple):
@@ -59,7 +60,7 @@ class Difference:
         """`after - before`."""
         return self.after - self.before
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> DifferenceJson:
         """The form in `summary.json`."""
         return {
             "before": round(self.before, 6),

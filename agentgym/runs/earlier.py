@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from agentgym.reliability import Verdict
 from agentgym.runs.drop import Allowance, Drop
@@ -15,9 +15,10 @@ from agentgym.runs.gate import (
     decide,
     reason_of_training,
 )
+from agentgym.runs.summary_json import SummaryJson
 
 
-def upgraded(summary: Mapping[str, Any]) -> dict[str, Any]:
+def upgraded(summary: Mapping[str, Any]) -> SummaryJson:
     """The summary as this version writes it.
 
     Args:
@@ -26,9 +27,10 @@ def upgraded(summary: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         The same with the gate's `decision`, which early versions left to each report.
     """
-    if "decision" in summary:
-        return dict(summary)
-    return {**summary, "decision": _decision(summary).to_json()}
+    whole = dict(summary)
+    if "decision" not in summary:
+        whole["decision"] = _decision(summary).to_json()
+    return cast("SummaryJson", whole)
 
 
 def _decision(summary: Mapping[str, Any]) -> GateDecision:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from agentgym.exit_code import ExitCode
 from agentgym.reliability import ATTRITION_LIMIT, Verdict, attrition_exceeded
 from agentgym.runs.drop import Allowance, Drop
 from agentgym.runs.lines import count, percent, threshold
+from agentgym.runs.summary_json import DecisionJson, ReasonJson
 
 
 class ReasonKind(StrEnum):
@@ -82,7 +82,7 @@ class Reason:
     sentence: str
     scenario: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ReasonJson:
         """The form in `summary.json`."""
         return {
             "kind": self.kind.value,
@@ -126,7 +126,7 @@ class GateDecision:
         """
         return any(reason.kind in kinds for reason in self.reasons)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> DecisionJson:
         """The form in `summary.json`."""
         return {
             "exit_code": int(self.exit_code),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentgym.playing.episode import Episode
+from agentgym.runs.summary_json import JudgeJson, SimulatorsJson, UserJson
 
 
 @dataclass(slots=True)
@@ -64,18 +65,29 @@ class SimulatorTally:
         if not simulators["declared"]:
             self.undeclared.add(episode.scenario)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SimulatorsJson:
         """The form in `summary.json`; None for who took no part."""
         return {
-            "judge": _role(self.judge, verdicts=self.judge.answers),
-            "user": _role(self.user, messages=self.user.answers),
+            "judge": _judge(self.judge) if self.judge.scenarios else None,
+            "user": _user(self.user) if self.user.scenarios else None,
             "undeclared": sorted(self.undeclared),
         }
 
 
-def _role(tally: RoleTally, **answers: int) -> dict[str, Any] | None:
-    if not tally.scenarios:
-        return None
-    who = {"models": sorted(tally.models), "scenarios": sorted(tally.scenarios)}
-    cached = {"cached": tally.cached} if "verdicts" in answers else {}
-    return {**who, **answers, **cached, "tokens": tally.tokens}
+def _judge(tally: RoleTally) -> JudgeJson:
+    return {
+        "models": sorted(tally.models),
+        "scenarios": sorted(tally.scenarios),
+        "verdicts": tally.answers,
+        "cached": tally.cached,
+        "tokens": tally.tokens,
+    }
+
+
+def _user(tally: RoleTally) -> UserJson:
+    return {
+        "models": sorted(tally.models),
+        "scenarios": sorted(tally.scenarios),
+        "messages": tally.answers,
+        "tokens": tally.tokens,
+    }

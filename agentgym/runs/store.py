@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ class RunStore:
         else:
             self.stored += data.count(b"\n")
 
-    def write_summary(self, summary: dict[str, Any]) -> None:
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Writes `summary.json`, atomically."""
         if self._file is None:
             return
@@ -131,7 +131,7 @@ def drop_cut_line(path: Path) -> None:
         file.truncate(content.rfind(b"\n") + 1)
 
 
-def write_json(path: Path, data: dict[str, Any]) -> None:
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Writes a JSON file so that a reader never sees half of it.
 
     Args:

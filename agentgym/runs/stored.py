@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from agentgym.errors import UsageError
 from agentgym.runs.earlier import upgraded
 from agentgym.runs.layout import EPISODES, RUNS, SUMMARY, SUMMARY_FORMAT
+from agentgym.runs.summary_json import SummaryJson
 
 LATEST = "latest"
 _FIELDS = ("episodes", "exit_code", "reliability", "run", "scenarios", "tools")
@@ -133,7 +133,7 @@ def find_summary(given: str, folder: Path) -> Path:
     return run.summary
 
 
-def read_summary(file: Path) -> dict[str, Any]:
+def read_summary(file: Path) -> SummaryJson:
     """Reads a `summary.json`.
 
     Args:
@@ -164,4 +164,8 @@ def read_summary(file: Path) -> dict[str, Any]:
         )
     if missing:
         raise UsageError(f"{file} is no summary of a run: it has no {missing[0]!r}")
-    return upgraded(found)
+    try:
+        return upgraded(found)
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        reason = f"it has no {exc}" if isinstance(exc, KeyError) else str(exc)
+        raise UsageError(f"{file} is no summary of a run: {reason}") from exc

@@ -6,7 +6,7 @@ import platform
 import time
 from dataclasses import dataclass, field, replace
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from agentgym.distribution import __version__
 from agentgym.exit_code import ExitCode
@@ -37,12 +37,14 @@ from agentgym.runs.outcome_sequence import Stop
 from agentgym.runs.prices import Prices
 from agentgym.runs.simulator_tally import SimulatorTally
 from agentgym.runs.spending import Spending
+from agentgym.runs.summary_json import SummaryJson
 from agentgym.runs.tallies import (
     CheckTally,
     ErrorTally,
     ScenarioTally,
     ToolTally,
     attrition_json,
+    outcomes_json,
     reliability_json,
     rounded,
 )
@@ -323,7 +325,7 @@ class RunSummary:
         ]
         return sorted(found, key=lambda pair: -pair[1].count)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SummaryJson:
         """The content of `summary.json`."""
         gates = max(1, len(self.gated) + self.unseen)
         verdicts = self.verdicts
@@ -331,7 +333,7 @@ class RunSummary:
         attrition = None
         if self.total:
             attrition = attrition_bounds(self.passed, self.counted, self.total)
-        return {
+        data: SummaryJson = {
             "format": SUMMARY_FORMAT,
             "run": self.run_id,
             "started": round(self.started, 3),
@@ -353,7 +355,7 @@ class RunSummary:
             "attrition_limit": ATTRITION_LIMIT,
             "attrition": attrition_json(attrition),
             "mean_reward": rounded(self.mean_reward),
-            "episodes": {outcome.value: n for outcome, n in self.outcomes.items()},
+            "episodes": outcomes_json(self.outcomes),
             "scenarios": [s.to_json(gates, verdicts.get(s.name)) for s in self.ordered],
             "tools": [self.tools[name].to_json() for name in sorted(self.tools)],
             "cost": {**self.spent.to_json(), "prices": self.prices.source},
@@ -362,8 +364,10 @@ class RunSummary:
             "seed": self.seed,
             "versions": versions(),
             "warnings": list(self.warnings),
-            **({} if self.baseline is None else {"baseline": self.baseline.to_json()}),
         }
+        if self.baseline is not None:
+            data["baseline"] = self.baseline.to_json()
+        return data
 
     def _total(self, name: str) -> int:
         scenario = self.scenarios.get(name)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import statistics
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
@@ -31,6 +32,16 @@ from agentgym.reliability.verdicts import verdict_of
 from agentgym.runs.outcome_sequence import OutcomeSequence, Stop
 from agentgym.runs.prices import Prices
 from agentgym.runs.spending import Spending
+from agentgym.runs.summary_json import (
+    BoundsJson,
+    CasesJson,
+    CheckJson,
+    LatencyJson,
+    OutcomesJson,
+    ReliabilityJson,
+    ScenarioJson,
+    ToolJson,
+)
 
 MOST_ERRORS = 50
 """Kinds of errors told apart in one scenario; the memory of a run stays bounded."""
@@ -100,15 +111,16 @@ class CheckTally:
         if status == "failed" or status == "errored":
             self.example.offer(episode, check["message"])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> CheckJson:
         """The form in `summary.json`."""
         example = self.example.episode
-        return {
+        judged = {
             **{name: self.check[name] for name in _CHECK_FIELDS},
             **self.counts,
             "example": None if example is None else example.id,
             "message": self.example.message,
         }
+        return cast("CheckJson", judged)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -253,7 +265,7 @@ class ScenarioTally:
             kind = "other errors"
         return self.errors.setdefault(kind, ErrorTally())
 
-    def to_json(self, gates: int = 1, verdict: Verdict | None = None) -> dict[str, Any]:
+    def to_json(self, gates: int = 1, verdict: Verdict | None = None) -> ScenarioJson:
         """The form in `summary.json`.
 
         Args:
@@ -289,7 +301,7 @@ class ScenarioTally:
             "tokens": rounded(self.mean(self.tokens)),
             "seconds": rounded(self.mean(self.seconds)),
             "cost": self.spent.to_json(),
-            "outcomes": {outcome.value: n for outcome, n in self.outcomes.items()},
+            "outcomes": outcomes_json(self.outcomes),
             "smallest_failing_case": self.smallest,
             "checks": [self.checks[key].to_json() for key in sorted(self.checks)],
         }
@@ -314,7 +326,7 @@ class ToolTally:
         # The calls of an episode resemble each other.
         self.correct.add(row["correct"], row["calls"] - row["unjudged"])
 
-    def latency(self) -> dict[str, float | None]:
+    def latency(self) -> LatencyJson:
         """Median and 95th percentile, interpolated between the calls next to them."""
         if len(self.latencies) < 2:
             only = self.latencies[0] if self.latencies else None
@@ -322,10 +334,10 @@ class ToolTally:
         cuts = statistics.quantiles(self.latencies, n=20, method="inclusive")
         return {"median": rounded(cuts[9]), "p95": rounded(cuts[18])}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ToolJson:
         """The form in `summary.json`."""
         low, high = self.correct.interval()
-        return {
+        used = {
             "name": self.name,
             **self.counts,
             "correct_rate": {
@@ -335,9 +347,10 @@ class ToolTally:
             },
             "latency": self.latency(),
         }
+        return cast("ToolJson", used)
 
 
-def spread_json(spread: CaseSpread) -> dict[str, Any]:
+def spread_json(spread: CaseSpread) -> CasesJson:
     """The form in `summary.json`."""
     return {
         "played": spread.cases,
@@ -349,21 +362,29 @@ def spread_json(spread: CaseSpread) -> dict[str, Any]:
     }
 
 
-def attrition_json(shares: tuple[float, float] | None) -> dict[str, Any]:
+def attrition_json(shares: tuple[float, float] | None) -> BoundsJson:
     """The form in `summary.json`."""
     worst, best = shares or (None, None)
     return {"worst": rounded(worst), "best": rounded(best)}
 
 
-def reliability_json(reliability: Reliability, judgeable: bool) -> dict[str, Any]:
+def reliability_json(reliability: Reliability, judgeable: bool) -> ReliabilityJson:
     """The form in `summary.json`.
 
     Args:
         reliability: Of the run, or of a scenario.
         judgeable: Whether enough episodes count; if not, there is no verdict.
     """
-    data = reliability.to_json()
-    return data if judgeable else data | {"verdict": None}
+    data = cast("ReliabilityJson", reliability.to_json())
+    if not judgeable:
+        data["verdict"] = None
+    return data
+
+
+def outcomes_json(outcomes: Mapping[Outcome, int]) -> OutcomesJson:
+    """The form in `summary.json`."""
+    named = {outcome.value: number for outcome, number in outcomes.items()}
+    return cast("OutcomesJson", named)
 
 
 def rounded(value: float | None) -> float | None:

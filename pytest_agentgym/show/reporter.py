@@ -21,6 +21,7 @@ from agentgym.report import terminal
 from agentgym.runs.gate import ReasonKind
 from agentgym.runs.store import RunStore, write_json
 from agentgym.runs.summary import RunSummary
+from agentgym.runs.summary_json import SummaryJson
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.show.baseline import baseline_section, open_baseline
@@ -320,8 +321,8 @@ class Reporter:
                 self.summary.warnings.append(self.store.warning)
             self.store.close()
             folder = None if self.store.warning else self.store.folder
-            told = data | {"warnings": self.summary.warnings}
-            self.summary.warnings += self._html.write(folder, told)
+            now: SummaryJson = {**data, "warnings": self.summary.warnings}
+            self.summary.warnings += self._html.write(folder, now)
         if self.options.json_path is not None:
             self._write_json(Path(self.options.json_path), data)
         judged = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
@@ -334,11 +335,11 @@ class Reporter:
             # An ordinary test that failed beside reliable scenarios still counts.
             session.exitstatus = code or session.exitstatus
 
-    def _to_json(self) -> dict[str, Any]:
+    def _to_json(self) -> SummaryJson:
         """The content of `summary.json`."""
         return self.summary.to_json()
 
-    def _write_json(self, path: Path, data: dict[str, Any]) -> None:
+    def _write_json(self, path: Path, data: SummaryJson) -> None:
         path = self.config.invocation_params.dir / path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -37,6 +37,7 @@ from pytest_agentgym.training.dashboard import (
 from pytest_agentgym.training.progress import Progress
 
 if TYPE_CHECKING:
+    from agentgym.runs.summary_json import SummaryJson, TrainingJson
     from agentgym.training.loop.loop import TrainingResult
 
 
@@ -192,10 +193,10 @@ class TrainingReporter(Reporter):
         if episode.phase in MEASURED:
             self._kept[episode.id] = episode
 
-    def _to_json(self) -> dict[str, Any]:
+    def _to_json(self) -> SummaryJson:
         data = self.summary.to_json()
         if self._result is not None:
-            data["training"] = self._result.to_json()
+            data["training"] = cast("TrainingJson", self._result.to_json())
         return data
 
     def _verdict(self, width: int) -> Iterator[Line]:
