@@ -7,14 +7,8 @@ from typing import Any, cast
 
 from agentgym.reliability import Verdict
 from agentgym.runs.drop import Allowance, Drop
-from agentgym.runs.gate import (
-    GateDecision,
-    GateFacts,
-    Reason,
-    ScenarioFacts,
-    decide,
-    reason_of_training,
-)
+from agentgym.runs.gate import GateDecision, Reason, decide, reason_of_training
+from agentgym.runs.gate_facts import GateFacts, ScenarioFacts
 from agentgym.runs.summary_json import SummaryJson
 
 
@@ -58,8 +52,8 @@ def _decision(summary: Mapping[str, Any]) -> GateDecision:
             allowed=_allowed((summary.get("baseline") or {}).get("max_drop")),
             interrupted=interrupted,
             stopped=summary.get("stopped"),
-            besides=_training(summary.get("training")),
-        )
+        ),
+        _training(summary.get("training")),
     )
 
 

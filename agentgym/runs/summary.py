@@ -24,14 +24,8 @@ from agentgym.reliability import (
     judge_mean,
 )
 from agentgym.runs.drop import Drop
-from agentgym.runs.gate import (
-    GateDecision,
-    GateFacts,
-    Reason,
-    ReasonKind,
-    ScenarioFacts,
-    decide,
-)
+from agentgym.runs.gate import GateDecision, Reason, ReasonKind, decide
+from agentgym.runs.gate_facts import GateFacts, ScenarioFacts
 from agentgym.runs.layout import SUMMARY_FORMAT
 from agentgym.runs.outcome_sequence import Stop
 from agentgym.runs.prices import Prices
@@ -291,8 +285,8 @@ class RunSummary:
                 allowed=None if self.baseline is None else self.baseline.allowed,
                 interrupted=self.interrupted,
                 stopped=self.stopped,
-                besides=self.besides,
-            )
+            ),
+            self.besides,
         )
 
     @property
