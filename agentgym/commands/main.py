@@ -8,12 +8,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from agentgym.commands.runs import add_run_commands
 from agentgym.distribution import __version__
 from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode
+
+if TYPE_CHECKING:
+    from agentgym.runs.summary_json import SummaryJson
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,7 +136,7 @@ def report(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write_page(folder: Path, path: Path, summary: dict[str, Any]) -> None:
+def _write_page(folder: Path, path: Path, summary: SummaryJson) -> None:
     from agentgym.report.html import check_writable, write_html
 
     check_writable(path)

@@ -37,6 +37,10 @@ def repeated_cases(summary: RunSummary, width: int) -> Iterator[Line]:
 
     The ones whose cases differ most come first; where all episodes are alike there is
     nothing to say.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
     """
     found = [
         (spread.correlation, scenario, spread)
@@ -68,7 +72,12 @@ def _spread(spread: CaseSpread) -> str:
 
 
 def attrition(summary: RunSummary, width: int) -> Iterator[Line]:
-    """What the episodes that do not count could change."""
+    """What the episodes that do not count could change.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
     if not 0 < summary.counted < summary.total:
         return
     worst, best = attrition_bounds(summary.passed, summary.counted, summary.total)
@@ -80,7 +89,13 @@ def attrition(summary: RunSummary, width: int) -> Iterator[Line]:
 
 
 def certified(summary: RunSummary, width: int, whereof: str = "") -> Iterator[Line]:
-    """What is certain of the run, and of its scenarios together."""
+    """What is certain of the run, and of its scenarios together.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+        whereof: What the first line begins with, if not the whole run was played.
+    """
     reliability = summary.reliability
     text = f"{whereof}{reliability.verdict.value}: {_run(summary, reliability)}"
     yield from wrapped(text, width, markup=_MARKUP[reliability.verdict])
@@ -96,7 +111,12 @@ def certified(summary: RunSummary, width: int, whereof: str = "") -> Iterator[Li
 
 
 def not_played(summary: RunSummary, width: int) -> Iterator[Line]:
-    """The scenarios that could not have saved the run."""
+    """The scenarios that could not have saved the run.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
     cut = [name for name in summary.not_played if name in summary.scenarios]
     rest = [name for name in summary.not_played if name not in summary.scenarios]
     for what, names in (("not played", rest), ("cut short", cut)):

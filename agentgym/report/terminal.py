@@ -11,13 +11,15 @@ from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
 from agentgym.reliability import CONFIDENCE
 from agentgym.report import certainty
+from agentgym.report.by_file import rows_by_file
 from agentgym.report.cost import cost_section
+from agentgym.report.simulators import simulators_section
 from agentgym.report.transcript import transcript
 from agentgym.runs.gate import GateDecision, ReasonKind
 from agentgym.runs.lines import (
     Heading,
     Line,
-    Row,
+    TableRow,
     count,
     duration,
     interval,
@@ -28,7 +30,6 @@ from agentgym.runs.lines import (
     threshold,
     wrapped,
 )
-from agentgym.runs.simulator_tally import simulators_section
 from agentgym.runs.summary import RunSummary
 from agentgym.runs.tallies import CheckTally, ErrorTally, ScenarioTally, ToolTally
 
@@ -50,7 +51,12 @@ _WHAT_TO_DO = {
 
 
 def report(summary: RunSummary, width: int = 80) -> Iterator[Line]:
-    """The whole report but the verdict."""
+    """The whole report but the verdict.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
     yield Heading("scenarios")
     yield from scenario_table(summary.ordered, width)
     if summary.tools:
@@ -67,29 +73,27 @@ def report(summary: RunSummary, width: int = 80) -> Iterator[Line]:
 
 
 def scenario_table(scenarios: Iterable[ScenarioTally], width: int) -> Iterator[Line]:
-    """One line per scenario, grouped by file."""
-    rows: list[Row] = []
-    file = None
-    for scenario in scenarios:
-        path, _, name = scenario.name.partition("::")
-        if path != file:
-            file = path
-            rows.append(Row(path))
-        xfail = " (xfail)" if scenario.xfail else ""
-        rows.append(_scenario_row((name or path) + xfail, scenario))
+    """One line per scenario, grouped by file.
+
+    Args:
+        scenarios: In the order of their names.
+        width: Characters that a line may have.
+    """
+    named = ((scenario.name, scenario) for scenario in scenarios)
+    rows = rows_by_file(named, _scenario_row)
     columns = ["passed", f"reliability ({_SURE})", "reward", "tok/ep", "s/ep"]
     yield from table(columns, rows, width)
 
 
-def _scenario_row(name: str, scenario: ScenarioTally) -> Row:
+def _scenario_row(name: str, scenario: ScenarioTally) -> TableRow:
     reliability = scenario.reliability
     share = percent(reliability.value, scenario.threshold)
     if scenario.counted:
         share += f" ({interval(reliability.low, reliability.high)})"
     reward = scenario.mean(scenario.reward)
     colour = "green" if reliability.met else "red"
-    return Row(
-        name,
+    return TableRow(
+        f"{name} (xfail)" if scenario.xfail else name,
         [
             f"{scenario.passed}/{scenario.counted}",
             share,
@@ -102,7 +106,12 @@ def _scenario_row(name: str, scenario: ScenarioTally) -> Row:
 
 
 def tool_table(tools: Iterable[ToolTally], width: int) -> Iterator[Line]:
-    """One line per tool, the one that is called most first."""
+    """One line per tool, the one that is called most first.
+
+    Args:
+        tools: In any order.
+        width: Characters that a line may have.
+    """
     ordered = sorted(tools, key=lambda t: (-t.counts["calls"], t.name))
     columns = {
         "calls": "\ncalls",
@@ -120,7 +129,7 @@ def tool_table(tools: Iterable[ToolTally], width: int) -> Iterator[Line]:
         counts = tool.counts | {"correct": _correct(tool)}
         cells = [str(counts[name]) for name in columns]
         cells += [duration(latency["median"]), duration(latency["p95"])]
-        rows.append(Row(tool.name or "(no name)", cells))
+        rows.append(TableRow(tool.name or "(no name)", cells))
     yield from table([*columns.values(), "\nmedian", "\np95"], rows, width)
 
 
@@ -136,7 +145,13 @@ def _correct(tool: ToolTally) -> str:
 
 
 def failed_checks(summary: RunSummary, width: int, shown: set[str]) -> Iterator[Line]:
-    """The commonest failed checks with one example trajectory each."""
+    """The commonest failed checks with one example trajectory each.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+        shown: Ids of the episodes that the report has shown; gets those shown here.
+    """
     missed = summary.missed_checks()
     if not missed:
         return
@@ -202,7 +217,13 @@ def _example(episode: Episode, width: int, shown: set[str]) -> Iterator[Line]:
 
 
 def agent_errors(summary: RunSummary, width: int, shown: set[str]) -> Iterator[Line]:
-    """Errors of the agent that ended episodes."""
+    """Errors of the agent that ended episodes.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+        shown: Ids of the episodes that the report has shown; gets those shown here.
+    """
     errors = summary.agent_errors()
     if not errors:
         return
@@ -237,7 +258,12 @@ def _agent_error(
 
 
 def smallest_cases(summary: RunSummary, width: int) -> Iterator[Line]:
-    """The smallest failing case of each scenario whose cases have values."""
+    """The smallest failing case of each scenario whose cases have values.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
     found = [s for s in summary.ordered if s.smallest is not None]
     if not found:
         return
@@ -248,7 +274,12 @@ def smallest_cases(summary: RunSummary, width: int) -> Iterator[Line]:
 
 
 def not_counted(summary: RunSummary, width: int) -> Iterator[Line]:
-    """Episodes that do not measure the agent, why, and what to do."""
+    """Episodes that do not measure the agent, why, and what to do.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
     lost = {o: n for o, n in summary.outcomes.items() if n and o in _WHAT_TO_DO}
     if not lost:
         return
@@ -271,7 +302,12 @@ def not_counted(summary: RunSummary, width: int) -> Iterator[Line]:
 
 
 def verdict(summary: RunSummary, width: int = 80) -> Iterator[Line]:
-    """The last lines: what was measured, whether the gate is met, what is certain."""
+    """The last lines: what was measured, whether the gate is met, what is certain.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
     reliability = summary.reliability
     reward = summary.mean_reward
     if reliability.value is not None and reward is not None:

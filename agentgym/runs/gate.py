@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from agentgym.exit_code import ExitCode
-from agentgym.reliability import ATTRITION_LIMIT, Verdict, attrition_exceeded
+from agentgym.reliability import ATTRITION_LIMIT, Verdict
 from agentgym.runs.drop import Allowance, Drop
+from agentgym.runs.gate_facts import GateFacts, ScenarioFacts
 from agentgym.runs.lines import count, percent, threshold
+from agentgym.runs.summary_json import DecisionJson, ReasonJson
 
 
 class ReasonKind(StrEnum):
@@ -82,7 +83,7 @@ class Reason:
     sentence: str
     scenario: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ReasonJson:
         """The form in `summary.json`."""
         return {
             "kind": self.kind.value,
@@ -126,7 +127,7 @@ class GateDecision:
         """
         return any(reason.kind in kinds for reason in self.reasons)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> DecisionJson:
         """The form in `summary.json`."""
         return {
             "exit_code": int(self.exit_code),
@@ -136,120 +137,18 @@ class GateDecision:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScenarioFacts:
-    """A scenario that the gate judges.
-
-    Attributes:
-        passed: Episodes that passed.
-        counted: Episodes that passed or failed.
-        total: All episodes.
-        threshold: Its own, or the run's.
-        verdict: Given together with those of the others; None if there is none.
-        ended: Whether it was played until it was over; one that was cut short because
-            the run was settled is not blamed.
-    """
-
-    name: str
-    passed: int
-    counted: int
-    total: int
-    threshold: float
-    verdict: Verdict | None
-    ended: bool = True
-
-    @property
-    def lost(self) -> bool:
-        """Whether too few of its episodes count to judge it."""
-        return attrition_exceeded(self.counted, self.total)
-
-    @property
-    def value(self) -> float | None:
-        """The passed share of the counted episodes."""
-        return self.passed / self.counted if self.counted else None
-
-    def passes(self, *, certified: bool) -> bool:
-        """Whether it passes its own gate.
-
-        Args:
-            certified: Whether a share is not enough, but must be certain.
-        """
-        if certified:
-            return self.verdict is Verdict.reliable
-        return self.value is not None and self.value >= self.threshold
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateFacts:
-    """What a run has measured, as far as its gate asks.
-
-    Attributes:
-        threshold: The run's.
-        certified: Whether the gate asks for certainty.
-        met: Whether the run alone reaches the threshold, in that sense.
-        whole: Whether a run that does is failed only by scenarios with thresholds of
-            their own.
-        settled: Whether the run was certain to be below its threshold before its end.
-        scenarios: Those that the gate judges.
-        expected_to_fail: Whether there are scenarios, and all failed as expected.
-        allowed: The drop since the baseline against the largest one that is allowed.
-        interrupted: Episodes played and planned, if the run did not come to its end.
-        stopped: The limit that ended it, if one did.
-        besides: Reasons that the episodes do not know of.
-    """
-
-    threshold: float
-    certified: bool
-    met: bool
-    whole: bool = False
-    settled: bool = False
-    scenarios: Sequence[ScenarioFacts]
-    expected_to_fail: bool = False
-    allowed: Allowance | None = None
-    interrupted: tuple[int, int] | None = None
-    stopped: str | None = None
-    besides: Sequence[Reason] = ()
-
-    @property
-    def counted(self) -> int:
-        """Episodes that measure the agent."""
-        return sum(scenario.counted for scenario in self.scenarios)
-
-    @property
-    def total(self) -> int:
-        """All episodes."""
-        return sum(scenario.total for scenario in self.scenarios)
-
-    @property
-    def lost(self) -> bool:
-        """Whether too few episodes of the run count to judge it."""
-        return attrition_exceeded(self.counted, self.total)
-
-    @property
-    def below(self) -> list[ScenarioFacts]:
-        """Scenarios that do not pass their gates, the least reliable first."""
-        missed = [
-            scenario
-            for scenario in self.scenarios
-            if scenario.ended
-            and not scenario.lost
-            and not scenario.passes(certified=self.certified)
-        ]
-        if self.whole and self.met:
-            missed = [s for s in missed if s.threshold != self.threshold]
-        return sorted(missed, key=lambda scenario: scenario.value or 0.0)
-
-
-def decide(facts: GateFacts) -> GateDecision:
+def decide(facts: GateFacts, besides: Sequence[Reason] = ()) -> GateDecision:
     """Decides the gate.
 
     Args:
         facts: What was measured.
+        besides: Reasons that no episode knows of.
 
     Returns:
         The decision, with every reason that holds.
     """
-    reasons = sorted(_reasons(facts), key=lambda reason: _ORDER.index(reason.kind))
+    found = [*besides, *_reasons(facts, besides)]
+    reasons = sorted(found, key=lambda reason: _ORDER.index(reason.kind))
     if not reasons:
         return GateDecision(
             exit_code=ExitCode.OK, met=True, reasons=(), sentence=_met(facts)
@@ -264,13 +163,28 @@ def decide(facts: GateFacts) -> GateDecision:
     )
 
 
+def reason_of_training(*, judgeable: bool, met: bool) -> Reason | None:
+    """What a training's result adds to the episodes that it was measured by.
+
+    Args:
+        judgeable: Whether enough episodes of its last measurement count.
+        met: Whether it reached its target.
+    """
+    if not judgeable:
+        sentence = "too many episodes of the training's last measurement do not count"
+        return Reason(kind=ReasonKind.lost, sentence=sentence)
+    if not met:
+        sentence = "the training has not reached its target"
+        return Reason(kind=ReasonKind.target_missed, sentence=sentence)
+    return None
+
+
 # The reasons.
 
 
-def _reasons(facts: GateFacts) -> Iterator[Reason]:
-    yield from facts.besides
+def _reasons(facts: GateFacts, besides: Sequence[Reason]) -> Iterator[Reason]:
     if facts.interrupted is not None:
-        if not _of(facts.besides, ReasonKind.interrupted):
+        if not _of(besides, ReasonKind.interrupted):
             yield _cut_off(facts.interrupted, facts.stopped)
         # The gate judges whole runs only.
         return

@@ -6,7 +6,7 @@ import platform
 import time
 from dataclasses import dataclass, field, replace
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from agentgym.distribution import __version__
 from agentgym.exit_code import ExitCode
@@ -24,24 +24,21 @@ from agentgym.reliability import (
     judge_mean,
 )
 from agentgym.runs.drop import Drop
-from agentgym.runs.gate import (
-    GateDecision,
-    GateFacts,
-    Reason,
-    ReasonKind,
-    ScenarioFacts,
-    decide,
-)
+from agentgym.runs.gate import GateDecision, Reason, ReasonKind, decide
+from agentgym.runs.gate_facts import GateFacts, ScenarioFacts
+from agentgym.runs.layout import SUMMARY_FORMAT
 from agentgym.runs.outcome_sequence import Stop
 from agentgym.runs.prices import Prices
 from agentgym.runs.simulator_tally import SimulatorTally
 from agentgym.runs.spending import Spending
+from agentgym.runs.summary_json import SummaryJson
 from agentgym.runs.tallies import (
     CheckTally,
     ErrorTally,
     ScenarioTally,
     ToolTally,
     attrition_json,
+    outcomes_json,
     reliability_json,
     rounded,
 )
@@ -49,7 +46,6 @@ from agentgym.runs.tallies import (
 if TYPE_CHECKING:
     from agentgym.runs.comparison import Comparison
 
-FORMAT = 1
 Gate = Literal["point", "certified"]
 """What the exit code asks for: a measured share, or a certain one."""
 
@@ -115,7 +111,12 @@ class RunSummary:
     besides: list[Reason] = field(default_factory=list)
 
     def scenario(self, name: str, threshold: float | None = None) -> ScenarioTally:
-        """The tally of a scenario; its own threshold replaces the run's."""
+        """The tally of a scenario.
+
+        Args:
+            name: Its node id; one that is new gets a tally.
+            threshold: Its own, which replaces the run's.
+        """
         tally = self.scenarios.get(name)
         if tally is None:
             tally = ScenarioTally(name=name, threshold=self.threshold, stop=self.stop)
@@ -284,8 +285,8 @@ class RunSummary:
                 allowed=None if self.baseline is None else self.baseline.allowed,
                 interrupted=self.interrupted,
                 stopped=self.stopped,
-                besides=self.besides,
-            )
+            ),
+            self.besides,
         )
 
     @property
@@ -318,7 +319,7 @@ class RunSummary:
         ]
         return sorted(found, key=lambda pair: -pair[1].count)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SummaryJson:
         """The content of `summary.json`."""
         gates = max(1, len(self.gated) + self.unseen)
         verdicts = self.verdicts
@@ -326,8 +327,8 @@ class RunSummary:
         attrition = None
         if self.total:
             attrition = attrition_bounds(self.passed, self.counted, self.total)
-        return {
-            "format": FORMAT,
+        data: SummaryJson = {
+            "format": SUMMARY_FORMAT,
             "run": self.run_id,
             "started": round(self.started, 3),
             "seconds": round(time.time() - self.started, 3),
@@ -348,7 +349,7 @@ class RunSummary:
             "attrition_limit": ATTRITION_LIMIT,
             "attrition": attrition_json(attrition),
             "mean_reward": rounded(self.mean_reward),
-            "episodes": {outcome.value: n for outcome, n in self.outcomes.items()},
+            "episodes": outcomes_json(self.outcomes),
             "scenarios": [s.to_json(gates, verdicts.get(s.name)) for s in self.ordered],
             "tools": [self.tools[name].to_json() for name in sorted(self.tools)],
             "cost": {**self.spent.to_json(), "prices": self.prices.source},
@@ -357,8 +358,10 @@ class RunSummary:
             "seed": self.seed,
             "versions": versions(),
             "warnings": list(self.warnings),
-            **({} if self.baseline is None else {"baseline": self.baseline.to_json()}),
         }
+        if self.baseline is not None:
+            data["baseline"] = self.baseline.to_json()
+        return data
 
     def _total(self, name: str) -> int:
         scenario = self.scenarios.get(name)

@@ -12,7 +12,7 @@ from agentgym.playing.episode import Episode
 from agentgym.playing.play import EpisodePlay, Limits
 from agentgym.playing.pool import Finished, default_concurrency, play_all
 from agentgym.reliability import ALPHA, SequentialStop
-from agentgym.runs.outcome_sequence import Outcomes
+from agentgym.runs.outcome_sequence import OutcomeSequence
 from agentgym.scenarios.cases import Case, make_cases
 from agentgym.scenarios.scenario import split_to_play
 from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
@@ -142,7 +142,7 @@ class _Results:
         self._result = ScenarioResult(self.run.prices)
         self.count = 0
         self.threshold = self.run.threshold_of(item)
-        self.outcomes = Outcomes()
+        self.outcomes = OutcomeSequence()
         self._stop = None
         if self.run.options.stop == "sequential":
             # All scenarios' verdicts shall be right together.

@@ -32,8 +32,8 @@ class Baseline:
     def __init__(
         self, given: str, max_drop: float | None, config: pytest.Config
     ) -> None:
+        from agentgym.runs.layout import RUNS
         from agentgym.runs.snapshot import Side, open_side
-        from agentgym.runs.stored import RUNS
 
         here = config.invocation_params.dir / given
         run = str(here) if here.exists() else given
@@ -50,7 +50,7 @@ class Baseline:
 
         Args:
             summary: Of this run.
-            store: Its folder, None if nothing is stored.
+            store: Where this run's episodes are; None if there is no folder.
         """
         from agentgym.runs.comparison import compare
 
@@ -78,11 +78,11 @@ def open_baseline(config: pytest.Config) -> Baseline | None:
 
 
 def baseline_section(summary: RunSummary, width: int) -> Iterator[Line]:
-    """What changed since the baseline.
+    """What changed since the baseline; nothing without one.
 
     Args:
-        summary: Has the comparison, if there is one.
-        width: Columns of a line.
+        summary: The run, added up.
+        width: Characters that a line may have.
     """
     from agentgym.report.comparison_terminal import comparison_lines, drop_verdict
     from agentgym.runs.lines import Heading

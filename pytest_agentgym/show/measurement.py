@@ -9,6 +9,7 @@ import pytest
 
 from agentgym.report import terminal
 from agentgym.runs.summary import RunSummary
+from agentgym.runs.summary_json import SummaryJson
 from pytest_agentgym.play.budget import Budget
 from pytest_agentgym.play.cost_options import COST_OPTIONS
 from pytest_agentgym.play.early_end import RunEnd
@@ -118,7 +119,7 @@ class Measurement:
         if self._baseline is not None and self.summary.scenarios:
             self._baseline.compare(self.summary, writer.store)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SummaryJson:
         """The content of `summary.json`."""
         return self.summary.to_json()
 

@@ -12,6 +12,7 @@ from agentgym.exit_code import ExitCode
 from agentgym.report import terminal
 from agentgym.runs.store import RunStore
 from agentgym.runs.summary import RunSummary
+from agentgym.runs.summary_json import SummaryJson
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.show.rootdir import misled_rootdir
 from pytest_agentgym.show.run_writer import RunWriter
@@ -59,7 +60,7 @@ class Reported(Protocol):
             writer: Has the run's folder.
         """
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SummaryJson:
         """The content of `summary.json`."""
 
     def nothing(self) -> str | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from agentgym.runs.store import RunStore, write_json
+from agentgym.runs.summary_json import SummaryJson
 from pytest_agentgym.show.html_report import HtmlReport
 from pytest_agentgym.show.options import FILE_OPTIONS
 
@@ -46,7 +46,7 @@ class RunWriter:
         if lines:
             self.open().append(lines)
 
-    def write(self, summary: dict[str, Any], warnings: list[str]) -> None:
+    def write(self, summary: SummaryJson, warnings: list[str]) -> None:
         """Writes what a run leaves at its end.
 
         Args:
@@ -62,7 +62,7 @@ class RunWriter:
                 warnings.append(store.warning)
             store.close()
             folder = None if store.warning else store.folder
-            content = summary | {"warnings": list(warnings)}
+            content: SummaryJson = {**summary, "warnings": list(warnings)}
             warnings += self._html.write(folder, content)
         if self._json is not None:
             try:

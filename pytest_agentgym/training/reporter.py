@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -13,7 +13,7 @@ from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
 from agentgym.report import terminal
 from agentgym.report.training import training_section
-from agentgym.runs.gate import Reason, ReasonKind
+from agentgym.runs.gate import Reason, ReasonKind, reason_of_training
 from agentgym.runs.lines import Heading, Line
 from agentgym.runs.store import read_episodes
 from agentgym.runs.summary import (
@@ -37,6 +37,7 @@ from pytest_agentgym.training.dashboard import (
 from pytest_agentgym.training.progress import Progress
 
 if TYPE_CHECKING:
+    from agentgym.runs.summary_json import SummaryJson, TrainingJson
     from agentgym.training.job.training_result import TrainingResult
 
 
@@ -117,16 +118,10 @@ class TrainingReporter:
             self.summary.add(episode)
             if self._baseline is not None:
                 self._baseline.add(episode)
-        decision = self.summary.decision
         if self._interrupted or (result is not None and result.interrupted):
             self.interrupt()
-        elif result is not None and not result.judgeable:
-            if not decision.holds(ReasonKind.lost):
-                sentence = "the training's last measurement cannot be judged"
-                self._add_reason(ReasonKind.lost, sentence)
-        elif decision.met and (result is None or not result.met):
-            sentence = "the training has not reached its target"
-            self._add_reason(ReasonKind.target_missed, sentence)
+        else:
+            self._add_reason(result)
 
     def tally(self, entry: CatalogueEntry) -> ScenarioResult | None:
         """A scenario's episodes of the last measurement."""
@@ -150,16 +145,23 @@ class TrainingReporter:
         self._interrupted = True
         played = len(self._last)
         self.summary.interrupted = (played, max(played, self.progress.planned))
-        self._add_reason(
-            ReasonKind.interrupted,
+        sentence = (
             "what was learned is saved; go on with pytest --agentgym --train and "
-            "--agentgym-resume",
+            "--agentgym-resume"
         )
-
-    def _add_reason(self, kind: ReasonKind, sentence: str) -> None:
-        """Has the summary decide by what the trainer knows, too."""
-        reason = Reason(kind=kind, sentence=sentence)
+        reason = Reason(kind=ReasonKind.interrupted, sentence=sentence)
         if reason not in self.summary.besides:
+            self.summary.besides.append(reason)
+
+    def _add_reason(self, result: TrainingResult | None) -> None:
+        """Has the summary decide by what the trainer says, where it does not know."""
+        decision = self.summary.decision
+        judgeable = result is None or result.judgeable
+        reason = reason_of_training(
+            judgeable=judgeable, met=result is not None and result.met
+        )
+        known = decision.holds(ReasonKind.lost) if not judgeable else not decision.met
+        if reason is not None and not known:
             self.summary.besides.append(reason)
 
     def scenario_reported(self, report: Any) -> None:
@@ -222,11 +224,11 @@ class TrainingReporter:
         if episode.phase in MEASURED:
             self._kept[episode.id] = episode
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SummaryJson:
         """The content of `summary.json`."""
         data = self.summary.to_json()
         if self._result is not None:
-            data["training"] = self._result.to_json()
+            data["training"] = cast("TrainingJson", self._result.to_json())
         return data
 
     def verdict(self, width: int) -> Iterator[Line]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,15 +10,8 @@ import pytest
 from agentgym.exit_code import ExitCode
 from agentgym.reliability import Verdict
 from agentgym.runs.drop import Allowance, Drop
-from agentgym.runs.gate import (
-    _CODES,
-    GateDecision,
-    GateFacts,
-    Reason,
-    ReasonKind,
-    ScenarioFacts,
-    decide,
-)
+from agentgym.runs.gate import _CODES, GateDecision, Reason, ReasonKind, decide
+from agentgym.runs.gate_facts import GateFacts, ScenarioFacts
 
 
 def scenario(
@@ -33,13 +27,15 @@ def scenario(
 GOOD, BAD = scenario("good", 400), scenario("bad", 18, 2)
 
 
-def decided(*scenarios: ScenarioFacts, **fields: Any) -> GateDecision:
+def decided(
+    *scenarios: ScenarioFacts, besides: Sequence[Reason] = (), **fields: Any
+) -> GateDecision:
     passed, counted = (
         sum(getattr(s, name) for s in scenarios) for name in ("passed", "counted")
     )
     met = bool(counted) and passed / counted >= 0.95
     facts = {"threshold": 0.95, "certified": False, "met": met} | fields
-    return decide(GateFacts(scenarios=scenarios, **facts))
+    return decide(GateFacts(scenarios=scenarios, **facts), besides)
 
 
 def kinds(decision: GateDecision) -> list[str]:

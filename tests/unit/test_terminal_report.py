@@ -9,7 +9,7 @@ from agentgym.report import terminal
 from agentgym.report.transcript import transcript
 from agentgym.runs.lines import (
     Heading,
-    Row,
+    TableRow,
     duration,
     left,
     middle,
@@ -672,7 +672,7 @@ def test_shortening():
 
 
 def test_table_uses_the_room():
-    rows = [Row("a" * 30, ["1"]), Row("title")]
+    rows = [TableRow("a" * 30, ["1"]), TableRow("title")]
     wide = [line.text for line in table(["n"], rows, 80)]
     narrow = [line.text for line in table(["n"], rows, 20)]
     assert wide == [" " * 34 + "n", "  " + "a" * 30 + "  1", "title"]

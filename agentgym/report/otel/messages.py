@@ -36,7 +36,12 @@ def inputs(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def output(message: Message, finish_reason: str | None = None) -> list[dict[str, Any]]:
-    """What a model answered."""
+    """What a model answered.
+
+    Args:
+        message: In the form of OpenAI's chat completions.
+        finish_reason: Why it ended there; by default what the message itself shows.
+    """
     finish = finish_reason or ("tool_calls" if message.get("tool_calls") else "stop")
     return [
         {
