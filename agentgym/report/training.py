@@ -48,9 +48,9 @@ def training_section(
         folder = PurePath(training["agent"])
         option = f"--agentgym-policy {folder.parent.name}_{folder.name}"
         saved = f"{folder} (measure it again with {option})"
-    for title, text in (("ended", training.get("reason")), ("saved", saved)):
-        if text:
-            yield from wrapped(text, width, f"{title:<11}", hanging=" " * 11)
+    for title, sentence in (("ended", training.get("reason")), ("saved", saved)):
+        if sentence:
+            yield from wrapped(sentence, width, f"{title:<11}", hanging=" " * 11)
     if not training.get("met"):
         yield from _never_passed(training.get("never_passed") or (), width)
 

@@ -28,8 +28,8 @@ def read_updates(folder: Path) -> Iterator[dict[str, Any]]:
     text = path.read_text(encoding="utf-8", errors="replace")
     for line in text.splitlines():
         try:
-            row = json.loads(line)
+            row: Any = json.loads(line)
         except ValueError:
             continue
         if isinstance(row, dict):
-            yield {_RENAMED.get(name, name): value for name, value in row.items()}
+            yield {_RENAMED.get(str(name), str(name)): row[name] for name in row}

@@ -178,10 +178,10 @@ def test_the_saved_agent_says_who_judged_it(tmp_path):
         )
     assert code in (0, 1), output
     agent = TrainedAgent.load("customer_support", root=tmp_path)
-    told = {s["scenario"]: s.get("judged_by") for s in agent.about["scenarios"]}
+    judges = {s["scenario"]: s.get("judged_by") for s in agent.about["scenarios"]}
     name = "customer_support/test_refunds.py::test_damaged_item_is_refunded"
-    assert {s: by for s, by in told.items() if by} == {name: ["wise"]}
-    assert len(told) > 1
+    assert {s: by for s, by in judges.items() if by} == {name: ["wise"]}
+    assert len(judges) > 1
     assert f"{name} (judged by wise)" in agent.card()
 
 
@@ -264,8 +264,15 @@ def agent(policy):
         (DEAF, "run.reply == 'no'", (), 4, "closed API can be measured, not trained"),
         (ECHO, "run.reply or True", (), 0, "the target was met before training"),
         (ECHO, "not run and False", (), 4, "made no tool call and earned nothing"),
+        (
+            ECHO,
+            "sum(map(ord, run.reply)) % 2",
+            ("--agentgym-components=parameter_selection",),
+            4,
+            "the batch has no token to train, so that nothing can be learnt from it",
+        ),
     ],
-    ids=["closed", "met", "no-call"],
+    ids=["closed", "met", "no-call", "no-token"],
 )
 def test_what_cannot_be_trained(
     tmp_path, conftest, scenario, arguments, code, sentence

@@ -109,7 +109,7 @@ def conversations(draw):
     """
     calls: list[Call] = []
     spoken: dict[int, list[int]] = {}
-    told: list[tuple[int, bool]] = []
+    origins: list[tuple[int, bool]] = []
     for number in range(draw(st.integers(1, 8))):
         who = draw(st.integers(0, 2))
         # Token 10 + who begins each conversation: they differ.
@@ -120,18 +120,18 @@ def conversations(draw):
         said = draw(tokens)
         logprobs = [logprob_of(number, i) for i in range(len(said))]
         calls.append(Call(list(prompt), said, logprobs))
-        told.append((who, whole))
+        origins.append((who, whole))
         spoken[who] = prompt + said
-    return calls, told
+    return calls, origins
 
 
 @unhurried
 @given(conversations())
 def test_conversations_become_rows_on_exactly_the_sampled_tokens(made):
-    calls, told = made
+    calls, origins = made
     rows = merge(calls, components)
     # Each call that does not go on begins a row.
-    assert len(rows) == sum(not whole for _, whole in told)
+    assert len(rows) == sum(not whole for _, whole in origins)
     places: dict[int, list[tuple[int, int]]] = {}
     for number, row in enumerate(rows):
         size = len(row.sampled)

@@ -28,8 +28,8 @@ def test_without_room_the_last_state_is_kept(tmp_path):
     checkpoint.save(State(), {"small": torch.zeros(8)})
     with pytest.raises(Exception, match="os error 27") as caught, little_room():
         checkpoint.save(State(version=1), {"large": torch.zeros(8000)})
-    told = str(no_room(caught.value, tmp_path))
-    assert told.startswith("there is no room for the files of the training in ")
+    sentence = str(no_room(caught.value, tmp_path))
+    assert sentence.startswith("there is no room for the files of the training in ")
     state, tensors = checkpoint.load()
     assert state.version == 0
     assert set(tensors) == {"small"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentgym.scenarios.components import Component
 from agentgym.training.batch.collector import Collector
@@ -22,6 +22,9 @@ from agentgym.training.loop.measurement import MeasuredEpisodes, Measurement
 from agentgym.training.loop.observer import Observer
 from agentgym.training.loop.sitting import Sitting
 from agentgym.training.loop.versions import Versions
+
+if TYPE_CHECKING:
+    from agentgym.training.step.update import Updater
 
 ROLLOUT_TRIES = 4
 """A rollout is given up after the time limits of so many tries at its episode."""
@@ -51,19 +54,20 @@ def make_training(plan: TrainingPlan, gateway: Gateway, observer: Observer) -> T
     try:
         with room_for_files(plan.run_folder):
             host.start()
-            return _with(plan, gateway, observer, host, began)
+            return _loaded(plan, gateway, observer, host, began)
     except BaseException:
         host.close()
         raise
 
 
-def _with(
+def _loaded(
     plan: TrainingPlan,
     gateway: Gateway,
     observer: Observer,
     host: PolicyHost,
     began: float,
 ) -> Training:
+    """Loads the policy and what was kept of the training."""
     # Heavy: the server imports the same at the same time.
     from agentgym.policy.engine.loading import load
     from agentgym.training.step.update import Updater
@@ -78,7 +82,6 @@ def _with(
         seed=plan.seed,
         adaptive=config.adaptive_cases,
     )
-    measured = MeasuredEpisodes(plan.run_folder / "measured.jsonl")
     state, tensors = (State(), None) if kept is None else kept
     sitting = Sitting(state, checkpoint, curriculum, began=began)
     if tensors is None:
@@ -90,34 +93,53 @@ def _with(
     if not state.version or not host.adapter(state.version).exists():
         host.write(state.version, updater.save_adapter)
     player = Player(gateway, host, plan.timeout * ROLLOUT_TRIES + 60, observer.say)
+    collector = Collector(
+        plan.scenarios,
+        config,
+        curriculum,
+        _components_of(policy.tokenizer, policy.stop_ids),
+        lambda tasks: player.play(tasks, sitting.count_episode),
+    )
+    return _joined(
+        plan, sitting, curriculum, collector, updater, host, player, observer
+    )
+
+
+def _joined(
+    plan: TrainingPlan,
+    sitting: Sitting,
+    curriculum: Curriculum,
+    collector: Collector,
+    updater: Updater,
+    host: PolicyHost,
+    player: Player,
+    observer: Observer,
+) -> Training:
+    """The training of these parts, with what measures and compares versions."""
+    measured = MeasuredEpisodes(plan.run_folder / "measured.jsonl")
     held_out = HeldOut(plan.scenarios, player, measured, observer)
-    looked = state.looked
+    looked = sitting.state.looked
+    versions = Versions(
+        plan.scenarios,
+        plan.config.target,
+        sitting=sitting,
+        curriculum=curriculum,
+        held_out=held_out,
+        player=player,
+        host=host,
+        observer=observer,
+        after=measured.read("after", looked[-1]) if looked else Measurement(),
+    )
     return Training(
         plan,
         sitting=sitting,
         curriculum=curriculum,
-        collector=Collector(
-            plan.scenarios,
-            config,
-            curriculum,
-            _components_of(policy.tokenizer, policy.stop_ids),
-            lambda tasks: player.play(tasks, sitting.count_episode),
-        ),
+        collector=collector,
         updater=updater,
         host=host,
         player=player,
         held_out=held_out,
-        versions=Versions(
-            plan.scenarios,
-            config.target,
-            sitting=sitting,
-            curriculum=curriculum,
-            held_out=held_out,
-            player=player,
-            host=host,
-            observer=observer,
-            after=measured.read("after", looked[-1]) if looked else Measurement(),
-        ),
+        versions=versions,
         observer=observer,
     )
 
