@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from agentgym.recording.blame import Outcome
     from agentgym.recording.trajectory import ModelCall, Step, ToolCall, Trajectory
     from agentgym.scenarios.cases import Case, given
-    from agentgym.scenarios.checks import must, rubric, weight
+    from agentgym.scenarios.check_log import rubric
+    from agentgym.scenarios.checks import must, weight
     from agentgym.scenarios.run import CallQuery, Run
     from agentgym.scenarios.scenario import Scenario, scenario
     from agentgym.simulators.judging import judge
@@ -60,7 +61,7 @@ _HOMES = {
     "judge": "simulators.judging",
     "must": "scenarios.checks",
     "redirect": "integrations",
-    "rubric": "scenarios.checks",
+    "rubric": "scenarios.check_log",
     "scenario": "scenarios.scenario",
     "tool": "integrations",
     "weight": "scenarios.checks",

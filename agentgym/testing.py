@@ -62,24 +62,45 @@ def say(text: str) -> Reply:
 
 
 def call(name: str, /, **arguments: Any) -> Reply:
-    """A tool call; two of them joined by `&` are asked for in one message."""
+    """A tool call; two of them joined by `&` are asked for in one message.
+
+    Args:
+        name: The tool's.
+        **arguments: What it is called with.
+    """
     return Reply(calls=((name, json.dumps(arguments)),))
 
 
 def malformed(name: str, arguments: str) -> Reply:
-    """A tool call whose arguments are this very text."""
+    """A tool call whose arguments are this very text.
+
+    Args:
+        name: The tool's.
+        arguments: Text that is no JSON object.
+    """
     return Reply(calls=((name, arguments),))
 
 
 def error(
     status: int, text: str = "scripted error", *, times: int | None = None
 ) -> Reply:
-    """An HTTP error; after so many `times` the next reply of the script is given."""
+    """An HTTP error; after so many `times` the next reply of the script is given.
+
+    Args:
+        status: HTTP status, such as 429.
+        text: The error's message.
+        times: How often it is given; None for good.
+    """
     return Reply(status=status, text=text, times=times)
 
 
 def hang(seconds: float, *, times: int | None = None) -> Reply:
-    """No answer: the connection is closed after so many seconds."""
+    """No answer: the connection is closed after so many seconds.
+
+    Args:
+        seconds: How long the client waits.
+        times: How often it happens; None for good.
+    """
     return Reply(silent=True, delay=seconds, times=times)
 
 
@@ -160,7 +181,7 @@ class ScriptedModel:
         if callable(self._script):
             try:
                 reply = self._script(request)
-            except Exception as exc:  # noqa: BLE001 - whoever wrote the script is told
+            except Exception as exc:  # noqa: BLE001 - whoever wrote the script sees it
                 return error(400, f"the script raised {exc!r}")
             return say(reply) if isinstance(reply, str) else reply
         position = _position(request)
@@ -352,8 +373,8 @@ def _chunks(completion: dict[str, Any], *, usage: bool) -> Iterable[dict[str, An
     }
 
     def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
-        told = {"index": 0, "delta": delta, "finish_reason": finish}
-        return {**frame, "choices": [told]}
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        return {**frame, "choices": [choice]}
 
     yield chunk({"role": "assistant", "content": ""})
     for word in re.findall(r"\s*\S+|\s+$", choice["message"]["content"] or ""):
@@ -423,7 +444,7 @@ class ScriptedAgent:
         started = recorder.tool_started(name, dict(arguments), call_id=call_id)
         try:
             result = _execute(tool, dict(arguments))
-        except Exception as exc:  # noqa: BLE001 - agents tell the model of any error
+        except Exception as exc:  # noqa: BLE001 - agents show the model any error
             recorder.tool_failed(started, exc)
             return clean(f"{type(exc).__name__}: {exc}")
         recorder.tool_finished(started, result)

@@ -28,7 +28,12 @@ Gate = Callable[[int, int], Verdict]
 
 
 def exact(passed: int, failed: int) -> Verdict:
-    """Fixed beforehand: nothing is said before the last episode."""
+    """Fixed beforehand: nothing is said before the last episode.
+
+    Args:
+        passed: Episodes so far.
+        failed: Episodes so far.
+    """
     if passed + failed < FIXED:
         return Verdict.undecided
     return judge(passed, FIXED, THRESHOLD).verdict
@@ -52,7 +57,14 @@ def peer() -> Gate | None:
 
 
 def play(gate: Gate, most: int, reliability: float, rng: random.Random) -> list[int]:
-    """Episodes of one run, and -1, 0 or 1 for unreliable, undecided, reliable."""
+    """Episodes of one run, and -1, 0 or 1 for unreliable, undecided, reliable.
+
+    Args:
+        gate: Decides when the run ends.
+        most: Episodes after which it ends undecided.
+        reliability: The true one.
+        rng: The generator of chance.
+    """
     passed = failed = 0
     while passed + failed < most:
         good = rng.random() < reliability

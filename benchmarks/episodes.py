@@ -113,7 +113,13 @@ class Cost(NamedTuple):
 
 
 def measure(source: str, count: int, *arguments: str) -> Cost:
-    """Runs a file of pytest, or with no arguments Python, and what it costs."""
+    """Runs a file of pytest, or with no arguments Python, and what it costs.
+
+    Args:
+        source: Of the file; `{count}` in it becomes the number.
+        count: Episodes.
+        *arguments: Of Python, before the file's name.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "test_it.py")
         path.write_text(textwrap.dedent(source).format(count=count))
@@ -157,7 +163,13 @@ PYTEST = ("-m", "pytest", "-p", "no:cacheprovider")
 
 
 def per_episode(source: str, count: int, *arguments: str) -> tuple[float, float]:
-    """Microseconds of CPU and of wall time per episode, without pytest's own start."""
+    """Microseconds of CPU and of wall time per episode, without pytest's own start.
+
+    Args:
+        source: As for `measure`.
+        count: Episodes, at least 2.
+        *arguments: As for `measure`.
+    """
     base, full = measure(source, 1, *arguments), measure(source, count, *arguments)
     each = 1e6 / (count - 1)
     return (full.cpu - base.cpu) * each, (full.wall - base.wall) * each

@@ -39,8 +39,14 @@ IN_FLIGHT = 64
 MODEL_SECONDS = 0.05
 
 
-def serve(delay: float, told: Any, end: Any) -> None:
-    """A scripted model in a process of its own, until `end` is set."""
+def serve(delay: float, results: Any, end: Any) -> None:
+    """A scripted model in a process of its own, until `end` is set.
+
+    Args:
+        delay: Seconds before each answer.
+        results: A queue: gets the endpoint, and at the end the most requests in flight.
+        end: An event.
+    """
     from agentgym.testing import ScriptedModel, call, say
 
     most = Most()
@@ -52,10 +58,10 @@ def serve(delay: float, told: Any, end: Any) -> None:
         return say("It is paid.") if asked else call("look_up", order_id="A1")
 
     with ScriptedModel(answer) as model:
-        told.put((model.base_url, model.endpoint.api_key, model.name))
+        results.put((model.base_url, model.endpoint.api_key, model.name))
         while not end.wait(0.05):
             pass
-    told.put(most.most)
+    results.put(most.most)
 
 
 class Most:
@@ -76,18 +82,18 @@ class Most:
 
 @contextlib.contextmanager
 def scripted(delay: float) -> Iterator[tuple[Any, Callable[[], int]]]:
-    """The endpoint of a scripted model, and what ends it and tells its most."""
+    """The endpoint of a scripted model, and what ends it and gives its most."""
     from agentgym.endpoint import PolicyEndpoint
 
     context = multiprocessing.get_context("spawn")
-    told, end = context.Queue(), context.Event()
-    process = context.Process(target=serve, args=(delay, told, end), daemon=True)
+    results, end = context.Queue(), context.Event()
+    process = context.Process(target=serve, args=(delay, results, end), daemon=True)
     process.start()
-    url, key, name = told.get(timeout=60)
+    url, key, name = results.get(timeout=60)
 
     def finish() -> int:
         end.set()
-        most: int = told.get(timeout=10)
+        most: int = results.get(timeout=10)
         process.join()
         return most
 
@@ -97,7 +103,12 @@ def scripted(delay: float) -> Iterator[tuple[Any, Callable[[], int]]]:
 
 
 def plain(framework: str, agent: Any) -> Callable[[], Any]:
-    """Runs the agent as the framework's documentation does."""
+    """Runs the agent as the framework's documentation does.
+
+    Args:
+        framework: Name of its module in `agentgym.integrations`, or `shipped`.
+        agent: One of its agents.
+    """
     from agentgym.recording import event_loop
 
     if framework in ("shipped", "langchain"):
@@ -117,7 +128,12 @@ def plain(framework: str, agent: Any) -> Callable[[], Any]:
 
 
 def hooked(framework: str, agent: Any) -> Callable[[], Any] | None:
-    """The same with the hooks that the adapter uses, and nothing in them."""
+    """The same with the hooks that the adapter uses, and nothing in them.
+
+    Args:
+        framework: Name of its module in `agentgym.integrations`, or `shipped`.
+        agent: One of its agents.
+    """
     from agentgym.recording import event_loop
 
     if framework == "pydantic_ai":
@@ -141,28 +157,39 @@ def hooked(framework: str, agent: Any) -> Callable[[], Any] | None:
 
 
 def measure(framework: str, episodes: int) -> dict[str, Any]:
-    """One framework's numbers, in this process."""
+    """One framework's numbers, in this process.
+
+    Args:
+        framework: Name of its module in `agentgym.integrations`, or `shipped`.
+        episodes: For the time of one.
+    """
     before = resident()
     begun = time.perf_counter()
     from tests.framework_agents import make
 
     with scripted(0.0) as (endpoint, _):
         make(framework, endpoint)
-        found = {
+        numbers = {
             "framework": framework,
             "import_s": time.perf_counter() - begun,
             "memory_mb": resident() - before,
         }
-        found |= overhead(framework, endpoint, episodes)
+        numbers |= overhead(framework, endpoint, episodes)
     for kind in ("plain", "adapted"):
         with scripted(MODEL_SECONDS) as (endpoint, finish):
-            found["seconds"] = in_flight(framework, endpoint, kind)
-            found[f"{kind}_in_flight"] = finish()
-    return found
+            numbers["seconds"] = in_flight(framework, endpoint, kind)
+            numbers[f"{kind}_in_flight"] = finish()
+    return numbers
 
 
 def overhead(framework: str, endpoint: Any, episodes: int) -> dict[str, float]:
-    """CPU milliseconds per episode: plain, adapted, with empty hooks, in turns."""
+    """CPU milliseconds per episode: plain, adapted, with empty hooks, in turns.
+
+    Args:
+        framework: Name of its module in `agentgym.integrations`, or `shipped`.
+        endpoint: Of the scripted model.
+        episodes: That are timed, of each kind.
+    """
     import agentgym
     from agentgym.recording.recorder import Recorder
     from tests.framework_agents import make
@@ -192,17 +219,23 @@ def overhead(framework: str, endpoint: Any, episodes: int) -> dict[str, float]:
             run()
             if index >= 5:
                 times[kind].append(1e3 * (time.process_time() - begun))
-    found = {kind: statistics.median(seen) for kind, seen in times.items() if seen}
-    alone = found["plain"]
+    medians = {kind: statistics.median(seen) for kind, seen in times.items() if seen}
+    alone = medians["plain"]
     return {
         "framework_ms": alone,
-        "adapter_ms": found["adapted"] - alone,
-        "hooks_ms": found.get("hooked", alone) - alone,
+        "adapter_ms": medians["adapted"] - alone,
+        "hooks_ms": medians.get("hooked", alone) - alone,
     }
 
 
 def in_flight(framework: str, endpoint: Any, kind: str) -> float:
-    """Seconds for 128 episodes, 64 at a time, whose model takes 50 ms."""
+    """Seconds for 128 episodes, 64 at a time, whose model takes 50 ms.
+
+    Args:
+        framework: Name of its module in `agentgym.integrations`, or `shipped`.
+        endpoint: Of the scripted model.
+        kind: `plain` or `adapted`.
+    """
     import agentgym
     from agentgym.recording.recorder import Recorder
     from tests.framework_agents import make

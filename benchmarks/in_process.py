@@ -30,7 +30,8 @@ from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.server import wire
 from agentgym.recording.recorder import Recorder, current
 from agentgym.scenarios.cases import Case, make_cases
-from agentgym.scenarios.checks import CheckLog, Judge, specs_of
+from agentgym.scenarios.check_log import CheckLog, FunctionChecks
+from agentgym.scenarios.checks import specs_of
 from agentgym.scenarios.reward import compute_reward
 from agentgym.scenarios.scenario import settings_of
 from agentgym.training.batch.batch import Sample
@@ -60,7 +61,7 @@ def pack() -> dict[str, Callable[..., None]]:
         specs = check_pass.instrument(tree, str(path))
         module = ModuleType(f"customer_support.{path.stem}")
         module.__package__ = "customer_support"
-        module.__dict__[check_pass.JUDGES] = [Judge(each) for each in specs]
+        module.__dict__[check_pass.JUDGES] = [FunctionChecks(each) for each in specs]
         module.__dict__[check_pass.EXCEPTION] = builtins.Exception
         exec(compile(tree, str(path), "exec"), module.__dict__)
         functions |= {

@@ -25,12 +25,18 @@ LIMIT_MICROSECONDS = 100
 
 
 def episodes(count: int, scenarios: int, rng: random.Random) -> list[Episode]:
-    """Episodes of scenarios with 16 cases each, of which 97 % pass."""
-    found = []
+    """Episodes of scenarios with 16 cases each, of which 97 % pass.
+
+    Args:
+        count: Of all scenarios together.
+        scenarios: How many they are of.
+        rng: The generator of chance.
+    """
+    made = []
     for number in range(count):
         index = number // scenarios
         outcome = "passed" if rng.random() < 0.97 else "failed"
-        found.append(
+        made.append(
             made_episode(
                 index,
                 outcome,
@@ -40,11 +46,17 @@ def episodes(count: int, scenarios: int, rng: random.Random) -> list[Episode]:
                 tools=[made_row("look_up", calls=1, correct=1, latencies=[0.1])],
             )
         )
-    return found
+    return made
 
 
 def seconds_per_episode(made: list[Episode], stop: str, scenarios: int) -> list[float]:
-    """Adding up, deciding, and the report, each in seconds per episode."""
+    """Adding up, deciding, and the report, each in seconds per episode.
+
+    Args:
+        made: The episodes.
+        stop: As --agentgym-stop.
+        scenarios: How many they are of.
+    """
     summary = RunSummary(threshold=0.95, stop=stop, gate="certified")
     begun = time.perf_counter()
     for episode in made:

@@ -53,7 +53,12 @@ class AG2Driver(AsyncDriver):
         self._config: OpenAIConfig | None = None
 
     async def take_async(self, message: str, recorder: Recorder) -> Any:
-        """Asks the agent."""
+        """Asks the agent.
+
+        Args:
+            message: What the user says.
+            recorder: Of the episode; what the agent does is written into it.
+        """
         recorder.message({"role": "user", "content": message})
         ask = self._agent.ask if self._reply is None else self._reply.ask
         watcher = _Watcher(recorder, self._config)
@@ -137,8 +142,8 @@ class _Watcher:
 
     async def ask(self, call_next: Any, events: Any, context: Any) -> Any:
         """Records a call of the model."""
-        told = [message for event in events for message in _messages(event)]
-        call = begin(self._recorder, told, path=self._path)
+        messages = [message for event in events for message in _messages(event)]
+        call = begin(self._recorder, messages, path=self._path)
         try:
             response = await call_next(events, context)
         except Exception as exc:
@@ -176,7 +181,7 @@ class _Watcher:
             _outer.reset(token)
         if isinstance(result, ToolErrorEvent):
             self._recorder.tool_failed(call, result.error)
-            # Arguments that do not fit are found where the tool would run.
+            # Arguments that do not fit show up where the tool would run.
             call.executed = not _misfit(event.name, result.error)
         elif isinstance(result, ToolResultEvent):
             self._recorder.tool_finished(call, _value(result.result))

@@ -56,7 +56,12 @@ class AgentFrameworkDriver(AsyncDriver):
         self._client: AsyncOpenAI | None = None
 
     async def take_async(self, message: str, recorder: Recorder) -> Any:
-        """Runs the agent on the message."""
+        """Runs the agent on the message.
+
+        Args:
+            message: What the user says.
+            recorder: Of the episode; what the agent does is written into it.
+        """
         recorder.message({"role": "user", "content": message})
         # The agents of a workflow are nested in it.
         path = None if isinstance(self._agent, Agent) else ()
@@ -131,7 +136,7 @@ class _Watcher:
         call.model = response.model or call.model
         self.recorder.model_finished(
             call,
-            message=_told(response),
+            message=_as_message(response),
             prompt_tokens=usage.get("input_token_count"),
             completion_tokens=usage.get("output_token_count"),
             finish_reason=None if reason is None else str(reason),
@@ -140,7 +145,7 @@ class _Watcher:
 
 @dataclass(slots=True)
 class _Call:
-    """A model's call of a tool; `ran` tells whether its function was called."""
+    """A model's call of a tool; `ran` says whether its function was called."""
 
     watcher: _Watcher
     id: str
@@ -195,9 +200,9 @@ class _ModelMiddleware(ChatMiddleware):
 
     async def process(self, context: Any, call_next: Any) -> None:
         recorder = self._watcher.recorder
-        told = [m for message in context.messages for m in _messages(message)]
+        messages = [m for message in context.messages for m in _messages(message)]
         model = (context.options or {}).get("model")
-        call = begin(recorder, told, model, path=self._watcher.path)
+        call = begin(recorder, messages, model, path=self._watcher.path)
         try:
             await call_next()
         except Exception as exc:
@@ -236,7 +241,7 @@ class _ToolMiddleware(FunctionMiddleware):
             await call_next()
         except TypeError as exc:
             if not call.ran:
-                # The model is told no more than that they do not fit.
+                # The model gets no more than that they do not fit.
                 cause = exc.__cause__
                 text = f"TypeError: {context.function.name}() {exc}"
                 if isinstance(cause, ValidationError):
@@ -298,7 +303,7 @@ def _messages(message: Any) -> Iterator[Message]:
         yield {"role": str(message.role), "content": message.text}
 
 
-def _told(response: ChatResponse[Any]) -> Message:
+def _as_message(response: ChatResponse[Any]) -> Message:
     calls = [
         (content.call_id, str(content.name or ""), content.arguments or {})
         for message in response.messages

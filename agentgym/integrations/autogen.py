@@ -1,7 +1,7 @@
 """AutoGen 0.7: agents and teams of `autogen_agentchat`.
 
 The model clients of agents and teams, and the workbenches of assistants, are watched
-where they are called; the run's own events tell the answers to calls that never ran.
+where they are called; the run's own events have the answers to calls that never ran.
 """
 
 from __future__ import annotations
@@ -59,7 +59,12 @@ class AutoGenDriver(AsyncDriver):
             _watch(member, path)
 
     async def take_async(self, message: str, recorder: Recorder) -> Any:
-        """Runs the agent or team on the message."""
+        """Runs the agent or team on the message.
+
+        Args:
+            message: What the user says.
+            recorder: Of the episode; what the agent does is written into it.
+        """
         recorder.message({"role": "user", "content": message})
         result: TaskResult | None = None
         token = _redirected.set(self._twin)
@@ -196,9 +201,9 @@ class _WatchedClient:
             raise
 
     def _begin(self, recorder: Recorder, messages: Sequence[Any]) -> ModelCall:
-        told = [m for message in messages for m in _messages(message)]
+        asked = [m for message in messages for m in _messages(message)]
         model = _settings(self._client).get("model")
-        return begin(recorder, told, model, path=self._path)
+        return begin(recorder, asked, model, path=self._path)
 
 
 def _messages(message: Any) -> Iterator[Message]:

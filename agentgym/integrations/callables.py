@@ -37,7 +37,12 @@ class FunctionDriver:
         )
 
     def take(self, message: str, recorder: Recorder) -> Any:
-        """Calls the function; what it returns may be awaitable."""
+        """Calls the function; what it returns may be awaitable.
+
+        Args:
+            message: What the user says.
+            recorder: Of the episode; what the agent does is written into it.
+        """
         recorder.message({"role": "user", "content": message})
         value = self._function(message)
         if inspect.isawaitable(value):
@@ -45,7 +50,12 @@ class FunctionDriver:
         return self._reply(value, recorder)
 
     async def take_async(self, message: str, recorder: Recorder) -> Any:
-        """Awaits the function; a sync one runs in a thread."""
+        """Awaits the function; a sync one runs in a thread.
+
+        Args:
+            message: What the user says.
+            recorder: Of the episode; what the agent does is written into it.
+        """
         import asyncio
 
         recorder.message({"role": "user", "content": message})
@@ -67,7 +77,7 @@ class FunctionDriver:
         )
 
     def _reply(self, value: Any, recorder: Recorder) -> Any:
-        """Records a function's reply, unless model calls told it already."""
+        """Records a function's reply, unless model calls have it already."""
         if inspect.isgenerator(value) or inspect.isasyncgen(value):
             raise UsageError(
                 f"{self._recognised} returned a generator: give a callable that "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from agentgym.errors import AgentGymError, SimulatorError, UsageError
@@ -65,32 +66,31 @@ class _FunctionTurns:
     def next(self, reply: str | None) -> str | None:
         if reply is None and self._opening is not None:
             return self._opening
-        try:
+        with self._own_errors():
             said = self._function(reply)
             if inspect.isawaitable(said):
                 said = event_loop.run(said)
-        except (AgentGymError, AssertionError):
-            # An assert in it judges the agent.
-            raise
-        except Exception as exc:
-            raise self._broke(exc) from exc
         return self._checked(said, reply)
 
     async def next_async(self, reply: str | None) -> str | None:
         if reply is None and self._opening is not None:
             return self._opening
-        try:
+        with self._own_errors():
             said = self._function(reply)
             if inspect.isawaitable(said):
                 said = await said
-        except (AgentGymError, AssertionError):
-            raise
-        except Exception as exc:
-            raise self._broke(exc) from exc
         return self._checked(said, reply)
 
-    def _broke(self, exc: Exception) -> SimulatorError:
-        return SimulatorError(f"{self._name}: {type(exc).__name__}: {exc}")
+    @contextlib.contextmanager
+    def _own_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (AgentGymError, AssertionError):
+            # An assert in it judges the agent.
+            raise
+        except Exception as exc:
+            name = type(exc).__name__
+            raise SimulatorError(f"{self._name}: {name}: {exc}") from exc
 
     def _checked(self, said: Any, reply: str | None) -> str | None:
         if isinstance(said, str) or (said is None and reply is not None):

@@ -1,7 +1,7 @@
 """CrewAI: agents and crews.
 
 Tools are seen through CrewAI's tool hooks, which run within the call; its event bus
-tells of events in other threads, later, and in any order. Models are seen where CrewAI
+reports events in other threads, later, and in any order. Models are seen where CrewAI
 calls them, `LLM.call`, and redirected there.
 """
 
@@ -58,7 +58,12 @@ class CrewAIDriver:
             _watch(llm)
 
     def take(self, message: str, recorder: Recorder) -> Any:
-        """Lets the agent answer, knowing the conversation so far."""
+        """Lets the agent answer, knowing the conversation so far.
+
+        Args:
+            message: What the user says.
+            recorder: Of the episode; what the agent does is written into it.
+        """
         said = {"role": "user", "content": message}
         recorder.message(said)
         with self._redirection():
@@ -70,7 +75,12 @@ class CrewAIDriver:
         return value
 
     async def take_async(self, message: str, recorder: Recorder) -> Any:
-        """The same in a thread: CrewAI's own async way needs one for tools, too."""
+        """The same in a thread: CrewAI's own async way needs one for tools, too.
+
+        Args:
+            message: What the user says.
+            recorder: Of the episode; what the agent does is written into it.
+        """
         return await asyncio.to_thread(self.take, message, recorder)
 
     def redirect(self, policy: PolicyEndpoint) -> None:
@@ -87,7 +97,7 @@ class CrewAIDriver:
             max_retries=0,
             **{name: value for name, value in given.items() if value not in (None, [])},
         )
-        _tell_usage(self._twin)
+        _keep_usage(self._twin)
 
     @contextlib.contextmanager
     def _redirection(self) -> Iterator[None]:
@@ -110,7 +120,12 @@ class CrewDriver(CrewAIDriver):
         self._placeholders = sorted(crew.fetch_inputs())
 
     def take(self, message: str, recorder: Recorder) -> Any:
-        """Runs the crew; it has no conversation, so each message is a new run."""
+        """Runs the crew; it has no conversation, so each message is a new run.
+
+        Args:
+            message: What the user says.
+            recorder: Of the episode; what the agent does is written into it.
+        """
         where = self._input()
         recorder.message({"role": "user", "content": message})
         with self._redirection():
@@ -125,10 +140,10 @@ class CrewDriver(CrewAIDriver):
             return str(names[0])
         if "message" in names:
             return "message"
-        found = ", ".join(names) or "none"
+        known = ", ".join(names) or "none"
         raise UsageError(
             "the crew does not say where the user's message goes: write {message} in "
-            f"the description of its first task (placeholders found: {found})"
+            f"the description of its first task (placeholders found: {known})"
         )
 
     def _models(self) -> list[BaseLLM]:
@@ -153,20 +168,20 @@ def _made(*models: Any) -> list[BaseLLM]:
 def _watch(llm: BaseLLM) -> None:
     """Records what the model is asked and answers, in whichever episode."""
     if "call" not in vars(llm):
-        _tell_usage(llm)
+        _keep_usage(llm)
         vars(llm)["call"] = _recorded(llm, llm.call)
         vars(llm)["acall"] = _recorded_async(llm, llm.acall)
 
 
-def _tell_usage(llm: BaseLLM) -> None:
-    """Lets the model tell the tokens of each call; its own counter is for all calls."""
+def _keep_usage(llm: BaseLLM) -> None:
+    """Lets each call know its tokens; the model's own counter is for all calls."""
     own = llm._track_token_usage_internal
 
     @functools.wraps(own)
     def track(usage: dict[str, Any]) -> None:
-        told = _usage.get()
-        if told is not None:
-            told.update(usage)
+        of_this_call = _usage.get()
+        if of_this_call is not None:
+            of_this_call.update(usage)
         own(usage)
 
     vars(llm)["_track_token_usage_internal"] = track
@@ -193,7 +208,7 @@ class _Asking:
             self._recorder.model_failed(self._call, exc)
 
     def end(self, answer: Any) -> Any:
-        message = _told(answer)
+        message = _as_message(answer)
         self._recorder.model_finished(
             self._call,
             message=message,
@@ -245,7 +260,7 @@ def _user(text: Any) -> Message:
     return {"role": "user", "content": str(text)}
 
 
-def _told(answer: Any) -> Message:
+def _as_message(answer: Any) -> Message:
     """What `LLM.call` returns, as a message: a text, an object, or tool calls."""
     if isinstance(answer, str):
         return assistant(answer)

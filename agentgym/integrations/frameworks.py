@@ -19,80 +19,73 @@ if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Framework:
     """A framework and how its agents are recognised.
 
     Attributes:
         name: As its makers write it.
-        module: The file here that knows it; it has `driver(agent)` and `TESTED`.
+        module: What knows it here; it has `driver(agent)` and `TESTED`.
         package: The distribution whose version counts.
-        classes: Package and name of the classes that are agents, and what they are.
+        classes: By `package.Name`, whichever module of the package has it: the classes
+            that are agents, and what they are.
         marker: What the package must have, where a user's own may be called the same.
     """
 
     name: str
     module: str
     package: str
-    classes: dict[tuple[str, str], str]
+    classes: dict[str, str]
     marker: str = ""
 
 
 FRAMEWORKS = (
     Framework(
-        name="LangChain",
-        module="langchain",
-        package="langchain-core",
-        classes={
-            ("langgraph", "Pregel"): "a LangGraph graph",
-            ("langchain_core", "Runnable"): "a LangChain runnable",
+        "LangChain",
+        "langchain",
+        "langchain-core",
+        {
+            "langgraph.Pregel": "a LangGraph graph",
+            "langchain_core.Runnable": "a LangChain runnable",
         },
     ),
     Framework(
-        name="CrewAI",
-        module="crewai",
-        package="crewai",
-        classes={
-            ("crewai", "Crew"): "a CrewAI crew",
-            ("crewai", "BaseAgent"): "a CrewAI agent",
+        "CrewAI",
+        "crewai",
+        "crewai",
+        {"crewai.Crew": "a CrewAI crew", "crewai.BaseAgent": "a CrewAI agent"},
+    ),
+    Framework(
+        "AutoGen",
+        "autogen",
+        "autogen-agentchat",
+        {
+            "autogen_agentchat.BaseGroupChat": "an AutoGen team",
+            "autogen_agentchat.BaseChatAgent": "an AutoGen agent",
+        },
+    ),
+    Framework("AG2", "ag2", "ag2", {"ag2.Agent": "an AG2 agent"}),
+    Framework(
+        "Agent Framework",
+        "agent_framework",
+        "agent-framework-core",
+        {
+            "agent_framework.BaseAgent": "a Microsoft Agent Framework agent",
+            "agent_framework.Workflow": "a Microsoft Agent Framework workflow",
         },
     ),
     Framework(
-        name="AutoGen",
-        module="autogen",
-        package="autogen-agentchat",
-        classes={
-            ("autogen_agentchat", "BaseGroupChat"): "an AutoGen team",
-            ("autogen_agentchat", "BaseChatAgent"): "an AutoGen agent",
-        },
-    ),
-    Framework(
-        name="AG2",
-        module="ag2",
-        package="ag2",
-        classes={("ag2", "Agent"): "an AG2 agent"},
-    ),
-    Framework(
-        name="Agent Framework",
-        module="agent_framework",
-        package="agent-framework-core",
-        classes={
-            ("agent_framework", "BaseAgent"): "a Microsoft Agent Framework agent",
-            ("agent_framework", "Workflow"): "a Microsoft Agent Framework workflow",
-        },
-    ),
-    Framework(
-        name="OpenAI Agents SDK",
-        module="openai_agents",
-        package="openai-agents",
-        classes={("agents", "AgentBase"): "an agent of the OpenAI Agents SDK"},
+        "OpenAI Agents SDK",
+        "openai_agents",
+        "openai-agents",
+        {"agents.AgentBase": "an agent of the OpenAI Agents SDK"},
         marker="RunHooks",
     ),
     Framework(
-        name="Pydantic AI",
-        module="pydantic_ai",
-        package="pydantic-ai-slim",
-        classes={("pydantic_ai", "AbstractAgent"): "a Pydantic AI agent"},
+        "Pydantic AI",
+        "pydantic_ai",
+        "pydantic-ai-slim",
+        {"pydantic_ai.AbstractAgent": "a Pydantic AI agent"},
     ),
 )
 
@@ -112,7 +105,7 @@ def wrap(agent: Any) -> WrappedAgent:
     """
     if isinstance(agent, WrappedAgent):
         return agent
-    if ("autogen", "ConversableAgent") in _bases(agent):
+    if "autogen.ConversableAgent" in _bases(agent):
         raise UsageError(
             "AG2 before 1.0 is not supported: update to ag2 1.x, or give a callable "
             "message -> reply"
@@ -134,14 +127,14 @@ def wrap(agent: Any) -> WrappedAgent:
             kind = f"the function {name}"
             return WrappedAgent(agent, FunctionDriver(agent, kind), kind)
     if agent is None:
-        found = "None"
+        given = "None"
     elif inspect.isclass(agent):
-        found = f"the class {agent.__name__}"
+        given = f"the class {agent.__name__}"
     else:
-        found = f"{type(agent).__name__}: {shorten(printed(agent), 80)}"
+        given = f"{type(agent).__name__}: {shorten(printed(agent), 80)}"
     names = ", ".join(framework.name for framework in FRAMEWORKS)
     raise UsageError(
-        f"{found} is no agent: give an agent of {names}, an object with "
+        f"{given} is no agent: give an agent of {names}, an object with "
         "run(message) -> reply, or a callable message -> reply"
     )
 
@@ -177,18 +170,19 @@ def redirect(agent: Any, policy: PolicyEndpoint) -> WrappedAgent:
 def _kind(agent: Any, framework: Framework) -> str | None:
     """What the agent is in this framework; None if it is of another one."""
     bases = _bases(agent)
-    for key, kind in framework.classes.items():
-        if key in bases and (
-            not framework.marker or hasattr(sys.modules.get(key[0]), framework.marker)
+    for name, kind in framework.classes.items():
+        package = sys.modules.get(name.partition(".")[0])
+        if name in bases and (
+            not framework.marker or hasattr(package, framework.marker)
         ):
             return kind
     return None
 
 
-def _bases(agent: Any) -> list[tuple[str, str]]:
-    """Packages and names of an object's classes."""
+def _bases(agent: Any) -> list[str]:
+    """The classes of an object, each as `package.Name`."""
     mro = () if inspect.isclass(agent) else type(agent).__mro__
-    return [(cls.__module__.partition(".")[0], cls.__name__) for cls in mro]
+    return [f"{cls.__module__.partition('.')[0]}.{cls.__name__}" for cls in mro]
 
 
 _warned: set[str] = set()

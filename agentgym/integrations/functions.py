@@ -1,4 +1,4 @@
-"""Tools that are plain functions, for agents whose framework tells of no calls."""
+"""Tools that are plain functions, for agents whose framework reports no calls."""
 
 from __future__ import annotations
 

@@ -79,7 +79,12 @@ def _heard(messages: Sequence[Any]) -> Iterator[str]:
 
 
 def field(message: Any, name: str) -> Any:
-    """A message's field, be it a dict or an object."""
+    """A message's field, be it a dict or an object.
+
+    Args:
+        message: Of whichever client.
+        name: Of the field; None is given where there is none.
+    """
     if isinstance(message, Mapping):
         return message.get(name)
     return getattr(message, name, None)

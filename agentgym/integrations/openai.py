@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from agentgym.errors import UsageError
 from agentgym.integrations.messages import assistant, begin, of_item, of_output
@@ -64,17 +64,9 @@ def _recorded(method: Callable[..., Any], kind: type[_Call]) -> Callable[..., An
             recorder = current()
             if recorder is None:
                 return await method(*args, **kwargs)
-            call = kind(recorder, kwargs)
-            try:
+            with kind(recorder, kwargs) as call:
                 answer = await method(*args, **kwargs)
-            except Exception as exc:
-                call.failed(exc)
-                raise
-            told = _parsed(answer)
-            if kwargs.get("stream"):
-                told._iterator = call.follow_async(told._iterator)
-            else:
-                call.ends(told)
+            call.answered(answer, call.follow_async)
             return answer
 
         recorded: Any = recorded_async
@@ -85,17 +77,9 @@ def _recorded(method: Callable[..., Any], kind: type[_Call]) -> Callable[..., An
             recorder = current()
             if recorder is None:
                 return method(*args, **kwargs)
-            call = kind(recorder, kwargs)
-            try:
+            with kind(recorder, kwargs) as call:
                 answer = method(*args, **kwargs)
-            except Exception as exc:
-                call.failed(exc)
-                raise
-            told = _parsed(answer)
-            if kwargs.get("stream"):
-                told._iterator = call.follow(told._iterator)
-            else:
-                call.ends(told)
+            call.answered(answer, call.follow)
             return answer
 
         recorded = recorded_sync
@@ -118,10 +102,26 @@ class _Call:
         messages, model = self.messages(request), request.get("model")
         # Joins the results in the request to their calls.
         self._call = begin(recorder, messages, model, watched=False)
-        self._told = False
+        self._streamed = bool(request.get("stream"))
+        self._finished = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, Exception):
+            self._recorder.model_failed(self._call, error)
+
+    def answered(self, answer: Any, follow: Callable[[Any], Any]) -> None:
+        """The client has an answer: whole, or as a stream that `follow` records."""
+        parsed = _parsed(answer)
+        if self._streamed:
+            parsed._iterator = follow(parsed._iterator)
+        else:
+            self.ends(parsed)
 
     def messages(self, request: dict[str, Any]) -> list[Any]:
-        """What the model is told."""
+        """The request's messages in OpenAI's shape."""
         raise NotImplementedError
 
     def ends(self, answer: Any) -> None:
@@ -135,35 +135,26 @@ class _Call:
     def closes(self) -> None:
         """The stream is at its end."""
 
-    def failed(self, exc: Exception) -> None:
-        self._recorder.model_failed(self._call, exc)
-
     def follow(self, chunks: Iterator[Any]) -> Iterator[Any]:
         """The stream's parts, each of which is read first."""
-        try:
+        with self:
             for chunk in chunks:
                 self.reads(chunk)
                 yield chunk
-        except Exception as exc:
-            self.failed(exc)
-            raise
         self.closes()
 
     async def follow_async(self, chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """The same of an async one."""
-        try:
+        with self:
             async for chunk in chunks:
                 self.reads(chunk)
                 yield chunk
-        except Exception as exc:
-            self.failed(exc)
-            raise
         self.closes()
 
     def finish(self, message: Message, reason: str | None, *tokens: int | None) -> None:
         """Records the answer, once."""
-        if not self._told:
-            self._told = True
+        if not self._finished:
+            self._finished = True
             prompt, completion = tokens or (None, None)
             self._recorder.model_finished(
                 self._call,

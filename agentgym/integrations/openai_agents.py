@@ -52,7 +52,12 @@ class OpenAIAgentsDriver(AsyncDriver):
         self._model: OpenAIChatCompletionsModel | None = None
 
     async def take_async(self, message: str, recorder: Recorder) -> Any:
-        """Runs the agent on the message."""
+        """Runs the agent on the message.
+
+        Args:
+            message: What the user says.
+            recorder: Of the episode; what the agent does is written into it.
+        """
         recorder.message({"role": "user", "content": message})
         given = [*self._history, {"role": "user", "content": message}]
         token = _outer.set(_Watcher(recorder, self._model, None))
@@ -106,7 +111,7 @@ def _watch_runs() -> None:
     runner.run, runner.run_streamed = run, run_streamed
 
 
-def _tell_errors(tool: Any) -> None:
+def _watch_errors(tool: Any) -> None:
     """Records what a tool raises before the SDK makes a text of it."""
     from agents.tool import default_tool_error_function
 
@@ -189,8 +194,9 @@ class _Watcher:
     def model_starts(self, context: Any, agent: Any, items: list[Any]) -> None:
         model = self._model or agent.model
         name = model if isinstance(model, str) else getattr(model, "model", None)
-        told = [message for item in items for message in of_item(item)]
-        self._models[id(context)] = begin(self.recorder, told, name, path=self._path)
+        messages = [message for item in items for message in of_item(item)]
+        call = begin(self.recorder, messages, name, path=self._path)
+        self._models[id(context)] = call
 
     def model_ends(self, context: Any, response: Any) -> None:
         call = self._models.pop(id(context), None)
@@ -216,7 +222,7 @@ class _Watcher:
                 tool.name, arguments, call_id=call_id, path=self._path
             )
             _running[id(context)] = self, started
-            _tell_errors(tool)
+            _watch_errors(tool)
 
     def tool_ends(self, context: Any, result: Any) -> None:
         _, call = _running.pop(id(context), (None, None))
@@ -224,7 +230,7 @@ class _Watcher:
             self.recorder.tool_finished(call, result)
 
     def hands_off(self, source: Any, target: Any) -> None:
-        """A handoff is a call of a tool, of which the SDK tells in another way."""
+        """A handoff is a call of a tool, which the SDK reports in another way."""
         names = {
             other.tool_name
             if isinstance(other, Handoff)
@@ -233,7 +239,7 @@ class _Watcher:
         }
         for asked in self._asked():
             if asked.name in names and not asked.executed:
-                # All but the first one are ignored, which the model is told.
+                # All but the first one are ignored, as the model reads.
                 call = self.recorder.tool_started(
                     asked.name, asked.arguments, call_id=asked.id, path=self._path
                 )
@@ -241,7 +247,7 @@ class _Watcher:
                 return
 
     def ended(self, exc: Exception) -> None:
-        """The run raised: the SDK tells no hook of it."""
+        """The run raised: the SDK reports that to no hook."""
         for asking in self._models.values():
             self.recorder.model_failed(asking, exc)
         self._models.clear()

@@ -34,6 +34,11 @@ class Agent(Protocol):
     def chat(self, opening: str | None = None, *, user: Any) -> Any:
         """Lets a simulated user, or a function, talk with the agent.
 
+        Args:
+            opening: The user's first message; by default the user thinks of it.
+            user: An `agentgym.SimulatedUser`, or a function of the agent's latest reply
+                that gives the next message.
+
         Returns:
             A `Run` of the whole conversation, as `run` does.
         """
@@ -43,10 +48,20 @@ class Driver(Protocol):
     """One framework's way to take a user's message and record what follows."""
 
     def take(self, message: str, recorder: Recorder) -> Any:
-        """Plays one turn and returns the framework's own result."""
+        """Plays one turn and returns the framework's own result.
+
+        Args:
+            message: What the user says.
+            recorder: Of the episode; what the agent does is written into it.
+        """
 
     async def take_async(self, message: str, recorder: Recorder) -> Any:
-        """The same without blocking the event loop."""
+        """The same without blocking the event loop.
+
+        Args:
+            message: What the user says.
+            recorder: Of the episode; what the agent does is written into it.
+        """
 
     def redirect(self, policy: PolicyEndpoint) -> None:
         """Lets the agent ask this policy from now on, in its own runs only.
@@ -60,11 +75,21 @@ class AsyncDriver:
     """The sync half of a driver whose framework is async only."""
 
     async def take_async(self, message: str, recorder: Recorder) -> Any:
-        """Plays one turn."""
+        """Plays one turn.
+
+        Args:
+            message: What the user says.
+            recorder: Of the episode; what the agent does is written into it.
+        """
         raise NotImplementedError
 
     def take(self, message: str, recorder: Recorder) -> Any:
-        """Plays one turn on the process's event loop for agents."""
+        """Plays one turn on the process's event loop for agents.
+
+        Args:
+            message: What the user says.
+            recorder: Of the episode; what the agent does is written into it.
+        """
         return event_loop.run(self.take_async(message, recorder))
 
 

@@ -53,7 +53,12 @@ class PydanticAIDriver(AsyncDriver):
         self._model: OpenAIChatModel | None = None
 
     async def take_async(self, message: str, recorder: Recorder) -> Any:
-        """Runs the agent on the message."""
+        """Runs the agent on the message.
+
+        Args:
+            message: What the user says.
+            recorder: Of the episode; what the agent does is written into it.
+        """
         recorder.message({"role": "user", "content": message})
         watcher = _Watcher(recorder, self._model)
         try:
@@ -134,14 +139,15 @@ class _Watcher:
         return inner
 
     def ended(self, exc: Exception) -> None:
-        """The run raised: a stream that broke off is told to no hook."""
+        """The run raised: a stream that broke off is reported to no hook."""
         for call in self._open.values():
             self._recorder.model_failed(call, exc)
 
     async def _ask(self, context: Any, /, *, request_context: Any, handler: Any) -> Any:
-        told = [m for message in request_context.messages for m in _messages(message)]
+        asked = request_context.messages
+        messages = [m for message in asked for m in _messages(message)]
         name = request_context.model.model_name
-        call = begin(self._recorder, told, name, path=self._path)
+        call = begin(self._recorder, messages, name, path=self._path)
         self._open[id(call)] = call
         try:
             response = await handler(request_context)
@@ -152,7 +158,7 @@ class _Watcher:
         outputs = request_context.model_request_parameters.output_tools
         self._recorder.model_finished(
             call,
-            message=_told(response, {tool.name for tool in outputs}),
+            message=_as_message(response, {tool.name for tool in outputs}),
             prompt_tokens=response.usage.input_tokens or None,
             completion_tokens=response.usage.output_tokens or None,
             finish_reason={"tool_call": "tool_calls"}.get(
@@ -164,7 +170,7 @@ class _Watcher:
     async def _refuse(
         self, context: Any, /, *, call: Any, tool_def: Any, args: Any, error: Any
     ) -> Any:
-        """The arguments are not the tool's; the model is told in other words."""
+        """The arguments are not the tool's; the model reads that in other words."""
         text = f"{type(error).__name__}: {error}"
         self._recorder.tool_answered(call.tool_call_id, text, refused=True)
         raise error
@@ -187,7 +193,7 @@ class _Watcher:
             raise
         finally:
             _outer.reset(token)
-        # A ToolReturn carries more than the model is told.
+        # A ToolReturn carries more than the model gets.
         value = getattr(result, "return_value", result)
         self._recorder.tool_finished(started, value)
         return result
@@ -215,7 +221,7 @@ def _answer(call_id: str, content: str) -> Message:
     return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
-def _told(response: ModelResponse, outputs: set[str]) -> Message:
+def _as_message(response: ModelResponse, outputs: set[str]) -> Message:
     text, calls = "", []
     for part in response.parts:
         if isinstance(part, TextPart):

@@ -152,7 +152,7 @@ def _as_tool(tool: Any) -> Any:
 
 @functools.cache
 def tool_errors_to_text() -> list[Any]:
-    """The middleware that tells the model what a tool raised, as most agents do."""
+    """The middleware that shows the model what a tool raised, as most agents do."""
     from langchain.agents.middleware import AgentMiddleware
     from langchain_core.messages import ToolMessage
 

@@ -9,7 +9,7 @@ from agentgym.recording.blame import Outcome
 from agentgym.recording.trajectory import Trajectory, clean
 
 FORMAT = 1
-"""Version of the JSON form; each line of a file tells it, as lines may be mixed."""
+"""Version of the JSON form; each line of a file has it, as lines may be mixed."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,9 +74,9 @@ class Episode:
     @property
     def judged_by(self) -> list[str]:
         """Models of judge and simulated users that took part in its reward."""
-        told = self.simulators or {}
+        simulators = self.simulators or {}
         roles = ("judge", "user")
-        return sorted({told[role]["model"] for role in roles if role in told})
+        return sorted({simulators[r]["model"] for r in roles if r in simulators})
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form: a line of `episodes.jsonl`."""

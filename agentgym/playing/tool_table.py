@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentgym.recording.trajectory import ToolCall, Trajectory
-from agentgym.scenarios.checks import Expectation
+from agentgym.scenarios.check_log import Expectation
 
 COLUMNS = ("correct", "wrong_arguments", "not_allowed", "raised", "unjudged")
 """What a call can be; they add up to `calls`."""

@@ -1,4 +1,4 @@
-"""Whose doing the end of an episode is: its outcome, and what exceptions say of it."""
+"""Which outcome an exception gives an episode: who is to blame for it."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ _INFRA_CLASSES = frozenset(
 def classify(
     exc: BaseException, *, from_tool: Callable[[BaseException], bool] | None = None
 ) -> Outcome:
-    """Whose doing an exception is that ended an episode.
+    """The outcome of an episode that an exception ended.
 
     Args:
-        exc: The exception; its causes and grouped exceptions are looked at, too.
+        exc: The exception; its causes and grouped exceptions count, too.
         from_tool: Says which exceptions a tool raised: a tool's connection error is
             not the model's.
 
     Returns:
-        `failed` (the agent's doing) unless something else is to blame.
+        `failed`, which blames the agent, unless something else is to blame.
     """
     for link in chain(exc):
         for kind, outcome in _OWN:
@@ -77,7 +77,7 @@ def classify(
 
 
 def is_infra(exc: BaseException) -> bool:
-    """Whether the exception itself tells of a model server or network that failed."""
+    """Whether the exception itself says that a model server or the network failed."""
     if isinstance(exc, InfraError):
         return True
     if not isinstance(exc, Exception):
@@ -91,10 +91,16 @@ def is_infra(exc: BaseException) -> bool:
     )
 
 
+def describe(exc: BaseException) -> str:
+    """One line of at most 500 characters that names the exception."""
+    text = " ".join(str(exc).split())
+    return f"{type(exc).__name__}: {text}"[:500] if text else type(exc).__name__
+
+
 def chain(exc: BaseException) -> Iterator[BaseException]:
     """The exception, then its causes, contexts and grouped exceptions, nearest first.
 
-    A context that `raise ... from None` hides is looked at, too: it still happened.
+    A context that `raise ... from None` hides is among them: it happened all the same.
     """
     seen: set[int] = set()
     queue = deque([exc])

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_door = threading.Lock()
+_lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
 
 
@@ -54,7 +54,7 @@ async def _settle(awaitable: Awaitable[T]) -> T:
 
 def _running_loop() -> asyncio.AbstractEventLoop:
     global _loop
-    with _door:
+    with _lock:
         if _loop is None:
             _loop = asyncio.new_event_loop()
             threading.Thread(

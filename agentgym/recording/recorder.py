@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from agentgym.errors import EpisodeStopped, ToolCallLimit, UsageError
 from agentgym.recording.activation import Activation
 from agentgym.recording.blame import chain, is_infra
+from agentgym.recording.shared_state import SharedStateCheck
 from agentgym.recording.trajectory import (
     MAX_DEPTH,
     Message,
@@ -28,16 +28,6 @@ from agentgym.recording.trajectory import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_ids = itertools.count()
-_said: dict[str, int] = {}
-"""The latest messages of users, and whose episodes' they are."""
-_repeated: dict[str, int] = {}
-"""How often, at least, a first request had such a message of its own once too often."""
-_said_door = threading.Lock()
-_REMEMBERED = 1000
-_TELLING = 12
-"""Shorter messages, such as "yes", are no proof."""
-
 _current: ContextVar[Recorder | None] = ContextVar("agentgym_recorder", default=None)
 
 
@@ -50,7 +40,7 @@ class Recorder:
     """Builds the trajectory of one episode.
 
     A tool call comes from up to three sides: the model's message asks for it, the tool
-    runs, and the model's next request tells the answer. They are joined by call id,
+    runs, and the model's next request has the answer. They are joined by call id,
     or by name where there is none.
 
     Args:
@@ -83,8 +73,7 @@ class Recorder:
         self._claimed: defaultdict[str, int] = defaultdict(int)
         self._requested = 0
         self._turn_begins = False
-        self._id = next(_ids)
-        self._own: Counter[str] = Counter()
+        self._shared_state = SharedStateCheck()
 
     def activate(self) -> Activation[Recorder]:
         """Makes this the current recorder of the context."""
@@ -97,15 +86,7 @@ class Recorder:
             self.trajectory.messages.append(message)
             if message.get("role") == "user":
                 self._turn_begins = True
-                said = message.get("content")
-                if isinstance(said, str) and len(said) >= _TELLING:
-                    self._own[said] += 1
-                    with _said_door:
-                        _said[said] = self._id
-                        if len(_said) > _REMEMBERED:
-                            forgotten = next(iter(_said))
-                            del _said[forgotten]
-                            _repeated.pop(forgotten, None)
+                self._shared_state.said(message.get("content"))
 
     def reply(self, text: str) -> None:
         """Adds the agent's reply, unless it is the last message already."""
@@ -155,6 +136,13 @@ class Recorder:
     ) -> None:
         """The model answered; the tool calls in the message are now requested.
 
+        Args:
+            call: What `model_started` gave.
+            message: The assistant's message, in OpenAI's shape.
+            prompt_tokens: Of the request, where known.
+            completion_tokens: Of the answer, where known.
+            finish_reason: Why the model stopped, in OpenAI's words, where known.
+
         Raises:
             ToolCallLimit: It asks for more calls than the episode has left.
         """
@@ -179,12 +167,18 @@ class Recorder:
             self._refuse_over_limit()
 
     def model_failed(self, call: ModelCall, exc: BaseException) -> None:
-        """The model call raised."""
+        """The model call raised.
+
+        Args:
+            call: What `model_started` gave.
+            exc: What it raised; an infrastructure's failure ends the episode even if
+                the agent swallows it, unless a later call is answered.
+        """
         with self._lock:
             self._refuse_if_stopped()
             self._models.pop(id(call), None)
             call.duration = self._now() - call.start
-            call.error = _told(exc)
+            call.error = _error_text(exc)
             self._model_errors[id(exc)] = exc
             self.infra_failure = exc if any(map(is_infra, chain(exc))) else None
 
@@ -215,9 +209,13 @@ class Recorder:
     def function_started(self, name: str, arguments: dict[str, Any]) -> ToolCall | None:
         """A function that is a tool begins to run.
 
+        Args:
+            name: The tool's.
+            arguments: What it is called with.
+
         Returns:
             None if an adapter reported this very call already: `agentgym.tool` on a
-            tool of a framework that tells of its calls.
+            tool of a framework that reports its calls.
         """
         with self._lock:
             if self._claimed[name] < self._running[name]:
@@ -246,11 +244,16 @@ class Recorder:
                 self._answer(call, result if isinstance(result, str) else _json(result))
 
     def tool_failed(self, call: ToolCall, exc: BaseException) -> None:
-        """The tool raised."""
+        """The tool raised.
+
+        Args:
+            call: What `tool_started` gave.
+            exc: What it raised; remembered as no fault of the infrastructure.
+        """
         with self._lock:
             self._refuse_if_stopped()
             self._end(call)
-            call.error = _told(exc)
+            call.error = _error_text(exc)
             # A sub-agent's model that fails within a tool is no tool error.
             if not any(id(link) in self._model_errors for link in chain(exc)):
                 self._tool_errors[id(exc)] = exc
@@ -260,11 +263,11 @@ class Recorder:
     def tool_answered(
         self, call_id: str, content: str, *, refused: bool = False
     ) -> None:
-        """The model is told the answer to a call, as seen in its next request.
+        """The model gets the answer to a call, as seen in its next request.
 
         Args:
             call_id: The call that the model asked for; unknown ones are ignored.
-            content: What the model is told.
+            content: What the model gets.
             refused: If no tool was seen to run: whether none did (such as an unknown
                 one), or the agent ran one that nobody watched.
         """
@@ -303,28 +306,17 @@ class Recorder:
             raise EpisodeStopped(str(self._stopped)) from self._stopped
 
     def _refuse_foreign(self, heard: Iterable[str]) -> None:
-        """Every user's message is a canary: no other episode's agent may know it."""
+        """Checks the episode's first request for messages of other episodes."""
         if self._models or any(step.model for step in self.trajectory.steps):
             return
-        for text, times in Counter(heard).items():
-            if self._is_foreign(text, times):
-                self.misuse = UsageError(
-                    "the agent keeps its state between episodes: this episode's model "
-                    f"call has another one's message ({shorten(text, 60)}); make the "
-                    "agent anew in the `agent` fixture, with its own memory"
-                )
-                raise self.misuse
-
-    def _is_foreign(self, text: str, times: int) -> bool:
-        if text not in self._own:
-            return _said.get(text, self._id) != self._id
-        # Two episodes may say the same. What an agent remembers is then there more
-        # often than in an episode before; one that repeats each message does so always.
-        extra = times - self._own[text]
-        with _said_door:
-            least = _repeated.get(text, extra)
-            _repeated[text] = min(least, extra)
-        return extra > least
+        text = self._shared_state.foreign(heard)
+        if text is not None:
+            self.misuse = UsageError(
+                "the agent keeps its state between episodes: this episode's model "
+                f"call has another one's message ({shorten(text, 60)}); make the "
+                "agent anew in the `agent` fixture, with its own memory"
+            )
+            raise self.misuse
 
     def _refuse_over_limit(self) -> None:
         limit = self._max_tool_calls
@@ -383,7 +375,7 @@ class Recorder:
                     if call.id == call_id:
                         return call
                 elif call.name == name and call.malformed is None:
-                    # Parallel calls of one tool are told apart by their arguments;
+                    # Parallel calls of one tool differ by their arguments;
                     # those may have been completed by the tool's defaults.
                     if call.arguments == arguments:
                         return call
@@ -408,7 +400,7 @@ class Recorder:
         self.trajectory.messages.append(answer)
 
 
-def _told(exc: BaseException) -> str:
+def _error_text(exc: BaseException) -> str:
     return f"{type(exc).__name__}: {printed(exc, str)}"
 
 

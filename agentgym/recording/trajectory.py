@@ -21,7 +21,7 @@ class ToolCall:
     Attributes:
         malformed: The raw argument text, when it is no JSON object.
         error: What the tool raised, as `Type: text`; of a call that never ran, what
-            the agent's framework told the model instead.
+            the agent's framework gave the model instead.
         executed: Whether a tool ran at all; a call to an unknown tool never does.
         start: Seconds since the episode began; of the request, until it runs.
         duration: Seconds.
@@ -138,7 +138,7 @@ class Trajectory:
 
     @property
     def tokens(self) -> int:
-        """Prompt and completion tokens of all model calls that told them."""
+        """Prompt and completion tokens of all model calls, as far as they are known."""
         return sum(
             (step.model.prompt_tokens or 0) + (step.model.completion_tokens or 0)
             for step in self.steps
@@ -148,19 +148,19 @@ class Trajectory:
     @property
     def errors(self) -> list[str]:
         """What tools and model calls raised, in order."""
-        found = []
+        errors = []
         for step in self.steps:
             if step.model is not None and step.model.error is not None:
-                found.append(step.model.error)
-            found += [call.error for call in step.tool_calls if call.error is not None]
-        return found
+                errors.append(step.model.error)
+            errors += [call.error for call in step.tool_calls if call.error is not None]
+        return errors
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form; long texts are cut."""
         messages = [jsonable(message) for message in self.messages]
         # The answers of the model are among the messages: one form serves both.
         known = {
-            id(raw): told for raw, told in zip(self.messages, messages, strict=False)
+            id(raw): form for raw, form in zip(self.messages, messages, strict=False)
         }
         return {
             "steps": [
@@ -247,17 +247,17 @@ def _container(value: Any, depth: int) -> Any:
     if type(value) is dict or not isinstance(value, list | tuple):
         # A copy at once, as the user's own thread may still change it.
         items = list(value.items())
-        told = {}
+        kept = {}
         for key, item in items if len(items) <= MAX_ITEMS else items[:MAX_ITEMS]:
             name = clean(key if type(key) is str else printed(key, str))
             # The commonest value by far, without a call.
             if type(item) is str and len(item) <= MAX_TEXT and item.isascii():
-                told[name] = item
+                kept[name] = item
             else:
-                told[name] = jsonable(item, depth - 1)
+                kept[name] = jsonable(item, depth - 1)
         if len(items) > MAX_ITEMS:
-            told["..."] = f"[{len(items) - MAX_ITEMS} items cut]"
-        return told
+            kept["..."] = f"[{len(items) - MAX_ITEMS} items cut]"
+        return kept
     listed = [jsonable(item, depth - 1) for item in value[:MAX_ITEMS]]
     if len(value) > MAX_ITEMS:
         listed.append(f"[... {len(value) - MAX_ITEMS} items cut]")
@@ -265,7 +265,12 @@ def _container(value: Any, depth: int) -> Any:
 
 
 def printed(value: Any, form: Callable[[Any], str] = repr) -> str:
-    """The value's `repr` (or other form), also if that raises."""
+    """The value's `repr` (or other form), also if that raises.
+
+    Args:
+        value: Anything of the user's.
+        form: Makes it text.
+    """
     try:
         return form(value)
     except Exception as exc:  # noqa: BLE001 - a user's class may raise anything
@@ -283,6 +288,11 @@ def clean(text: str) -> str:
 
 
 def shorten(text: str, length: int) -> str:
-    """The text on one line, with an ellipsis if it is longer than `length`."""
+    """The text on one line, with an ellipsis if it is longer than `length`.
+
+    Args:
+        text: The text; its line breaks become spaces.
+        length: In characters, ellipsis included.
+    """
     line = " ".join(text.split()) if "\n" in text else text
     return line if len(line) <= length else line[: length - 3] + "..."

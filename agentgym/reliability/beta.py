@@ -9,6 +9,11 @@ def beta_quantile(probability: float, a: float, b: float) -> float:
     """The x with `beta_cdf(x, a, b) == probability`.
 
     By Newton's method, and by bisection where that would leave what is known of x.
+
+    Args:
+        probability: In (0, 1).
+        a: First shape parameter, above 0.
+        b: Second shape parameter, above 0.
     """
     low, high = 0.0, 1.0
     x = a / (a + b)
@@ -31,6 +36,11 @@ def beta_cdf(x: float, a: float, b: float) -> float:
 
     By its continued fraction (NIST Digital Library of Mathematical Functions, 8.17.22),
     evaluated by Lentz's method.
+
+    Args:
+        x: Any number; the function is 0 below 0 and 1 above 1.
+        a: First shape parameter, above 0.
+        b: Second shape parameter, above 0.
     """
     if x <= 0:
         return 0.0
@@ -56,12 +66,22 @@ def log_beta_cdf(x: float, a: float, b: float) -> float:
 
 
 def log_beta(a: float, b: float) -> float:
-    """The logarithm of the beta function."""
+    """The logarithm of the beta function.
+
+    Args:
+        a: Above 0.
+        b: Above 0.
+    """
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
 def t_quantile(probability: float, freedom: float) -> float:
-    """Quantile above the median of Student's t distribution (DLMF 8.17.ii)."""
+    """Quantile above the median of Student's t distribution (DLMF 8.17.ii).
+
+    Args:
+        probability: In (0.5, 1).
+        freedom: Degrees of freedom, above 0.
+    """
     x = beta_quantile(2 * (1 - probability), freedom / 2, 0.5)
     return math.sqrt(freedom * (1 - x) / x)
 

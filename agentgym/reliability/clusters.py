@@ -28,7 +28,12 @@ class ClusteredRate:
     _product: int = 0
 
     def add(self, hits: int, size: int) -> None:
-        """Adds one cluster."""
+        """Adds one cluster.
+
+        Args:
+            hits: Things in it that count as successes.
+            size: All things in it; a cluster of none is left out.
+        """
         if not size:
             return
         self.clusters += 1
@@ -105,7 +110,7 @@ class CaseSpread:
         low: Lower end of the 95 % interval for cases like these.
         high: Its upper end.
         correlation: Of two episodes of the same case, in [0, 1]: 0 where the case does
-            not matter, 1 where it alone decides; None where it cannot be told because
+            not matter, 1 where it alone decides; None where nobody can say because
             all episodes are alike.
         by_cases: Share of the variance of the reliability that remains however often
             these cases are repeated; None as before.
@@ -120,12 +125,12 @@ class CaseSpread:
 
     @property
     def more_cases(self) -> bool | None:
-        """Whether only more cases would help much; None where it cannot be told."""
+        """Whether only more cases would help much; None where nobody can say."""
         return None if self.by_cases is None else self.by_cases > 0.5
 
 
 def case_spread(cases: Collection[tuple[int, int]]) -> CaseSpread | None:
-    """What repeated cases tell of other cases.
+    """What repeated cases say of other cases.
 
     The intra-case correlation is the analysis-of-variance estimate: M. Ridout, C.
     Demetrio and D. Firth, Estimating intraclass correlation for binary data, Biometrics

@@ -19,6 +19,12 @@ def clopper_pearson(
     the case of the binomial, Biometrika 26 (1934) 404-413, in its beta form, which is
     defined for an effective number of episodes, too.
 
+    Args:
+        passed: Episodes that passed; a fraction where episodes are not independent and
+            their effective number is given.
+        n: Episodes, likewise.
+        confidence: Probability that the interval contains the true share, at least.
+
     Returns:
         Both ends, in [0, 1].
 
@@ -41,6 +47,12 @@ def jeffreys(
     L. Brown, T. Cai and A. DasGupta, Interval estimation for a binomial proportion,
     Statistical Science 16 (2001) 101-133, with their ends 0 and 1.
 
+    Args:
+        passed: Episodes that passed.
+        n: Episodes.
+        confidence: Probability that the interval contains the true share, on average
+            over all shares.
+
     Returns:
         Both ends, in [0, 1].
 
@@ -57,12 +69,22 @@ def jeffreys(
 def bounds(
     passed: float, n: float, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
-    """The exact one-sided bounds: "at least" and "at most", each at `confidence`."""
+    """The exact one-sided bounds: "at least" and "at most", each at `confidence`.
+
+    Args:
+        passed: Episodes that passed.
+        n: Episodes.
+        confidence: Of each bound by itself.
+    """
     return clopper_pearson(passed, n, 2 * confidence - 1)
 
 
 def check_counts(passed: float, n: float) -> None:
     """Refuses counts that no episodes can have.
+
+    Args:
+        passed: Episodes that passed.
+        n: Episodes.
 
     Raises:
         ValueError: `passed` is not within [0, n].

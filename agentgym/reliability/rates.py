@@ -12,6 +12,11 @@ def pass_hat_k(passed: int, n: int, k: int) -> float:
 
     The unbiased estimate of Yao et al., tau-bench, arXiv:2406.12045 (2024).
 
+    Args:
+        passed: Episodes on this task that passed.
+        n: Episodes on this task.
+        k: How many are to pass together.
+
     Raises:
         ValueError: There are fewer than k episodes, or `passed` is not within [0, n].
     """
@@ -24,6 +29,11 @@ def pass_at_k(passed: int, n: int, k: int) -> float:
 
     The unbiased estimate 1 - C(n - passed, k) / C(n, k) of Chen et al., Evaluating
     large language models trained on code, arXiv:2107.03374 (2021).
+
+    Args:
+        passed: Episodes on this task that passed.
+        n: Episodes on this task.
+        k: How many attempts there are.
 
     Raises:
         ValueError: There are fewer than k episodes, or `passed` is not within [0, n].

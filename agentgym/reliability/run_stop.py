@@ -40,10 +40,10 @@ class RunStop:
         if place >= self._next:
             self._waiting.setdefault(place, counts)
         while self._next in self._waiting:
-            found = self._waiting.pop(self._next)
+            own = self._waiting.pop(self._next)
             self._next += 1
-            if found is not None and found[1]:
-                self._counts.append(found)
+            if own is not None and own[1]:
+                self._counts.append(own)
                 if self._next < scenarios:
                     self._look(scenarios - len(self._counts))
 

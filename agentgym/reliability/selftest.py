@@ -61,7 +61,13 @@ class Seen:
     missed: int | None = None
 
     def add(self, verdict: Verdict, episodes: int, times: int = 1) -> None:
-        """Counts runs."""
+        """Counts runs.
+
+        Args:
+            verdict: What they ended with.
+            episodes: How many episodes each of them took.
+            times: How many runs.
+        """
         self.runs += times
         self.verdicts[verdict] += times
         if verdict is not Verdict.undecided:
@@ -238,7 +244,12 @@ def _broken(gate: Gate, seen: dict[float, Seen]) -> Iterator[str]:
 
 
 def margin(promise: float, runs: int) -> float:
-    """What chance may add to a share of simulated runs."""
+    """What chance may add to a share of simulated runs.
+
+    Args:
+        promise: Share of runs that may be wrong.
+        runs: Simulated runs.
+    """
     return _STANDARD_ERRORS * math.sqrt(promise * (1 - promise) / runs)
 
 

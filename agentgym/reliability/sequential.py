@@ -55,7 +55,13 @@ def log_capital_above(passed: int, failed: int, m: float) -> float:
 
 
 def log_capital_below(passed: int, failed: int, m: float) -> float:
-    """Evidence against a reliability of m or more; see `log_capital_above`."""
+    """Evidence against a reliability of m or more; see `log_capital_above`.
+
+    Args:
+        passed: Episodes that passed.
+        failed: Episodes that failed.
+        m: In (0, 1).
+    """
     b = _BELOW
     scale = b / (1 - (1 - m) ** b)
     part = log_beta_cdf(m, passed + 1, failed + b)
@@ -70,7 +76,13 @@ def _log_ratio(passed: int, failed: int, m: float, b: float, scale: float) -> fl
 
 @lru_cache(maxsize=4096)
 def p_values(passed: int, failed: int, threshold: float) -> tuple[float, float]:
-    """Anytime-valid p-values: against "below the threshold", and "reaches it"."""
+    """Anytime-valid p-values: against "below the threshold", and "reaches it".
+
+    Args:
+        passed: Episodes that passed.
+        failed: Episodes that failed.
+        threshold: Reliability that is asked for.
+    """
     if threshold <= 0:
         return 0.0, 1.0
     if threshold >= 1:
@@ -85,6 +97,11 @@ def sequential_bounds(
     passed: int, n: int, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
     """One-sided bounds at any stopping time: "at least", "at most".
+
+    Args:
+        passed: Episodes that passed.
+        n: Episodes that passed or failed.
+        confidence: Of each bound by itself.
 
     Returns:
         Both bounds in [0, 1], each of them right at all times together at `confidence`.
@@ -107,7 +124,13 @@ def sequential_bounds(
 def confidence_sequence(
     passed: int, n: int, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
-    """The two-sided interval at any stopping time."""
+    """The two-sided interval at any stopping time.
+
+    Args:
+        passed: Episodes that passed.
+        n: Episodes that passed or failed.
+        confidence: Of the interval, at all times together.
+    """
     return sequential_bounds(passed, n, (1 + confidence) / 2)
 
 
@@ -135,7 +158,12 @@ class SequentialTest:
         self._few: list[int] = []
 
     def verdict(self, passed: int, failed: int) -> Verdict:
-        """What these counts certify."""
+        """What these counts certify.
+
+        Args:
+            passed: Episodes that passed.
+            failed: Episodes that failed.
+        """
         if passed >= self.enough(failed):
             return Verdict.reliable
         if passed <= self.few(failed):
@@ -181,7 +209,12 @@ class SequentialTest:
 
 @lru_cache(maxsize=64)
 def sequential_test(threshold: float, alpha: float) -> SequentialTest:
-    """The test, with what it has looked up before."""
+    """The test, with what it has looked up before.
+
+    Args:
+        threshold: Reliability that is asked for.
+        alpha: Probability of error, at most.
+    """
     return SequentialTest(threshold, alpha)
 
 
@@ -219,7 +252,12 @@ class SequentialStop:
         self._next = self._passed = self._failed = 0
 
     def add(self, index: int, passed: bool | None) -> None:
-        """Takes in a finished episode; `passed` is None where it does not count."""
+        """Takes in a finished episode; `passed` is None where it does not count.
+
+        Args:
+            index: Of the episode; each index comes once.
+            passed: None where the episode does not count.
+        """
         self._waiting[index] = passed
         while self._next in self._waiting:
             outcome = self._waiting.pop(self._next)

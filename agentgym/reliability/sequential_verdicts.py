@@ -42,7 +42,6 @@ def judge_sequence(
     for index, outcome in enumerate(outcomes):
         stop.add(index, outcome)
     passed, counted = outcomes.count(True), len(outcomes) - outcomes.count(None)
-    low, high = confidence_sequence(passed, counted)
     # Capital may be looked at whenever one likes: then, and now.
     looks = [(passed, counted - passed)] if counted else []
     if stop.decision is not None:
@@ -50,20 +49,15 @@ def judge_sequence(
     p_above = min((p_values(*look, threshold)[0] for look in looks), default=1.0)
     p_below = min((p_values(*look, threshold)[1] for look in looks), default=1.0)
     known = [sequential_bounds(yes, yes + no) for yes, no in looks]
-    value = passed / counted if counted else None
-    return Reliability(
-        passed=passed,
-        counted=counted,
-        value=value,
-        low=low,
-        high=high,
-        at_least=max((bound for bound, _ in known), default=0.0),
-        at_most=min((bound for _, bound in known), default=1.0),
-        threshold=threshold,
-        p_above=p_above,
-        p_below=p_below,
-        verdict=verdict_of(p_above, p_below),
-        met=value is not None and value >= threshold,
+    at_least = max((bound for bound, _ in known), default=0.0)
+    at_most = min((bound for _, bound in known), default=1.0)
+    return Reliability.of(
+        (passed, counted),
+        threshold,
+        value=passed / counted if counted else None,
+        interval=confidence_sequence(passed, counted),
+        one_sided=(at_least, at_most),
+        p_values=(p_above, p_below),
     )
 
 
@@ -95,19 +89,13 @@ def judge_mean(
     if counts and not 0 < threshold < 1:
         p_above, p_below = p_values(passed, counted - passed, threshold)
     alpha = 1 - CONFIDENCE
-    return Reliability(
-        passed=passed,
-        counted=counted,
+    return Reliability.of(
+        (passed, counted),
+        threshold,
         value=value,
-        low=above.bound(alpha / 2),
-        high=1 - below.bound(alpha / 2),
-        at_least=above.bound(alpha),
-        at_most=1 - below.bound(alpha),
-        threshold=threshold,
-        p_above=p_above,
-        p_below=p_below,
-        verdict=verdict_of(p_above, p_below),
-        met=value is not None and value >= threshold,
+        interval=(above.bound(alpha / 2), 1 - below.bound(alpha / 2)),
+        one_sided=(above.bound(alpha), 1 - below.bound(alpha)),
+        p_values=(p_above, p_below),
     )
 
 
@@ -117,7 +105,14 @@ def mean_verdict(
     unseen: int = 0,
     alpha: float = ALPHA,
 ) -> Verdict:
-    """The verdict of `judge_mean`, which looks closer only where that can matter."""
+    """The verdict of `judge_mean`, which looks closer only where that can matter.
+
+    Args:
+        counts: Passed and counted episodes of each scenario.
+        threshold: Reliability that is asked for.
+        unseen: More scenarios, of which nothing is known.
+        alpha: Probability of error, at most.
+    """
     sides = [(passed, n - passed) for passed, n in counts if n]
     if not sides:
         return Verdict.undecided

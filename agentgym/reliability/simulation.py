@@ -63,7 +63,7 @@ class NaivePeeking:
         return exact_p_values(passed, failed, self._threshold)[1] <= self._alpha
 
 
-class Stopped(NamedTuple):
+class SimulatedEnd(NamedTuple):
     """Where a simulated run ended."""
 
     verdict: Verdict
@@ -73,34 +73,34 @@ class Stopped(NamedTuple):
 
 def run_until_decided(
     reliability: float, boundary: Boundary, most: int, random: Random
-) -> tuple[Stopped, list[int]]:
+) -> tuple[SimulatedEnd, list[int]]:
     """One run, looked at after every episode.
 
     Args:
         reliability: The true one.
         boundary: The gate.
         most: Episodes after which the run ends undecided.
-        random: Where chance comes from.
+        random: The generator of chance.
 
     Returns:
         Its end, and the indices of the episodes that failed.
     """
     failures: list[int] = []
     passed = 0
-    for gap in _gaps(reliability, random):
+    for streak in _streaks(reliability, random):
         failed = len(failures)
         enough = boundary.enough(failed)
-        if passed + gap >= enough and enough + failed <= most:
-            end = Stopped(Verdict.reliable, int(enough) + failed, int(enough))
+        if passed + streak >= enough and enough + failed <= most:
+            end = SimulatedEnd(Verdict.reliable, int(enough) + failed, int(enough))
             return end, failures
-        if passed + failed + gap >= most:
-            return Stopped(Verdict.undecided, most, most - failed), failures
-        passed += gap
+        if passed + failed + streak >= most:
+            return SimulatedEnd(Verdict.undecided, most, most - failed), failures
+        passed += streak
         failures.append(passed + failed)
         if passed <= boundary.few(failed + 1):
-            end = Stopped(Verdict.unreliable, passed + failed + 1, passed)
+            end = SimulatedEnd(Verdict.unreliable, passed + failed + 1, passed)
             return end, failures
-    raise AssertionError("gaps never end")
+    raise AssertionError("streaks never end")
 
 
 def run_in_flight(
@@ -110,8 +110,15 @@ def run_in_flight(
     random: Random,
     *,
     concurrency: int = 64,
-) -> tuple[Stopped, Stopped]:
+) -> tuple[SimulatedEnd, SimulatedEnd]:
     """One run with many episodes in flight, of which failures take longer.
+
+    Args:
+        reliability: The true one.
+        boundary: The gate.
+        most: Episodes after which the run ends undecided.
+        random: The generator of chance.
+        concurrency: Episodes in flight.
 
     Returns:
         The decision in the order of the indices, and the run's end, when what was in
@@ -121,7 +128,7 @@ def run_in_flight(
     started = _started(decided.episodes, failures, most, concurrency)
     late = started - decided.episodes
     late_passed = late - _failures_of(late, reliability, random)
-    return decided, Stopped(decided.verdict, started, decided.passed + late_passed)
+    return decided, SimulatedEnd(decided.verdict, started, decided.passed + late_passed)
 
 
 def _started(decided: int, failures: list[int], most: int, concurrency: int) -> int:
@@ -176,21 +183,30 @@ def quantiles(
     random: Random,
     shares: tuple[float, ...],
 ) -> list[int | None]:
-    """Episodes within which these shares of runs certify RELIABLE; None beyond most."""
+    """Episodes within which these shares of runs certify RELIABLE; None beyond most.
+
+    Args:
+        reliability: The true one.
+        test: The gate.
+        most: Episodes after which a run ends undecided.
+        runs: Simulated runs.
+        random: The generator of chance.
+        shares: Of all runs, each in (0, 1].
+    """
     lengths = []
     for _ in range(runs):
         end, _ = run_until_decided(reliability, test, most, random)
         if end.verdict is Verdict.reliable:
             lengths.append(end.episodes)
     lengths.sort()
-    found: list[int | None] = []
+    episodes: list[int | None] = []
     for share in shares:
         place = math.ceil(share * runs) - 1
-        found.append(lengths[place] if place < len(lengths) else None)
-    return found
+        episodes.append(lengths[place] if place < len(lengths) else None)
+    return episodes
 
 
-def _gaps(reliability: float, random: Random) -> Iterator[int]:
+def _streaks(reliability: float, random: Random) -> Iterator[int]:
     """How many episodes pass before each failure."""
     if reliability >= 1:
         while True:
@@ -204,8 +220,8 @@ def _gaps(reliability: float, random: Random) -> Iterator[int]:
 def _failures_of(n: int, reliability: float, random: Random) -> int:
     """Failures among n episodes."""
     index = -1
-    for failed, gap in enumerate(_gaps(reliability, random)):
-        index += gap + 1
+    for failed, streak in enumerate(_streaks(reliability, random)):
+        index += streak + 1
         if index >= n:
             return failed
-    raise AssertionError("gaps never end")
+    raise AssertionError("streaks never end")

@@ -15,6 +15,10 @@ MOST_EPISODES = 100_000
 def episodes_to_certify(threshold: float, confidence: float = CONFIDENCE) -> int | None:
     """Episodes which, all passed, certify the threshold: n with threshold^n <= 1 - c.
 
+    Args:
+        threshold: Reliability that is asked for.
+        confidence: Of the one-sided claim that it is reached.
+
     Returns:
         For example 59 for 0.95 at 95 % confidence; None where no number is enough.
     """
@@ -30,7 +34,13 @@ def episodes_to_certify(threshold: float, confidence: float = CONFIDENCE) -> int
 
 
 def exact_verdict(passed: int, counted: int, threshold: float) -> Verdict:
-    """The verdict of `judge`."""
+    """The verdict of `judge`.
+
+    Args:
+        passed: Episodes that passed.
+        counted: Episodes that passed or failed.
+        threshold: Reliability that is asked for.
+    """
     return judge(passed, counted, threshold).verdict
 
 
@@ -105,7 +115,14 @@ def episodes_for_power(
 
 
 def least_episodes(n: int, failures: int, threshold: float, alpha: float) -> int:
-    """The first number of episodes from n on that is certified with these failures."""
+    """The first number of episodes from n on that is certified with these failures.
+
+    Args:
+        n: Where the search begins.
+        failures: Episodes that fail, however many there are.
+        threshold: Reliability that is asked for.
+        alpha: Probability of error of the exact test, at most.
+    """
 
     def certified(n: int) -> bool:
         return exact_p_values(n - failures, failures, threshold)[0] <= alpha
@@ -121,7 +138,13 @@ def least_episodes(n: int, failures: int, threshold: float, alpha: float) -> int
 
 
 def chance_of_at_most(failures: int, n: int, reliability: float) -> float:
-    """Probability of no more failures than these in n episodes."""
+    """Probability of no more failures than these in n episodes.
+
+    Args:
+        failures: The most that are allowed.
+        n: Episodes.
+        reliability: The true one.
+    """
     if failures >= n or reliability >= 1:
         return 1.0
     return beta_cdf(reliability, n - failures, failures + 1)

@@ -61,6 +61,46 @@ class Reliability:
     verdict: Verdict
     met: bool
 
+    @classmethod
+    def of(
+        cls,
+        counts: tuple[int, int],
+        threshold: float,
+        *,
+        value: float | None,
+        interval: tuple[float, float],
+        one_sided: tuple[float, float],
+        p_values: tuple[float, float],
+        alpha: float = ALPHA,
+    ) -> Reliability:
+        """Judges what was computed of some episodes.
+
+        Args:
+            counts: Passed and counted episodes.
+            threshold: Reliability that is asked for.
+            value: The measured reliability; None without episodes.
+            interval: Both ends of the two-sided interval.
+            one_sided: "At least" and "at most".
+            p_values: Against "below the threshold", and against "reaches it".
+            alpha: Probability of error of the verdict, at most.
+        """
+        (passed, counted), (low, high) = counts, interval
+        (at_least, at_most), (p_above, p_below) = one_sided, p_values
+        return cls(
+            passed=passed,
+            counted=counted,
+            value=value,
+            low=low,
+            high=high,
+            at_least=at_least,
+            at_most=at_most,
+            threshold=threshold,
+            p_above=p_above,
+            p_below=p_below,
+            verdict=verdict_of(p_above, p_below, alpha),
+            met=value is not None and value >= threshold,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The form in `summary.json`."""
         return {
@@ -88,28 +128,28 @@ def judge(
     Raises:
         ValueError: `passed` is not within [0, counted].
     """
-    low, high = clopper_pearson(passed, counted)
-    at_least, at_most = bounds(passed, counted)
-    p_above, p_below = exact_p_values(passed, counted - passed, threshold)
-    value = passed / counted if counted else None
-    return Reliability(
-        passed=passed,
-        counted=counted,
-        value=value,
-        low=low,
-        high=high,
-        at_least=at_least,
-        at_most=at_most,
-        threshold=threshold,
-        p_above=p_above,
-        p_below=p_below,
-        verdict=verdict_of(p_above, p_below, ALPHA / gates),
-        met=value is not None and value >= threshold,
+    return Reliability.of(
+        (passed, counted),
+        threshold,
+        value=passed / counted if counted else None,
+        interval=clopper_pearson(passed, counted),
+        one_sided=bounds(passed, counted),
+        p_values=exact_p_values(passed, counted - passed, threshold),
+        alpha=ALPHA / gates,
     )
 
 
 def exact_p_values(passed: int, failed: int, threshold: float) -> tuple[float, float]:
-    """Exact p-values: against "below the threshold", and against "reaches it"."""
+    """Exact p-values: against "below the threshold", and against "reaches it".
+
+    The tails of the binomial distribution, in their beta form (NIST Digital Library of
+    Mathematical Functions, 8.17.5).
+
+    Args:
+        passed: Episodes that passed.
+        failed: Episodes that failed.
+        threshold: Reliability that is asked for.
+    """
     if passed == failed == 0:
         return 1.0, 1.0
     if threshold <= 0 or threshold >= 1:
@@ -120,7 +160,13 @@ def exact_p_values(passed: int, failed: int, threshold: float) -> tuple[float, f
 
 
 def verdict_of(p_above: float, p_below: float, alpha: float = ALPHA) -> Verdict:
-    """What two p-values certify."""
+    """What two p-values certify.
+
+    Args:
+        p_above: Against a reliability below the threshold.
+        p_below: Against one that reaches it.
+        alpha: Probability of error of each claim, at most.
+    """
     # A result that is just enough is enough, whatever its last digit.
     alpha *= 1 + 1e-12
     if p_above <= alpha:
@@ -164,7 +210,12 @@ def _rejected(p_values: Sequence[float], alpha: float, unseen: int) -> list[bool
 
 
 def attrition_exceeded(counted: int, total: int) -> bool:
-    """Whether too few of the episodes count to judge anything."""
+    """Whether too few of the episodes count to judge anything.
+
+    Args:
+        counted: Episodes that passed or failed.
+        total: All episodes that were played.
+    """
     return counted == 0 or (total - counted) / total > ATTRITION_LIMIT
 
 
@@ -173,6 +224,11 @@ def attrition_bounds(passed: int, counted: int, total: int) -> tuple[float, floa
 
     C. Manski, Nonparametric bounds on treatment effects, American Economic Review 80
     (1990) 319-323.
+
+    Args:
+        passed: Episodes that passed.
+        counted: Episodes that passed or failed.
+        total: All episodes that were played.
 
     Raises:
         ValueError: There are no episodes, or more counted than there are.

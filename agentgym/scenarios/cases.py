@@ -69,7 +69,12 @@ class given:  # noqa: N801 - reads like Hypothesis's own decorator
         self.strategies = strategies
 
     def draw(self, count: int, seed: int) -> list[dict[str, Any]]:
-        """Draws up to `count` examples, the same ones for the same seed."""
+        """Draws up to `count` examples, the same ones for the same seed.
+
+        Args:
+            count: The most examples.
+            seed: Of Hypothesis's generator.
+        """
         try:
             import hypothesis
             from hypothesis import strategies as st
@@ -183,6 +188,10 @@ class CaseSource:
     def named(self, split: Split, index: int) -> Case:
         """The case whose id is `split-index`.
 
+        Args:
+            split: The first part of its id.
+            index: The second part of its id.
+
         Raises:
             UsageError: The scenario has none.
         """
@@ -196,6 +205,10 @@ class CaseSource:
 
     def at(self, split: Split, index: int) -> Case:
         """The case at this position of the split; the positions go round.
+
+        Args:
+            split: Where the case is from.
+            index: Position within the split, from 0.
 
         Raises:
             UsageError: The split has no cases.

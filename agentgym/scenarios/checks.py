@@ -1,28 +1,14 @@
-"""Checks: the run-time half of a scenario's rewritten asserts."""
+"""Checks, as written: an assert with its weight, and how it was judged."""
 
 from __future__ import annotations
 
-import functools
-import re
 import sys
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar, cast
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from agentgym.errors import UsageError
-from agentgym.recording.activation import Activation
-from agentgym.recording.blame import Outcome, classify
-from agentgym.recording.recorder import current
-from agentgym.recording.trajectory import ToolCall
 
 SPECS_ATTRIBUTE = "__agentgym_checks__"
-MAX_MESSAGE = 4_000
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-_log: ContextVar[CheckLog | None] = ContextVar("agentgym_checks", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +48,6 @@ def must(why: str, weight: float = 1.0) -> Must:
     if not isinstance(why, str) or not why.strip():
         raise UsageError(f'must({why!r}): say why, as in must("look before you act")')
     return Must(why, _checked(weight, "must"))
-
-
-def rubric(function: F) -> F:
-    """Makes the asserts of a helper function checks of the scenario that calls it."""
-    if hasattr(function, SPECS_ATTRIBUTE):
-        return function
-
-    # Its asserts would end the scenario's body instead of being judged.
-    @functools.wraps(function)
-    def refuse(*args: Any, **kwargs: Any) -> Any:
-        if _log.get() is None:
-            return function(*args, **kwargs)
-        code = function.__code__
-        raise UsageError(
-            f"{code.co_filename}:{code.co_firstlineno}: the asserts of the rubric "
-            f"{function.__name__} are no checks: import its file from scenario files, "
-            "keep it in the project, and write `from agentgym import rubric` in it"
-        )
-
-    return cast("F", refuse)
 
 
 def _checked(value: Any, name: str) -> float:
@@ -164,191 +130,18 @@ class CheckResult:
             return "failed"
         return "passed" if self.passed else "not_reached"
 
-
-class Query(Protocol):
-    """What a check asked about tool calls."""
-
-    @property
-    def name(self) -> str:
-        """The tool that it asks about."""
-
-    def matches(self, call: ToolCall) -> bool:
-        """Whether the call is the one that is asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """That a tool is called (or, `forbidden`, that it is not)."""
-
-    query: Query
-    satisfied: bool
-    forbidden: bool
-
-
-@dataclass(slots=True)
-class CheckLog:
-    """The judgements of one episode.
-
-    Attributes:
-        first_exception: The first failed check's exception, if these are kept.
-        expectations: What the checks asked about tool calls.
-    """
-
-    keep_exceptions: bool = False
-    first_exception: BaseException | None = None
-    expectations: list[Expectation] = field(default_factory=list)
-    _results: dict[CheckSpec, CheckResult] = field(default_factory=dict)
-    _queries: list[tuple[Query, bool]] = field(default_factory=list)
-
-    def activate(self) -> Activation[CheckLog]:
-        """Makes this the log of the context."""
-        return Activation(_log, self)
-
-    def passed(self, spec: CheckSpec) -> None:
-        """The assert held."""
-        self._result(spec).passed += 1
-        self._settle(spec, True, 0)
-
-    def failed(self, spec: CheckSpec, exc: Exception, begun: int = 0) -> None:
-        """The assert did not hold, or its expression raised.
-
-        Args:
-            spec: The check.
-            exc: What the assert raised.
-            begun: How many questions had been asked when the assert began.
-        """
-        result = self._result(spec)
-        if isinstance(exc, AssertionError):
-            result.failed += 1
-            text = _text(exc) or f"assert {spec.text}"
-        else:
-            result.errored += 1
-            text = f"{type(exc).__name__}: {_text(exc)} (in: {spec.text})"
-        if result.message is None:
-            result.message = text[:MAX_MESSAGE]
-        if self.keep_exceptions and self.first_exception is None:
-            self.first_exception = exc
-        self._settle(spec, False, begun)
-
-    def saw_query(self, query: Query, truth: bool) -> None:
-        """A question about tool calls was answered; it belongs to a running assert."""
-        self._queries.append((query, truth))
-
-    def results(self, specs: Sequence[CheckSpec]) -> list[CheckResult]:
-        """The results of the scenario's own checks and of the rubrics it entered."""
-        every = dict.fromkeys((*specs, *self._results))
-        return [self._results.get(spec) or CheckResult(spec) for spec in every]
-
-    def _result(self, spec: CheckSpec) -> CheckResult:
-        result = self._results.get(spec)
-        if result is None:
-            result = self._results[spec] = CheckResult(spec)
-        return result
-
-    def _settle(self, spec: CheckSpec, passed: bool, begun: int) -> None:
-        """Turns the questions of the assert into expectations."""
-        for query, truth in self._queries[begun:]:
-            # Partly negated: the truth that suits the result tells which it was.
-            forbidden = truth is not passed if spec.negated is None else spec.negated
-            # In a check that passed nothing is missing: `called(a) or called(b)`.
-            satisfied = passed or truth is not forbidden
-            self.expectations.append(Expectation(query, satisfied, forbidden))
-        del self._queries[begun:]
-
-
-def current_log() -> CheckLog | None:
-    """The log of the episode that this code runs in."""
-    return _log.get()
-
-
-class Judge:
-    """Knows the checks of one function, whose every call asks for a `Judging`."""
-
-    __slots__ = ("specs",)
-
-    def __init__(self, specs: Sequence[CheckSpec]) -> None:
-        self.specs = tuple(specs)
-
-    def mark(self, function: F) -> F:
-        """Lets `specs_of` find the checks of the function."""
-        setattr(function, SPECS_ATTRIBUTE, self.specs)
-        return function
-
-    def enter(self) -> Judging | NotJudging:
-        """The function was called."""
-        log = _log.get()
-        return _OUTSIDE if log is None else Judging(log, self.specs)
-
-
-class Judging:
-    """What the rewritten asserts of one function call tell, within an episode."""
-
-    __slots__ = ("_begun", "_log", "_queries", "_results")
-
-    def __init__(self, log: CheckLog, specs: Sequence[CheckSpec]) -> None:
-        self._log = log
-        self._results = [log._result(spec) for spec in specs]
-        self._queries = log._queries
-        self._begun = 0
-
-    def begin(self) -> None:
-        """An assert begins: what is asked from now on, it asks.
-
-        Not so what was asked before it, as in `if run.called(...)`, or by the assert
-        that called this rubric.
-        """
-        self._begun = len(self._queries)
-
-    def passed(self, index: int) -> None:
-        """The assert at this index held."""
-        result = self._results[index]
-        result.passed += 1
-        if len(self._queries) > self._begun:
-            self._log._settle(result.spec, True, self._begun)
-
-    def failed(self, index: int, exc: Exception) -> bool:
-        """The assert at this index did not hold.
-
-        Returns:
-            Whether to raise the exception all the same.
-        """
-        if _is_no_judgement(exc):
-            return True
-        self._log.failed(self._results[index].spec, exc, self._begun)
-        return False
-
-
-class NotJudging:
-    """Outside of episodes, asserts are ordinary."""
-
-    def begin(self) -> None:
-        """An assert begins."""
-
-    def passed(self, index: int) -> None:
-        """The assert at this index held."""
-
-    def failed(self, index: int, exc: Exception) -> bool:
-        """The assert at this index did not hold."""
-        return True
-
-
-_OUTSIDE = NotJudging()
-
-
-def _text(exc: Exception) -> str:
-    try:
-        # pytest colours its introspection where the terminal has colours.
-        return _COLOURS.sub("", str(exc))
-    except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
-        return f"({type(broken).__name__} in its __str__)"
-
-
-def _is_no_judgement(exc: Exception) -> bool:
-    """Whether an assert ended in something that tells nothing of the agent."""
-    if isinstance(exc, AssertionError):
-        return False
-    recorder = current()
-    from_tool = None if recorder is None else recorder.is_tool_error
-    return isinstance(exc, UsageError) or (
-        classify(exc, from_tool=from_tool) is not Outcome.failed
-    )
+    def to_json(self) -> dict[str, Any]:
+        """What an episode keeps of it."""
+        spec = self.spec
+        return {
+            "id": spec.id,
+            "text": spec.text,
+            "file": spec.file,
+            "line": spec.line,
+            "weight": spec.weight,
+            "must": spec.must,
+            "conditional": spec.conditional,
+            "status": self.status,
+            "share": self.share,
+            "message": self.message,
+        }

@@ -1,4 +1,4 @@
-"""Checks -> reward: pure, and the only place that knows the formula."""
+"""Checks -> reward, of the episode and of its steps: no other place knows how."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentgym.errors import UsageError
+from agentgym.recording.blame import describe
+from agentgym.recording.trajectory import Trajectory
 from agentgym.scenarios.checks import CheckResult
+from agentgym.scenarios.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,3 +65,42 @@ def compute_reward(results: Sequence[CheckResult], *, finished: bool) -> Reward:
     elif required_ok and counted:
         value = float(all(result.status == "passed" for result in counted))
     return Reward(value=value, required_ok=required_ok, counted=counted)
+
+
+def step_rewards(
+    scenario: Scenario | None, reward: float, trajectory: Trajectory
+) -> list[float] | None:
+    """Asks a scenario's own `broadcast_rewards` for the reward of each step.
+
+    Args:
+        scenario: The instance that was played; None for a scenario function.
+        reward: The episode's, in [0, 1].
+        trajectory: What happened in the episode.
+
+    Returns:
+        A number in [0, 1] for each step; None if the scenario has no such method of
+        its own.
+
+    Raises:
+        UsageError: The method raised, or gave something that is no list of rewards.
+    """
+    own = type(scenario).broadcast_rewards if scenario is not None else None
+    if scenario is None or own is Scenario.broadcast_rewards:
+        return None
+    scenario.reward = reward
+    method = f"{type(scenario).__name__}.broadcast_rewards()"
+    count = len(trajectory.steps)
+    try:
+        rewards = scenario.broadcast_rewards(trajectory)
+    except Exception as exc:
+        raise UsageError(f"{method} raised {describe(exc)}") from exc
+    if (
+        not isinstance(rewards, list)
+        or len(rewards) != count
+        or not all(isinstance(r, int | float) and 0 <= r <= 1 for r in rewards)
+    ):
+        raise UsageError(
+            f"{method} returned {rewards!r}: "
+            f"give a list of {count} numbers in [0, 1], one for each step"
+        )
+    return [float(reward) for reward in rewards]

@@ -16,7 +16,7 @@ from agentgym.recording.trajectory import (
     printed,
     shorten,
 )
-from agentgym.scenarios.checks import current_log
+from agentgym.scenarios.check_log import current_log
 
 Matcher = Callable[[dict[str, Any]], Any] | Mapping[str, Any]
 
@@ -75,7 +75,7 @@ class Run:
 
     @property
     def tokens(self) -> int:
-        """Prompt and completion tokens, as far as the model told them."""
+        """Prompt and completion tokens, as far as the server gave them."""
         return self.trajectory.tokens
 
     def called(self, name: str, /, **arguments: Any) -> CallQuery:
@@ -228,7 +228,7 @@ def equal(wanted: Any, actual: Any) -> bool:
     """Whether an argument is what a scenario wants.
 
     Args:
-        wanted: A value or a matcher, as `Run.called` tells.
+        wanted: A value or a matcher, as in `Run.called`.
         actual: The argument of the call.
     """
     if isinstance(wanted, re.Pattern):

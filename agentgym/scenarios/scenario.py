@@ -107,7 +107,12 @@ class Scenario:
         return None
 
     def play(self, *args: Any, **fixtures: Any) -> Any:
-        """Runs the agent on the case and asserts what a good run looks like."""
+        """Runs the agent on the case and asserts what a good run looks like.
+
+        Args:
+            *args: None in a subclass: pytest gives fixtures by name.
+            **fixtures: In a subclass, parameters named after the fixtures it needs.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no play() method")
 
     def broadcast_rewards(self, trajectory: Trajectory) -> list[float]:
@@ -185,8 +190,8 @@ def settings_of(obj: object) -> ScenarioSettings | None:
     """Settings of a scenario function or class; None for anything else."""
     if isinstance(obj, type) and issubclass(obj, Scenario) and obj is not Scenario:
         return obj.settings()
-    found = getattr(obj, _ATTRIBUTE, None)
-    return found if isinstance(found, ScenarioSettings) else None
+    settings = getattr(obj, _ATTRIBUTE, None)
+    return settings if isinstance(settings, ScenarioSettings) else None
 
 
 def is_scenario_class(obj: object) -> bool:
@@ -196,6 +201,10 @@ def is_scenario_class(obj: object) -> bool:
 
 def split_to_play(settings: ScenarioSettings, asked: Split | None) -> Split | None:
     """The split that a scenario's cases come from in this run.
+
+    Args:
+        settings: The scenario's own.
+        asked: What the run asks for; None for both.
 
     Raises:
         UsageError: The scenario keeps all its cases on the other side.

@@ -84,6 +84,10 @@ class FoundFunction:
 def find_functions(tree: ast.Module, path: str) -> list[FoundFunction]:
     """All functions of a module whose asserts are checks.
 
+    Args:
+        tree: The parsed module.
+        path: Of its file, for the checks and for messages.
+
     Raises:
         UsageError: A weight() or must() is written wrongly; says where.
     """
@@ -91,10 +95,10 @@ def find_functions(tree: ast.Module, path: str) -> list[FoundFunction]:
     if not names.direct and not names.modules:
         return []
     classes = _scenario_classes(tree, names)
-    found = []
+    functions = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and node.name in classes:
-            found += [
+            functions += [
                 FoundFunction(member, "play", _asserts(member, names, path))
                 for member in node.body
                 if isinstance(member, FunctionNode) and member.name == "play"
@@ -102,21 +106,21 @@ def find_functions(tree: ast.Module, path: str) -> list[FoundFunction]:
         elif isinstance(node, FunctionNode):
             kind = _kind(node, names)
             if kind is not None:
-                found.append(FoundFunction(node, kind, _asserts(node, names, path)))
-    return found
+                functions.append(FoundFunction(node, kind, _asserts(node, names, path)))
+    return functions
 
 
 def _scenario_classes(tree: ast.Module, names: Names) -> set[str]:
     """Classes that derive from Scenario, also by way of a class of this module."""
-    found: set[str] = set()
+    scenarios: set[str] = set()
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     for _ in classes:
         for node in classes:
             for base in node.bases:
-                own = isinstance(base, ast.Name) and base.id in found
+                own = isinstance(base, ast.Name) and base.id in scenarios
                 if own or names.resolve(base) == "Scenario":
-                    found.add(node.name)
-    return found
+                    scenarios.add(node.name)
+    return scenarios
 
 
 def _kind(node: FunctionNode, names: Names) -> str | None:
@@ -129,7 +133,7 @@ def _kind(node: FunctionNode, names: Names) -> str | None:
 
 
 def _asserts(function: FunctionNode, names: Names, path: str) -> list[FoundAssert]:
-    found = []
+    asserts = []
     for number, (node, conditional) in enumerate(_walk(function.body, False, names)):
         annotation = _annotation(node, names, path)
         spec = CheckSpec(
@@ -142,8 +146,8 @@ def _asserts(function: FunctionNode, names: Names, path: str) -> list[FoundAsser
             conditional=conditional,
             negated=_negated(node.test),
         )
-        found.append(FoundAssert(node, spec, annotation is not None))
-    return found
+        asserts.append(FoundAssert(node, spec, annotation is not None))
+    return asserts
 
 
 def _walk(

@@ -26,8 +26,8 @@ class VerdictCache:
     def get(self, key: str) -> tuple[bool, str] | None:
         """The verdict and its reason, if there is one."""
         try:
-            found = json.loads(self._path(key).read_text(encoding="utf-8"))
-            passed, reason = found["pass"], found["reason"]
+            stored = json.loads(self._path(key).read_text(encoding="utf-8"))
+            passed, reason = stored["pass"], stored["reason"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
         if not isinstance(passed, bool) or not isinstance(reason, str):
@@ -35,7 +35,14 @@ class VerdictCache:
         return passed, reason
 
     def put(self, key: str, passed: bool, reason: str, **about: Any) -> None:
-        """Keeps a verdict, with what helps people who look into the file."""
+        """Keeps a verdict, with what helps people who look into the file.
+
+        Args:
+            key: Of the question; see `key_of`.
+            passed: The verdict.
+            reason: The judge's words.
+            **about: Model, criterion and the like; they are never read back.
+        """
         path = self._path(key)
         text = json.dumps({"pass": passed, "reason": reason, **about}, indent=2)
         partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")

@@ -34,7 +34,7 @@ class Answer:
     Attributes:
         objects: The JSON objects in its text, in order.
         text: The whole text.
-        usage: Prompt and completion tokens, as far as they are told.
+        usage: Prompt and completion tokens, as far as the server gives them.
     """
 
     objects: list[dict[str, Any]]
@@ -136,8 +136,8 @@ class ChatModel:
 
     def _give_way(self, exc: APIStatusError, given: dict[str, Any]) -> bool:
         """Leaves out what the server refused; False if nothing is left to leave out."""
-        told = str(exc.message) + json.dumps(exc.body, default=str)
-        named = {name for name in _OPTIONAL if name in given and name in told}
+        refusal = str(exc.message) + json.dumps(exc.body, default=str)
+        named = {name for name in _OPTIONAL if name in given and name in refusal}
         if not named and "response_format" in given:
             # Few servers name it: they speak of schemas, grammars, or nothing.
             named = {"response_format"}
@@ -174,7 +174,12 @@ class ChatModel:
         )
 
     def no_answer(self, answer: Answer, wanted: str) -> SimulatorError:
-        """The error for an answer that is not what was asked for."""
+        """The error for an answer that is not what was asked for.
+
+        Args:
+            answer: What the model said.
+            wanted: What was asked for, in a word.
+        """
         said = repr(shorten(answer.text, 120)) if answer.text else "nothing"
         return SimulatorError(f"{self.name} gave no {wanted}, but said {said}")
 
@@ -188,15 +193,15 @@ def json_objects(text: str) -> Iterator[dict[str, Any]]:
     place = text.find("{")
     while place >= 0:
         try:
-            found, end = decoder.raw_decode(text, place)
+            value, end = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):
             end = place + 1
         else:
-            yield found
+            yield value
         place = text.find("{", end)
 
 
 def _message(exc: APIStatusError) -> str:
     body = exc.body
-    told = body.get("message") if isinstance(body, dict) else None
-    return str(told or exc.message)
+    text = body.get("message") if isinstance(body, dict) else None
+    return str(text or exc.message)

@@ -33,12 +33,12 @@ def evidence_of(trajectory: Trajectory) -> str:
 
     Neither ids nor times are in it: the same conversation gives the same text.
     """
-    told = [_turn(turn) for turn in turns(trajectory)]
-    if len(told) > MAX_TURNS:
+    listed = [_turn(turn) for turn in turns(trajectory)]
+    if len(listed) > MAX_TURNS:
         half = MAX_TURNS // 2
-        told[half:-half] = [{"left_out": f"{len(told) - 2 * half} turns"}]
-    lines = ",\n".join(json.dumps(turn, ensure_ascii=False) for turn in told)
-    return escaped(f"[\n{lines}\n]" if told else "[]")
+        listed[half:-half] = [{"left_out": f"{len(listed) - 2 * half} turns"}]
+    lines = ",\n".join(json.dumps(turn, ensure_ascii=False) for turn in listed)
+    return escaped(f"[\n{lines}\n]" if listed else "[]")
 
 
 def escaped(document: str) -> str:
@@ -54,8 +54,8 @@ def quoted(text: str) -> str:
     return escaped(json.dumps(clean(text), ensure_ascii=False))
 
 
-def _escape(found: re.Match[str]) -> str:
-    units = found[0].encode("utf-16-be").hex()
+def _escape(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be").hex()
     return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
 
 
@@ -70,12 +70,12 @@ def _turn(turn: Message | ToolCall) -> dict[str, Any]:
 
 def _call(call: ToolCall) -> dict[str, Any]:
     arguments = call.malformed if call.malformed is not None else call.arguments
-    told: dict[str, Any] = {"agent_calls": call.name, "arguments": _value(arguments)}
+    shown: dict[str, Any] = {"agent_calls": call.name, "arguments": _value(arguments)}
     if call.error is not None:
-        told["error"] = _cut(call.error)
+        shown["error"] = _cut(call.error)
     else:
-        told["result"] = _value(call.result)
-    return told
+        shown["result"] = _value(call.result)
+    return shown
 
 
 def _value(value: Any) -> Any:

@@ -150,13 +150,13 @@ class _Question:
 
     def ask(self) -> Judgement:
         """The verdict."""
-        return self._told(self._simulation.wait(self._find()))
+        return self._noted(self._simulation.wait(self._find()))
 
     async def ask_async(self) -> Judgement:
         """The same without blocking the event loop."""
-        return self._told(await self._simulation.wait_async(self._find()))
+        return self._noted(await self._simulation.wait_async(self._find()))
 
-    def _told(self, judgement: Judgement) -> Judgement:
+    def _noted(self, judgement: Judgement) -> Judgement:
         self._simulation.judged(
             {
                 "criterion": judgement.criterion,
@@ -193,7 +193,12 @@ class _Question:
 
 
 def messages_for(criterion: str, evidence: str) -> list[Message]:
-    """What a judge is asked: the user's own words apart from what the agent wrote."""
+    """What a judge is asked: the user's own words apart from what the agent wrote.
+
+    Args:
+        criterion: What must be true, in the user's words.
+        evidence: What `evidence_of` made.
+    """
     return [
         {"role": "system", "content": RULES + criterion},
         {
@@ -206,14 +211,18 @@ def messages_for(criterion: str, evidence: str) -> list[Message]:
 def verdict_of(model: ChatModel, answer: Answer) -> tuple[bool, str]:
     """The verdict in a judge's answer, and the reason.
 
+    Args:
+        model: The judge.
+        answer: What it said.
+
     Raises:
         SimulatorError: There is none, or there are two that differ.
     """
-    found = [told for told in answer.objects if isinstance(told.get("pass"), bool)]
-    if len({told["pass"] for told in found}) != 1:
+    verdicts = [one for one in answer.objects if isinstance(one.get("pass"), bool)]
+    if len({verdict["pass"] for verdict in verdicts}) != 1:
         raise model.no_answer(answer, "verdict")
-    reason = found[-1].get("reason")
-    return found[-1]["pass"], clean(str(reason or "it gave no reason"))
+    reason = verdicts[-1].get("reason")
+    return verdicts[-1]["pass"], clean(str(reason or "it gave no reason"))
 
 
 def _read(arguments: tuple[Any, ...]) -> tuple[Run | None, str]:

@@ -70,6 +70,11 @@ class Simulators:
     def check(self, role: Role, scenario: str, *, declared: bool) -> None:
         """Checks that a scenario may use a judge or a simulated user in this run.
 
+        Args:
+            role: Which of the two.
+            scenario: Node id, for the message; empty outside of any.
+            declared: Whether the scenario says that it is judged.
+
         Raises:
             UsageError: There is none, its client is not installed, or its words would
                 silently become rewards.
@@ -94,7 +99,12 @@ class Simulators:
         return self._models[role]
 
     async def once(self, key: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Asks, or waits for the answer to the same question that is being asked."""
+        """Asks, or waits for the answer to the same question that is being asked.
+
+        Args:
+            key: The same for the same question.
+            ask: Asks it.
+        """
         task = self._asking.get(key)
         if task is None:
             task = self._asking[key] = asyncio.ensure_future(ask())
@@ -133,7 +143,7 @@ class Simulation:
     seed: int = 0
     declared: bool = False
     failure: SimulatorError | None = None
-    _told: dict[Role, dict[str, Any]] = field(default_factory=dict)
+    _done: dict[Role, dict[str, Any]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _waiting: int = 0
     _since: float = 0.0
@@ -176,12 +186,17 @@ class Simulation:
     def spoke(self, *, done: bool) -> None:
         """Notes that a simulated user said something."""
         with self._lock:
-            told = self._of("user")
-            told["messages"] += not done
-            told["done"] = done
+            user = self._of("user")
+            user["messages"] += not done
+            user["done"] = done
 
     def paid(self, role: Role, usage: Usage) -> None:
-        """Notes what an answer took, whether or not it is of use."""
+        """Notes what an answer took, whether or not it is of use.
+
+        Args:
+            role: Whose answer it is.
+            usage: Its tokens.
+        """
         with self._lock:
             self._pay(role, usage)
 
@@ -190,8 +205,8 @@ class Simulation:
         with before._lock:
             calls = [
                 (role, usage)
-                for role, told in before._told.items()
-                for usage in told["calls"]
+                for role, work in before._done.items()
+                for usage in work["calls"]
             ]
         with self._lock:
             for role, usage in calls:
@@ -200,24 +215,24 @@ class Simulation:
     def to_json(self) -> dict[str, Any] | None:
         """What an episode keeps of it; None if neither took part."""
         with self._lock:
-            if not self._told:
+            if not self._done:
                 return None
-            copy: dict[str, Any] = {r: dict(told) for r, told in self._told.items()}
+            copy: dict[str, Any] = {r: dict(work) for r, work in self._done.items()}
         return {**copy, "declared": self.declared}
 
     def _of(self, role: Role) -> dict[str, Any]:
-        if role not in self._told:
+        if role not in self._done:
             model = self.simulators.model(role).endpoint.model
-            done: dict[str, Any] = {"verdicts": []}
+            own: dict[str, Any] = {"verdicts": []}
             if role == "user":
-                done = {"messages": 0, "done": False}
-            self._told[role] = {"model": model, **done, "calls": [], "tokens": 0}
-        return self._told[role]
+                own = {"messages": 0, "done": False}
+            self._done[role] = {"model": model, **own, "calls": [], "tokens": 0}
+        return self._done[role]
 
     def _pay(self, role: Role, usage: Usage) -> None:
-        told = self._of(role)
-        told["calls"].append(list(usage))
-        told["tokens"] += sum(tokens or 0 for tokens in usage)
+        work = self._of(role)
+        work["calls"].append(list(usage))
+        work["tokens"] += sum(tokens or 0 for tokens in usage)
 
     @contextlib.contextmanager
     def _watch(self) -> Iterator[None]:

@@ -21,18 +21,18 @@ def roles_in(function: Any) -> set[Role]:
     What a helper or a fixture uses is seen only when it does so.
     """
     function = getattr(function, "__func__", function)
-    found: set[Role] = set()
+    roles: set[Role] = set()
     names = set(_names(function.__code__))
     for name in names & function.__globals__.keys():
         value = function.__globals__[name]
         if value is sys.modules.get("agentgym"):
-            found |= {"judge"} if "judge" in names else set()
-            found |= {"user"} if "SimulatedUser" in names else set()
+            roles |= {"judge"} if "judge" in names else set()
+            roles |= {"user"} if "SimulatedUser" in names else set()
             continue
         home = getattr(value, "__module__", None)
         if isinstance(home, str) and home in _HOMES:
-            found.add(_HOMES[home])
-    return found
+            roles.add(_HOMES[home])
+    return roles
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -142,8 +142,8 @@ class Conversation:
     def _first(self) -> bool:
         return len(self._messages) == 2
 
-    def _said(self, told: tuple[str, bool]) -> str | None:
-        message, done = told
+    def _said(self, words: tuple[str, bool]) -> str | None:
+        message, done = words
         # Who only says goodbye has not talked with the agent yet.
         ends = done and not self._first
         self._simulation.spoke(done=ends)
@@ -167,11 +167,16 @@ class Conversation:
 def spoken(model: ChatModel, answer: Answer, *, first: bool) -> tuple[str, bool]:
     """What a user's model says, and whether that is the end.
 
+    Args:
+        model: The user's.
+        answer: What it said.
+        first: Whether it begins the conversation, which nobody can end yet.
+
     Raises:
         SimulatorError: It says nothing, and it is not the end.
     """
-    for told in reversed(answer.objects):
-        message, done = told.get("message", ""), told.get("done", False)
+    for one in reversed(answer.objects):
+        message, done = one.get("message", ""), one.get("done", False)
         if not isinstance(message, str) or not isinstance(done, bool):
             continue
         if message.strip() or (done and not first):

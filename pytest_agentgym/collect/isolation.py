@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -108,7 +108,7 @@ class EpisodeRequest:
 
 
 class FixtureWorld:
-    """World of one episode: see `agentgym.playing.play.World`.
+    """World of one episode: see `agentgym.playing.stage.World`.
 
     Args:
         item: The scenario.
@@ -133,10 +133,14 @@ class FixtureWorld:
         self.finalizers: list[Callable[[], object]] = []
         self._values: dict[str, Any] = dict(case.params)
         self._environment_made = False
-        self._asynchronous = False
+        self._asynchronous = inspect.iscoroutinefunction(item.function)
 
-    def set_up(self) -> Callable[[], Any]:
-        """Makes instance and fixtures; returns the bound scenario body."""
+    async def set_up(self) -> Callable[[], Any]:
+        """Makes instance and fixtures, the async ones first.
+
+        Returns:
+            The scenario's body with its arguments.
+        """
         item = self.item
         function = item.obj
         if item.cls is not None:
@@ -145,42 +149,25 @@ class FixtureWorld:
             if isinstance(self.instance, Scenario):
                 self.scenario = self.instance
                 self.scenario.case = self.case
-        for name in item.fixturenames:
-            if name != "request":
-                self.value(name, {})
+        wanted = [name for name in item.fixturenames if name != "request"]
+        if self._asynchronous:
+            for name in wanted:
+                await self._prepare_async(name, {})
+        for name in wanted:
+            self.value(name, {})
         names = item._fixtureinfo.argnames
         arguments = {name: self.value(name, {}) for name in names}
         return functools.partial(function, **arguments)
 
-    async def set_up_async(self) -> Callable[[], Awaitable[Any]]:
-        """The same in an event loop: async fixtures are awaited in order."""
-        item = self.item
-        self._asynchronous = True
-        for name in item.fixturenames:
-            if name != "request":
-                await self._prepare_async(name, {})
-        return self.set_up()
-
-    def tear_down(self) -> None:
+    async def tear_down(self) -> None:
         """Runs the finalizers, the last one first; raises their first error."""
         errors: list[BaseException] = []
         while self.finalizers:
             try:
-                self.finalizers.pop()()
-            except BaseException as exc:  # noqa: BLE001 - all finalizers must run
-                errors.append(exc)
-        if errors:
-            raise errors[0]
-
-    async def tear_down_async(self) -> None:
-        """The same, awaiting the async finalizers."""
-        errors: list[BaseException] = []
-        while self.finalizers:
-            try:
                 result = self.finalizers.pop()()
-                if inspect.isawaitable(result):
+                if self._asynchronous and inspect.isawaitable(result):
                     await result
-            except Exception as exc:  # noqa: BLE001
+            except BaseException as exc:  # noqa: BLE001 - all finalizers must run
                 errors.append(exc)
         if errors:
             raise errors[0]

@@ -19,7 +19,7 @@ from types import ModuleType
 import pytest
 
 import agentgym
-from agentgym.scenarios.checks import Judge
+from agentgym.scenarios.check_log import FunctionChecks
 from pytest_agentgym.collect.check_pass import EXCEPTION, JUDGES
 from pytest_agentgym.collect.scenario_code import ScenarioCode
 
@@ -102,7 +102,7 @@ class ScenarioLoader(importlib.machinery.SourceFileLoader):
             UsageError: A weight() or must() is written wrongly; says where.
         """
         code, specs = self._code.ready or self._code.compile(self._config)
-        module.__dict__[JUDGES] = [Judge(function) for function in specs]
+        module.__dict__[JUDGES] = [FunctionChecks(function) for function in specs]
         module.__dict__[EXCEPTION] = builtins.Exception
         exec(code, module.__dict__)  # noqa: S102 - this is how modules are run
 

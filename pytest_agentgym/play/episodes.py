@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from _pytest.outcomes import Exit, Skipped, XFailed
 
 from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
-from agentgym.playing.play import EpisodePlay, Limits
+from agentgym.playing.play import EpisodePlay
 from agentgym.playing.pool import Finished, default_concurrency, play_all
+from agentgym.playing.spec import EpisodeSpec, Limits
 from agentgym.reliability import ALPHA, SequentialStop
 from agentgym.runs.outcome_sequence import OutcomeSequence
 from agentgym.scenarios.cases import Case, make_cases
 from agentgym.scenarios.scenario import split_to_play
 from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
-from pytest_agentgym.collect.isolation import FixtureWorld
 from pytest_agentgym.collect.policy import POLICY
-from pytest_agentgym.collect.simulators import simulation_maker
-from pytest_agentgym.play.capture import EpisodeOutput, split_output
+from pytest_agentgym.play.capture import split_output
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.run_context import RUN, case_source
 from pytest_agentgym.play.scenario_result import PREFIX, ScenarioResult
+from pytest_agentgym.play.stage import CONTROL, FixtureStage
 from pytest_agentgym.play.warning_filters import errors_as_warnings
-
-_CONTROL = (Skipped, XFailed, Exit)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -116,17 +113,18 @@ class _Plays:
         """The episode at this index."""
         item, case = self.item, self.cases[index % len(self.cases)]
         self._started(item=item, index=index, case=case)
-        return EpisodePlay(
+        spec = EpisodeSpec(
             scenario=item.nodeid,
             index=index,
             case=case,
-            specs=item.specs,
-            make_world=lambda: FixtureWorld(item, index, case),
-            make_output=EpisodeOutput,
-            limits=self.limits,
-            control=_CONTROL,
+            checks=item.specs,
             policy=self.policy,
-            make_simulation=simulation_maker(item, item.settings, case),
+        )
+        return EpisodePlay(
+            spec,
+            FixtureStage(item, index, case),
+            self.limits,
+            control=CONTROL,
             keep_exceptions=keep_exceptions,
         )
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agentgym.errors import UsageError
-from agentgym.playing.play import Limits
+from agentgym.playing.spec import Limits
 from agentgym.runs.prices import Prices
 from agentgym.scenarios.cases import CaseSource
 from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem

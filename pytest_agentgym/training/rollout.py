@@ -6,17 +6,15 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from _pytest.outcomes import Exit, Skipped, XFailed
-
+from agentgym.endpoint import PolicyEndpoint
 from agentgym.playing.play import EpisodePlay
+from agentgym.playing.spec import EpisodeSpec
 from agentgym.scenarios.cases import Case
 from agentgym.training.hub.runner_client import Claim, RunnerClient
 from pytest_agentgym.collect.collection import ScenarioItem
-from pytest_agentgym.collect.isolation import FixtureWorld
 from pytest_agentgym.collect.options import MODEL_OPTIONS
-from pytest_agentgym.collect.simulators import simulation_maker
-from pytest_agentgym.play.capture import EpisodeOutput
 from pytest_agentgym.play.run_context import RUN, case_source
+from pytest_agentgym.play.stage import CONTROL, FixtureStage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,21 +64,17 @@ class RolloutMaker:
         index = claim.task.case
         attempts = itertools.count()
 
-        def make_world() -> FixtureWorld:
-            endpoint = self._client.endpoint(claim, next(attempts))
-            return FixtureWorld(item, index, case, endpoint)
+        def endpoint() -> PolicyEndpoint:
+            return self._client.endpoint(claim, next(attempts))
 
         item.ihook.pytest_agentgym_episode_started(item=item, index=index, case=case)
-        return EpisodePlay(
+        spec = EpisodeSpec(
             id=claim.rollout_id,
             scenario=item.nodeid,
             index=index,
             case=case,
-            specs=item.specs,
-            make_world=make_world,
-            make_output=EpisodeOutput,
-            limits=run.limits_of(item),
-            control=(Skipped, XFailed, Exit),
+            checks=item.specs,
             policy=policy if "policy" in item.fixturenames else None,
-            make_simulation=simulation_maker(item, item.settings, case),
         )
+        stage = FixtureStage(item, index, case, endpoint)
+        return EpisodePlay(spec, stage, run.limits_of(item), control=CONTROL)

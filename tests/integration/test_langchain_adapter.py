@@ -421,7 +421,7 @@ def test_any_runnable_may_take_the_text(answer: Any, reply: str) -> None:
         assert run.value == answer
 
 
-def test_a_graph_without_messages_is_told_what_to_do() -> None:
+def test_a_graph_without_messages_is_refused_with_what_to_do() -> None:
     class State(TypedDict):
         question: str
         answer: str
@@ -429,16 +429,16 @@ def test_a_graph_without_messages_is_told_what_to_do() -> None:
     graph = StateGraph(State)
     graph.add_node("node", lambda state: {"answer": state["question"].upper()})
     compiled = graph.add_edge(START, "node").compile()
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as raised:
         agentgym.wrap(compiled)
-    assert str(told.value) == (
-        "the state of the LangGraph graph has no `messages` (question, answer): tell "
+    assert str(raised.value) == (
+        "the state of the LangGraph graph has no `messages` (question, answer): say "
         "how the user's message becomes its input, and its output a reply, as in "
         "RunnableLambda(lambda text: {'question': text}) | graph | "
         "RunnableLambda(lambda state: state['answer'])"
     )
     mended = eval(  # the sentence's own words
-        str(told.value).partition("as in ")[2],
+        str(raised.value).partition("as in ")[2],
         {"RunnableLambda": RunnableLambda, "graph": compiled},
     )
     with Recorder().activate():

@@ -148,3 +148,22 @@ def test_an_async_agent_plays_in_a_sync_scenario(gym):
             assert agent.run("7").called("look_up")
     """)
     gym.run().assert_outcomes(passed=1)
+
+
+def test_an_async_fixture_of_a_class_has_the_episodes_own_instance(gym):
+    gym.file("""
+        import pytest
+        from agentgym import scenario
+
+        class TestShop:
+            @pytest.fixture
+            async def shelf(self):
+                self.shelf = []
+                return self.shelf
+
+            @scenario(episodes=4)
+            async def test_shelf(self, shelf):
+                assert self.shelf is shelf
+    """)
+    gym.run().assert_outcomes(passed=1)
+    assert gym.summary()["episodes"]["passed"] == 4

@@ -86,6 +86,22 @@ def test_the_limit_on_tool_calls_is_the_agents_failure(gym):
     assert gym.summary()["episodes"]["passed"] == 3
 
 
+@pytest.mark.parametrize("define", ["def", "async def"])
+@pytest.mark.parametrize("raised", ["pytest.fail('no')", "raise SystemExit(3)"])
+def test_what_ends_a_body_is_the_agents_failure_in_sync_and_async(gym, define, raised):
+    gym.file(f"""
+        import pytest
+        from agentgym import scenario
+
+        @scenario(episodes=1)
+        {define} test_order():
+            {raised}
+            assert False
+    """)
+    gym.run()
+    assert gym.summary()["episodes"]["failed"] == 1
+
+
 @pytest.mark.parametrize(("define", "wait"), [("def", ""), ("async def", "await ")])
 def test_an_agent_that_swallows_the_limit_is_ended(gym, define, wait):
     gym.conftest("""

@@ -315,3 +315,23 @@ def test_an_agent_that_keeps_its_state_is_told(gym, message):
     result.stdout.fnmatch_lines(
         ["*the agent keeps its state between episodes: this episode's model call has*"]
     )
+
+
+@pytest.mark.parametrize("define", ["def", "async def"])
+def test_a_stop_iteration_of_a_fixture_is_shown_as_itself(gym, define):
+    gym.file(f"""
+        import pytest
+        from agentgym import scenario
+
+        @pytest.fixture
+        def order():
+            return next(iter([]))
+
+        @scenario(episodes=1)
+        {define} test_order(order):
+            assert order
+    """)
+    gym.run()
+    (episode,) = gym.episodes()
+    assert episode["outcome"] == "harness_error"
+    assert episode["error"] == "StopIteration (test_it.py:7 in order)"

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import agentgym
-from agentgym.playing.play import EpisodePlay, Limits
+from agentgym.playing.play import EpisodePlay
+from agentgym.playing.spec import EpisodeSpec, Limits
 from agentgym.recording.blame import Outcome
 from agentgym.scenarios.cases import Case, make_cases
 from agentgym.scenarios.checks import specs_of
+from agentgym.simulators.simulation import Simulation
 from scenarios.customer_support import language
 from scenarios.customer_support.dialogues import (
     MISTAKES,
@@ -78,7 +80,7 @@ class World:
     reply: str
     scenario: Scenario | None = None
 
-    def set_up(self) -> Callable[[], Any]:
+    async def set_up(self) -> Callable[[], Any]:
         helpdesk = Helpdesk.of(self.case)
         given = {
             "agent": agentgym.wrap(scripted(helpdesk, self.calls, self.reply)),
@@ -88,14 +90,8 @@ class World:
         wanted = inspect.signature(self.body).parameters
         return partial(self.body, **{name: given[name] for name in wanted})
 
-    def tear_down(self) -> None:
+    async def tear_down(self) -> None:
         pass
-
-    async def set_up_async(self) -> Callable[[], Any]:
-        raise NotImplementedError
-
-    async def tear_down_async(self) -> None:
-        raise NotImplementedError
 
 
 def scripted(helpdesk: Helpdesk, calls: list[Call], reply: str) -> Callable[[str], str]:
@@ -123,15 +119,20 @@ class NoOutput:
 def play(
     body: Callable[..., Any], case: Case, calls: list[Call], reply: str
 ) -> Episode:
-    episode = EpisodePlay(
-        scenario=body.__name__,
-        index=0,
-        case=case,
-        specs=specs_of(body) or (),
-        make_world=lambda: World(body, case, calls, reply),
-        make_output=NoOutput,
-        limits=Limits(timeout=None),
-    ).run()
+    class Stage:
+        def make_world(self) -> World:
+            return World(body, case, calls, reply)
+
+        def make_output(self) -> NoOutput:
+            return NoOutput()
+
+        def make_simulation(self) -> Simulation:
+            return Simulation()
+
+    spec = EpisodeSpec(
+        scenario=body.__name__, index=0, case=case, checks=specs_of(body) or ()
+    )
+    episode = EpisodePlay(spec, Stage(), Limits(timeout=None)).run()
     assert episode is not None
     return episode
 

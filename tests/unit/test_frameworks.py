@@ -37,7 +37,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> Any:
         name="Made Up",
         module="made_up",
         package="made-up",
-        classes={("made_up", "Agent"): "a made-up agent"},
+        classes={"made_up.Agent": "a made-up agent"},
     )
     monkeypatch.setattr(frameworks, "FRAMEWORKS", (*FRAMEWORKS, entry))
     monkeypatch.setattr(frameworks, "_warned", set())
@@ -175,7 +175,7 @@ def test_langchain_models_are_found_wherever_a_graph_keeps_them() -> None:
     from langchain_core.runnables import RunnableLambda
     from langchain_openai import ChatOpenAI
 
-    from agentgym.integrations.langchain import _chat_models
+    from agentgym.integrations.langchain.redirection import chat_models
 
     def model() -> Any:
         return ChatOpenAI(model="m", base_url="http://127.0.0.1:1", api_key="k")
@@ -194,7 +194,7 @@ def test_langchain_models_are_found_wherever_a_graph_keeps_them() -> None:
         | bound.bind_tools([])
         | RunnableLambda(Node().__call__)
     )
-    found = {id(m) for m in _chat_models(chain)}
+    found = {id(m) for m in chat_models(chain)}
     assert found == {id(inner), id(bound), id(method)}
 
 

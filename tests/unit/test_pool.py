@@ -9,10 +9,13 @@ from collections import deque
 
 import pytest
 
-from agentgym.playing.play import EpisodePlay, Limits
+from agentgym.playing.play import EpisodePlay
 from agentgym.playing.pool import EpisodePool, play_all
+from agentgym.playing.spec import EpisodeSpec, Limits
+from agentgym.recording.blame import Outcome
 from agentgym.recording.recorder import current
 from agentgym.scenarios.cases import Case
+from agentgym.simulators.simulation import Simulation
 
 
 class World:
@@ -21,16 +24,10 @@ class World:
     def __init__(self, body):
         self.body = body
 
-    def set_up(self):
+    async def set_up(self):
         return self.body
 
-    async def set_up_async(self):
-        return self.body
-
-    def tear_down(self):
-        pass
-
-    async def tear_down_async(self):
+    async def tear_down(self):
         pass
 
 
@@ -42,15 +39,19 @@ class Output:
         return ""
 
 
-def play(body, index=0, timeout=None):
+class Stage:
+    def __init__(self, make_world):
+        self.make_world = make_world
+        self.make_output = Output
+        self.make_simulation = Simulation
+
+
+def play(body, index=0, timeout=None, stage=None):
+    case = Case(index=index, seed=0, split="train")
     return EpisodePlay(
-        scenario="test_x",
-        index=index,
-        case=Case(index=index, seed=0, split="train"),
-        specs=(),
-        make_world=lambda: World(body),
-        make_output=Output,
-        limits=Limits(timeout=timeout, infra_retries=0),
+        EpisodeSpec(scenario="test_x", index=index, case=case),
+        stage or Stage(lambda: World(body)),
+        Limits(timeout=timeout, infra_retries=0),
     )
 
 
@@ -94,7 +95,7 @@ class Most:
         self.leave()
 
 
-def test_a_call_is_never_told_to_end_after_its_episode(monkeypatch):
+def test_no_call_ends_after_its_episode():
     def slow_output():
         time.sleep(0.05)
         return Output()
@@ -105,12 +106,50 @@ def test_a_call_is_never_told_to_end_after_its_episode(monkeypatch):
         recorder.model_finished(call, message={"role": "assistant", "content": "hi"})
         fail()
 
-    one = play(body)
-    monkeypatch.setattr(one, "_make_output", slow_output)
-    episode = one.run()
+    stage = Stage(lambda: World(body))
+    stage.make_output = slow_output
+    episode = play(body, stage=stage).run()
     (call,) = episode.trajectory.model_calls
     end = episode.attempt_start + call.start + call.duration
     assert 0.05 < end <= episode.duration
+
+
+def test_a_cancellation_that_nobody_asked_for_is_the_agents_failure():
+    async def body():
+        raise asyncio.CancelledError
+
+    episode = asyncio.run(play(body).run_async())
+    assert episode.outcome is Outcome.failed
+    assert episode.error == "CancelledError"
+
+
+def test_a_cancelled_episode_is_torn_down_and_does_not_count():
+    undone = []
+
+    class Stopped(World):
+        async def tear_down(self):
+            undone.append(self)
+
+    async def main():
+        one = play(None, stage=Stage(lambda: Stopped(lambda: asyncio.sleep(60))))
+        task = asyncio.create_task(one.run_async())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        return await task
+
+    assert asyncio.run(main()) is None
+    assert len(undone) == 1
+
+
+def test_a_world_that_waits_in_a_sync_scenario_is_the_harness_fault():
+    class Waiting(World):
+        async def set_up(self):
+            await asyncio.sleep(0)
+            return self.body
+
+    episode = play(None, stage=Stage(lambda: Waiting(print))).run()
+    assert episode.outcome is Outcome.harness_error
+    assert episode.error.startswith("HarnessError: the world of a sync scenario waits")
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -127,7 +166,7 @@ def test_a_known_number(asynchronous):
         )
         for one in batch
     ]
-    assert sorted(one.index for one, _ in finished) == list(range(7))
+    assert sorted(one.spec.index for one, _ in finished) == list(range(7))
     assert 1 < most.most <= 3
 
 
@@ -218,6 +257,6 @@ def test_what_is_in_flight_when_it_is_enough_is_played_to_its_end(asynchronous):
         asynchronous=asynchronous,
         enough=enough,
     ):
-        finished.extend(one.index for one, _ in batch)
+        finished.extend(one.spec.index for one, _ in batch)
     assert 20 <= len(finished) < most
     assert sorted(finished) == list(range(len(finished)))

@@ -15,6 +15,7 @@ from agentgym.errors import (
     UsageError,
 )
 from agentgym.recording.recorder import Recorder, current
+from agentgym.recording.shared_state import REMEMBERED, UserMessages
 from agentgym.recording.trajectory import Message, ToolCall
 
 
@@ -354,6 +355,16 @@ class TestCanary:
     def test_short_messages_prove_nothing(self) -> None:
         self.begin("yes", ["yes"])
         self.begin("What about my order B-1?", ["yes", "What about my order B-1?"])
+
+    def test_only_the_latest_messages_are_kept(self) -> None:
+        messages = UserMessages()
+        for number in range(REMEMBERED + 1):
+            messages.add(f"Where is my order {number}?", number)
+            messages.repeated_more(f"Where is my order {number}?", 1)
+        assert not messages.is_anothers("Where is my order 0?", 5)
+        assert messages.is_anothers("Where is my order 1?", 5)
+        assert not messages.repeated_more("Where is my order 0?", 2)
+        assert messages.repeated_more("Where is my order 1?", 2)
 
     def test_only_the_first_request_is_read(self) -> None:
         recorder = self.begin("Where is my order A-4?", [])

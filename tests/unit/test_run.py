@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentgym.errors import UsageError
 from agentgym.recording.trajectory import ModelCall, Step, ToolCall, Trajectory
-from agentgym.scenarios.checks import CheckLog
+from agentgym.scenarios.check_log import CheckLog
 from agentgym.scenarios.run import Run, equal
 
 

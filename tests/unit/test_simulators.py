@@ -19,13 +19,14 @@ import agentgym
 from agentgym.cluster.pytest_process import Ended
 from agentgym.cluster.rollout import _outcome
 from agentgym.errors import InfraError, SimulatorError, UsageError
-from agentgym.playing.play import EpisodePlay, Limits
+from agentgym.playing.play import EpisodePlay
+from agentgym.playing.spec import EpisodeSpec, Limits
 from agentgym.recording.blame import Outcome
 from agentgym.recording.recorder import Recorder
 from agentgym.recording.trajectory import Trajectory
 from agentgym.runs.spending import simulator_uses
 from agentgym.scenarios.cases import Case
-from agentgym.scenarios.checks import CheckLog
+from agentgym.scenarios.check_log import CheckLog
 from agentgym.simulators import client as client_module
 from agentgym.simulators.cache import VerdictCache, key_of
 from agentgym.simulators.client import json_objects
@@ -636,10 +637,10 @@ class World:
     def __init__(self, body):
         self.body = body
 
-    def set_up(self):
+    async def set_up(self):
         return self.body
 
-    def tear_down(self):
+    async def tear_down(self):
         pass
 
 
@@ -654,16 +655,20 @@ class Quiet:
 @contextlib.contextmanager
 def play_of(body, model: ScriptedModel, timeout: float | None = None):
     simulators = Simulators(judge=place(model))
-    yield EpisodePlay(
-        scenario="t.py::a",
-        index=0,
-        case=Case(index=0, seed=1, split="held_out"),
-        specs=(),
-        make_world=lambda: World(body),
-        make_output=Quiet,
-        make_simulation=lambda: Simulation(simulators=simulators),
-        limits=Limits(timeout=timeout),
-    )
+
+    class Stage:
+        def make_world(self):
+            return World(body)
+
+        def make_output(self):
+            return Quiet()
+
+        def make_simulation(self):
+            return Simulation(simulators=simulators)
+
+    case = Case(index=0, seed=1, split="held_out")
+    spec = EpisodeSpec(scenario="t.py::a", index=0, case=case)
+    yield EpisodePlay(spec, Stage(), Limits(timeout=timeout))
     simulators.close()
 
 

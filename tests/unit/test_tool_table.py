@@ -4,7 +4,8 @@ import pytest
 
 from agentgym.playing.tool_table import COLUMNS, tool_table
 from agentgym.recording.trajectory import Step, Trajectory
-from agentgym.scenarios.checks import CheckLog, CheckSpec, Expectation
+from agentgym.scenarios.check_log import CheckLog, Expectation
+from agentgym.scenarios.checks import CheckSpec
 from agentgym.scenarios.run import Run
 from tests.made_episodes import made_call, made_trajectory
 

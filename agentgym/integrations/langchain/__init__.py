@@ -1,0 +1,20 @@
+"""LangChain 1.x and LangGraph: any Runnable, watched through its callbacks.
+
+A handler that is passed to each invocation sees the calls of models and tools, nested
+graphs included. `redirect` finds the `ChatOpenAI` models inside the runnable and lets
+them ask the policy, in this driver's own invocations only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentgym.integrations.langchain.driver import LangChainDriver
+
+TESTED = ("1.4.7", "1.7.2")
+"""Versions of langchain-core."""
+
+
+def driver(agent: Any) -> LangChainDriver:
+    """The driver of a runnable."""
+    return LangChainDriver(agent)

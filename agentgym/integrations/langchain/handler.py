@@ -1,0 +1,231 @@
+"""Sees the calls of models and tools in an invocation, nested graphs included."""
+# The handler's signatures are LangChain's.
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+
+from agentgym.integrations.langchain.openai_shape import (
+    assistant_message,
+    join_answers,
+    text,
+)
+
+if TYPE_CHECKING:
+    from langchain_core.outputs import LLMResult
+
+    from agentgym.recording.recorder import Recorder
+    from agentgym.recording.trajectory import ModelCall, ToolCall
+
+
+class RecordingHandler(BaseCallbackHandler):
+    """Writes model and tool events into a recorder, from whichever thread.
+
+    Args:
+        recorder: The episode's.
+        model: What answers in place of the models' own, if any does.
+    """
+
+    # Limits and stops are raised by the recorder and must reach the agent.
+    raise_error = True
+    run_inline = True
+    # Every node of a graph is a chain: events that nobody needs. (`ignore_agent` must
+    # stay off: LangChain counts the tool events among the agent's.)
+    ignore_chain = True
+    ignore_retriever = True
+    ignore_retry = True
+    ignore_custom_event = True
+
+    def __init__(self, recorder: Recorder, model: str | None = None) -> None:
+        self._recorder = recorder
+        self._model = model
+        self._models: dict[UUID, ModelCall] = {}
+        self._tools: dict[UUID, ToolCall] = {}
+        self._written: dict[UUID, dict[Any, list[str]]] = {}
+        self._agents: dict[str, tuple[tuple[str, ...], str | None]] = {}
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A model call begins.
+
+        Args:
+            serialized: How to build the model; not needed.
+            messages: The request, as the one conversation of a batch.
+            run_id: LangChain's number of this call.
+            metadata: Names of the model and of the graph's node.
+            **kwargs: What else LangChain gives.
+        """
+        join_answers(self._recorder, messages[0])
+        about = metadata or {}
+        self._models[run_id] = self._recorder.model_started(
+            self._model or about.get("ls_model_name"),
+            heard=(text(m) for m in messages[0] if isinstance(m, HumanMessage)),
+            path=self._path(about),
+        )
+
+    def on_llm_start(
+        self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID, **_: Any
+    ) -> None:
+        """A call of a completion model begins.
+
+        Args:
+            serialized: How to build the model; not needed.
+            prompts: The request; it has no messages to read.
+            run_id: LangChain's number of this call.
+            **_: What else LangChain gives.
+        """
+        self._models[run_id] = self._recorder.model_started()
+
+    def on_llm_new_token(
+        self, token: Any, *, run_id: UUID, chunk: Any = None, **kwargs: Any
+    ) -> None:
+        """A part of a streamed answer; LangChain repairs the whole's arguments.
+
+        Args:
+            token: The text; not needed.
+            run_id: LangChain's number of this call.
+            chunk: The part, with its pieces of tool calls.
+            **kwargs: What else LangChain gives.
+        """
+        message = getattr(chunk, "message", None)
+        for part in getattr(message, "tool_call_chunks", None) or ():
+            calls = self._written.setdefault(run_id, {})
+            written = calls.setdefault(part.get("index"), ["", ""])
+            written[0] += part.get("id") or ""
+            written[1] += part.get("args") or ""
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        """The model answered.
+
+        Args:
+            response: The answer, as the one generation of a batch.
+            run_id: LangChain's number of this call.
+            **kwargs: What else LangChain gives.
+        """
+        call = self._models.pop(run_id, None)
+        written = dict(self._written.pop(run_id, {}).values())
+        if call is None:
+            return
+        generation = response.generations[0][0]
+        message = getattr(generation, "message", None)
+        usage = getattr(message, "usage_metadata", None) or {}
+        details = getattr(message, "response_metadata", None) or {}
+        self._recorder.model_finished(
+            call,
+            message=(
+                assistant_message(message, written)
+                if isinstance(message, AIMessage)
+                else {"role": "assistant", "content": generation.text}
+            ),
+            prompt_tokens=usage.get("input_tokens"),
+            completion_tokens=usage.get("output_tokens"),
+            finish_reason=details.get("finish_reason"),
+        )
+
+    def on_llm_error(
+        self, error: BaseException, *, run_id: UUID, **kwargs: Any
+    ) -> None:
+        """The model call raised.
+
+        Args:
+            error: What it raised.
+            run_id: LangChain's number of this call.
+            **kwargs: What else LangChain gives.
+        """
+        call = self._models.pop(run_id, None)
+        self._written.pop(run_id, None)
+        if call is not None:
+            self._recorder.model_failed(call, error)
+
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any],
+        input_str: str,
+        *,
+        run_id: UUID,
+        inputs: dict[str, Any] | None = None,
+        tool_call_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A tool begins to run.
+
+        Args:
+            serialized: The tool's name.
+            input_str: Its input as text.
+            run_id: LangChain's number of this call.
+            inputs: Its arguments, where it has several.
+            tool_call_id: The model's number of the call, where it asked for it.
+            metadata: Of the graph's node.
+            **kwargs: What else LangChain gives.
+        """
+        name = (serialized or {}).get("name") or kwargs.get("name") or ""
+        arguments = {"input": input_str} if inputs is None else dict(inputs)
+        self._tools[run_id] = self._recorder.tool_started(
+            name, arguments, call_id=tool_call_id, path=self._path(metadata or {})
+        )
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """The tool returned.
+
+        Args:
+            output: Its result, or a message with it.
+            run_id: LangChain's number of this call.
+            **kwargs: What else LangChain gives.
+        """
+        call = self._tools.pop(run_id, None)
+        if call is None:
+            return
+        if not isinstance(output, ToolMessage):
+            self._recorder.tool_finished(call, output)
+            return
+        # The tool itself made this message of its exception (handle_tool_error).
+        error = text(output) if output.status == "error" else None
+        self._recorder.tool_finished(call, output.content, error=error)
+
+    def on_tool_error(
+        self, error: BaseException, *, run_id: UUID, **kwargs: Any
+    ) -> None:
+        """The tool raised.
+
+        Args:
+            error: What it raised.
+            run_id: LangChain's number of this call.
+            **kwargs: What else LangChain gives.
+        """
+        call = self._tools.pop(run_id, None)
+        if call is not None:
+            self._recorder.tool_failed(call, error)
+
+    def _path(self, metadata: dict[str, Any]) -> tuple[str, ...]:
+        """The agents or graphs that a node is nested in.
+
+        LangGraph gives the nodes as a namespace, such as `plan:ID|tools:ID|model:ID`.
+        An agent with a name is better known by that; graphs within it inherit it.
+        """
+        namespace = str(metadata.get("langgraph_checkpoint_ns") or "")
+        outer = namespace.split("|")[:-1]
+        name = metadata.get("lc_agent_name")
+        if not outer:
+            self._agents[""] = ((), name)
+            return ()
+        known = self._agents.get("|".join(outer))
+        if known is None:
+            nodes = tuple(part.partition(":")[0] for part in outer)
+            path, outer_name = self._agents.get(
+                "|".join(outer[:-1]), (nodes[:-1], None)
+            )
+            own = nodes[-1] if name in (None, outer_name) else str(name)
+            known = self._agents["|".join(outer)] = ((*path, own), name)
+        return known[0]

@@ -1,0 +1,199 @@
+"""What one attempt at an episode leaves: its records, its first error, its result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from types import TracebackType
+from typing import NamedTuple
+
+from agentgym.errors import EpisodeStopped
+from agentgym.playing.stage import Output
+from agentgym.recording import event_loop
+from agentgym.recording.blame import Outcome, chain, classify
+from agentgym.recording.recorder import Recorder
+from agentgym.scenarios.check_log import CheckLog
+from agentgym.scenarios.checks import CheckResult, CheckSpec
+from agentgym.scenarios.reward import compute_reward, step_rewards
+from agentgym.scenarios.scenario import Scenario
+from agentgym.simulators.simulation import Simulation
+
+
+class AttemptResult(NamedTuple):
+    """What came of an attempt.
+
+    Attributes:
+        outcome: Its result.
+        reward: In [0, 1].
+        steps: Reward of each step, if the scenario has a `broadcast_rewards` of its
+            own.
+        checks: The result of each check.
+        error: What ended the body before its end, if anything did.
+    """
+
+    outcome: Outcome
+    reward: float
+    steps: list[float] | None
+    checks: list[CheckResult]
+    error: BaseException | None
+
+
+class Attempt:
+    """One try at an episode, while it is played and after.
+
+    Args:
+        recorder: What the agent does.
+        log: What the checks say.
+        output: What is printed.
+        simulation: What judge and simulated users do.
+
+    Attributes:
+        scenario: The instance of a `Scenario` class that is played, if it is one.
+        finished: Whether the scenario's body ran to its end.
+        error: The first error.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        log: CheckLog,
+        output: Output,
+        simulation: Simulation,
+    ) -> None:
+        self.recorder = recorder
+        self.log = log
+        self.output = output
+        self.simulation = simulation
+        self.scenario: Scenario | None = None
+        self.finished = False
+        self.error: BaseException | None = None
+        self._harness_fault = False
+
+    def keeping_errors(self, *, harness: bool = False) -> _KeepingErrors:
+        """Ends the `with` block at an exception, and hands the exception to `fail`."""
+        return _KeepingErrors(self, harness)
+
+    def freeze(self) -> None:
+        """Ends recording: what a tear-down calls is not the agent's doing."""
+        if self.error is None and self.recorder.infra_failure is not None:
+            # The agent swallowed the model's error and answered all the same.
+            self.error = self.recorder.infra_failure
+        if self.error is None and self.simulation.failure is not None:
+            # The scenario swallowed the judge's error: nobody knows the verdict.
+            self.error = self.simulation.failure
+
+    def fail(self, error: BaseException, *, harness: bool = False) -> None:
+        """Keeps the error if it is the first one.
+
+        Args:
+            error: What ended the attempt, or a part of it.
+            harness: Whether it came from fixtures or the plugin.
+        """
+        limit = self.recorder.limit_exceeded
+        if limit is not None and any(
+            isinstance(e, EpisodeStopped) for e in chain(error)
+        ):
+            # It ended an agent that had swallowed the limit.
+            error, harness = limit, False
+        if self.error is None:
+            self.error = _as_raised(error)
+            self._harness_fault = harness
+
+    def outcome(self, reason: BaseException | None = None) -> Outcome:
+        """Whose doing its end is; without an error, what the checks say is not seen.
+
+        Args:
+            reason: Why it was ended from outside, which no error of its own changes.
+        """
+        error = reason if reason is not None else self.error
+        if error is None:
+            return Outcome.passed
+        outcome = classify(error, from_tool=self.recorder.is_tool_error)
+        if outcome is Outcome.failed and reason is None and self._harness_fault:
+            return Outcome.harness_error
+        return outcome
+
+    def result(
+        self, specs: Sequence[CheckSpec], reason: BaseException | None = None
+    ) -> AttemptResult:
+        """Computes outcome and reward.
+
+        Args:
+            specs: The checks of the scenario.
+            reason: Why it was ended from outside; None if it came to its own end.
+
+        Raises:
+            UsageError: The scenario judged nothing, or its own rewards are none.
+        """
+        finished = self.finished and reason is None
+        results = self.log.results(specs)
+        outcome = self.outcome(reason)
+        reward, steps = 0.0, None
+        if outcome in (Outcome.passed, Outcome.failed):
+            reward = compute_reward(results, finished=finished).value
+            trajectory = self.recorder.trajectory
+            steps = step_rewards(self.scenario, reward, trajectory)
+            if steps:
+                reward = sum(steps) / len(steps)
+        if outcome is Outcome.passed and not all(map(_held, results)):
+            outcome = Outcome.failed
+        return AttemptResult(
+            outcome=outcome,
+            reward=reward,
+            steps=steps,
+            checks=results,
+            error=reason if reason is not None else self.error,
+        )
+
+
+class _KeepingErrors:
+    """A class, because a generator with `@contextmanager` costs three times as much."""
+
+    __slots__ = ("_attempt", "_harness")
+
+    def __init__(self, attempt: Attempt, harness: bool) -> None:
+        self._attempt = attempt
+        self._harness = harness
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> bool:
+        if error is None or _ends_the_play(error):
+            return False
+        self._attempt.fail(error, harness=self._harness)
+        return True
+
+
+def _ends_the_play(error: BaseException) -> bool:
+    """Whether it is the event loop's word to stop, not an error of what was played."""
+    if isinstance(error, GeneratorExit):
+        return True
+    if not isinstance(error, asyncio.CancelledError) or not event_loop.is_running():
+        return False
+    task = asyncio.current_task()
+    # One that nobody asked for leaked from the agent's own tasks.
+    return task is not None and task.cancelling() > 0
+
+
+def _as_raised(error: BaseException) -> BaseException:
+    """The error as it left the user's code.
+
+    A StopIteration that leaves a coroutine, such as `World.set_up`, is a RuntimeError,
+    which says nothing of the fixture that raised it.
+    """
+    cause = error.__cause__
+    if type(error) is RuntimeError and isinstance(cause, StopIteration):
+        return cause if str(error) == "coroutine raised StopIteration" else error
+    return error
+
+
+def _held(result: CheckResult) -> bool:
+    return result.status == "passed" or (
+        result.status == "not_reached" and result.spec.conditional
+    )

@@ -1,0 +1,50 @@
+"""What is played as one episode, and how much it may use up."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from agentgym.scenarios.cases import Case
+from agentgym.scenarios.checks import CheckSpec
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeSpec:
+    """What is played.
+
+    Attributes:
+        scenario: Node id of the scenario.
+        index: Number of the episode within the scenario, from 0.
+        case: What the scenario is played on.
+        checks: The checks that the scenario's source has.
+        policy: The model behind the agent, where it is known.
+        id: Unique; a training gives Agent Lightning's rollout id.
+    """
+
+    scenario: str
+    index: int
+    case: Case
+    checks: Sequence[CheckSpec] = ()
+    policy: str | None = None
+    id: str = field(default_factory=_new_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one episode may use up.
+
+    Attributes:
+        timeout: Seconds for one attempt; None for no limit.
+        max_tool_calls: Tool calls; the next one is the agent's failure.
+        infra_retries: New attempts after an infrastructure error.
+    """
+
+    timeout: float | None = 300.0
+    max_tool_calls: int | None = 50
+    infra_retries: int = 2

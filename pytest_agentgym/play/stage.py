@@ -1,0 +1,56 @@
+"""Where a scenario's episodes are played: fresh fixtures, output, simulators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from _pytest.outcomes import Exit, Skipped, XFailed
+
+from agentgym.scenarios.cases import Case
+from agentgym.simulators.simulation import Simulation
+from pytest_agentgym.collect.collection import ScenarioItem
+from pytest_agentgym.collect.isolation import FixtureWorld
+from pytest_agentgym.collect.simulators import simulation_maker
+from pytest_agentgym.play.capture import EpisodeOutput
+
+if TYPE_CHECKING:
+    from agentgym.endpoint import PolicyEndpoint
+
+CONTROL = (Skipped, XFailed, Exit)
+"""What pytest itself acts on: no result of an agent."""
+
+
+def _same_for_all() -> PolicyEndpoint | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class FixtureStage:
+    """Stage of one episode: see `agentgym.playing.stage.Stage`.
+
+    Attributes:
+        item: The scenario.
+        index: Number of the episode.
+        case: Its case.
+        endpoint: Gives each attempt its own policy endpoint; None where all episodes
+            of the run have the same.
+    """
+
+    item: ScenarioItem
+    index: int
+    case: Case
+    endpoint: Callable[[], PolicyEndpoint | None] = _same_for_all
+
+    def make_world(self) -> FixtureWorld:
+        """Fixtures of their own for an attempt."""
+        return FixtureWorld(self.item, self.index, self.case, self.endpoint())
+
+    def make_output(self) -> EpisodeOutput:
+        """What keeps an attempt's printed text apart from the others'."""
+        return EpisodeOutput()
+
+    def make_simulation(self) -> Simulation:
+        """Judge and simulated users, as the run's options say."""
+        return simulation_maker(self.item, self.item.settings, self.case)()
