@@ -94,6 +94,6 @@ def _register(config: pytest.Config) -> None:
 
         register_training(config)
     elif main:
-        from pytest_agentgym.show.measurement import register_measurement
+        from pytest_agentgym.show.measurement_reporter import register_measurement
 
         register_measurement(config)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
@@ -24,8 +22,8 @@ from pytest_agentgym.collect.simulators import SIMULATORS, run_simulators
 from pytest_agentgym.play.cost_options import COST_OPTIONS
 from pytest_agentgym.play.early_end import LEFT_OUT, EarlyEnd
 from pytest_agentgym.play.options import PLAY_OPTIONS
+from pytest_agentgym.play.shared_folder import STOP_FILE, SharedFolder
 
-STOP_FILE = "stop"
 SELECTED_FILE = "selected"
 
 
@@ -182,31 +180,6 @@ def case_source(item: ScenarioItem) -> CaseSource:
         scenario=item.name,
         only=None if only == "auto" else only,
     )
-
-
-class SharedFolder:
-    """Main process: the run's temporary folder, and how its workers know it."""
-
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="agentgym-"))
-        self.for_workers: dict[str, Any] = {
-            "folder": str(self.path),
-            "pid": os.getpid(),
-        }
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        """Hands the folder to an xdist worker."""
-        node.workerinput["agentgym"] = self.for_workers
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_keyboard_interrupt(self) -> None:
-        """Stops the workers' episodes."""
-        (self.path / STOP_FILE).touch()
-
-    def pytest_unconfigure(self) -> None:
-        """Removes the folder; a policy server ends when it finds this process gone."""
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _speaker(config: pytest.Config) -> Any:

@@ -1,4 +1,4 @@
-"""A measurement as the run's reporter sees it: its numbers, live view and end."""
+"""The reporter of a measurement: its numbers, its live view, its end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def register_measurement(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: The baseline cannot be read, or the page not be written.
     """
-    measurement = Measurement(config, Screen(config))
+    measurement = MeasurementReporter(config, Screen(config))
     register_reporter(config, measurement, RunWriter(config))
     limits = config.stash[COST_OPTIONS]
     if limits.max_usd is None and limits.max_tokens is None:
@@ -43,8 +43,8 @@ def register_measurement(config: pytest.Config) -> None:
     config.pluginmanager.register(budget, "agentgym-budget")
 
 
-class Measurement:
-    """What a run reports that measures: see `Reported`.
+class MeasurementReporter:
+    """Reports a run that measures: see `Reported`.
 
     Args:
         config: Of the main process.
