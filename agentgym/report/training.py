@@ -48,9 +48,9 @@ def training_section(
         folder = PurePath(training["agent"])
         option = f"--agentgym-policy {folder.parent.name}_{folder.name}"
         saved = f"{folder} (measure it again with {option})"
-    for title, told in (("ended", training.get("reason")), ("saved", saved)):
-        if told:
-            yield from wrapped(told, width, f"{title:<11}", hanging=" " * 11)
+    for title, what in (("ended", training.get("reason")), ("saved", saved)):
+        if what:
+            yield from wrapped(what, width, f"{title:<11}", hanging=" " * 11)
     if not training.get("met"):
         yield from _never_passed(training.get("never_passed") or (), width)
 

@@ -128,7 +128,7 @@ def _add_episodes(packer: EpisodePacker, path: Path) -> None:
 
 
 def _updates(folder: Path | None) -> list[dict[str, Any]]:
-    """What a training told of its updates; a line that was cut is left out."""
+    """What a training noted of its updates; a line that was cut is left out."""
     if folder is None or not (folder / "updates.jsonl").is_file():
         return []
     found = []
