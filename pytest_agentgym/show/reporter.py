@@ -118,7 +118,9 @@ class Reporter:
 
     def _note_unplayed(self, session: pytest.Session) -> None:
         """Notes the scenarios of which nothing was seen, as after `-x`."""
-        if self.summary.interrupted is not None or self.config.option.collectonly:
+        option = self.config.option
+        # `--setup-plan` and `--setup-only` play nothing, as they should.
+        if self.summary.interrupted or option.collectonly or option.setuponly:
             return
         seen = {reason.scenario for reason in self.summary.besides}
         seen |= self._skipped | self.summary.scenarios.keys()
