@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from agentgym.commands.output_files import add_file_option, writing
 from agentgym.commands.runs import add_run_commands
 from agentgym.distribution import __version__
 from agentgym.errors import UsageError
@@ -129,10 +130,8 @@ def report(options: argparse.Namespace) -> int:
     if options.markdown is None:
         print(text, end="")
         return 0
-    try:
+    with writing():
         options.markdown.write_text(text, encoding="utf-8")
-    except OSError as exc:
-        raise UsageError(f"{options.markdown}: {exc.strerror or exc}") from exc
     return 0
 
 
@@ -317,12 +316,8 @@ def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument(
         "--baseline", metavar="RUN", help="an earlier run to compare with"
     )
-    command.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="write it there (default: print)"
-    )
-    command.add_argument(
-        "--html", type=Path, metavar="FILE", help="write the HTML report there"
-    )
+    add_file_option(command, "markdown", "write it there (default: print)")
+    add_file_option(command, "html", "write the HTML report there")
 
 
 def _add_selftest(commands: argparse._SubParsersAction[_Parser]) -> None:

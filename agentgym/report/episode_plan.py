@@ -138,7 +138,7 @@ def _table(
     known = [costs[name] for name in names if name in costs]
     usd = _mean([cost.usd for cost in known])
     mean = usd or _mean([cost.tokens for cost in known])
-    unit, tell = ("$", dollars) if usd else ("tokens", _tokens)
+    unit, shown = ("$", dollars) if usd else ("tokens", _tokens)
     if mean is not None:
         columns += [f"{unit},\nfixed", f"{unit},\nsequential"]
     rows = []
@@ -150,7 +150,7 @@ def _table(
         if mean is not None:
             for episodes in (needed.fixed, needed.median):
                 all_of_them = None if episodes is None else episodes * len(names) * mean
-                texts.append(tell(all_of_them))
+                texts.append(shown(all_of_them))
         rows.append(TableRow(f"truly {threshold(needed.reliability)}", texts))
     yield from table(columns, rows, width)
 

@@ -185,7 +185,7 @@ def _failed_check(
 
 
 def _introspection(message: str, width: int) -> Iterator[Line]:
-    """The beginning of what pytest says; the rest tells where the values come from."""
+    """The beginning of what pytest says; the rest says where the values come from."""
     lines = (
         line
         for text in message.splitlines()

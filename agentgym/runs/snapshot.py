@@ -69,7 +69,7 @@ class Played:
 
 def _case_key(case: dict[str, Any]) -> str:
     value = _ADDRESS.sub("", str(case.get("value")))
-    # Files of early versions do not tell the split.
+    # Files of early versions do not have the split.
     parts = [case.get(name) for name in ("split", "index", "seed")]
     return json.dumps([*parts, value])
 

@@ -13,7 +13,7 @@ from agentgym.runs.summary_json import CostJson, SpentJson, UsageJson
 UNNAMED = "a model without a name"
 
 ModelUse = tuple[str | None, int | None, int | None]
-"""A model's name, and the prompt and completion tokens of one call, if told."""
+"""A model's name, and the prompt and completion tokens of one call, if reported."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,10 +22,10 @@ class Usage:
 
     Attributes:
         calls: Model calls.
-        silent: Those that did not tell their tokens.
+        silent: Those that did not report their tokens.
         usd: US dollars, without the discounts that providers give for cached prompts.
         unpriced: Tokens by the name of a model whose calls' price is not known, or
-            whose calls did not tell their tokens.
+            whose calls did not report their tokens.
         local: Calls of a policy that runs on the user's own machine, for nothing.
     """
 
@@ -156,7 +156,7 @@ def is_local(policy: str | None) -> bool:
 
 
 def model_uses(episode: Episode) -> Iterator[ModelUse]:
-    """The model calls of all its attempts; one that failed told no tokens and is none.
+    """The model calls of all its attempts; one that failed reported no tokens and is none.
 
     Yields:
         Name, prompt tokens and completion tokens.
@@ -174,11 +174,11 @@ def simulator_uses(episode: Episode) -> Iterator[ModelUse]:
     Yields:
         Name, prompt tokens and completion tokens.
     """
-    told = episode.simulators or {}
+    simulators = episode.simulators or {}
     for role in ("judge", "user"):
-        if role in told:
-            for prompt, completion in told[role].get("calls", ()):
-                yield told[role]["model"], prompt, completion
+        if role in simulators:
+            for prompt, completion in simulators[role].get("calls", ()):
+                yield simulators[role]["model"], prompt, completion
 
 
 def _divided(total: float, number: int) -> float | None:

@@ -44,7 +44,7 @@ from agentgym.runs.summary_json import (
 )
 
 MOST_ERRORS = 50
-"""Kinds of errors told apart in one scenario; the memory of a run stays bounded."""
+"""Kinds of errors kept apart in one scenario; the memory of a run stays bounded."""
 
 _CHECK_FIELDS = ("id", "text", "file", "line", "weight", "must")
 _STATUSES = ("passed", "failed", "errored", "not_reached")
@@ -194,7 +194,7 @@ class ScenarioTally:
 
     @property
     def spread(self) -> CaseSpread | None:
-        """What its repeated cases tell of other cases."""
+        """What its repeated cases say of other cases."""
         return case_spread(self.cases.values())
 
     @property

@@ -49,7 +49,9 @@ class NotJudged:
 
     def conclude(self, session: pytest.Session) -> None:
         """Notes the scenarios of which nothing was seen, as after `-x`."""
-        if self._summary.interrupted is not None or session.config.option.collectonly:
+        option = session.config.option
+        # `--setup-plan` and `--setup-only` play nothing, as they should.
+        if self._summary.interrupted or option.collectonly or option.setuponly:
             return
         seen = {reason.scenario for reason in self._summary.besides}
         seen |= self._skipped | self._summary.scenarios.keys()

@@ -192,3 +192,11 @@ def test_x_leaves_scenarios_that_were_not_played(gym):
     assert reasons(gym) == [("not_played", "test_c.py::test_plain", why)]
     # What is not selected is not missed.
     assert gym.run("-x", "-k", "plain").ret == 0
+
+
+@pytest.mark.parametrize("option", ["--setup-plan", "--collect-only"])
+def test_what_plays_nothing_misses_nothing(gym, option):
+    gym.file(PLAIN)
+    result = gym.run(option)
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*CANNOT JUDGE*")
