@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from types import TracebackType
 from typing import NamedTuple
 
 from agentgym.errors import EpisodeStopped
@@ -69,9 +68,19 @@ class Attempt:
         self.error: BaseException | None = None
         self._harness_fault = False
 
-    def keeping_errors(self, *, harness: bool = False) -> _KeepingErrors:
-        """Ends the `with` block at an exception, and hands the exception to `fail`."""
-        return _KeepingErrors(self, harness)
+    def catch(self, error: BaseException, *, harness: bool = False) -> None:
+        """Keeps the error, as `fail` does, unless it is the event loop's word to stop.
+
+        Args:
+            error: What ended a part of the attempt.
+            harness: Whether it came from fixtures or the plugin.
+
+        Raises:
+            BaseException: The error itself, when the attempt is being cancelled.
+        """
+        if _ends_the_play(error):
+            raise error
+        self.fail(error, harness=harness)
 
     def freeze(self) -> None:
         """Ends recording: what a tear-down calls is not the agent's doing."""
@@ -144,30 +153,6 @@ class Attempt:
             checks=results,
             error=reason if reason is not None else self.error,
         )
-
-
-class _KeepingErrors:
-    """A class, because a generator with `@contextmanager` costs three times as much."""
-
-    __slots__ = ("_attempt", "_harness")
-
-    def __init__(self, attempt: Attempt, harness: bool) -> None:
-        self._attempt = attempt
-        self._harness = harness
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> bool:
-        if error is None or _ends_the_play(error):
-            return False
-        self._attempt.fail(error, harness=self._harness)
-        return True
 
 
 def _ends_the_play(error: BaseException) -> bool:

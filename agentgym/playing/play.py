@@ -159,18 +159,24 @@ class EpisodePlay:
             attempt.simulation.activate(),
         ):
             try:
-                with attempt.keeping_errors(harness=True):
-                    body = await world.set_up()
-                    attempt.scenario = world.scenario
-                    with attempt.keeping_errors():
-                        result = body()
-                        if asynchronous:
-                            await result
-                        attempt.finished = True
+                body = await world.set_up()
+            except BaseException as exc:  # noqa: BLE001
+                attempt.catch(exc, harness=True)
+            else:
+                attempt.scenario = world.scenario
+                try:
+                    result = body()
+                    if asynchronous:
+                        await result
+                    attempt.finished = True
+                except BaseException as exc:  # noqa: BLE001
+                    attempt.catch(exc)
             finally:
                 attempt.freeze()
-                with attempt.keeping_errors(harness=True):
+                try:
                     await world.tear_down()
+                except BaseException as exc:  # noqa: BLE001
+                    attempt.catch(exc, harness=True)
 
     def _timed_out(self) -> BaseException:
         limit = self.limits.timeout or 0.0
