@@ -37,7 +37,7 @@ from agentgym.scenarios.scenario import settings_of
 from agentgym.training.batch.batch import Sample
 from agentgym.training.batch.rows import merge
 from agentgym.training.batch.segments import TokenBytes, segment
-from pytest_agentgym.collect import soft_assert
+from pytest_agentgym.collect import check_pass
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scenarios"))
@@ -58,11 +58,11 @@ def pack() -> dict[str, Callable[..., None]]:
     functions = {}
     for path in sorted((ROOT / "scenarios/customer_support").glob("test_*.py")):
         tree = ast.parse(path.read_text())
-        specs = soft_assert.instrument(tree, str(path))
+        specs = check_pass.instrument(tree, str(path))
         module = ModuleType(f"customer_support.{path.stem}")
         module.__package__ = "customer_support"
-        module.__dict__[soft_assert._JUDGES] = [FunctionChecks(each) for each in specs]
-        module.__dict__[soft_assert._EXCEPTION] = builtins.Exception
+        module.__dict__[check_pass.JUDGES] = [FunctionChecks(each) for each in specs]
+        module.__dict__[check_pass.EXCEPTION] = builtins.Exception
         exec(compile(tree, str(path), "exec"), module.__dict__)
         functions |= {
             name: value

@@ -1,18 +1,40 @@
 """Entry point of the pytest plugin: options and registration, nothing else.
 
-Plain `pytest` pays for this module only; everything else is imported on demand.
+Plain `pytest` pays for this module and the options only; everything else is imported on
+demand.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from pytest_agentgym.options.measure import add_options
+from pytest_agentgym.collect import options as collect_options
+from pytest_agentgym.play import cost_options
+from pytest_agentgym.play import options as play_options
+from pytest_agentgym.show import options as show_options
+from pytest_agentgym.training import options as training_options
+
+OPTIONS = (
+    play_options,
+    collect_options,
+    cost_options,
+    show_options,
+    training_options,
+)
+"""Each has `add_options(group)` and `check_options(config)`."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the `--agentgym-*` options."""
-    add_options(parser)
+    group = parser.getgroup("agentgym", "measure the tool reliability of an agent")
+    group.addoption(
+        "--agentgym",
+        action="store_true",
+        default=False,
+        help="run scenarios and report the agent's tool reliability",
+    )
+    for options in OPTIONS:
+        options.add_options(group)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -25,88 +47,53 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the parts of the plugin that this run needs."""
-    if not config.getoption("agentgym"):
-        if config.getoption("agentgym_train"):
-            raise pytest.UsageError(
-                "--train trains the agent of agentgym's scenarios: write pytest "
-                "--agentgym --train"
-            )
-        from pytest_agentgym.collect.not_run import NotRun
-
-        config.pluginmanager.register(NotRun(), "agentgym-not-run")
+    if config.getoption("agentgym"):
+        for options in OPTIONS:
+            options.check_options(config)
+        _register(config)
         return
-    _start(config)
+    if config.getoption("agentgym_train"):
+        raise pytest.UsageError(
+            "--train trains the agent of agentgym's scenarios: write pytest --agentgym "
+            "--train"
+        )
+    from pytest_agentgym.collect.not_run import NotRun
+
+    config.pluginmanager.register(NotRun(), "agentgym-not-run")
 
 
-def _start(config: pytest.Config) -> None:
+def _register(config: pytest.Config) -> None:
     """Registers what this process needs: xdist's workers play, the main one reports."""
-    import os
-    import warnings
-    from pathlib import Path
-
     from pytest_agentgym.collect import collection, fixtures, soft_assert
     from pytest_agentgym.play import episode_report, episodes
-    from pytest_agentgym.play.run_context import RUN, Run, SharedFolder
-    from pytest_agentgym.show.reporter import Reporter
+    from pytest_agentgym.play.process import prepare_process
+    from pytest_agentgym.play.run_context import join_run
 
-    # CrewAI's telemetry holds up the end of a process until its server answers.
-    os.environ.setdefault("CREWAI_DISABLE_TELEMETRY", "true")
-    # Few agents close their clients. Under `-W error` the garbage collector's complaint
-    # at the end would fail a run whose gate is met.
-    unclosed = "ignore:unclosed:ResourceWarning"
-    config.addinivalue_line("filterwarnings", unclosed)
-    warnings.filterwarnings("ignore", "unclosed", ResourceWarning)
-    register = config.pluginmanager.register
-    worker = getattr(config, "workerinput", {}).get("agentgym")
-    if worker is None:
-        shared = SharedFolder()
-        register(shared, "agentgym-folder")
-        run = Run(config, shared.path, os.getpid())
-    else:
-        run = Run(config, Path(worker["folder"]), worker["pid"])
-    config.stash[RUN] = run
-    register(run, "agentgym-run")
+    prepare_process(config)
+    join_run(config)
     for module in (collection, episodes, fixtures, episode_report):
-        register(module, module.__name__)
+        config.pluginmanager.register(module, module.__name__)
     soft_assert.install(config)
     config.add_cleanup(soft_assert.uninstall)
-    if worker is None and config.getoption("agentgym_otel") is not None:
-        from pytest_agentgym.show.otel import OtelExport
+    main = not hasattr(config, "workerinput")
+    if main:
+        from pytest_agentgym.show.otel import register_otel
 
-        def run_id() -> str:
-            reporter = config.pluginmanager.get_plugin("agentgym-reporter")
-            store = getattr(reporter, "store", None)
-            return "" if store is None else str(store.id)
-
-        register(OtelExport(config, run_id), "agentgym-otel")
-    elif config.getoption("agentgym_otel_content") and worker is None:
-        raise pytest.UsageError(
-            "--agentgym-otel-content belongs to an export: add --agentgym-otel"
-        )
-    if run.options.plan:
+        register_otel(config)
+    if config.getoption("agentgym_plan"):
         from pytest_agentgym.show.planning import Planner
 
-        register(Planner(config), "agentgym-planner")
+        config.pluginmanager.register(Planner(config), "agentgym-planner")
         return
-    if worker is None and config.getoption("xmlpath", None):
+    if main and config.getoption("xmlpath", None):
         from pytest_agentgym.show.junit import JUnitVerdicts
 
-        register(JUnitVerdicts(config), "agentgym-junit")
-    if run.options.train is not None:
+        config.pluginmanager.register(JUnitVerdicts(config), "agentgym-junit")
+    if config.getoption("agentgym_train"):
         from pytest_agentgym.training import register_training
 
-        register_training(config, run)
-    elif worker is None:
-        reporter = Reporter(config)
-        register(reporter, "agentgym-reporter")
-        limits = run.options.cost
-        if limits.max_usd is not None or limits.max_tokens is not None:
-            from pytest_agentgym.play.budget import Budget
+        register_training(config)
+    elif main:
+        from pytest_agentgym.show.measurement_reporter import register_measurement
 
-            budget = Budget(
-                limits,
-                lambda: reporter.summary.spent,
-                reporter.stop,
-                reporter.usage_errors.append,
-            )
-            register(budget, "agentgym-budget")
+        register_measurement(config)

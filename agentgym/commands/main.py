@@ -8,12 +8,16 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+from agentgym.commands.output_files import add_file_option, writing
 from agentgym.commands.runs import add_run_commands
 from agentgym.distribution import __version__
 from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode
+
+if TYPE_CHECKING:
+    from agentgym.runs.summary_json import SummaryJson
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -126,14 +130,12 @@ def report(options: argparse.Namespace) -> int:
     if options.markdown is None:
         print(text, end="")
         return 0
-    try:
+    with writing():
         options.markdown.write_text(text, encoding="utf-8")
-    except OSError as exc:
-        raise UsageError(f"{options.markdown}: {exc.strerror or exc}") from exc
     return 0
 
 
-def _write_page(folder: Path, path: Path, summary: dict[str, Any]) -> None:
+def _write_page(folder: Path, path: Path, summary: SummaryJson) -> None:
     from agentgym.report.html import check_writable, write_html
 
     check_writable(path)
@@ -314,12 +316,8 @@ def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument(
         "--baseline", metavar="RUN", help="an earlier run to compare with"
     )
-    command.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="write it there (default: print)"
-    )
-    command.add_argument(
-        "--html", type=Path, metavar="FILE", help="write the HTML report there"
-    )
+    add_file_option(command, "markdown", "write it there (default: print)")
+    add_file_option(command, "html", "write the HTML report there")
 
 
 def _add_selftest(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agentgym.commands.output_files import add_file_option, writing
 from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode
 
@@ -39,14 +40,12 @@ def compare(options: argparse.Namespace) -> int:
     _print(comparison_lines(comparison, width, options.show))
     if comparison.allowed is not None:
         _print(drop_verdict(comparison.allowed, width))
-    try:
+    with writing():
         if options.markdown is not None:
             text = comparison_markdown(comparison)
             options.markdown.write_text(text, encoding="utf-8")
         if options.json is not None:
             write_json(options.json, comparison.to_json())
-    except OSError as exc:
-        raise UsageError(f"{exc.filename}: {exc.strerror or exc}") from exc
     return _exit_code(comparison)
 
 
@@ -176,12 +175,8 @@ def _add_compare(commands: Any) -> None:
         metavar="N",
         help="newly failing and newly fixed cases to show side by side (default: 2)",
     )
-    command.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="write it there, too"
-    )
-    command.add_argument(
-        "--json", type=Path, metavar="FILE", help="write it there, too"
-    )
+    add_file_option(command, "markdown", "write it there, too")
+    add_file_option(command, "json", "write it there, too")
 
 
 def _add_history(commands: Any) -> None:

@@ -17,7 +17,6 @@ from agentgym.reliability import (
     episodes_to_decide,
 )
 from agentgym.reliability.sizing import exact_verdict
-from agentgym.runs.drop import Drop
 from agentgym.runs.lines import (
     Heading,
     Line,
@@ -28,7 +27,6 @@ from agentgym.runs.lines import (
     wrapped,
 )
 from agentgym.runs.summary import RunSummary
-from agentgym.runs.tallies import ScenarioTally
 
 MOST_SCENARIOS = 5
 _SURE = threshold(CONFIDENCE)
@@ -39,6 +37,10 @@ def repeated_cases(summary: RunSummary, width: int) -> Iterator[Line]:
 
     The ones whose cases differ most come first; where all episodes are alike there is
     nothing to say.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
     """
     found = [
         (spread.correlation, scenario, spread)
@@ -70,7 +72,12 @@ def _spread(spread: CaseSpread) -> str:
 
 
 def attrition(summary: RunSummary, width: int) -> Iterator[Line]:
-    """What the episodes that do not count could change."""
+    """What the episodes that do not count could change.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
     if not 0 < summary.counted < summary.total:
         return
     worst, best = attrition_bounds(summary.passed, summary.counted, summary.total)
@@ -82,7 +89,13 @@ def attrition(summary: RunSummary, width: int) -> Iterator[Line]:
 
 
 def certified(summary: RunSummary, width: int, whereof: str = "") -> Iterator[Line]:
-    """What is certain of the run, and of its scenarios together."""
+    """What is certain of the run, and of its scenarios together.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+        whereof: What the first line begins with, if not the whole run was played.
+    """
     reliability = summary.reliability
     text = f"{whereof}{reliability.verdict.value}: {_run(summary, reliability)}"
     yield from wrapped(text, width, markup=_MARKUP[reliability.verdict])
@@ -98,7 +111,12 @@ def certified(summary: RunSummary, width: int, whereof: str = "") -> Iterator[Li
 
 
 def not_played(summary: RunSummary, width: int) -> Iterator[Line]:
-    """The scenarios that could not have saved the run."""
+    """The scenarios that could not have saved the run.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
     cut = [name for name in summary.not_played if name in summary.scenarios]
     rest = [name for name in summary.not_played if name not in summary.scenarios]
     for what, names in (("not played", rest), ("cut short", cut)):
@@ -114,44 +132,6 @@ _MARKUP = {
     Verdict.unreliable: {"red": True},
     Verdict.undecided: {"yellow": True},
 }
-
-
-def certified_gate(summary: RunSummary) -> str:
-    """Whether the certified gate is met, in a sentence."""
-    limit = threshold(summary.threshold)
-    several = len(summary.gated) > 1
-    if summary.exit_code == 0:
-        each = f" and each of {len(summary.gated)} scenarios" if several else ""
-        verb = "are" if several else "is"
-        return f"gate met: the run{each} {verb} certified to reach {limit}"
-    missed = [] if summary.met else [f"the run is not certified to reach {limit}"]
-    if summary.below and (several or not missed):
-        which = f"{len(summary.below)} of {count(len(summary.gated), 'scenario')}"
-        verb = "is" if len(summary.below) == 1 else "are"
-        missed.append(f"{which} {verb} not certified to reach theirs")
-    missed += missed_drop(summary)
-    return f"gate not met: {' and '.join(missed)}"
-
-
-def missed_drop(summary: RunSummary) -> Iterator[str]:
-    """Why the drop since the baseline does not pass, if it does not."""
-    if summary.drop_met:
-        return
-    if summary.drop is Drop.exceeded:
-        yield "reliability dropped by more than --agentgym-max-drop"
-    elif summary.drop is Drop.unknown:
-        yield "the drop since the baseline cannot be judged"
-    else:
-        yield "the drop is not certified to be within --agentgym-max-drop"
-
-
-def missed_by(summary: RunSummary, scenario: ScenarioTally) -> str:
-    """How a scenario misses its gate: `93.8 %, needs 95 %`."""
-    share = percent(scenario.reliability.value, scenario.threshold)
-    needs = threshold(scenario.threshold)
-    if summary.gate == "point":
-        return f"{share}, needs {needs}"
-    return f"{share}, {summary.verdicts[scenario.name].value} against {needs}"
 
 
 def _run(summary: RunSummary, reliability: Reliability) -> str:

@@ -98,11 +98,11 @@ def _cases(
         yield f"- {code(name)} {code(case.id)}: passed {often[0]}, now {often[1]}"
         if place < SHOWN_CASES:
             pair = [examples.get(name) for name in case.examples]
-            told = episodes_beside(pair[0], pair[1], WIDTH, "")
+            lines = episodes_beside(pair[0], pair[1], WIDTH, "")
             yield ""
             yield "  <details><summary>both episodes</summary>"
             yield ""
-            yield from block((line.text for line in told), "  ")
+            yield from block((line.text for line in lines), "  ")
             yield ""
             yield "  </details>"
     if len(cases) > MOST_CASES:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from agentgym.playing.episode import Episode
 from agentgym.reliability import CONFIDENCE
+from agentgym.report.by_file import rows_by_file
 from agentgym.report.side_by_side import episodes_beside
 from agentgym.runs.comparison import ChangedCase, Compared, Comparison
 from agentgym.runs.differences import Difference
@@ -13,7 +14,7 @@ from agentgym.runs.drop import Allowance, Drop
 from agentgym.runs.lines import (
     Heading,
     Line,
-    Row,
+    TableRow,
     count,
     percent,
     points,
@@ -74,7 +75,15 @@ def comparison_lines(
 
 
 def load_examples(comparison: Comparison, cases: Iterable[ChangedCase]) -> Examples:
-    """Reads the episodes that the cases are shown by, as far as they are there."""
+    """Reads the episodes that the cases are shown by, as far as they are there.
+
+    Args:
+        comparison: Knows the files of both runs.
+        cases: Those that are shown.
+
+    Returns:
+        Episodes by id.
+    """
     ids = [case.examples for case in cases]
     found: Examples = {}
     for place, side in enumerate((comparison.before, comparison.after)):
@@ -86,7 +95,12 @@ def load_examples(comparison: Comparison, cases: Iterable[ChangedCase]) -> Examp
 
 
 def drop_verdict(allowed: Allowance, width: int) -> Iterator[Line]:
-    """The verdict on the drop."""
+    """The verdict on the drop.
+
+    Args:
+        allowed: What was allowed, and what was found.
+        width: Characters that a line may have.
+    """
     text = f"drop {allowed.verdict}: {allowed}"
     markup = _DROPS[allowed.verdict]
     yield from wrapped(text, width, markup=markup, hanging="  ")
@@ -125,35 +139,29 @@ def _colour(difference: Difference | None) -> dict[str, bool]:
 
 
 def _scenario_table(scenarios: Sequence[Compared], width: int) -> Iterator[Line]:
-    rows: list[Row] = []
-    file = None
-    for scenario in scenarios:
-        path, _, name = scenario.name.partition("::")
-        if path != file:
-            file = path
-            rows.append(Row(path))
-        xfail = " (xfail)" if scenario.xfail else ""
-        rows.append(_row((name or path) + xfail, scenario))
-    yield from _table(rows, width)
+    named = ((scenario.name, scenario) for scenario in scenarios)
+    yield from _table(rows_by_file(named, _row), width)
 
 
-def _table(rows: Sequence[Row], width: int) -> Iterator[Line]:
+def _table(rows: Sequence[TableRow], width: int) -> Iterator[Line]:
     columns = ["before", "after", "points", f"{_SURE} interval"]
     yield from table(columns, rows, width)
 
 
-def _row(name: str, compared: Compared) -> Row:
-    found = compared.difference
-    if found is None:
-        return Row(name, ["-", "-", "-", "-"])
-    ends = [f"{100 * x:+.1f}".replace("-0.0", "+0.0") for x in (found.low, found.high)]
+def _row(name: str, compared: Compared) -> TableRow:
+    name = f"{name} (xfail)" if compared.xfail else name
+    change = compared.difference
+    if change is None:
+        return TableRow(name, ["-", "-", "-", "-"])
+    both = (change.low, change.high)
+    ends = [f"{100 * x:+.1f}".replace("-0.0", "+0.0") for x in both]
     cells = [
-        percent(found.before),
-        percent(found.after),
-        f"{100 * found.value:+.1f}",
+        percent(change.before),
+        percent(change.after),
+        f"{100 * change.value:+.1f}",
         f"{ends[0]} to {ends[1]}",
     ]
-    return Row(name, cells, _colour(found))
+    return TableRow(name, cells, _colour(change))
 
 
 def _cases(

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from agentgym.distribution import install_command
+from agentgym.report.by_file import rows_by_file
 from agentgym.runs.lines import (
     Heading,
     Line,
-    Row,
+    TableRow,
     count,
     dollars,
     number,
@@ -26,7 +27,12 @@ MOST_MODELS = 5
 
 
 def cost_section(summary: RunSummary, width: int = 80) -> Iterator[Line]:
-    """A table of the scenarios, and what all of them took; nothing without tokens."""
+    """A table of the scenarios, and what all of them took; nothing without tokens.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
     spent = summary.spent
     if not spent.all_tokens:
         return
@@ -43,14 +49,8 @@ def cost_section(summary: RunSummary, width: int = 80) -> Iterator[Line]:
 def _scenarios(summary: RunSummary, width: int) -> Iterator[Line]:
     paid = bool(summary.spent.usd)
     columns = ["in/ep", "out/ep", "tok/pass", *(["$/ep", "$/pass"] if paid else [])]
-    rows = []
-    file = None
-    for scenario in summary.ordered:
-        path, _, name = scenario.name.partition("::")
-        if path != file:
-            file = path
-            rows.append(Row(path))
-        rows.append(Row(name or path, _cells(scenario.spent, paid)))
+    named = ((scenario.name, scenario.spent) for scenario in summary.ordered)
+    rows = rows_by_file(named, lambda name, spent: TableRow(name, _cells(spent, paid)))
     yield from table(columns, rows, width)
 
 
@@ -104,7 +104,7 @@ def notes(spent: Spending) -> Iterator[str]:
     calls, silent = spent.calls + spent.judges.calls, spent.silent + spent.judges.silent
     if silent:
         yield (
-            f"{silent} of {count(calls, 'model call')} told no tokens: they are not "
+            f"{silent} of {count(calls, 'model call')} reported no tokens: they are not "
             "counted"
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from agentgym.errors import UsageError
 from agentgym.reliability import (
@@ -16,17 +16,19 @@ from agentgym.reliability import (
     episodes_for_power,
 )
 from agentgym.reliability.simulation import quantiles
+from agentgym.runs.layout import RUNS, SUMMARY
 from agentgym.runs.lines import (
     Heading,
     Line,
-    Row,
+    TableRow,
     count,
     dollars,
     table,
     threshold,
     wrapped,
 )
-from agentgym.runs.stored import RUNS, SUMMARY, read_summary
+from agentgym.runs.stored import read_summary
+from agentgym.runs.summary_json import ScenarioJson
 
 POWER = 0.8
 MOST_EPISODES = 20_000
@@ -136,7 +138,7 @@ def _table(
     known = [costs[name] for name in names if name in costs]
     usd = _mean([cost.usd for cost in known])
     mean = usd or _mean([cost.tokens for cost in known])
-    unit, tell = ("$", dollars) if usd else ("tokens", _tokens)
+    unit, shown = ("$", dollars) if usd else ("tokens", _tokens)
     if mean is not None:
         columns += [f"{unit},\nfixed", f"{unit},\nsequential"]
     rows = []
@@ -148,8 +150,8 @@ def _table(
         if mean is not None:
             for episodes in (needed.fixed, needed.median):
                 all_of_them = None if episodes is None else episodes * len(names) * mean
-                texts.append(tell(all_of_them))
-        rows.append(Row(f"truly {threshold(needed.reliability)}", texts))
+                texts.append(shown(all_of_them))
+        rows.append(TableRow(f"truly {threshold(needed.reliability)}", texts))
     yield from table(columns, rows, width)
 
 
@@ -186,7 +188,7 @@ def known_costs(root: Path, names: Sequence[str]) -> dict[str, EpisodeCost]:
     """
     for file in sorted((root / RUNS).glob(f"*/{SUMMARY}"), reverse=True):
         try:
-            found: list[dict[str, Any]] = read_summary(file)["scenarios"]
+            found = read_summary(file)["scenarios"]
             known = {s["name"]: _cost(s) for s in found if s.get("tokens")}
         except (UsageError, KeyError, TypeError, ValueError, AttributeError):
             continue  # a plan needs no cost
@@ -196,9 +198,9 @@ def known_costs(root: Path, names: Sequence[str]) -> dict[str, EpisodeCost]:
     return {}
 
 
-def _cost(scenario: Mapping[str, Any]) -> EpisodeCost:
+def _cost(scenario: ScenarioJson) -> EpisodeCost:
     usd = scenario["cost"]["total"]["usd"]
     return EpisodeCost(
-        tokens=float(scenario["tokens"]),
+        tokens=float(scenario["tokens"] or 0),
         usd=None if usd is None else usd / scenario["episodes"],
     )

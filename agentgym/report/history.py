@@ -13,7 +13,7 @@ from agentgym.reliability import CONFIDENCE
 from agentgym.runs.lines import (
     Heading,
     Line,
-    Row,
+    TableRow,
     count,
     interval,
     left,
@@ -24,6 +24,12 @@ from agentgym.runs.lines import (
     wrapped,
 )
 from agentgym.runs.stored import finished_runs, read_summary
+from agentgym.runs.summary_json import (
+    ReliabilityJson,
+    ScenarioJson,
+    SummaryJson,
+    TrainingJson,
+)
 
 WIDE = 110
 """Characters of a terminal that has room for the date, which an id begins with."""
@@ -57,12 +63,12 @@ class Entry:
     scenario: str | None
     scenarios: int
     policy: str | None
-    reliability: dict[str, Any]
+    reliability: ReliabilityJson
     state: str
     passed: int
     counted: int
     tokens_per_pass: float | None
-    training: dict[str, Any] | None
+    training: TrainingJson | None
 
     def to_json(self) -> dict[str, Any]:
         """The form that `agentgym history --json` prints."""
@@ -130,7 +136,7 @@ def read_history(folder: Path, scenario: str | None = None) -> History:
     return History(entries=tuple(entries), notes=tuple(notes))
 
 
-def _entry(summary: dict[str, Any], scenario: dict[str, Any] | None = None) -> Entry:
+def _entry(summary: SummaryJson, scenario: ScenarioJson | None = None) -> Entry:
     chosen = (
         [s for s in summary["scenarios"] if not s.get("xfail")]
         if scenario is None
@@ -163,7 +169,12 @@ def _entry(summary: dict[str, Any], scenario: dict[str, Any] | None = None) -> E
 
 
 def history_lines(history: History, width: int = 80) -> Iterator[Line]:
-    """A table of the runs, or one of each scenario."""
+    """A table of the runs, or one of each scenario.
+
+    Args:
+        history: What was read.
+        width: Characters that a line may have; a wide one has room for the dates.
+    """
     names = dict.fromkeys(entry.scenario for entry in history.entries)
     for name in names:
         if name is not None:
@@ -189,26 +200,27 @@ def _table(entries: Sequence[Entry], width: int) -> Iterator[Line]:
     yield from table(columns, rows, width)
 
 
-def _rows(entries: Sequence[Entry], policy: int, wide: bool) -> Iterator[Row]:
+def _rows(entries: Sequence[Entry], policy: int, wide: bool) -> Iterator[TableRow]:
     # A verdict says little without its threshold, where not all have the same.
     several = len({entry.reliability["threshold"] for entry in entries}) > 1
     for entry in entries:
-        verdict, limit = (entry.reliability[x] for x in ("verdict", "threshold"))
-        told = verdict if entry.state == "finished" else entry.state
+        verdict, limit = entry.reliability["verdict"], entry.reliability["threshold"]
+        finished = entry.state == "finished"
+        shown = (verdict if finished else None) or entry.state
         cells = [
             str(entry.scenarios),
             # The end of a path, or of an endpoint, is the model's name.
             left(entry.policy or "-", policy),
             _reliability(entry),
-            f"{told} {threshold(limit)}" if several and told == verdict else told,
+            f"{shown} {threshold(limit)}" if several and finished else shown,
             number(entry.tokens_per_pass),
         ]
         if wide:
             date = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.started))
             cells.insert(0, date)
-        yield Row(entry.run, cells, _VERDICTS.get(told, {"yellow": True}))
+        yield TableRow(entry.run, cells, _VERDICTS.get(shown, {"yellow": True}))
         if entry.training is not None and entry.scenario is None:
-            yield Row(f"    {_training(entry.training)}")
+            yield TableRow(f"    {_training(entry.training)}")
 
 
 def _reliability(entry: Entry) -> str:
@@ -218,10 +230,10 @@ def _reliability(entry: Entry) -> str:
     return f"{percent(share['value'])} ({interval(share['low'], share['high'])})"
 
 
-def _training(training: dict[str, Any]) -> str:
+def _training(training: TrainingJson) -> str:
     text = f"trained {training.get('seconds', 0) / 60:.1f} min"
-    before = training.get("before") or {}
-    if before.get("value") is not None:
+    before = training.get("before")
+    if before is not None and before["value"] is not None:
         text += f" from {percent(before['value'])}"
     agent = training.get("agent")
     if not agent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import Literal, cast, get_args
 
 from agentgym.reliability import CONFIDENCE
 from agentgym.report.marks import block, code, row, table_head
@@ -19,19 +19,34 @@ from agentgym.runs.lines import (
     points,
     threshold,
 )
+from agentgym.runs.summary_json import (
+    CheckJson,
+    ComparisonJson,
+    CostJson,
+    DecisionJson,
+    JudgeJson,
+    MaxDropJson,
+    ScenarioJson,
+    SimulatorsJson,
+    SummaryJson,
+    ToolJson,
+    UsageJson,
+    UserJson,
+)
 
 MOST_SCENARIOS = 50
 MOST_CHECKS = 5
+MOST_REASONS = 10
 MOST_LINES = 10
 
 _SURE = threshold(CONFIDENCE)
-_CALLS = ("calls", "correct", "wrong_arguments", "not_allowed", "missing", "raised")
+Calls = Literal[
+    "calls", "correct", "wrong_arguments", "not_allowed", "missing", "raised"
+]
+_CALLS: tuple[Calls, ...] = get_args(Calls)
 
-Summary = Mapping[str, Any]
-"""The content of `summary.json`."""
 
-
-def markdown(summary: Summary, baseline: Summary | None = None) -> str:
+def markdown(summary: SummaryJson, baseline: SummaryJson | None = None) -> str:
     """The report.
 
     Args:
@@ -50,20 +65,21 @@ def markdown(summary: Summary, baseline: Summary | None = None) -> str:
     return "\n\n".join("\n".join(part) for part in map(list, parts) if part) + "\n"
 
 
-def _by_name(summary: Summary) -> dict[str, Summary]:
+def _by_name(summary: SummaryJson) -> dict[str, ScenarioJson]:
     return {scenario["name"]: scenario for scenario in summary["scenarios"]}
 
 
 # The verdict.
 
 
-def _verdict(summary: Summary, baseline: Summary | None) -> Iterator[str]:
+def _verdict(summary: SummaryJson, baseline: SummaryJson | None) -> Iterator[str]:
     reliability = summary["reliability"]
     limit = reliability["threshold"]
     yield f"## Tool reliability: {percent(reliability['value'], limit)}"
     yield ""
     passed, counted = _counts(summary)
-    text = f"**{gate_sentence(summary)}.**"
+    decision = summary["decision"]
+    text = f"**{capitalised(decision['sentence'])}.**"
     if counted:
         text += (
             f" {_mean(summary)}{passed} of {count(counted, 'episode')} passed, "
@@ -73,6 +89,7 @@ def _verdict(summary: Summary, baseline: Summary | None) -> Iterator[str]:
     if reliability["verdict"]:
         text += f" At {_SURE} confidence: {reliability['verdict']}."
     yield text
+    yield from _reasons(decision)
     yield from _stopped_early(summary)
     if baseline is not None:
         earlier = baseline["reliability"]["value"]
@@ -87,7 +104,7 @@ def _verdict(summary: Summary, baseline: Summary | None) -> Iterator[str]:
         yield _compared(summary["baseline"])
 
 
-def _mean(summary: Summary) -> str:
+def _mean(summary: SummaryJson) -> str:
     """That the run's reliability is no share of its episodes, where that is so."""
     scenarios = len(_gated(summary))
     if summary.get("stop") != "sequential" or scenarios < 2:
@@ -95,9 +112,10 @@ def _mean(summary: Summary) -> str:
     return f"Mean of {scenarios} scenarios; "
 
 
-def _stopped_early(summary: Summary) -> Iterator[str]:
+def _stopped_early(summary: SummaryJson) -> Iterator[str]:
     """How much a run was spared whose scenarios end when they are certain."""
-    played, planned = sum(summary["episodes"].values()), summary.get("planned", 0)
+    outcomes = cast("Mapping[str, int]", summary["episodes"])
+    played, planned = sum(outcomes.values()), summary.get("planned", 0)
     sequential = summary.get("stop") == "sequential" and not summary.get("interrupted")
     if not sequential or planned <= played:
         return
@@ -112,7 +130,7 @@ def _stopped_early(summary: Summary) -> Iterator[str]:
     yield f"Stopped after {played:,} of at most {count(planned, 'episode')}: {why}."
 
 
-def _compared(comparison: Summary) -> str:
+def _compared(comparison: ComparisonJson) -> str:
     """What the run itself found out about its baseline."""
     found = comparison["difference"]
     run = code(comparison["before"]["run"])
@@ -123,91 +141,57 @@ def _compared(comparison: Summary) -> str:
     text = (
         f"The baseline, run {run}, had {percent(found['before'])}: {change}, {paired}"
     )
-    newly = ("newly_failing", "newly failing"), ("newly_fixed", "newly fixed")
-    for name, words in newly:
-        if comparison[name]:
-            text += f"; {count(len(comparison[name]), f'{words} case')}"
+    changed = {
+        "newly failing": comparison["newly_failing"],
+        "newly fixed": comparison["newly_fixed"],
+    }
+    for words, cases in changed.items():
+        if cases:
+            text += f"; {count(len(cases), f'{words} case')}"
     limit = comparison["max_drop"]
     if limit is not None:
         text += f". Drop **{limit['verdict']}**, at most {_limit(limit)} allowed"
     return f"{text}."
 
 
-def gate_sentence(summary: Summary) -> str:
-    """Whether the gate is met, and why not."""
-    limit = threshold(summary["reliability"]["threshold"])
-    if summary.get("interrupted"):
-        return f"{_cut_off(summary)}; the gate judges whole runs only"
-    if summary["scenarios"] and not _gated(summary):
-        return "No gate: every scenario was expected to fail"
-    if not summary.get("judgeable", True):
-        return "Cannot judge: too many episodes were lost to errors not the agent's"
-    dropped = _dropped(summary)
-    if dropped is not None:
-        return dropped
-    if summary.get("gate") == "certified":
-        if summary["exit_code"] == 0:
-            return f"Gate met: certified to reach {limit}"
-        if summary["reliability"]["verdict"] == "RELIABLE":
-            return (
-                f"Gate not met: the run is certified to reach {limit}, but not each "
-                "scenario is certified to reach its own"
-            )
-        return f"Gate not met: not certified to reach {limit}"
-    if summary["exit_code"] == 0:
-        return f"Gate met: {limit}"
-    value = summary["reliability"]["value"]
-    if value is not None and value >= summary["reliability"]["threshold"]:
-        return f"Gate not met: the run reached {limit}, but a scenario is below its own"
-    return f"Gate not met: below {limit}"
+def capitalised(sentence: str) -> str:
+    """A sentence of the summary where it stands by itself."""
+    return sentence[:1].upper() + sentence[1:]
 
 
-def _cut_off(summary: Summary) -> str:
-    """What ended a run before its end, and how much of it was played."""
-    stopped = summary.get("stopped")
-    why = f"Stopped: {stopped}" if stopped else "Interrupted"
-    played, planned = sum(summary["episodes"].values()), summary.get("planned", 0)
-    if played >= planned:
-        return why
-    return f"{why}: {played:,} of {count(planned, 'episode')} were played"
+def _reasons(decision: DecisionJson) -> Iterator[str]:
+    """What the gate's sentence says of scenarios, with their names."""
+    named = [
+        (reason["scenario"], reason["sentence"])
+        for reason in decision["reasons"]
+        if reason["scenario"] is not None
+    ]
+    if named:
+        yield ""
+    for name, sentence in named[:MOST_REASONS]:
+        # It may quote an exception.
+        yield f"- {code(left(name, 100))}: {code(sentence)}"
+    if len(named) > MOST_REASONS:
+        yield f"- and {len(named) - MOST_REASONS} more"
 
 
-def _dropped(summary: Summary) -> str | None:
-    """Whether a run that is reliable fails by its drop since the baseline."""
-    reliability = summary["reliability"]
-    reached = (reliability["value"] or 0) >= reliability["threshold"]
-    if summary.get("gate") == "certified":
-        reached = reliability["verdict"] == "RELIABLE"
-    allowed = (summary.get("baseline") or {}).get("max_drop")
-    if not reached or not allowed:
-        return None
-    if allowed["verdict"] == "EXCEEDED":
-        return f"Gate not met: dropped by more than {_limit(allowed)}"
-    if allowed["verdict"] == "UNDECIDED" and summary.get("gate") == "certified":
-        limit = _limit(allowed)
-        return f"Gate not met: not certified to have dropped by less than {limit}"
-    if allowed["verdict"] == "UNKNOWN":
-        return "Cannot judge: the drop since the baseline is not known"
-    return None
-
-
-def _limit(allowed: Summary) -> str:
+def _limit(allowed: MaxDropJson) -> str:
     share = 100 * allowed["limit"]
     return f"{share:.10g} point{'' if share == 1 else 's'}"
 
 
-def _gated(summary: Summary) -> list[Summary]:
+def _gated(summary: SummaryJson) -> list[ScenarioJson]:
     """The scenarios that the gate judges."""
     return [s for s in summary["scenarios"] if not s.get("xfail")]
 
 
-def _counts(summary: Summary) -> tuple[int, int]:
+def _counts(summary: SummaryJson) -> tuple[int, int]:
     """Passed and counted episodes of the scenarios that the gate judges."""
     gated = _gated(summary)
     return sum(s["passed"] for s in gated), sum(_counted(s) for s in gated)
 
 
-def _counted(scenario: Summary) -> int:
+def _counted(scenario: ScenarioJson) -> int:
     outcomes = scenario["outcomes"]
     return int(outcomes["passed"] + outcomes["failed"])
 
@@ -227,7 +211,7 @@ def _points(before: tuple[int, int], after: tuple[int, int]) -> str | None:
 
 
 def _scenarios(
-    scenarios: Sequence[Summary], before: Mapping[str, Summary] | None
+    scenarios: Sequence[ScenarioJson], before: Mapping[str, ScenarioJson] | None
 ) -> Iterator[str]:
     yield "### Scenarios"
     yield ""
@@ -254,7 +238,7 @@ def _scenarios(
         )
 
 
-def _scenario_cells(scenario: Summary) -> list[str]:
+def _scenario_cells(scenario: ScenarioJson) -> list[str]:
     reliability = scenario["reliability"]
     counted = _counted(scenario)
     name = code(left(scenario["name"], 100), in_table=True)
@@ -268,12 +252,12 @@ def _scenario_cells(scenario: Summary) -> list[str]:
     ]
 
 
-def _against(before: Summary, after: Summary) -> str:
+def _against(before: ScenarioJson, after: ScenarioJson) -> str:
     counts = [(s["passed"], _counted(s)) for s in (before, after)]
     return _points(counts[0], counts[1]) or "-"
 
 
-def _gone(summary: Summary, before: Mapping[str, Summary]) -> Iterator[str]:
+def _gone(summary: SummaryJson, before: Mapping[str, ScenarioJson]) -> Iterator[str]:
     gone = sorted(before.keys() - _by_name(summary).keys())
     if gone:
         names = ", ".join(code(left(name, 100)) for name in gone[:MOST_CHECKS])
@@ -283,7 +267,7 @@ def _gone(summary: Summary, before: Mapping[str, Summary]) -> Iterator[str]:
         )
 
 
-def _tools(tools: Sequence[Summary]) -> Iterator[str]:
+def _tools(tools: Sequence[ToolJson]) -> Iterator[str]:
     if not tools:
         return
     yield "### Tools"
@@ -293,14 +277,15 @@ def _tools(tools: Sequence[Summary]) -> Iterator[str]:
     for tool in sorted(tools, key=lambda t: (-t["calls"], t["name"])):
         cells = [code(tool["name"] or "(no name)", in_table=True)]
         cells += [str(tool[name]) for name in _CALLS]
-        cells += [duration(tool["latency"][name]) for name in ("median", "p95")]
+        latency = tool["latency"]
+        cells += [duration(latency["median"]), duration(latency["p95"])]
         yield row(cells)
 
 
 # What failed, and what else there is to say.
 
 
-def _failures(scenarios: Sequence[Summary]) -> Iterator[str]:
+def _failures(scenarios: Sequence[ScenarioJson]) -> Iterator[str]:
     missed = [
         (check["failed"] + check["errored"], scenario, check)
         for scenario in scenarios
@@ -319,7 +304,7 @@ def _failures(scenarios: Sequence[Summary]) -> Iterator[str]:
         yield f"and {count(len(missed) - MOST_CHECKS, 'more check')}"
 
 
-def _failure(often: int, scenario: Summary, check: Summary) -> Iterator[str]:
+def _failure(often: int, scenario: ScenarioJson, check: CheckJson) -> Iterator[str]:
     name = scenario["name"].partition("::")[2] or scenario["name"]
     judged = count(often + check["passed"], "episode")
     text = f"assert {check['text']}"
@@ -332,14 +317,14 @@ def _failure(often: int, scenario: Summary, check: Summary) -> Iterator[str]:
         yield from block(lines[:MOST_LINES], "  ")
 
 
-def _place(scenario: Summary, check: Summary) -> str:
+def _place(scenario: ScenarioJson, check: CheckJson) -> str:
     """Where a check is: relative to the root directory if it is in its own file."""
     own = scenario["name"].partition("::")[0]
     same = PurePath(own).name == PurePath(check["file"]).name
     return f"{own if same else check['file']}:{check['line']}"
 
 
-def _notes(summary: Summary) -> Iterator[str]:
+def _notes(summary: SummaryJson) -> Iterator[str]:
     lost = [
         f"{number} {name}"
         for name, number in summary["episodes"].items()
@@ -347,13 +332,16 @@ def _notes(summary: Summary) -> Iterator[str]:
     ]
     if lost:
         yield f"Not counted: {', '.join(lost)}."
-    yield from _simulators(summary.get("simulators") or {})
-    yield from _cost(summary.get("cost") or {})
+    # Early versions knew neither.
+    if "simulators" in summary:
+        yield from _simulators(summary["simulators"])
+    if "cost" in summary:
+        yield from _cost(summary["cost"])
     for warning in summary.get("warnings", ()):
         yield f"- {code(warning)}"
 
 
-def _simulators(simulators: Summary) -> Iterator[str]:
+def _simulators(simulators: SimulatorsJson) -> Iterator[str]:
     judge, user = simulators.get("judge"), simulators.get("user")
     if judge:
         verdicts = count(judge["verdicts"], "verdict")
@@ -364,7 +352,7 @@ def _simulators(simulators: Summary) -> Iterator[str]:
         yield from _role(user, "User simulated by", count(user["messages"], "message"))
 
 
-def _role(role: Summary, who: str, did: str) -> Iterator[str]:
+def _role(role: JudgeJson | UserJson, who: str, did: str) -> Iterator[str]:
     models = ", ".join(map(code, role["models"]))
     names = [code(left(name, 100)) for name in role["scenarios"]]
     more = len(names) - MOST_CHECKS
@@ -372,18 +360,23 @@ def _role(role: Summary, who: str, did: str) -> Iterator[str]:
     yield f"{who} {models}: {did}, in {where}."
 
 
-def _cost(cost: Summary) -> Iterator[str]:
-    judges = cost.get("judges") or {}
+def _cost(cost: CostJson) -> Iterator[str]:
     if cost.get("input_tokens"):
         each = cost["per_passed"]["usd"]
         per = "" if not each else f" ({dollars(each)} per passed episode)"
         yield f"Cost: {_tokens(cost)}{per}."
-    if judges.get("input_tokens"):
+    # Early versions did not know what judges took.
+    if "judges" in cost:
+        yield from _cost_of_judges(cost, cost["judges"])
+
+
+def _cost_of_judges(cost: CostJson, judges: UsageJson) -> Iterator[str]:
+    if judges["input_tokens"]:
         yield f"Judges and simulated users: {_tokens(judges)}."
-    if cost.get("usd") and judges.get("usd"):
+    if cost["usd"] and judges["usd"]:
         yield f"Together: {dollars(cost['total']['usd'])}."
 
 
-def _tokens(usage: Summary) -> str:
+def _tokens(usage: UsageJson) -> str:
     text = f"{usage['input_tokens']:,} tokens in, {usage['output_tokens']:,} out"
     return text + (f", {dollars(usage['usd'])}" if usage["usd"] else "")

@@ -22,7 +22,12 @@ def row(cells: Sequence[str]) -> str:
 
 
 def code(text: str, *, in_table: bool = False) -> str:
-    """A short text as it is."""
+    """A short text as it is.
+
+    Args:
+        text: Of whatever origin; a long one is cut.
+        in_table: Whether it is within a cell, where bars are escaped.
+    """
     line = right(plain(text), WIDTH)
     if in_table:
         line = line.replace("|", "\\|")
@@ -32,7 +37,12 @@ def code(text: str, *, in_table: bool = False) -> str:
 
 
 def block(lines: Iterable[str], indent: str = "") -> Iterator[str]:
-    """Lines as they are."""
+    """Lines as they are.
+
+    Args:
+        lines: Of whatever origin; long ones are cut.
+        indent: What each line begins with, within a list.
+    """
     found = [_printable(line) for line in lines]
     fence = _fence("\n".join(found), 3)
     yield f"{indent}{fence}text"

@@ -30,14 +30,14 @@ def episodes_beside(
     room = (width - len(indent) - _GAP) // 2
     beside = room >= LEAST_COLUMN
     size = room if beside else width - len(indent)
-    told = [
-        [Line(f"{name}: {_outcome(episode)}"), *_told(episode, size)]
+    sides = [
+        [Line(f"{name}: {_outcome(episode)}"), *_conversation(episode, size)]
         for name, episode in (("before", before), ("after", after))
     ]
     if beside:
-        yield from _columns(told[0], told[1], room, indent)
+        yield from _columns(sides[0], sides[1], room, indent)
         return
-    for head, *lines in told:
+    for head, *lines in sides:
         yield Line(indent + head.text, {"bold": True})
         yield from (Line(indent + line.text) for line in lines)
 
@@ -46,7 +46,7 @@ def _outcome(episode: Episode | None) -> str:
     return "not known" if episode is None else episode.outcome.value
 
 
-def _told(episode: Episode | None, width: int) -> Iterator[Line]:
+def _conversation(episode: Episode | None, width: int) -> Iterator[Line]:
     if episode is None:
         yield Line("(its episodes.jsonl is gone)")
         return

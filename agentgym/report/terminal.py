@@ -9,17 +9,17 @@ from typing import Any
 
 from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
-from agentgym.reliability import (
-    ATTRITION_LIMIT,
-    CONFIDENCE,
-)
+from agentgym.reliability import CONFIDENCE
 from agentgym.report import certainty
+from agentgym.report.by_file import rows_by_file
 from agentgym.report.cost import cost_section
+from agentgym.report.simulators import simulators_section
 from agentgym.report.transcript import transcript
+from agentgym.runs.gate import GateDecision, ReasonKind
 from agentgym.runs.lines import (
     Heading,
     Line,
-    Row,
+    TableRow,
     count,
     duration,
     interval,
@@ -30,7 +30,6 @@ from agentgym.runs.lines import (
     threshold,
     wrapped,
 )
-from agentgym.runs.simulator_tally import simulators_section
 from agentgym.runs.summary import RunSummary
 from agentgym.runs.tallies import CheckTally, ErrorTally, ScenarioTally, ToolTally
 
@@ -38,6 +37,7 @@ __all__ = ["Heading", "Line", "report", "verdict"]
 
 MOST_CHECKS = 5
 MOST_ERRORS = 3
+MOST_REASONS = 5
 MOST_LINES = 5
 _SURE = threshold(CONFIDENCE)
 
@@ -51,7 +51,12 @@ _WHAT_TO_DO = {
 
 
 def report(summary: RunSummary, width: int = 80) -> Iterator[Line]:
-    """The whole report but the verdict."""
+    """The whole report but the verdict.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
     yield Heading("scenarios")
     yield from scenario_table(summary.ordered, width)
     if summary.tools:
@@ -68,29 +73,27 @@ def report(summary: RunSummary, width: int = 80) -> Iterator[Line]:
 
 
 def scenario_table(scenarios: Iterable[ScenarioTally], width: int) -> Iterator[Line]:
-    """One line per scenario, grouped by file."""
-    rows: list[Row] = []
-    file = None
-    for scenario in scenarios:
-        path, _, name = scenario.name.partition("::")
-        if path != file:
-            file = path
-            rows.append(Row(path))
-        xfail = " (xfail)" if scenario.xfail else ""
-        rows.append(_scenario_row((name or path) + xfail, scenario))
+    """One line per scenario, grouped by file.
+
+    Args:
+        scenarios: In the order of their names.
+        width: Characters that a line may have.
+    """
+    named = ((scenario.name, scenario) for scenario in scenarios)
+    rows = rows_by_file(named, _scenario_row)
     columns = ["passed", f"reliability ({_SURE})", "reward", "tok/ep", "s/ep"]
     yield from table(columns, rows, width)
 
 
-def _scenario_row(name: str, scenario: ScenarioTally) -> Row:
+def _scenario_row(name: str, scenario: ScenarioTally) -> TableRow:
     reliability = scenario.reliability
     share = percent(reliability.value, scenario.threshold)
     if scenario.counted:
         share += f" ({interval(reliability.low, reliability.high)})"
     reward = scenario.mean(scenario.reward)
     colour = "green" if reliability.met else "red"
-    return Row(
-        name,
+    return TableRow(
+        f"{name} (xfail)" if scenario.xfail else name,
         [
             f"{scenario.passed}/{scenario.counted}",
             share,
@@ -103,7 +106,12 @@ def _scenario_row(name: str, scenario: ScenarioTally) -> Row:
 
 
 def tool_table(tools: Iterable[ToolTally], width: int) -> Iterator[Line]:
-    """One line per tool, the one that is called most first."""
+    """One line per tool, the one that is called most first.
+
+    Args:
+        tools: In any order.
+        width: Characters that a line may have.
+    """
     ordered = sorted(tools, key=lambda t: (-t.counts["calls"], t.name))
     columns = {
         "calls": "\ncalls",
@@ -121,7 +129,7 @@ def tool_table(tools: Iterable[ToolTally], width: int) -> Iterator[Line]:
         counts = tool.counts | {"correct": _correct(tool)}
         cells = [str(counts[name]) for name in columns]
         cells += [duration(latency["median"]), duration(latency["p95"])]
-        rows.append(Row(tool.name or "(no name)", cells))
+        rows.append(TableRow(tool.name or "(no name)", cells))
     yield from table([*columns.values(), "\nmedian", "\np95"], rows, width)
 
 
@@ -137,7 +145,13 @@ def _correct(tool: ToolTally) -> str:
 
 
 def failed_checks(summary: RunSummary, width: int, shown: set[str]) -> Iterator[Line]:
-    """The commonest failed checks with one example trajectory each."""
+    """The commonest failed checks with one example trajectory each.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+        shown: Ids of the episodes that the report has shown; gets those shown here.
+    """
     missed = summary.missed_checks()
     if not missed:
         return
@@ -171,7 +185,7 @@ def _failed_check(
 
 
 def _introspection(message: str, width: int) -> Iterator[Line]:
-    """The beginning of what pytest says; the rest tells where the values come from."""
+    """The beginning of what pytest says; the rest says where the values come from."""
     lines = (
         line
         for text in message.splitlines()
@@ -203,7 +217,13 @@ def _example(episode: Episode, width: int, shown: set[str]) -> Iterator[Line]:
 
 
 def agent_errors(summary: RunSummary, width: int, shown: set[str]) -> Iterator[Line]:
-    """Errors of the agent that ended episodes."""
+    """Errors of the agent that ended episodes.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+        shown: Ids of the episodes that the report has shown; gets those shown here.
+    """
     errors = summary.agent_errors()
     if not errors:
         return
@@ -238,7 +258,12 @@ def _agent_error(
 
 
 def smallest_cases(summary: RunSummary, width: int) -> Iterator[Line]:
-    """The smallest failing case of each scenario whose cases have values."""
+    """The smallest failing case of each scenario whose cases have values.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
     found = [s for s in summary.ordered if s.smallest is not None]
     if not found:
         return
@@ -249,7 +274,12 @@ def smallest_cases(summary: RunSummary, width: int) -> Iterator[Line]:
 
 
 def not_counted(summary: RunSummary, width: int) -> Iterator[Line]:
-    """Episodes that do not measure the agent, why, and what to do."""
+    """Episodes that do not measure the agent, why, and what to do.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
     lost = {o: n for o, n in summary.outcomes.items() if n and o in _WHAT_TO_DO}
     if not lost:
         return
@@ -272,7 +302,12 @@ def not_counted(summary: RunSummary, width: int) -> Iterator[Line]:
 
 
 def verdict(summary: RunSummary, width: int = 80) -> Iterator[Line]:
-    """The last lines: what was measured, whether the gate is met, what is certain."""
+    """The last lines: what was measured, whether the gate is met, what is certain.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
     reliability = summary.reliability
     reward = summary.mean_reward
     if reliability.value is not None and reward is not None:
@@ -283,22 +318,32 @@ def verdict(summary: RunSummary, width: int = 80) -> Iterator[Line]:
         )
         yield from wrapped(text, width, markup={"bold": True})
         yield Line(f"mean reward {reward:.2f}")
-    unjudged = _not_judged(summary)
-    if unjudged is not None:
-        yield from wrapped(unjudged, width, markup={"yellow": True, "bold": True})
-        if summary.stopped is not None and summary.counted and summary.judgeable:
-            yield from certainty.certified(summary, width, "of what was played, ")
-        return
-    met = summary.exit_code == 0
-    colour = {"green" if met else "red": True, "bold": True}
-    yield from wrapped(_gate(summary), width, markup=colour)
-    below = summary.below if len(summary.gated) > 1 else []
-    for scenario in below[:MOST_CHECKS]:
-        text = f"{certainty.missed_by(summary, scenario)}: {scenario.name}"
-        yield from wrapped(text, width, "  ", hanging="    ")
-    if len(below) > MOST_CHECKS:
-        yield Line(f"  and {len(below) - MOST_CHECKS} more")
-    yield from certainty.certified(summary, width)
+    decision = summary.decision
+    yield from gate_lines(decision, width)
+    if summary.certifiable and summary.counted:
+        yield from certainty.certified(summary, width, _whereof(decision))
+
+
+def gate_lines(decision: GateDecision, width: int) -> Iterator[Line]:
+    """The gate's sentence, and each scenario that it speaks of.
+
+    Args:
+        decision: Of the run.
+        width: Characters that a line may have.
+    """
+    colour = {True: "green", False: "red", None: "yellow"}[decision.met]
+    yield from wrapped(decision.sentence, width, markup={colour: True, "bold": True})
+    for reason in decision.of_scenarios[:MOST_REASONS]:
+        yield from wrapped(str(reason), width, "  ", hanging="    ")
+    more = len(decision.of_scenarios) - MOST_REASONS
+    if more > 0:
+        yield Line(f"  and {more} more")
+
+
+def _whereof(decision: GateDecision) -> str:
+    """What is certain of a run that is not whole, is certain of a part of it."""
+    parts = ReasonKind.stopped, ReasonKind.errored, ReasonKind.not_played
+    return "of what was played, " if decision.holds(*parts) else ""
 
 
 def _of(summary: RunSummary) -> str:
@@ -308,58 +353,3 @@ def _of(summary: RunSummary) -> str:
         played = " that were played" if summary.settled is not None else ""
         return f"mean of {len(summary.gated)} scenarios{played}, {counts}"
     return counts
-
-
-def _not_judged(summary: RunSummary) -> str | None:
-    """Why nothing is compared with a threshold, if that is so."""
-    if summary.interrupted is not None:
-        played, planned = summary.interrupted
-        why = "INTERRUPTED"
-        if summary.stopped is not None:
-            why = f"STOPPED: {summary.stopped}"
-        return (
-            f"{why}: {played} of {count(planned, 'episode')} were played; "
-            "the gate judges whole runs only"
-        )
-    if summary.scenarios and not summary.gated:
-        return "no gate: every scenario was expected to fail"
-    return None if summary.judgeable else _cannot_judge(summary)
-
-
-def _cannot_judge(summary: RunSummary) -> str:
-    lost = summary.total - summary.counted
-    limit = threshold(ATTRITION_LIMIT)
-    if not summary.total:
-        return "CANNOT JUDGE: no episode was played to its end"
-    text = f"CANNOT JUDGE: {lost} of {count(summary.total, 'episode')} do not count"
-    worst = [s for s in summary.gated if not s.judgeable]
-    if worst and lost / summary.total <= ATTRITION_LIMIT:
-        first = worst[0]
-        text += (
-            f", {first.total - first.counted} of them among the "
-            f"{count(first.total, 'episode')} of {first.name}"
-        )
-    return f"{text}; at most {limit} of the run and of each scenario may be lost"
-
-
-def _gate(summary: RunSummary) -> str:
-    if summary.gate == "certified":
-        return certainty.certified_gate(summary)
-    limit = threshold(summary.threshold)
-    gates = len(summary.gated)
-    alone = gates == 1
-    same = all(s.threshold == summary.threshold for s in summary.gated)
-    if summary.exit_code == 0:
-        each = not alone and not summary.whole
-        scenarios = f" and each of {gates} scenarios" if each else ""
-        own = "" if same else "; scenarios have their own thresholds"
-        return f"gate met: the run{scenarios} reached {limit}{own}"
-    missed = [] if summary.reliability.met else [f"the run is below {limit}"]
-    missed += certainty.missed_drop(summary)
-    below = len(summary.below)
-    if below and not (alone and not summary.reliability.met):
-        which = f"{below} of {count(gates, 'scenario')}"
-        verb = "is" if below == 1 else "are"
-        own = limit if same else "the threshold" if below == 1 else "their thresholds"
-        missed.append(f"{which} {verb} below {own}")
-    return f"gate not met: {' and '.join(missed)}"

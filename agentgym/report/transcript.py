@@ -17,7 +17,13 @@ _WHO = 8
 
 
 def transcript(episode: Episode, width: int, indent: str = "    ") -> Iterator[Line]:
-    """What the user, the agent and the tools said, how it ended, what was printed."""
+    """What the user, the agent and the tools said, how it ended, what was printed.
+
+    Args:
+        episode: The middle of a long one is left out.
+        width: Characters that a line may have.
+        indent: What each line begins with.
+    """
     turns = list(_turns(episode))
     if not turns:
         yield Line(f"{indent}(no message and no tool call was recorded)")
@@ -26,9 +32,9 @@ def transcript(episode: Episode, width: int, indent: str = "    ") -> Iterator[L
         gap = f"({len(turns) - 2 * half} more turns are in episodes.jsonl)"
         turns[half:-half] = [("", gap)]
     for who, text in turns:
-        yield from _told(who, text, width, indent)
+        yield from _turn_lines(who, text, width, indent)
     if episode.error is not None:
-        yield from _told("error", episode.error, width, indent)
+        yield from _turn_lines("error", episode.error, width, indent)
     printed = episode.output.strip().splitlines()
     if len(printed) > MOST_OUTPUT_LINES:
         printed[:-MOST_OUTPUT_LINES] = ["…"]
@@ -37,7 +43,7 @@ def transcript(episode: Episode, width: int, indent: str = "    ") -> Iterator[L
         yield Line(f"{indent}{who:<{_WHO}}{right(text, width - len(indent) - _WHO)}")
 
 
-def _told(who: str, text: str, width: int, indent: str) -> Iterator[Line]:
+def _turn_lines(who: str, text: str, width: int, indent: str) -> Iterator[Line]:
     first = f"{indent}{who:<{_WHO}}"
     later = " " * len(first)
     yield from wrapped(

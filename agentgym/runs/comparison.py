@@ -19,6 +19,13 @@ from agentgym.runs.differences import (
 from agentgym.runs.drop import Allowance, judge_drop
 from agentgym.runs.lines import count, threshold
 from agentgym.runs.snapshot import Played, Side
+from agentgym.runs.summary_json import (
+    ChangedCaseJson,
+    ComparedJson,
+    ComparedRunJson,
+    ComparisonJson,
+    CountsJson,
+)
 
 MOST_NAMES = 5
 
@@ -42,7 +49,7 @@ class Compared:
     difference: Difference | None
     xfail: bool = False
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ComparedJson:
         """The form in `summary.json`."""
         return {
             "name": self.name,
@@ -79,7 +86,7 @@ class ChangedCase:
         """What `--agentgym-case` takes."""
         return f"{self.case.get('split', 'case')}-{self.case.get('index')}"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ChangedCaseJson:
         """The form in `summary.json`."""
         return {
             "scenario": self.scenario,
@@ -114,7 +121,7 @@ class Comparison:
     allowed: Allowance | None
     notes: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ComparisonJson:
         """What `agentgym compare --json` writes; `baseline` in `summary.json`."""
         difference = self.difference
         return {
@@ -303,9 +310,9 @@ def _names(names: list[str]) -> str:
     return ", ".join(names[:MOST_NAMES]) + more
 
 
-def _counts_json(counts: Counts) -> dict[str, int]:
+def _counts_json(counts: Counts) -> CountsJson:
     return {"passed": counts[0], "counted": counts[1]}
 
 
-def _side_json(side: Side) -> dict[str, Any]:
+def _side_json(side: Side) -> ComparedRunJson:
     return {"run": side.name, "policy": side.policy, "seed": side.seed}

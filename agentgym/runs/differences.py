@@ -11,9 +11,10 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from agentgym.reliability import CONFIDENCE, paired_difference
+from agentgym.runs.summary_json import DifferenceJson
 
 
 class EpisodeKey(NamedTuple):
@@ -59,7 +60,7 @@ class Difference:
         """`after - before`."""
         return self.after - self.before
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> DifferenceJson:
         """The form in `summary.json`."""
         return {
             "before": round(self.before, 6),
@@ -99,7 +100,15 @@ def compare_outcomes(
 def by_scenario(
     before: Outcomes, after: Outcomes
 ) -> dict[str, tuple[dict[EpisodeKey, bool], dict[EpisodeKey, bool]]]:
-    """Both sides of each scenario, by name."""
+    """Both sides of each scenario, by name.
+
+    Args:
+        before: The earlier episodes.
+        after: The later ones.
+
+    Returns:
+        By node id: the earlier and the later episodes, of which either may be none.
+    """
     found: dict[str, tuple[dict[EpisodeKey, bool], dict[EpisodeKey, bool]]] = {}
     for place, outcomes in enumerate((before, after)):
         for key, passed in outcomes.items():
@@ -109,6 +118,10 @@ def by_scenario(
 
 def partners(before: Outcomes, after: Outcomes) -> list[EpisodeKey] | None:
     """The episodes that both have.
+
+    Args:
+        before: The earlier episodes.
+        after: The later ones.
 
     Returns:
         None where pairs would leave out too much: in some scenario, more than half of

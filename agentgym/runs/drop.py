@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from agentgym.reliability import CONFIDENCE
 from agentgym.runs.differences import (
@@ -15,6 +14,7 @@ from agentgym.runs.differences import (
     compare_outcomes,
 )
 from agentgym.runs.lines import threshold
+from agentgym.runs.summary_json import MaxDropJson
 
 MOST_NAMES = 5
 
@@ -48,7 +48,7 @@ class Allowance:
     scenarios: tuple[str, ...] = ()
     episodes: int | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> MaxDropJson:
         """The form in `summary.json`."""
         return {
             "limit": self.limit,

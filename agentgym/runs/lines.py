@@ -22,7 +22,7 @@ class Heading(Line):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """A table's row: a name, and as many cells as the table has columns.
 
     Without cells it is the title of the rows below it.
@@ -33,7 +33,9 @@ class Row:
     markup: dict[str, bool] = field(default_factory=dict)
 
 
-def table(columns: Sequence[str], rows: Sequence[Row], width: int) -> Iterator[Line]:
+def table(
+    columns: Sequence[str], rows: Sequence[TableRow], width: int
+) -> Iterator[Line]:
     """Lays a table out; the cells are right-aligned, the names get what room is left.
 
     Args:
@@ -80,7 +82,16 @@ def wrapped(
     hanging: str | None = None,
     most: int | None = None,
 ) -> Iterator[Line]:
-    """Text on as many lines as it needs, or on `most` of them."""
+    """Text on as many lines as it needs.
+
+    Args:
+        text: Line breaks in it are blanks here.
+        width: Characters that a line may have, the indent included.
+        indent: What the first line begins with.
+        markup: How all lines are shown.
+        hanging: What the other lines begin with; by default the indent.
+        most: Lines at most; the rest of the text is left out.
+    """
     for line in textwrap.wrap(
         plain(text),
         max(width, len(indent) + 20),
@@ -102,7 +113,12 @@ def plain(text: str) -> str:
 
 
 def middle(text: str, length: int) -> str:
-    """The text, with its middle left out where it is longer than `length`."""
+    """The text, with its middle left out where it is too long.
+
+    Args:
+        text: Such as a name, whose beginning and end say most.
+        length: Characters at most.
+    """
     if len(text) <= length:
         return text
     tail = (length - 1) // 2
@@ -110,12 +126,22 @@ def middle(text: str, length: int) -> str:
 
 
 def left(text: str, length: int) -> str:
-    """The text, with its beginning left out where it is longer than `length`."""
+    """The text, with its beginning left out where it is too long.
+
+    Args:
+        text: Such as a path, whose end says most.
+        length: Characters at most.
+    """
     return text if len(text) <= length else f"…{text[len(text) - length + 1 :]}"
 
 
 def right(text: str, length: int) -> str:
-    """The text on one line, with its end left out where it is longer than `length`."""
+    """The text on one line, with its end left out where it is too long.
+
+    Args:
+        text: Any text, of whatever origin.
+        length: Characters at most.
+    """
     line = plain(text)
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
@@ -143,12 +169,23 @@ def threshold(share: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Two shares in percent."""
+    """Two shares in percent: 56.9-67.8.
+
+    Args:
+        low: In [0, 1].
+        high: In [0, 1].
+    """
     return f"{100 * low:.1f}-{100 * high:.1f}"
 
 
 def points(value: float, low: float, high: float) -> str:
-    """A difference of two shares with its interval, in percentage points."""
+    """A difference of two shares with its interval, in percentage points.
+
+    Args:
+        value: In [-1, 1].
+        low: Lower end of its interval.
+        high: Its upper end.
+    """
     ends = [f"{100 * x:+.1f}".replace("-0.0", "+0.0") for x in (value, low, high)]
     return f"{ends[0]} points ({ends[1]} to {ends[2]})"
 
@@ -187,5 +224,10 @@ def duration(seconds: float | None) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """A number with its noun: 1 episode, 2 episodes."""
+    """A number with its noun: 1 episode, 2 episodes.
+
+    Args:
+        number: How many.
+        noun: Of one; its plural ends with an s.
+    """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

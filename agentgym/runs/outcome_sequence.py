@@ -14,7 +14,7 @@ Stop = Literal["fixed", "sequential"]
 _FAILED, _PASSED = 1, 2
 
 
-class Outcomes:
+class OutcomeSequence:
     """Whether each episode passed, by its index; a byte for each.
 
     Episodes arrive in any order; what was stopped when a verdict was certain is judged

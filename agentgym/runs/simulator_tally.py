@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from agentgym.playing.episode import Episode
-from agentgym.runs.lines import Heading, Line, count, number, wrapped
+from agentgym.runs.summary_json import JudgeJson, SimulatorsJson, UserJson
 
 
 @dataclass(slots=True)
@@ -27,14 +26,19 @@ class RoleTally:
     cached: int = 0
     tokens: int = 0
 
-    def add(self, scenario: str, told: dict[str, Any]) -> None:
-        """Counts what it did in one episode."""
-        verdicts = told.get("verdicts", ())
-        self.models.add(told["model"])
+    def add(self, scenario: str, did: dict[str, Any]) -> None:
+        """Counts what it did in one episode.
+
+        Args:
+            scenario: The episode's node id.
+            did: The role's entry in the episode's `simulators`.
+        """
+        verdicts = did.get("verdicts", ())
+        self.models.add(did["model"])
         self.scenarios.add(scenario)
-        self.answers += told.get("messages", len(verdicts))
+        self.answers += did.get("messages", len(verdicts))
         self.cached += sum(verdict["cached"] for verdict in verdicts)
-        self.tokens += told["tokens"]
+        self.tokens += did["tokens"]
 
 
 @dataclass(slots=True)
@@ -52,63 +56,38 @@ class SimulatorTally:
 
     def add(self, episode: Episode) -> None:
         """Counts one episode."""
-        told = episode.simulators
-        if told is None:
+        simulators = episode.simulators
+        if simulators is None:
             return
         for role, tally in (("judge", self.judge), ("user", self.user)):
-            if role in told:
-                tally.add(episode.scenario, told[role])
-        if not told["declared"]:
+            if role in simulators:
+                tally.add(episode.scenario, simulators[role])
+        if not simulators["declared"]:
             self.undeclared.add(episode.scenario)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SimulatorsJson:
         """The form in `summary.json`; None for who took no part."""
         return {
-            "judge": _role(self.judge, verdicts=self.judge.answers),
-            "user": _role(self.user, messages=self.user.answers),
+            "judge": _judge(self.judge) if self.judge.scenarios else None,
+            "user": _user(self.user) if self.user.scenarios else None,
             "undeclared": sorted(self.undeclared),
         }
 
 
-def _role(tally: RoleTally, **answers: int) -> dict[str, Any] | None:
-    if not tally.scenarios:
-        return None
-    told = {"models": sorted(tally.models), "scenarios": sorted(tally.scenarios)}
-    cached = {"cached": tally.cached} if "verdicts" in answers else {}
-    return {**told, **answers, **cached, "tokens": tally.tokens}
+def _judge(tally: RoleTally) -> JudgeJson:
+    return {
+        "models": sorted(tally.models),
+        "scenarios": sorted(tally.scenarios),
+        "verdicts": tally.answers,
+        "cached": tally.cached,
+        "tokens": tally.tokens,
+    }
 
 
-def simulators_section(simulators: SimulatorTally, width: int) -> Iterator[Line]:
-    """Who judged and who was simulated, for the end of the report."""
-    judge, user = simulators.judge, simulators.user
-    if not judge.scenarios and not user.scenarios:
-        return
-    yield Heading("judges and simulated users")
-    if judge.scenarios:
-        yield from _told(
-            f"judged by {_models(judge)}: {count(judge.answers, 'verdict')}, "
-            f"{judge.cached} from the cache; {_size(judge.tokens)} tokens",
-            judge,
-            width,
-        )
-    if user.scenarios:
-        yield from _told(
-            f"user simulated by {_models(user)}: {count(user.answers, 'message')}; "
-            f"{_size(user.tokens)} tokens",
-            user,
-            width,
-        )
-
-
-def _size(tokens: int) -> str:
-    return number(tokens) if tokens >= 10_000 else str(tokens)
-
-
-def _models(tally: RoleTally) -> str:
-    return ", ".join(sorted(tally.models))
-
-
-def _told(text: str, tally: RoleTally, width: int) -> Iterator[Line]:
-    yield from wrapped(text, width, hanging="  ")
-    for name in sorted(tally.scenarios):
-        yield from wrapped(name, width, "  ")
+def _user(tally: RoleTally) -> UserJson:
+    return {
+        "models": sorted(tally.models),
+        "scenarios": sorted(tally.scenarios),
+        "messages": tally.answers,
+        "tokens": tally.tokens,
+    }

@@ -16,12 +16,13 @@ from agentgym.recording.blame import Outcome
 from agentgym.recording.trajectory import Trajectory
 from agentgym.reliability import attrition_exceeded
 from agentgym.runs.differences import EpisodeKey
+from agentgym.runs.layout import MEASURED
 from agentgym.runs.store import each_episode
-from agentgym.runs.stored import RunFiles, find_run, read_summary
+from agentgym.runs.stored import StoredRun, find_run, read_summary
+from agentgym.runs.summary_json import SummaryJson
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _WRONG = ("wrong_arguments", "not_allowed", "missing", "raised")
-_MEASURED = "measured.jsonl"
 
 BEFORE = "@before"
 """What follows a training's id where its measurement before it is meant."""
@@ -68,7 +69,7 @@ class Played:
 
 def _case_key(case: dict[str, Any]) -> str:
     value = _ADDRESS.sub("", str(case.get("value")))
-    # Files of early versions do not tell the split.
+    # Files of early versions do not have the split.
     parts = [case.get(name) for name in ("split", "index", "seed")]
     return json.dumps([*parts, value])
 
@@ -162,7 +163,7 @@ def open_side(given: str, folder: Path) -> Side:
     return read_side(find_run(run if before else given, folder), before_training=before)
 
 
-def read_side(files: RunFiles, *, before_training: bool = False) -> Side:
+def read_side(files: StoredRun, *, before_training: bool = False) -> Side:
     """Reads a run.
 
     Args:
@@ -172,15 +173,14 @@ def read_side(files: RunFiles, *, before_training: bool = False) -> Side:
     Raises:
         UsageError: A file cannot be read; the message says why.
     """
-    summary = {} if files.summary is None else read_summary(files.summary)
-    side = Side(
-        name=summary.get("run") or files.name,
-        policy=summary.get("policy"),
-        seed=summary.get("seed"),
-    )
-    side.xfail = {s["name"] for s in summary.get("scenarios", ()) if s.get("xfail")}
+    summary = None if files.summary is None else read_summary(files.summary)
+    side = Side(name=files.name)
+    if summary is not None:
+        side.name = summary["run"] or files.name
+        side.policy, side.seed = summary.get("policy"), summary.get("seed")
+        side.xfail = {s["name"] for s in summary["scenarios"] if s.get("xfail")}
     if before_training:
-        if "training" not in summary:
+        if summary is None or "training" not in summary:
             raise UsageError(
                 f"{files.name} is no training: it has no measurement before"
             )
@@ -189,13 +189,13 @@ def read_side(files: RunFiles, *, before_training: bool = False) -> Side:
         _add_episodes(side, files.episodes, summary, before_training)
     elif before_training:
         raise UsageError(f"{files.summary}: its episodes.jsonl is not beside it")
-    else:
+    elif summary is not None:
         _add_counts(side, summary)
         side.notes.append(
             f"{files.summary} has no episodes.jsonl beside it: its tools and cases are "
             "not compared"
         )
-    if files.summary is None:
+    if summary is None:
         side.notes.append(
             f"{files.name} has no summary.json: it did not come to its end"
         )
@@ -205,10 +205,10 @@ def read_side(files: RunFiles, *, before_training: bool = False) -> Side:
 
 
 def _add_episodes(
-    side: Side, path: Path, summary: dict[str, Any], before_training: bool
+    side: Side, path: Path, summary: SummaryJson | None, before_training: bool
 ) -> None:
     side.file = path
-    measured = _measured(path.parent / _MEASURED, summary, before_training)
+    measured = _measured(path.parent / MEASURED, summary, before_training)
     latest: dict[str, Episode] = {}
     for episode in each_episode(path, side.notes):
         if episode.phase is None:
@@ -223,7 +223,9 @@ def _add_episodes(
         raise UsageError(f"{path} has no episode to compare")
 
 
-def _measured(path: Path, summary: dict[str, Any], before_training: bool) -> set[str]:
+def _measured(
+    path: Path, summary: SummaryJson | None, before_training: bool
+) -> set[str]:
     """Ids of the episodes that a training was last measured by."""
     if not path.exists():
         return set()
@@ -235,12 +237,13 @@ def _measured(path: Path, summary: dict[str, Any], before_training: bool) -> set
             continue
         task = line["scenario"], line["case"], line["repeat"]
         found[line["phase"], line["version"]][task] = line["id"]
-    version = summary.get("training", {}).get("version", 0)
+    training = None if summary is None else summary.get("training")
+    version = 0 if training is None else training.get("version", 0)
     after = {} if before_training else found["after", version]
     return set((after or found["before", 0]).values())
 
 
-def _add_counts(side: Side, summary: dict[str, Any]) -> None:
+def _add_counts(side: Side, summary: SummaryJson) -> None:
     for scenario in summary["scenarios"]:
         name, outcomes = scenario["name"], scenario["outcomes"]
         counted = outcomes["passed"] + outcomes["failed"]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
 
 from agentgym.playing.episode import Episode
 from agentgym.runs.prices import Prices
+from agentgym.runs.summary_json import CostJson, SpentJson, UsageJson
 
 UNNAMED = "a model without a name"
 
 ModelUse = tuple[str | None, int | None, int | None]
-"""A model's name, and the prompt and completion tokens of one call, if told."""
+"""A model's name, and the prompt and completion tokens of one call, if reported."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,10 +22,10 @@ class Usage:
 
     Attributes:
         calls: Model calls.
-        silent: Those that did not tell their tokens.
+        silent: Those that did not report their tokens.
         usd: US dollars, without the discounts that providers give for cached prompts.
         unpriced: Tokens by the name of a model whose calls' price is not known, or
-            whose calls did not tell their tokens.
+            whose calls did not report their tokens.
         local: Calls of a policy that runs on the user's own machine, for nothing.
     """
 
@@ -47,7 +48,13 @@ class Usage:
         return None if self.unpriced else self.usd
 
     def count(self, use: ModelUse, prices: Prices, *, local: bool = False) -> None:
-        """Adds one model call."""
+        """Adds one model call.
+
+        Args:
+            use: Its model and its tokens.
+            prices: Where prices come from.
+            local: Whether a policy on this machine answered it, for nothing.
+        """
         model, prompt, completion = use
         self.calls += 1
         silent = prompt is None and completion is None
@@ -66,7 +73,7 @@ class Usage:
         else:
             self.usd += cost(prompt, completion)
 
-    def per(self, number: int) -> dict[str, float | None]:
+    def per(self, number: int) -> SpentJson:
         """All of it divided by a number of episodes, as in `summary.json`."""
         usd = self.known
         return {
@@ -75,12 +82,12 @@ class Usage:
             "usd": None if usd is None else _divided(usd, number),
         }
 
-    def to_json(self) -> dict[str, Any]:
+    def usage_json(self) -> UsageJson:
         """The form in `summary.json`; money that is not all known is null."""
         return {
-            **self.per(1),
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
+            "usd": self.per(1)["usd"],
             "calls": self.calls,
             "silent_calls": self.silent,
             "local_calls": self.local,
@@ -111,7 +118,12 @@ class Spending(Usage):
         return self.usd + self.judges.usd
 
     def add(self, episode: Episode, prices: Prices) -> None:
-        """Adds one episode."""
+        """Adds one episode.
+
+        Args:
+            episode: With all of its attempts: they are paid, too.
+            prices: Where prices come from.
+        """
         self.episodes += 1
         self.passed += episode.outcome.value == "passed"
         local = is_local(episode.policy)
@@ -120,21 +132,22 @@ class Spending(Usage):
         for use in simulator_uses(episode):
             self.judges.count(use, prices)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> CostJson:
         """The form in `summary.json`: the agent's, and what is judged beside it."""
         usd = None if None in (self.known, self.judges.known) else self.all_usd
-        return {
-            # A dataclass with slots is made anew: `super()` would not find it.
-            **Usage.to_json(self),
+        cost = {
+            **self.usage_json(),
             "per_episode": self.per(self.episodes),
             "per_passed": self.per(self.passed),
-            "judges": self.judges.to_json(),
+            "judges": self.judges.usage_json(),
             "total": {
                 "input_tokens": self.input_tokens + self.judges.input_tokens,
                 "output_tokens": self.output_tokens + self.judges.output_tokens,
                 "usd": None if usd is None else _divided(usd, 1),
             },
         }
+        # Without `prices`, which are those of the whole run.
+        return cast("CostJson", cost)
 
 
 def is_local(policy: str | None) -> bool:
@@ -143,7 +156,7 @@ def is_local(policy: str | None) -> bool:
 
 
 def model_uses(episode: Episode) -> Iterator[ModelUse]:
-    """The model calls of all its attempts; one that failed told no tokens and is none.
+    """The model calls of all its attempts; one that failed reported no tokens and is none.
 
     Yields:
         Name, prompt tokens and completion tokens.
@@ -161,11 +174,11 @@ def simulator_uses(episode: Episode) -> Iterator[ModelUse]:
     Yields:
         Name, prompt tokens and completion tokens.
     """
-    told = episode.simulators or {}
+    simulators = episode.simulators or {}
     for role in ("judge", "user"):
-        if role in told:
-            for prompt, completion in told[role].get("calls", ()):
-                yield told[role]["model"], prompt, completion
+        if role in simulators:
+            for prompt, completion in simulators[role].get("calls", ()):
+                yield simulators[role]["model"], prompt, completion
 
 
 def _divided(total: float, number: int) -> float | None:

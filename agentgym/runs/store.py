@@ -7,13 +7,14 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
+from agentgym.runs.layout import EPISODES, RUNS, SUMMARY
 
 _ADVICE = {
     errno.ENOSPC: "free some space there",
@@ -42,7 +43,7 @@ class RunStore:
     def __init__(self, root: Path, resume: Path | None = None) -> None:
         now = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
         self.id = now if resume is None else resume.name
-        self.folder = resume or root / ".agentgym" / "runs" / self.id
+        self.folder = resume or root / RUNS / self.id
         self.stored = 0
         self.warning: str | None = None
         self._file: int | None = None
@@ -50,7 +51,7 @@ class RunStore:
             self.folder.mkdir(parents=True, exist_ok=resume is not None)
             if resume is not None:
                 drop_cut_line(self.episodes_path)
-            ignore = root / ".agentgym" / ".gitignore"
+            ignore = root / RUNS.parent / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
             self._file = os.open(
@@ -62,7 +63,7 @@ class RunStore:
     @property
     def episodes_path(self) -> Path:
         """One JSON line per episode."""
-        return self.folder / "episodes.jsonl"
+        return self.folder / EPISODES
 
     def append(self, lines: Iterable[str]) -> None:
         """Adds episodes and hands them to the operating system at once."""
@@ -82,12 +83,12 @@ class RunStore:
         else:
             self.stored += data.count(b"\n")
 
-    def write_summary(self, summary: dict[str, Any]) -> None:
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Writes `summary.json`, atomically."""
         if self._file is None:
             return
         try:
-            write_json(self.folder / "summary.json", summary)
+            write_json(self.folder / SUMMARY, summary)
         except OSError as exc:
             self._give_up(exc)
 
@@ -130,8 +131,12 @@ def drop_cut_line(path: Path) -> None:
         file.truncate(content.rfind(b"\n") + 1)
 
 
-def write_json(path: Path, data: dict[str, Any]) -> None:
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Writes a JSON file so that a reader never sees half of it.
+
+    Args:
+        path: The file; an old one is replaced.
+        data: Its content.
 
     Raises:
         OSError: It cannot be written.

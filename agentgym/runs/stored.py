@@ -6,19 +6,18 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from agentgym.errors import UsageError
-from agentgym.runs.summary import FORMAT
+from agentgym.runs.earlier import upgraded
+from agentgym.runs.layout import EPISODES, RUNS, SUMMARY, SUMMARY_FORMAT
+from agentgym.runs.summary_json import SummaryJson
 
-SUMMARY, EPISODES = "summary.json", "episodes.jsonl"
 LATEST = "latest"
-RUNS = Path(".agentgym", "runs")
 _FIELDS = ("episodes", "exit_code", "reliability", "run", "scenarios", "tools")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunFiles:
+class StoredRun:
     """What there is of a run.
 
     Attributes:
@@ -32,7 +31,7 @@ class RunFiles:
     episodes: Path | None
 
 
-def find_run(given: str, folder: Path) -> RunFiles:
+def find_run(given: str, folder: Path) -> StoredRun:
     """Finds the files of one run.
 
     Args:
@@ -71,7 +70,7 @@ def find_run(given: str, folder: Path) -> RunFiles:
     )
 
 
-def finished_runs(folder: Path) -> Iterator[RunFiles]:
+def finished_runs(folder: Path) -> Iterator[StoredRun]:
     """The runs in a folder that came to an end, the latest first."""
     files = [path for path in folder.glob(f"*/{SUMMARY}") if path.is_file()]
     for path in sorted(files, key=_age, reverse=True):
@@ -94,24 +93,24 @@ def _folders(runs: Path) -> list[Path]:
     return [path for path in runs.glob("*") if path.is_dir()]
 
 
-def _in_folder(path: Path) -> RunFiles | None:
+def _in_folder(path: Path) -> StoredRun | None:
     summary, episodes = path / SUMMARY, path / EPISODES
     if not summary.is_file() and not episodes.is_file():
         return None
-    return RunFiles(
+    return StoredRun(
         name=path.resolve().name,
         summary=summary if summary.is_file() else None,
         episodes=episodes if episodes.is_file() else None,
     )
 
 
-def _beside(file: Path) -> RunFiles:
+def _beside(file: Path) -> StoredRun:
     """A file of a run, and the other one if both have their own names."""
     whole = _in_folder(file.parent)
     if whole is not None and file.name in (SUMMARY, EPISODES):
         return whole
     lines = file.suffix == ".jsonl"
-    return RunFiles(
+    return StoredRun(
         name=file.name,
         summary=None if lines else file,
         episodes=file if lines else None,
@@ -119,7 +118,11 @@ def _beside(file: Path) -> RunFiles:
 
 
 def find_summary(given: str, folder: Path) -> Path:
-    """Finds a run's `summary.json`; see `find_run`.
+    """Finds a run's `summary.json`.
+
+    Args:
+        given: See `find_run`.
+        folder: Where to look for ids: a folder of runs.
 
     Raises:
         UsageError: There is none.
@@ -130,8 +133,14 @@ def find_summary(given: str, folder: Path) -> Path:
     return run.summary
 
 
-def read_summary(file: Path) -> dict[str, Any]:
+def read_summary(file: Path) -> SummaryJson:
     """Reads a `summary.json`.
+
+    Args:
+        file: Of this version, or of an earlier one of the same format.
+
+    Returns:
+        What this version would have written, whichever wrote it.
 
     Raises:
         UsageError: It cannot be read; the message says why.
@@ -140,7 +149,7 @@ def read_summary(file: Path) -> dict[str, Any]:
         found = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(found, dict):
             raise TypeError("it is no object")
-        newer = found["format"] > FORMAT
+        newer = found["format"] > SUMMARY_FORMAT
         missing = [name for name in _FIELDS if name not in found]
     except OSError as exc:
         raise UsageError(f"{file} cannot be read: {exc.strerror or exc}") from exc
@@ -155,4 +164,8 @@ def read_summary(file: Path) -> dict[str, Any]:
         )
     if missing:
         raise UsageError(f"{file} is no summary of a run: it has no {missing[0]!r}")
-    return found
+    try:
+        return upgraded(found)
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        reason = f"it has no {exc}" if isinstance(exc, KeyError) else str(exc)
+        raise UsageError(f"{file} is no summary of a run: {reason}") from exc

@@ -6,7 +6,7 @@ import platform
 import time
 from dataclasses import dataclass, field, replace
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from agentgym.distribution import __version__
 from agentgym.exit_code import ExitCode
@@ -24,16 +24,21 @@ from agentgym.reliability import (
     judge_mean,
 )
 from agentgym.runs.drop import Drop
+from agentgym.runs.gate import GateDecision, Reason, ReasonKind, decide
+from agentgym.runs.gate_facts import GateFacts, ScenarioFacts
+from agentgym.runs.layout import SUMMARY_FORMAT
 from agentgym.runs.outcome_sequence import Stop
 from agentgym.runs.prices import Prices
 from agentgym.runs.simulator_tally import SimulatorTally
 from agentgym.runs.spending import Spending
+from agentgym.runs.summary_json import SummaryJson
 from agentgym.runs.tallies import (
     CheckTally,
     ErrorTally,
     ScenarioTally,
     ToolTally,
     attrition_json,
+    outcomes_json,
     reliability_json,
     rounded,
 )
@@ -41,7 +46,6 @@ from agentgym.runs.tallies import (
 if TYPE_CHECKING:
     from agentgym.runs.comparison import Comparison
 
-FORMAT = 1
 Gate = Literal["point", "certified"]
 """What the exit code asks for: a measured share, or a certain one."""
 
@@ -81,6 +85,7 @@ class RunSummary:
             it is below its threshold, whatever the others do.
         not_played: Scenarios that were therefore not played to their end, and the
             episodes that they were to have.
+        besides: What the gate must know and no episode says, see `not_judged`.
     """
 
     threshold: float
@@ -103,9 +108,15 @@ class RunSummary:
     planned: int = 0
     settled: Reliability | None = None
     not_played: dict[str, int] = field(default_factory=dict)
+    besides: list[Reason] = field(default_factory=list)
 
     def scenario(self, name: str, threshold: float | None = None) -> ScenarioTally:
-        """The tally of a scenario; its own threshold replaces the run's."""
+        """The tally of a scenario.
+
+        Args:
+            name: Its node id; one that is new gets a tally.
+            threshold: Its own, which replaces the run's.
+        """
         tally = self.scenarios.get(name)
         if tally is None:
             tally = ScenarioTally(name=name, threshold=self.threshold, stop=self.stop)
@@ -233,52 +244,61 @@ class RunSummary:
         by_hand = self.interrupted is not None and self.stopped is None
         return self.judgeable and not by_hand
 
-    @property
-    def below(self) -> list[ScenarioTally]:
-        """Scenarios that do not pass their gates, the least reliable first."""
-        ended = [s for s in self.gated if s.name not in self.not_played]
-        if self.gate == "certified":
-            verdicts = self.verdicts
-            missed = [s for s in ended if verdicts[s.name] is not Verdict.reliable]
-            return sorted(missed, key=lambda s: s.passed / (s.counted or 1))
-        missed = [s for s in ended if s.judgeable and not s.reliability.met]
-        if self.whole and self.reliability.met:
-            missed = [s for s in missed if s.threshold != self.threshold]
-        return sorted(missed, key=lambda s: s.passed / s.counted)
+    def not_judged(
+        self, name: str, why: str, kind: ReasonKind = ReasonKind.errored
+    ) -> None:
+        """Notes that a scenario cannot be judged, whatever its episodes say.
+
+        Args:
+            name: The scenario's node id; it need not have an episode.
+            why: What happened, as a sentence without the name and a full stop.
+            kind: `errored` outside of any episode, or `not_played`.
+        """
+        reason = Reason(kind=kind, sentence=why, scenario=name)
+        if reason not in self.besides:
+            self.besides.append(reason)
 
     @property
-    def exit_code(self) -> int:
-        """0 reliable, 1 below a threshold, 2 interrupted, 6 not to be judged."""
-        if self.interrupted is not None:
-            return ExitCode.INTERRUPTED
-        if self.scenarios and not self.gated:
-            return ExitCode.OK
-        if not self.judgeable:
-            return ExitCode.CANNOT_JUDGE
-        if not self.met or self.below:
-            return ExitCode.BELOW
-        if self.drop is Drop.unknown:
-            return ExitCode.CANNOT_JUDGE
-        return ExitCode.OK if self.drop_met else ExitCode.BELOW
+    def decision(self) -> GateDecision:
+        """The gate's decision; whatever shows it takes it from here."""
+        verdicts = self.verdicts
+        return decide(
+            GateFacts(
+                threshold=self.threshold,
+                certified=self.gate == "certified",
+                met=self.met,
+                whole=self.whole,
+                settled=self.settled is not None,
+                scenarios=[
+                    ScenarioFacts(
+                        name=scenario.name,
+                        passed=scenario.passed,
+                        counted=scenario.counted,
+                        total=scenario.total,
+                        threshold=scenario.threshold,
+                        verdict=verdicts[scenario.name],
+                        ended=scenario.name not in self.not_played,
+                    )
+                    for scenario in self.gated
+                ],
+                expected_to_fail=bool(self.scenarios) and not self.gated,
+                allowed=None if self.baseline is None else self.baseline.allowed,
+                interrupted=self.interrupted,
+                stopped=self.stopped,
+            ),
+            self.besides,
+        )
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 the gate is met, 1 it is not, 2 interrupted, 6 not to be judged."""
+        return self.decision.exit_code
 
     @property
     def drop(self) -> Drop | None:
         """What is certain about the drop; None if any drop is allowed."""
         allowed = None if self.baseline is None else self.baseline.allowed
         return None if allowed is None else allowed.verdict
-
-    @property
-    def drop_met(self) -> bool:
-        """Whether the drop passes: not certain to be too large, or certain not to be.
-
-        Who asks for certainty that the agent is good asks for it here, too: that it is
-        not worse by so much (non-inferiority, see `judge_drop`).
-        """
-        if self.drop is None:
-            return True
-        if self.gate == "certified":
-            return self.drop is Drop.within
-        return self.drop in (Drop.within, Drop.undecided)
 
     def missed_checks(self) -> list[tuple[ScenarioTally, CheckTally]]:
         """Checks that did not always pass, the commonest failure first."""
@@ -299,19 +319,21 @@ class RunSummary:
         ]
         return sorted(found, key=lambda pair: -pair[1].count)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SummaryJson:
         """The content of `summary.json`."""
         gates = max(1, len(self.gated) + self.unseen)
         verdicts = self.verdicts
+        decision = self.decision
         attrition = None
         if self.total:
             attrition = attrition_bounds(self.passed, self.counted, self.total)
-        return {
-            "format": FORMAT,
+        data: SummaryJson = {
+            "format": SUMMARY_FORMAT,
             "run": self.run_id,
             "started": round(self.started, 3),
             "seconds": round(time.time() - self.started, 3),
-            "exit_code": self.exit_code,
+            "exit_code": int(decision.exit_code),
+            "decision": decision.to_json(),
             "reliability": reliability_json(self.reliability, self.certifiable),
             "confidence": CONFIDENCE,
             "judgeable": self.judgeable,
@@ -327,7 +349,7 @@ class RunSummary:
             "attrition_limit": ATTRITION_LIMIT,
             "attrition": attrition_json(attrition),
             "mean_reward": rounded(self.mean_reward),
-            "episodes": {outcome.value: n for outcome, n in self.outcomes.items()},
+            "episodes": outcomes_json(self.outcomes),
             "scenarios": [s.to_json(gates, verdicts.get(s.name)) for s in self.ordered],
             "tools": [self.tools[name].to_json() for name in sorted(self.tools)],
             "cost": {**self.spent.to_json(), "prices": self.prices.source},
@@ -336,8 +358,10 @@ class RunSummary:
             "seed": self.seed,
             "versions": versions(),
             "warnings": list(self.warnings),
-            **({} if self.baseline is None else {"baseline": self.baseline.to_json()}),
         }
+        if self.baseline is not None:
+            data["baseline"] = self.baseline.to_json()
+        return data
 
     def _total(self, name: str) -> int:
         scenario = self.scenarios.get(name)

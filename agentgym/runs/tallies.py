@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import statistics
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
@@ -28,12 +29,22 @@ from agentgym.reliability import (
     pass_hat_k,
 )
 from agentgym.reliability.verdicts import verdict_of
-from agentgym.runs.outcome_sequence import Outcomes, Stop
+from agentgym.runs.outcome_sequence import OutcomeSequence, Stop
 from agentgym.runs.prices import Prices
 from agentgym.runs.spending import Spending
+from agentgym.runs.summary_json import (
+    BoundsJson,
+    CasesJson,
+    CheckJson,
+    LatencyJson,
+    OutcomesJson,
+    ReliabilityJson,
+    ScenarioJson,
+    ToolJson,
+)
 
 MOST_ERRORS = 50
-"""Kinds of errors told apart in one scenario; the memory of a run stays bounded."""
+"""Kinds of errors kept apart in one scenario; the memory of a run stays bounded."""
 
 _CHECK_FIELDS = ("id", "text", "file", "line", "weight", "must")
 _STATUSES = ("passed", "failed", "errored", "not_reached")
@@ -55,9 +66,15 @@ class Example:
         self._key: tuple[bool, int, int] | None = None
 
     def offer(self, episode: Episode, message: str | None = None) -> None:
-        """Keeps the episode, cut to what a file would hold, if it is shorter."""
-        told = episode.trajectory
-        length = len(told.messages) + sum(len(s.tool_calls) for s in told.steps)
+        """Keeps the episode, cut to what a file would hold, if it is shorter.
+
+        Args:
+            episode: In any order: what is kept does not depend on it.
+            message: What pytest says of the check that failed in it.
+        """
+        trajectory = episode.trajectory
+        calls = sum(len(step.tool_calls) for step in trajectory.steps)
+        length = len(trajectory.messages) + calls
         key = (episode.error is not None, length, episode.index)
         if self._key is None or key < self._key:
             # A tool's result may be 10 MB, and another thread may still write to it.
@@ -83,21 +100,27 @@ class CheckTally:
         return self.counts["failed"] + self.counts["errored"]
 
     def add(self, check: dict[str, Any], episode: Episode) -> None:
-        """Counts one episode."""
+        """Counts one episode.
+
+        Args:
+            check: How the check was judged in it.
+            episode: May become the example.
+        """
         status = check["status"]
         self.counts[status] += 1
         if status == "failed" or status == "errored":
             self.example.offer(episode, check["message"])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> CheckJson:
         """The form in `summary.json`."""
         example = self.example.episode
-        return {
+        judged = {
             **{name: self.check[name] for name in _CHECK_FIELDS},
             **self.counts,
             "example": None if example is None else example.id,
             "message": self.example.message,
         }
+        return cast("CheckJson", judged)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -140,7 +163,7 @@ class ScenarioTally:
     uncounted: dict[Outcome, tuple[int, str]] = field(default_factory=dict)
     smallest: str | None = None
     cases: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
-    results: Outcomes = field(default_factory=Outcomes)
+    results: OutcomeSequence = field(default_factory=OutcomeSequence)
     planned: int = 0
 
     @property
@@ -171,7 +194,7 @@ class ScenarioTally:
 
     @property
     def spread(self) -> CaseSpread | None:
-        """What its repeated cases tell of other cases."""
+        """What its repeated cases say of other cases."""
         return case_spread(self.cases.values())
 
     @property
@@ -191,7 +214,12 @@ class ScenarioTally:
         return total / self.counted if self.counted else None
 
     def add(self, episode: Episode, prices: Prices) -> None:
-        """Counts one episode."""
+        """Counts one episode.
+
+        Args:
+            episode: In any order.
+            prices: Where prices come from.
+        """
         self.outcomes[episode.outcome] += 1
         self.spent.add(episode, prices)
         self.results.add(episode)
@@ -237,7 +265,7 @@ class ScenarioTally:
             kind = "other errors"
         return self.errors.setdefault(kind, ErrorTally())
 
-    def to_json(self, gates: int = 1, verdict: Verdict | None = None) -> dict[str, Any]:
+    def to_json(self, gates: int = 1, verdict: Verdict | None = None) -> ScenarioJson:
         """The form in `summary.json`.
 
         Args:
@@ -273,7 +301,7 @@ class ScenarioTally:
             "tokens": rounded(self.mean(self.tokens)),
             "seconds": rounded(self.mean(self.seconds)),
             "cost": self.spent.to_json(),
-            "outcomes": {outcome.value: n for outcome, n in self.outcomes.items()},
+            "outcomes": outcomes_json(self.outcomes),
             "smallest_failing_case": self.smallest,
             "checks": [self.checks[key].to_json() for key in sorted(self.checks)],
         }
@@ -298,7 +326,7 @@ class ToolTally:
         # The calls of an episode resemble each other.
         self.correct.add(row["correct"], row["calls"] - row["unjudged"])
 
-    def latency(self) -> dict[str, float | None]:
+    def latency(self) -> LatencyJson:
         """Median and 95th percentile, interpolated between the calls next to them."""
         if len(self.latencies) < 2:
             only = self.latencies[0] if self.latencies else None
@@ -306,10 +334,10 @@ class ToolTally:
         cuts = statistics.quantiles(self.latencies, n=20, method="inclusive")
         return {"median": rounded(cuts[9]), "p95": rounded(cuts[18])}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ToolJson:
         """The form in `summary.json`."""
         low, high = self.correct.interval()
-        return {
+        used = {
             "name": self.name,
             **self.counts,
             "correct_rate": {
@@ -319,9 +347,10 @@ class ToolTally:
             },
             "latency": self.latency(),
         }
+        return cast("ToolJson", used)
 
 
-def spread_json(spread: CaseSpread) -> dict[str, Any]:
+def spread_json(spread: CaseSpread) -> CasesJson:
     """The form in `summary.json`."""
     return {
         "played": spread.cases,
@@ -333,16 +362,29 @@ def spread_json(spread: CaseSpread) -> dict[str, Any]:
     }
 
 
-def attrition_json(shares: tuple[float, float] | None) -> dict[str, Any]:
+def attrition_json(shares: tuple[float, float] | None) -> BoundsJson:
     """The form in `summary.json`."""
     worst, best = shares or (None, None)
     return {"worst": rounded(worst), "best": rounded(best)}
 
 
-def reliability_json(reliability: Reliability, judgeable: bool) -> dict[str, Any]:
-    """The form in `summary.json`; no verdict where too few episodes count."""
-    data = reliability.to_json()
-    return data if judgeable else data | {"verdict": None}
+def reliability_json(reliability: Reliability, judgeable: bool) -> ReliabilityJson:
+    """The form in `summary.json`.
+
+    Args:
+        reliability: Of the run, or of a scenario.
+        judgeable: Whether enough episodes count; if not, there is no verdict.
+    """
+    data = cast("ReliabilityJson", reliability.to_json())
+    if not judgeable:
+        data["verdict"] = None
+    return data
+
+
+def outcomes_json(outcomes: Mapping[Outcome, int]) -> OutcomesJson:
+    """The form in `summary.json`."""
+    named = {outcome.value: number for outcome, number in outcomes.items()}
+    return cast("OutcomesJson", named)
 
 
 def rounded(value: float | None) -> float | None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from typing import Any
 
 import pytest
-from _pytest.compat import getlocation
-from _pytest.fixtures import FixtureDef
 from _pytest.scope import Scope
 
-import agentgym
 from agentgym.errors import UsageError
 from agentgym.scenarios.cases import given
 from agentgym.scenarios.checks import CheckSpec, specs_of
 from agentgym.scenarios.lint import advice, rewards_idleness
 from agentgym.scenarios.scenario import ScenarioSettings, is_scenario_class, settings_of
 from pytest_agentgym.collect import fixtures
+from pytest_agentgym.collect.fixture_definitions import definitions, missing_fixture
 from pytest_agentgym.collect.isolation import PROCESS_WIDE
 from pytest_agentgym.collect.simulators import check_simulators
 
@@ -49,7 +47,15 @@ class ScenarioItem(pytest.Function):
     def from_function(
         cls, function: pytest.Function, settings: ScenarioSettings
     ) -> ScenarioItem:
-        """The scenario item for an item that pytest generated."""
+        """The scenario item for an item that pytest generated.
+
+        Args:
+            function: The generated item.
+            settings: What `@scenario`, or the class, says about how it is run.
+
+        Raises:
+            CollectError: Its asserts cannot be read as checks; says what to write.
+        """
         item: ScenarioItem = cls.from_parent(
             function.parent,
             name=function.name,
@@ -82,42 +88,13 @@ class ScenarioItem(pytest.Function):
         """Whether it uses fixtures that change the whole process."""
         return not PROCESS_WIDE.isdisjoint(self.fixturenames)
 
-    def definitions(self, name: str) -> Sequence[FixtureDef[Any]]:
-        """The fixture definitions visible under this name, the nearest one last."""
-        found = self._fixtureinfo.name2fixturedefs.get(name)
-        if found is None:
-            found = self.session._fixturemanager.getfixturedefs(name, self)
-        return found or ()
-
-    def missing_fixture(self, name: str) -> str:
-        """The sentence for a fixture that does not exist."""
-        return (
-            f"{self.nodeid}: there is no fixture {name!r}; write one in conftest.py "
-            "(pytest --fixtures lists those that exist)"
-        )
-
-    def adopt(self, name: str, value: Any) -> Any:
-        """Wraps what an `agent` fixture returned; passes other values on.
-
-        Raises:
-            UsageError: It is no agent.
-        """
-        if name != "agent":
-            return value
-        replaced = self.ihook.pytest_agentgym_agent_made(item=self, agent=value)
-        try:
-            return agentgym.wrap(value if replaced is None else replaced)
-        except UsageError as exc:
-            where = getlocation(self.definitions(name)[-1].func, self.config.rootpath)
-            raise UsageError(f"{where}: the `agent` fixture: {exc}") from None
-
     def setup(self) -> None:
         """Sets up the wider-scoped fixtures; the others are made per episode."""
         self._check_fixtures()
         check_simulators(self, self.settings)
         for name in self.fixturenames:
-            definitions = self.definitions(name)
-            if definitions and definitions[-1]._scope is not Scope.Function:
+            defined = definitions(self, name)
+            if defined and defined[-1]._scope is not Scope.Function:
                 self._request.getfixturevalue(name)
 
     def _check_fixtures(self) -> None:
@@ -129,11 +106,11 @@ class ScenarioItem(pytest.Function):
         settings = self.settings
         drawn = settings.cases.strategies if isinstance(settings.cases, given) else {}
         for name in self._fixtureinfo.argnames:
-            if name not in drawn and name != "request" and not self.definitions(name):
-                raise UsageError(self.missing_fixture(name))
-        if "agent" not in self.fixturenames or self.definitions("tools"):
+            if name not in drawn and name != "request" and not definitions(self, name):
+                raise UsageError(missing_fixture(self, name))
+        if "agent" not in self.fixturenames or definitions(self, "tools"):
             return
-        if self.definitions("agent")[-1].func.__module__ == fixtures.__name__:
+        if definitions(self, "agent")[-1].func.__module__ == fixtures.__name__:
             raise UsageError(
                 f"{self.nodeid}: there is no `agent` fixture; write one in conftest.py "
                 "that returns your agent, or a `tools` fixture for the shipped "

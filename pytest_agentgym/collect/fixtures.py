@@ -52,6 +52,10 @@ def policy_environment(
     For agents that build their client inside, and name a model of their own: agentgym's
     server answers whatever the name. The environment is the whole process's,
     so the episodes of such scenarios run one at a time; `-n` gives more processes.
+
+    Args:
+        request: Has the run's policy, which knows the address for any model's name.
+        policy: Where the episode's agent reaches its model.
     """
     from pytest_agentgym.collect.policy import POLICY
 
@@ -101,6 +105,12 @@ def agent(
     """The shipped agent: LangChain's `create_agent` on the policy and your `tools`.
 
     Override it in conftest.py with a fixture that returns your own agent.
+
+    Args:
+        request: Finds the `tools` fixture, and says whether the scenario is async.
+        policy: Where the agent reaches its model.
+        instructions: The system prompt.
+        agentgym_http_client: For sync calls; the whole session shares it.
     """
     # Asked for by name: who brings an agent of their own needs no `tools` fixture.
     tools = request.getfixturevalue("tools")

@@ -17,7 +17,12 @@ _FOLDER = pytest.StashKey[Path]()
 
 
 def episode_folder(item: pytest.Function, index: int) -> Path:
-    """Makes the temporary folder of one episode, also when it is tried again."""
+    """Makes the temporary folder of one episode, also when it is tried again.
+
+    Args:
+        item: The scenario; its first episode makes the folder of them all.
+        index: Number of the episode.
+    """
     with _lock:
         folder = item.stash.get(_FOLDER, None)
         if folder is None:

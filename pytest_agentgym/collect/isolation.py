@@ -20,11 +20,15 @@ from _pytest.scope import Scope
 from agentgym.errors import UsageError
 from agentgym.scenarios.cases import Case
 from agentgym.scenarios.scenario import Scenario
+from pytest_agentgym.collect.fixture_definitions import (
+    adopt,
+    definitions,
+    missing_fixture,
+)
 from pytest_agentgym.collect.folders import TMP_PATH, episode_folder
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint
-    from pytest_agentgym.collect.collection import ScenarioItem
 
 PROCESS_WIDE = frozenset(
     {
@@ -115,7 +119,7 @@ class FixtureWorld:
 
     def __init__(
         self,
-        item: ScenarioItem,
+        item: pytest.Function,
         index: int,
         case: Case,
         policy: PolicyEndpoint | None = None,
@@ -129,7 +133,7 @@ class FixtureWorld:
         self.finalizers: list[Callable[[], object]] = []
         self._values: dict[str, Any] = dict(case.params)
         self._environment_made = False
-        self._asynchronous = item.asynchronous
+        self._asynchronous = inspect.iscoroutinefunction(item.function)
 
     async def set_up(self) -> Callable[[], Any]:
         """Makes instance and fixtures, the async ones first.
@@ -196,15 +200,15 @@ class FixtureWorld:
         else:
             value = self._make(name, definition, depths)
         if not depth:
-            value = self.item.adopt(name, value)
+            value = adopt(self.item, name, value)
             self._values[name] = value
         return value
 
     def _definition(self, name: str, depth: int) -> FixtureDef[Any]:
-        definitions = self.item.definitions(name)
-        if depth >= len(definitions):
-            raise UsageError(self.item.missing_fixture(name))
-        return definitions[-1 - depth]
+        defined = definitions(self.item, name)
+        if depth >= len(defined):
+            raise UsageError(missing_fixture(self.item, name))
+        return defined[-1 - depth]
 
     def _make(
         self, name: str, definition: FixtureDef[Any], depths: dict[str, int]
@@ -252,10 +256,10 @@ class FixtureWorld:
         """Makes the async fixtures that `name` needs, so that `value` finds them."""
         if name in self._values or name == "request" or depths.get(name):
             return
-        definitions = self.item.definitions(name)
-        if not definitions or definitions[-1]._scope is not Scope.Function:
+        defined = definitions(self.item, name)
+        if not defined or defined[-1]._scope is not Scope.Function:
             return
-        definition = definitions[-1]
+        definition = defined[-1]
         for argument in definition.argnames:
             await self._prepare_async(argument, depths | {name: 1})
         kind = _kind(definition.func)
@@ -269,7 +273,7 @@ class FixtureWorld:
             self.finalizers.append(functools.partial(_finish_async, name, generator))
         else:
             return
-        self._values[name] = self.item.adopt(name, value)
+        self._values[name] = adopt(self.item, name, value)
 
     def _wide(self, name: str, definition: FixtureDef[Any], depth: int) -> Any:
         # pytest's own set-up is not made for threads: one at a time.

@@ -29,7 +29,7 @@ class NotRun:
         return []
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Under xdist: tells the main process."""
+        """Under xdist: reports the number to the main process."""
         output = getattr(session.config, "workeroutput", None)
         if output is not None:
             output[_COUNT] = self.count
@@ -43,7 +43,7 @@ class NotRun:
     def pytest_terminal_summary(
         self, terminalreporter: pytest.TerminalReporter
     ) -> None:
-        """Tells how to run them."""
+        """Says how to run them."""
         if self.count:
             noun = "scenario" if self.count == 1 else "scenarios"
             terminalreporter.write_line(

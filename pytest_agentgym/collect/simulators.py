@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,7 @@ from agentgym.scenarios.scenario import ScenarioSettings
 from agentgym.simulators.role import Role, read_endpoint
 from agentgym.simulators.simulation import Simulation, Simulators
 from agentgym.simulators.use import roles_in
-from pytest_agentgym.options.measure import Options
+from pytest_agentgym.collect.options import MODEL_OPTIONS
 
 JUDGE_KEY, USER_KEY = "AGENTGYM_JUDGE_KEY", "AGENTGYM_USER_KEY"
 """Environment variables with the keys: others can see a command line."""
@@ -24,13 +23,13 @@ JUDGE_KEY, USER_KEY = "AGENTGYM_JUDGE_KEY", "AGENTGYM_USER_KEY"
 SIMULATORS = pytest.StashKey[Simulators]()
 
 
-def simulators_of(options: Options, root: Path) -> Simulators:
-    """What the options say.
+def run_simulators(config: pytest.Config) -> Simulators:
+    """The models that the options name.
 
     Raises:
         pytest.UsageError: One of them is no `URL#MODEL`.
     """
-    key = os.environ.get(JUDGE_KEY)
+    options, key = config.stash[MODEL_OPTIONS], os.environ.get(JUDGE_KEY)
     try:
         judge = _endpoint("judge", options.judge, key)
         user = _endpoint("user", options.user, os.environ.get(USER_KEY))
@@ -39,8 +38,8 @@ def simulators_of(options: Options, root: Path) -> Simulators:
     return Simulators(
         judge=judge,
         user=user,
-        cache=root / ".agentgym" / "judge",
-        training=options.train is not None,
+        cache=config.rootpath / ".agentgym" / "judge",
+        training=config.getoption("agentgym_train"),
     )
 
 
@@ -51,6 +50,10 @@ def _endpoint(role: Role, spec: str | None, key: str | None) -> Endpoint | None:
 
 def check_simulators(item: pytest.Function, settings: ScenarioSettings) -> None:
     """Checks, before anything is played, what a scenario's body shows that it uses.
+
+    Args:
+        item: The scenario.
+        settings: Whether it allows a judge's words to be learnt from.
 
     Raises:
         UsageError: The run has no such model, or must not learn from its words.
@@ -63,7 +66,13 @@ def check_simulators(item: pytest.Function, settings: ScenarioSettings) -> None:
 def simulation_maker(
     item: pytest.Function, settings: ScenarioSettings, case: Case
 ) -> Callable[[], Simulation]:
-    """Makes the simulation of each attempt at an episode."""
+    """Makes the simulation of each attempt at an episode.
+
+    Args:
+        item: The scenario.
+        settings: Whether it allows a judge's words to be learnt from.
+        case: The episode's; the simulated user takes its seed.
+    """
     return partial(
         Simulation,
         simulators=item.config.stash[SIMULATORS],

@@ -8,13 +8,13 @@ from agentgym.playing.episode import Episode
 from agentgym.report.cost import unknown_price, unpriced_models
 from agentgym.runs.lines import dollars
 from agentgym.runs.spending import Spending
-from pytest_agentgym.options.cost import CostOptions
+from pytest_agentgym.play.cost_options import CostOptions
 
 _SILENT_AGENT = (
-    "the agent's model calls do not tell their tokens (with streaming, ask for usage: "
-    "stream_options={'include_usage': True})"
+    "the agent's model calls do not report their tokens (with streaming, ask for "
+    "usage: stream_options={'include_usage': True})"
 )
-_SILENT_JUDGES = "the server of the judge or the simulated user does not tell tokens"
+_SILENT_JUDGES = "the server of the judge or the simulated user does not report tokens"
 
 
 class Budget:

@@ -50,7 +50,15 @@ class EpisodeReport(pytest.TestReport):
         of_scenario: int = 0,
         in_flight: int = 0,
     ) -> EpisodeReport:
-        """The report of episodes that just finished in this process."""
+        """The report of episodes that just finished in this process.
+
+        Args:
+            item: The scenario.
+            episodes: None of them says that the scenario begins.
+            planned: Episodes of all collected scenarios of the run.
+            of_scenario: Those of this scenario.
+            in_flight: Those of this scenario that are being played.
+        """
         report = cls(
             lines=[dump(episode) for episode in episodes],
             planned=planned,

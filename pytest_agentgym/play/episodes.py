@@ -12,7 +12,7 @@ from agentgym.playing.play import EpisodePlay
 from agentgym.playing.pool import Finished, default_concurrency, play_all
 from agentgym.playing.spec import EpisodeSpec, Limits
 from agentgym.reliability import ALPHA, SequentialStop
-from agentgym.runs.outcome_sequence import Outcomes
+from agentgym.runs.outcome_sequence import OutcomeSequence
 from agentgym.scenarios.cases import Case, make_cases
 from agentgym.scenarios.scenario import split_to_play
 from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
@@ -20,7 +20,7 @@ from pytest_agentgym.collect.policy import POLICY
 from pytest_agentgym.play.capture import split_output
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.run_context import RUN, case_source
-from pytest_agentgym.play.scenario_result import PREFIX, Tally
+from pytest_agentgym.play.scenario_result import PREFIX, ScenarioResult
 from pytest_agentgym.play.stage import CONTROL, FixtureStage
 from pytest_agentgym.play.warning_filters import errors_as_warnings
 
@@ -54,7 +54,7 @@ def play_scenario(item: ScenarioItem) -> None:
     results = _Results(item, count, 1 if debugging else plays.at_once)
     with split_output(capture and not debugging), errors_as_warnings():
         begin = plays.one_by_one if debugging else plays.many
-        batches = begin(count, lambda: results.enough() or run.enough())
+        batches = begin(count, lambda: results.enough() or run.early_end.begun)
         for batch in batches:
             run.check_stop()
             results.add(batch)
@@ -63,8 +63,8 @@ def play_scenario(item: ScenarioItem) -> None:
                     raise play.control
                 if debugging and play.first_failure is not None:
                     raise play.first_failure
-    if results.count < count and run.enough() and not results.enough():
-        run.skip_rest(item, results.count)
+    if results.count < count and run.early_end.begun and not results.enough():
+        run.early_end.skip(item, played=results.count, planned=count)
     results.judge()
 
 
@@ -137,10 +137,10 @@ class _Results:
         self._planned = planned
         self._at_once = at_once
         self.run = item.config.stash[RUN]
-        self.tally = Tally(self.run.prices)
+        self._result = ScenarioResult(self.run.prices)
         self.count = 0
         self.threshold = self.run.threshold_of(item)
-        self.outcomes = Outcomes()
+        self.outcomes = OutcomeSequence()
         self._stop = None
         if self.run.options.stop == "sequential":
             # All scenarios' verdicts shall be right together.
@@ -157,7 +157,7 @@ class _Results:
         self.count += len(episodes)
         for episode in episodes:
             self._rewarded(item=self.item, episode=episode)
-            self.tally.add(episode)
+            self._result.add(episode)
             self.outcomes.add(episode)
             if self._stop is not None:
                 self._stop.add(episode.index, self.outcomes[episode.index])
@@ -185,10 +185,10 @@ class _Results:
         # A plugin may run the item again: what it said before is over.
         self.item.user_properties[:] = [
             *(p for p in self.item.user_properties if not p[0].startswith(PREFIX)),
-            *self.tally.properties(judged),
+            *self._result.properties(judged),
         ]
         certified = judged if self.run.options.gate == "certified" else None
-        failure = self.tally.failure(self.threshold, certified)
+        failure = self._result.failure(self.threshold, certified)
         if failure is not None:
             raise ScenarioFailed(failure)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
-import tempfile
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -17,40 +16,41 @@ from agentgym.playing.spec import Limits
 from agentgym.runs.prices import Prices
 from agentgym.scenarios.cases import CaseSource
 from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
+from pytest_agentgym.collect.options import MODEL_OPTIONS
 from pytest_agentgym.collect.policy import POLICY, RunPolicy
-from pytest_agentgym.collect.simulators import SIMULATORS, simulators_of
-from pytest_agentgym.options.measure import Options, read_options
+from pytest_agentgym.collect.simulators import SIMULATORS, run_simulators
+from pytest_agentgym.play.cost_options import COST_OPTIONS
+from pytest_agentgym.play.early_end import LEFT_OUT, EarlyEnd
+from pytest_agentgym.play.options import PLAY_OPTIONS
+from pytest_agentgym.play.shared_folder import STOP_FILE, SharedFolder
 
-_LEFT_OUT = pytest.StashKey[bool]()
-STOP_FILE = "stop"
-ENOUGH_FILE = "enough"
+SELECTED_FILE = "selected"
 
 
-class Run:
+class RunContext:
     """What every process of a run knows.
 
-    Attributes:
-        options: The checked options.
+    Args:
+        config: Whose options are checked.
         folder: Temporary folder that the processes of the run share.
+
+    Attributes:
+        options: How scenarios are played.
+        folder: The temporary folder.
+        early_end: Whether further episodes are started.
         prices: What models cost.
         planned: Episodes of all selected scenarios.
         gates: How many scenarios they are of.
     """
 
-    def __init__(self, config: pytest.Config, folder: Path, main_pid: int) -> None:
-        self.options: Options = read_options(config)
+    def __init__(self, config: pytest.Config, folder: Path) -> None:
+        self.options = config.stash[PLAY_OPTIONS]
         self.folder = folder
-        self.prices = Prices(self.options.cost.prices)
+        self.early_end = EarlyEnd(folder)
+        self.prices = Prices(config.stash[COST_OPTIONS].prices)
         self.planned = 0
         self.gates = 1
         self._places: dict[str, int] = {}
-        config.stash[POLICY] = RunPolicy(
-            self.options.policy, folder, main_pid, _speaker(config), config.rootpath
-        )
-        config.stash[SIMULATORS] = simulators = simulators_of(
-            self.options, config.rootpath
-        )
-        config.add_cleanup(simulators.close)
 
     def episodes_of(self, item: ScenarioItem) -> int:
         """How many episodes the scenario gets."""
@@ -78,27 +78,10 @@ class Run:
         if (self.folder / STOP_FILE).exists():
             pytest.exit("the run was interrupted")
 
-    def finish_early(self, why: str) -> None:
-        """Has all processes start no further episode; those in flight are played."""
-        with suppress(OSError):
-            (self.folder / ENOUGH_FILE).write_text(why, encoding="utf-8")
-
-    def enough(self) -> bool:
-        """Whether no further episode is to be started."""
-        return (self.folder / ENOUGH_FILE).exists()
-
-    def skip_rest(self, item: ScenarioItem, played: int = 0) -> NoReturn:
-        """Skips a scenario of which too little was played to judge it."""
-        with suppress(OSError):
-            why = (self.folder / ENOUGH_FILE).read_text(encoding="utf-8")
-        planned = self.episodes_of(item)
-        item.stash[_LEFT_OUT] = True
-        pytest.skip(f"{played} of {planned} episodes were played: {why}")
-
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skips the scenarios that the end of the run leaves out."""
-        if isinstance(item, ScenarioItem) and self.enough():
-            self.skip_rest(item)
+        if isinstance(item, ScenarioItem) and self.early_end.begun:
+            self.early_end.skip(item, played=0, planned=self.episodes_of(item))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Counts what is going to be played."""
@@ -106,6 +89,27 @@ class Run:
         self.planned = sum(map(self.episodes_of, items))
         self.gates = max(1, len(items))
         self._places = {item.nodeid: place for place, item in enumerate(items)}
+        if hasattr(session.config, "workerinput"):
+            self._share_selected()
+
+    def _share_selected(self) -> None:
+        """Under xdist only workers collect, all of them the same scenarios."""
+        partial = self.folder / f"{SELECTED_FILE}.{os.getpid()}"
+        with suppress(OSError):
+            partial.write_text(json.dumps(list(self._places)), encoding="utf-8")
+            partial.replace(self.folder / SELECTED_FILE)
+
+    @property
+    def selected(self) -> list[str]:
+        """Node ids of the scenarios that are to be played."""
+        if self._places:
+            return list(self._places)
+        try:
+            text = (self.folder / SELECTED_FILE).read_text(encoding="utf-8")
+        except OSError:
+            return []
+        names: list[str] = json.loads(text)
+        return names
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -120,7 +124,8 @@ class Run:
             report.agentgym = {  # type: ignore[attr-defined]
                 "threshold": self.threshold_of(item),
                 "usage_error": str(error) if isinstance(error, UsageError) else None,
-                "left_out": item.stash.get(_LEFT_OUT, False),
+                "error": _outside(error),
+                "left_out": item.stash.get(LEFT_OUT, False),
                 "planned": self.episodes_of(item),
                 "place": self._places.get(item.nodeid),
                 "scenarios": self.gates,
@@ -128,7 +133,42 @@ class Run:
         return report
 
 
-RUN = pytest.StashKey[Run]()
+def _outside(error: BaseException | None) -> str | None:
+    """What ended a scenario that was not its episodes' doing."""
+    if error is None or isinstance(error, ScenarioFailed | UsageError):
+        return None
+    first = str(error).strip().partition("\n")[0]
+    kind = type(error).__name__
+    return f"{kind}: {first}" if first else kind
+
+
+RUN = pytest.StashKey[RunContext]()
+
+
+def join_run(config: pytest.Config) -> None:
+    """Keeps what this process knows of the run: the main one begins it, workers join.
+
+    Raises:
+        pytest.UsageError: A judge or a simulated user is named wrongly.
+    """
+    register = config.pluginmanager.register
+    main = getattr(config, "workerinput", {}).get("agentgym")
+    if main is None:
+        shared = SharedFolder()
+        register(shared, "agentgym-folder")
+        main = shared.for_workers
+    folder = Path(main["folder"])
+    config.stash[RUN] = run = RunContext(config, folder)
+    register(run, "agentgym-run")
+    config.stash[POLICY] = RunPolicy(
+        config.stash[MODEL_OPTIONS].policy,
+        folder,
+        main["pid"],
+        _speaker(config),
+        config.rootpath,
+    )
+    config.stash[SIMULATORS] = simulators = run_simulators(config)
+    config.add_cleanup(simulators.close)
 
 
 def case_source(item: ScenarioItem) -> CaseSource:
@@ -140,27 +180,6 @@ def case_source(item: ScenarioItem) -> CaseSource:
         scenario=item.name,
         only=None if only == "auto" else only,
     )
-
-
-class SharedFolder:
-    """Main process: the run's temporary folder, and telling the workers of it."""
-
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="agentgym-"))
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        """Hands the folder to an xdist worker."""
-        node.workerinput["agentgym"] = {"folder": str(self.path), "pid": os.getpid()}
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_keyboard_interrupt(self) -> None:
-        """Stops the workers' episodes."""
-        (self.path / STOP_FILE).touch()
-
-    def pytest_unconfigure(self) -> None:
-        """Removes the folder; a policy server ends when it finds this process gone."""
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _speaker(config: pytest.Config) -> Any:

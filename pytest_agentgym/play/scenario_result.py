@@ -16,7 +16,7 @@ PREFIX = "agentgym_"
 """What the names of properties begin with."""
 
 
-class Tally:
+class ScenarioResult:
     """The outcomes of one scenario's episodes, and what they took.
 
     Args:
@@ -37,8 +37,8 @@ class Tally:
         """Counts one episode."""
         self.outcomes[episode.outcome] += 1
         self.spent.add(episode, self._prices)
-        told = episode.simulators or {}
-        self._models |= {role: told[role]["model"] for role in ROLES if role in told}
+        used = episode.simulators or {}
+        self._models |= {role: used[role]["model"] for role in ROLES if role in used}
         self.seconds += episode.duration
         self.reward += episode.reward if episode.counted else 0.0
         if episode.error:
@@ -61,7 +61,7 @@ class Tally:
         return self.passed + self.outcomes[Outcome.failed]
 
     def properties(self, judged: Reliability) -> list[tuple[str, object]]:
-        """What the scenario's report tells other plugins, such as JUnit's.
+        """What the scenario's report says to other plugins, such as JUnit's.
 
         The verdict is not among it: it depends on the other scenarios (see `junit`).
 
@@ -69,18 +69,18 @@ class Tally:
             judged: What these episodes say by themselves.
         """
         total = sum(self.outcomes.values())
-        found: dict[str, object] = {"episodes": total, "passed": self.passed}
+        values: dict[str, object] = {"episodes": total, "passed": self.passed}
         if self.counted:
-            found |= {
+            values |= {
                 "reliability": round(self.passed / self.counted, 4),
                 "low": round(judged.low, 4),
                 "high": round(judged.high, 4),
                 "threshold": judged.threshold,
                 "mean_reward": round(self.reward / self.counted, 4),
             }
-        found |= {**self._models, **_cost("", self.spent)}
-        found |= _cost("judges_", self.spent.judges)
-        return [(f"{PREFIX}{name}", value) for name, value in found.items()]
+        values |= {**self._models, **_cost("", self.spent)}
+        values |= _cost("judges_", self.spent.judges)
+        return [(f"{PREFIX}{name}", value) for name, value in values.items()]
 
     def failure(
         self, threshold: float, certified: Reliability | None = None
@@ -125,10 +125,10 @@ def _cost(prefix: str, usage: Usage) -> dict[str, object]:
     """Nothing without tokens, and no money where it is not known."""
     if not usage.tokens:
         return {}
-    found: dict[str, object] = {
+    values: dict[str, object] = {
         f"{prefix}input_tokens": usage.input_tokens,
         f"{prefix}output_tokens": usage.output_tokens,
     }
     if usage.known:
-        found[f"{prefix}usd"] = round(usage.known, 6)
-    return found
+        values[f"{prefix}usd"] = round(usage.known, 6)
+    return values

@@ -21,6 +21,6 @@ def errors_as_warnings() -> Iterator[None]:
             for action, *rest in warnings.filters
         ]
         warnings.filters[:] = shown  # type: ignore[index]
-        # Tells Python that the filters have changed.
+        # Python sees only so that the filters have changed.
         warnings.simplefilter("default", append=True)
         yield

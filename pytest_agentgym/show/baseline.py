@@ -9,7 +9,7 @@ import pytest
 
 from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
-from pytest_agentgym.options.measure import Options
+from pytest_agentgym.show.options import BASELINE_OPTIONS
 
 if TYPE_CHECKING:
     from agentgym.runs.lines import Line
@@ -21,7 +21,7 @@ class Baseline:
     """An earlier run, and what is kept of the episodes of this one.
 
     Args:
-        given: What the option says.
+        given: A run's id, folder or file, or `latest`.
         max_drop: How much reliability may be lost, in [0, 1].
         config: Of the main process.
 
@@ -32,12 +32,12 @@ class Baseline:
     def __init__(
         self, given: str, max_drop: float | None, config: pytest.Config
     ) -> None:
+        from agentgym.runs.layout import RUNS
         from agentgym.runs.snapshot import Side, open_side
-        from agentgym.runs.stored import RUNS
 
         here = config.invocation_params.dir / given
-        found = str(here) if here.exists() else given
-        self._before = open_side(found, config.rootpath / RUNS)
+        run = str(here) if here.exists() else given
+        self._before = open_side(run, config.rootpath / RUNS)
         self._after = Side(name="this run")
         self._max_drop = max_drop
 
@@ -46,7 +46,12 @@ class Baseline:
         self._after.add(episode)
 
     def compare(self, summary: RunSummary, store: RunStore | None) -> None:
-        """Adds the comparison to the summary, when all episodes are there."""
+        """Adds the comparison to the summary, when all episodes are there.
+
+        Args:
+            summary: Of this run.
+            store: Where this run's episodes are; None if there is no folder.
+        """
         from agentgym.runs.comparison import compare
 
         self._after.seed, self._after.policy = summary.seed, summary.policy
@@ -57,22 +62,28 @@ class Baseline:
         summary.baseline = compare(self._before, self._after, self._max_drop)
 
 
-def open_baseline(options: Options, config: pytest.Config) -> Baseline | None:
+def open_baseline(config: pytest.Config) -> Baseline | None:
     """The baseline, if there is one.
 
     Raises:
         pytest.UsageError: It cannot be read; says why and what to do.
     """
-    if options.baseline is None:
+    options = config.stash[BASELINE_OPTIONS]
+    if options is None:
         return None
     try:
-        return Baseline(options.baseline, options.max_drop, config)
+        return Baseline(options.run, options.max_drop, config)
     except UsageError as exc:
         raise pytest.UsageError(f"--agentgym-baseline: {exc}") from None
 
 
 def baseline_section(summary: RunSummary, width: int) -> Iterator[Line]:
-    """What changed since the baseline."""
+    """What changed since the baseline; nothing without one.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
     from agentgym.report.comparison_terminal import comparison_lines, drop_verdict
     from agentgym.runs.lines import Heading
 

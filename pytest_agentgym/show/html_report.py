@@ -6,11 +6,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from agentgym.errors import UsageError
+
+if TYPE_CHECKING:
+    from agentgym.runs.summary_json import SummaryJson
 
 REPORT = "report.html"
 
@@ -41,7 +44,7 @@ class HtmlReport:
             except UsageError as exc:
                 raise pytest.UsageError(f"--agentgym-report: {exc}") from exc
 
-    def write(self, folder: Path | None, summary: dict[str, Any]) -> Iterator[str]:
+    def write(self, folder: Path | None, summary: SummaryJson) -> Iterator[str]:
         """Writes it; yields a sentence for each file that could not be written.
 
         Args:

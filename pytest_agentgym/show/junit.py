@@ -1,4 +1,4 @@
-"""The verdicts in JUnit's file.
+"""The gate's decision and the verdicts in JUnit's file.
 
 A verdict is corrected for the scenarios that it is given together with, so it is known
 when all of them are over. The other properties come with a scenario's own report.
@@ -16,6 +16,8 @@ from pytest_agentgym.play.scenario_result import PREFIX
 
 if TYPE_CHECKING:
     from _pytest.junitxml import _NodeReporter
+
+    from agentgym.runs.gate import GateDecision
 
 
 class JUnitVerdicts:
@@ -42,7 +44,9 @@ class JUnitVerdicts:
         reporter = self._config.pluginmanager.get_plugin("agentgym-reporter")
         if reporter is None:
             return
-        for scenario in reporter.summary.to_json()["scenarios"]:
+        summary = reporter.summary
+        self._add_decision(summary.decision)
+        for scenario in summary.to_json()["scenarios"]:
             verdict = scenario["reliability"]["verdict"]
             case = self._cases.get(scenario["name"])
             if case is not None and verdict is not None:
@@ -50,3 +54,11 @@ class JUnitVerdicts:
                 for properties in case.to_xml().iter("properties"):
                     name = f"{PREFIX}verdict"
                     SubElement(properties, "property", name=name, value=verdict)
+
+    def _add_decision(self, decision: GateDecision) -> None:
+        """The run's gate is a property of the whole suite."""
+        xml = self._config.stash[xml_key]
+        xml.add_global_property(f"{PREFIX}gate", decision.sentence)
+        xml.add_global_property(f"{PREFIX}exit_code", str(int(decision.exit_code)))
+        for reason in decision.of_scenarios:
+            xml.add_global_property(f"{PREFIX}reason", str(reason))

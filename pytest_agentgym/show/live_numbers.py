@@ -55,11 +55,19 @@ class LiveNumbers:
     begun: float | None = None
     scenarios: dict[str, ScenarioProgress] = field(default_factory=dict)
     _spared: int = 0
-    _late: deque[tuple[float, int]] = field(default_factory=deque)
+    _recent: deque[tuple[float, int]] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, report: EpisodeReport, spent: Spending) -> ScenarioProgress:
-        """Adds the episodes of a report; returns a copy of their scenario's numbers."""
+        """Adds the episodes of a report.
+
+        Args:
+            report: Of one scenario, in the order of their end.
+            spent: What the whole run has taken so far.
+
+        Returns:
+            A copy of the scenario's numbers.
+        """
         now = time.monotonic()
         with self._lock:
             self.begun = self.begun or now
@@ -72,9 +80,9 @@ class LiveNumbers:
             for episode in report.episodes:
                 self._add(episode, own)
             self.usd = spent.all_usd
-            self._late.append((now, spent.all_tokens))
-            while now - self._late[0][0] > WINDOW_SECONDS:
-                self._late.popleft()
+            self._recent.append((now, spent.all_tokens))
+            while now - self._recent[0][0] > WINDOW_SECONDS:
+                self._recent.popleft()
             return replace(own)
 
     def _add(self, episode: Episode, own: ScenarioProgress) -> None:
@@ -112,13 +120,13 @@ class LiveNumbers:
 
     @property
     def token_rate(self) -> float:
-        """Tokens per second of late."""
+        """Tokens per second over the last `WINDOW_SECONDS`."""
         with self._lock:
-            late = list(self._late)
-        if len(late) < 2:
+            recent = list(self._recent)
+        if len(recent) < 2:
             return 0.0
-        elapsed = time.monotonic() - late[0][0]
-        return (late[-1][1] - late[0][1]) / max(elapsed, 1e-3)
+        elapsed = time.monotonic() - recent[0][0]
+        return (recent[-1][1] - recent[0][1]) / max(elapsed, 1e-3)
 
     @property
     def left(self) -> float | None:

@@ -9,29 +9,44 @@ import pytest
 
 from agentgym.errors import UsageError
 from agentgym.report.otel.export import Exporter, disabled
+from pytest_agentgym.show.options import OTEL_OPTIONS, OtelOptions
 
 if TYPE_CHECKING:
     from agentgym.playing.episode import Episode
+
+
+def register_otel(config: pytest.Config) -> None:
+    """Registers the export where it is wanted, in the main process.
+
+    Raises:
+        pytest.UsageError: OpenTelemetry is missing, or the URL is none.
+    """
+    options = config.stash[OTEL_OPTIONS]
+    if options is None:
+        return
+
+    def run_id() -> str:
+        reporter = config.pluginmanager.get_plugin("agentgym-reporter")
+        store = getattr(reporter, "store", None)
+        return "" if store is None else str(store.id)
+
+    config.pluginmanager.register(OtelExport(options, run_id), "agentgym-otel")
 
 
 class OtelExport:
     """Main process: hands each episode on, and says at the end what was exported.
 
     Args:
-        config: The options.
-        run: Tells the run's id.
+        options: Where the episodes go.
+        run: Returns the run's id.
 
     Raises:
         pytest.UsageError: OpenTelemetry is missing, or the URL is none.
     """
 
-    def __init__(self, config: pytest.Config, run: Callable[[], str]) -> None:
+    def __init__(self, options: OtelOptions, run: Callable[[], str]) -> None:
         try:
-            self._exporter = Exporter(
-                config.getoption("agentgym_otel") or None,
-                content=config.getoption("agentgym_otel_content"),
-                run=run,
-            )
+            self._exporter = Exporter(options.url, content=options.content, run=run)
         except UsageError as exc:
             raise pytest.UsageError(f"--agentgym-otel: {exc}") from None
         self._warning: str | None = None

@@ -7,7 +7,7 @@ import pytest
 from agentgym.report.episode_plan import known_costs, plan
 from pytest_agentgym.collect.collection import ScenarioItem
 from pytest_agentgym.play.run_context import RUN
-from pytest_agentgym.show.reporter import write_line
+from pytest_agentgym.show.sections import report_width, write_lines
 
 
 class Planner:
@@ -43,7 +43,6 @@ class Planner:
         if not self._thresholds:
             writer.write_line("agentgym: there is no scenario to plan for")
             return
-        width = min(writer._tw.fullwidth - 1, 120)
         costs = known_costs(self._root, list(self._thresholds))
-        for line in plan(self._thresholds, costs, width):
-            write_line(writer, line)
+        lines = plan(self._thresholds, costs, report_width(writer))
+        write_lines(writer, lines)

@@ -19,8 +19,8 @@ def misled_rootdir(config: pytest.Config) -> str | None:
     """
     here = config.invocation_params.dir
     given = config.args_source is pytest.Config.ArgsSource.ARGS
-    found = config.inipath is not None and here.is_relative_to(config.rootpath)
-    if given or found or config.option.rootdir:
+    above = config.inipath is not None and here.is_relative_to(config.rootpath)
+    if given or above or config.option.rootdir:
         return None
     for name in _PATHS:
         value = config.getoption(f"agentgym_{name}")

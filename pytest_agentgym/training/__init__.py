@@ -7,42 +7,38 @@ worker, claims rollouts and plays them (`runner`).
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import pytest
 
-from agentgym.errors import UsageError
 
-if TYPE_CHECKING:
-    from pytest_agentgym.play.run_context import Run
-
-
-def register_training(config: pytest.Config, run: Run) -> None:
+def register_training(config: pytest.Config) -> None:
     """Registers what this process of a training needs.
-
-    Args:
-        config: Of this process, the main one or an xdist worker's.
-        run: Its options and shared folder.
 
     Raises:
         pytest.UsageError: Training is impossible; says why and what to do.
     """
+    # Not above: plain `pytest` imports this package for its options.
+    from agentgym.errors import UsageError
     from pytest_agentgym.training.setting_up import Start, check_installed
 
     register = config.pluginmanager.register
     try:
         check_installed()
         main = not hasattr(config, "workerinput")
-        start = Start.read(run.options, config.rootpath) if main else None
+        start = Start.read(config) if main else None
     except UsageError as exc:
         raise pytest.UsageError(str(exc)) from None
 
+    from pytest_agentgym.play.run_context import RUN
+    from pytest_agentgym.show.reporter import register_reporter
+    from pytest_agentgym.show.run_writer import RunWriter
+    from pytest_agentgym.show.screen import Screen
     from pytest_agentgym.training.files import SharedFiles
     from pytest_agentgym.training.main import MainProcess
     from pytest_agentgym.training.reporter import TrainingReporter
     from pytest_agentgym.training.runner import Runner
 
-    files = SharedFiles(run.folder)
+    files = SharedFiles(config.stash[RUN].folder)
     register(Runner(config, files), "agentgym-runner")
     if start is None:
         return
@@ -50,6 +46,9 @@ def register_training(config: pytest.Config, run: Run) -> None:
     # the agents and each other: an update then takes 5 times as long. It is read when
     # torch is loaded, here and in the policy server.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    reporter = TrainingReporter(config, start.config.target, start.config.minutes)
-    register(reporter, "agentgym-reporter")
+    writer, training = RunWriter(config), start.config
+    reporter = TrainingReporter(
+        config, Screen(config), writer, training.target, training.minutes
+    )
+    register_reporter(config, reporter, writer)
     register(MainProcess(config, start, files, reporter), "agentgym-training")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, Protocol, TextIO
 
+import pytest
+
 from agentgym.runs.lines import count, number, percent, threshold
+from pytest_agentgym.show.panel import NARROW, BottomPanel, bar, clock, framed
 from pytest_agentgym.training.progress import Progress
 
 REFRESHES = 2
@@ -26,14 +28,16 @@ _PHASES = {
 }
 
 
-class Display(Protocol):
+class TrainingView(Protocol):
     """Shows a training's progress; called in the trainer's and the main thread."""
 
     def begin(self, phase: str, planned: int) -> None:
-        """A phase begins."""
+        """A phase begins.
 
-    def end(self) -> None:
-        """The present phase is over."""
+        Args:
+            phase: What its episodes are played for.
+            planned: How many they are.
+        """
 
     def update(self) -> None:
         """The policy was updated."""
@@ -50,52 +54,71 @@ class Dashboard:
 
     Args:
         progress: The numbers.
-        make_display: How they are shown; called when there is something to show.
+        make_view: How they are shown; called when there is something to show.
     """
 
-    def __init__(self, progress: Progress, make_display: Callable[[], Display]) -> None:
+    def __init__(
+        self, progress: Progress, make_view: Callable[[], TrainingView]
+    ) -> None:
         self.progress = progress
-        self._make_display = make_display
+        self._make_view = make_view
         self._lock = threading.RLock()
 
     @cached_property
-    def display(self) -> Display:
+    def view(self) -> TrainingView:
         """What shows the numbers."""
-        return self._make_display()
+        return self._make_view()
 
     def phase(self, phase: str, planned: int) -> None:
-        """A phase begins, of so many episodes."""
+        """A phase begins.
+
+        Args:
+            phase: What its episodes are played for.
+            planned: How many they are.
+        """
         # The last episodes of a phase may still be on their way from a worker.
         self.progress.wait(LATE_SECONDS)
         with self._lock:
-            if self.progress.phase is not None:
-                self.display.end()
+            self._end()
             self.progress.begin(phase, planned)
-            self.display.begin(phase, planned)
+            self.view.begin(phase, planned)
 
     def update(self, row: dict[str, Any]) -> None:
         """The policy was updated; `row` has the metrics."""
         with self._lock:
             self.progress.updated(row)
-            self.display.update()
+            self.view.update()
 
     def say(self, text: str) -> None:
         """Shows a line."""
         with self._lock:
-            self.display.say(text)
+            self.view.say(text)
 
     def close(self) -> None:
         """Ends the last phase."""
         with self._lock:
             if self.progress.phase is None:
                 return
-            self.display.end()
-            self.display.close()
+            self._end()
+            self.view.close()
             self.progress.phase = None
 
+    def _end(self) -> None:
+        """Shows what the present phase measured."""
+        progress = self.progress
+        if progress.phase not in MEASURED or not progress.done:
+            return
+        lost = progress.done - progress.counted
+        self.view.say(
+            f"{progress.phase}: {percent(progress.reliability, progress.target)} "
+            f"({progress.passed}/{count(progress.counted, 'episode')}) in "
+            f"{progress.phase_seconds:.0f} s"
+            + (f"; {lost} do not count" if lost else "")
+        )
 
-class PlainLines:
-    """One line when a phase begins, one at its end, and one for each update.
+
+class TrainingLines:
+    """One line when a phase begins, and one for each update.
 
     Args:
         progress: The numbers.
@@ -105,28 +128,20 @@ class PlainLines:
     def __init__(self, progress: Progress, write: Callable[[str], None]) -> None:
         self._progress = progress
         self._write = write
-        self._told: set[str] = set()
+        self._begun: set[str] = set()
 
     def begin(self, phase: str, planned: int) -> None:
-        """Says what begins; each batch of training would say the same."""
-        if phase in ("train", "validate") and phase in self._told:
+        """Says what begins; each batch of training would say the same.
+
+        Args:
+            phase: What its episodes are played for.
+            planned: How many they are.
+        """
+        if phase in ("train", "validate") and phase in self._begun:
             return
-        self._told.add(phase)
+        self._begun.add(phase)
         episodes = f": {count(planned, 'episode')}" if planned else ""
         self._write(f"{_PHASES.get(phase, phase)}{episodes}")
-
-    def end(self) -> None:
-        """Says what the phase measured."""
-        progress = self._progress
-        if progress.phase not in MEASURED or not progress.done:
-            return
-        lost = progress.done - progress.counted
-        self._write(
-            f"{progress.phase}: {percent(progress.reliability, progress.target)} "
-            f"({progress.passed}/{count(progress.counted, 'episode')}) in "
-            f"{progress.phase_seconds:.0f} s"
-            + (f"; {lost} do not count" if lost else "")
-        )
 
     def update(self) -> None:
         """Says what the update was made of."""
@@ -140,78 +155,65 @@ class PlainLines:
         """Nothing to clean up."""
 
 
-class LivePanel:
-    """A panel of rich's at the bottom of the terminal.
+class TrainingPanel:
+    """All numbers; their last state stays on the terminal.
 
     Args:
         progress: The numbers.
-        file: Leads to the terminal, also while pytest captures.
-        pause: What to be within while something is shown.
+        writer: pytest's.
+        terminal: Leads to the terminal, also while pytest captures.
     """
 
     def __init__(
-        self,
-        progress: Progress,
-        file: TextIO,
-        pause: Callable[[], AbstractContextManager[object]] = nullcontext,
+        self, progress: Progress, writer: pytest.TerminalReporter, terminal: TextIO
     ) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
         self._progress = progress
-        self._console = Console(file=file, force_terminal=True, highlight=False)
-        self._pause = pause
-        self._live = Live(
-            console=self._console,
-            get_renderable=self._panel,
-            refresh_per_second=REFRESHES,
-            redirect_stdout=False,
-            redirect_stderr=False,
+        self._panel = BottomPanel(
+            self.draw, writer, terminal, refreshes=REFRESHES, stays=True
         )
-        self._started = False
 
     def begin(self, phase: str, planned: int) -> None:
-        """Starts with the first phase."""
-        if not self._started:
-            self._started = True
-            self._live.start()
+        """Starts with the first phase.
 
-    def end(self) -> None:
-        """Leaves a line about a measurement above the panel."""
-        progress = self._progress
-        if progress.phase in MEASURED and progress.done:
-            self.say(
-                f"{progress.phase}: {percent(progress.reliability, progress.target)} "
-                f"({progress.passed}/{count(progress.counted, 'episode')})"
-            )
+        Args:
+            phase: The panel takes it from the numbers.
+            planned: As well.
+        """
+        self._panel.start()
 
     def update(self) -> None:
         """The panel shows it at its next refresh."""
 
     def say(self, text: str) -> None:
         """Writes a line above the panel."""
-        with self._pause():
-            self._console.print(text, markup=False)
+        self._panel.print(text)
 
     def close(self) -> None:
         """Leaves the last state on the terminal."""
-        if self._started:
-            self._live.stop()
-            self._started = False
+        self._panel.close()
 
-    def _panel(self) -> Any:
-        from rich.panel import Panel
+    def draw(self, width: int) -> Any:
+        """The panel for a terminal of so many columns."""
         from rich.table import Table
 
         table = Table.grid(padding=(0, 2))
-        for name, text in panel_rows(self._progress):
+        for name, text in panel_rows(self._progress, bars=width >= NARROW):
             table.add_row(name, text)
-        title = f"agentgym training, target {threshold(self._progress.target)}"
-        return Panel(table, title=title, title_align="left", expand=False)
+        target = threshold(self._progress.target)
+        return framed(table, f"agentgym training, target {target}")
 
 
-def panel_rows(progress: Progress) -> Iterator[tuple[str, str]]:
-    """The rows of the live panel."""
+def panel_rows(progress: Progress, *, bars: bool = True) -> Iterator[tuple[str, str]]:
+    """The rows of the live panel.
+
+    Args:
+        progress: The numbers.
+        bars: Whether there is room for bars beside the numbers.
+    """
+
+    def filled(done: int, planned: int) -> str:
+        return f"{bar(done, planned, _BAR)} " if bars else ""
+
     phase = progress.phase
     done, planned = progress.done, progress.planned
     name = _PHASES.get(phase or "", phase or "starting")
@@ -221,11 +223,11 @@ def panel_rows(progress: Progress) -> Iterator[tuple[str, str]]:
     yield "phase", name
     yield (
         "episodes",
-        f"{_bar(done, planned)} {done}/{planned}, {progress.episodes} in all",
+        f"{filled(done, planned)}{done}/{planned}, {progress.episodes} in all",
     )
     if progress.reliability is not None:
         share = percent(progress.reliability, progress.target)
-        yield "reliability", f"{_bar(progress.passed, progress.counted)} {share}"
+        yield "reliability", f"{filled(progress.passed, progress.counted)}{share}"
     if progress.update:
         yield "last update", "\n".join(_update_words(progress))
     for name in ("before", "validate"):
@@ -243,7 +245,7 @@ def panel_rows(progress: Progress) -> Iterator[tuple[str, str]]:
     if progress.tokens:
         yield "tokens/episode", number(progress.tokens)
     yield "episodes/s", number(progress.rate)
-    yield "time left", f"{_minutes(progress.left)} of {_minutes(progress.seconds)}"
+    yield "time left", f"{clock(progress.left)} of {clock(progress.seconds)}"
 
 
 _WORDS = {
@@ -267,13 +269,3 @@ def _update_words(progress: Progress) -> Iterator[str]:
             continue
         yield f"{word} {value:.3g}" if isinstance(value, float) else f"{word} {value}"
     yield f"{progress.elapsed:.0f} s"
-
-
-def _bar(done: int, planned: int) -> str:
-    full = min(_BAR, _BAR * done // max(planned, 1))
-    return "█" * full + "░" * (_BAR - full)
-
-
-def _minutes(seconds: float) -> str:
-    whole = round(seconds)
-    return f"{whole // 60}:{whole % 60:02}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agentgym.runs.store import write_json
-from pytest_agentgym.play.run_context import STOP_FILE
+from pytest_agentgym.play.shared_folder import STOP_FILE
 
 _HUB, _CATALOGUE, _FAILED, _OVER = (
     "hub.json",

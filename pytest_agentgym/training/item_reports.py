@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from agentgym.reliability import judge
-from pytest_agentgym.play.scenario_result import Tally
+from pytest_agentgym.play.scenario_result import ScenarioResult
 from pytest_agentgym.training.catalogue import CatalogueEntry, deserialized
 
 
 def item_reports(
     config: pytest.Config,
     entry: CatalogueEntry,
-    tally: Tally | None,
+    tally: ScenarioResult | None,
     *,
     target: float,
     met: bool,

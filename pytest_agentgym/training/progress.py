@@ -11,7 +11,7 @@ from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
 
 WINDOW = 256
-"""Episodes that "of late" means."""
+"""The last episodes: what running numbers are of."""
 
 
 class Progress:
@@ -42,12 +42,17 @@ class Progress:
         self.update: dict[str, Any] = {}
         self.measured: dict[str, float] = {}
         self._lock = threading.Lock()
-        self._late: deque[tuple[int, list[dict[str, Any]]]] = deque(maxlen=WINDOW)
+        self._recent: deque[tuple[int, list[dict[str, Any]]]] = deque(maxlen=WINDOW)
         self._times: deque[float] = deque(maxlen=WINDOW)
         self._phase_begun = self.begun
 
     def begin(self, phase: str, planned: int) -> None:
-        """A phase begins."""
+        """A phase begins.
+
+        Args:
+            phase: What its episodes are played for.
+            planned: How many they are.
+        """
         with self._lock:
             self.phase, self.planned = phase, planned
             self.done = self.passed = self.counted = 0
@@ -72,7 +77,7 @@ class Progress:
             if self.phase is not None and self.counted:
                 self.measured[self.phase] = self.passed / self.counted
             if episode.counted:
-                self._late.append((episode.tokens, episode.tools))
+                self._recent.append((episode.tokens, episode.tools))
 
     def wait(self, seconds: float) -> None:
         """Waits until the planned episodes have finished, or as long."""
@@ -106,7 +111,7 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Episodes per second of late."""
+        """Running episodes per second."""
         with self._lock:
             times = list(self._times)
         if len(times) < 2:
@@ -115,20 +120,20 @@ class Progress:
 
     @property
     def tokens(self) -> float | None:
-        """Tokens per episode of late."""
+        """Running tokens per episode."""
         with self._lock:
-            late = [tokens for tokens, _ in self._late]
-        return sum(late) / len(late) if late else None
+            recent = [tokens for tokens, _ in self._recent]
+        return sum(recent) / len(recent) if recent else None
 
     def tools(self) -> dict[str, tuple[int, int]]:
-        """Per tool, of late: correct calls, and calls made or missing."""
+        """Per tool, running: correct calls, and calls made or missing."""
         with self._lock:
-            rows = [row for _, tools in self._late for row in tools]
-        found: dict[str, tuple[int, int]] = {}
+            rows = [row for _, tools in self._recent for row in tools]
+        calls: dict[str, tuple[int, int]] = {}
         for row in rows:
-            good, all_ = found.get(row["name"], (0, 0))
-            found[row["name"]] = (
+            good, all_ = calls.get(row["name"], (0, 0))
+            calls[row["name"]] = (
                 good + row["correct"],
                 all_ + row["calls"] - row["unjudged"] + row["missing"],
             )
-        return {name: pair for name, pair in sorted(found.items()) if pair[1]}
+        return {name: pair for name, pair in sorted(calls.items()) if pair[1]}

@@ -3,68 +3,83 @@
 from __future__ import annotations
 
 import json
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from agentgym.errors import UsageError
-from agentgym.exit_code import ExitCode
 from agentgym.playing.episode import Episode
 from agentgym.report import terminal
 from agentgym.report.training import training_section
-from agentgym.runs.lines import Heading, Line, wrapped
-from agentgym.runs.store import RunStore, read_episodes
+from agentgym.runs.gate import Reason, ReasonKind, reason_of_training
+from agentgym.runs.lines import Heading, Line
+from agentgym.runs.store import read_episodes
 from agentgym.runs.summary import (
     RunSummary,
 )
 from agentgym.training.loop.measurement import MeasuredEpisodes
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.run_context import RUN
-from pytest_agentgym.play.scenario_result import Tally
-from pytest_agentgym.show.reporter import Reporter, has_rich, relative
+from pytest_agentgym.play.scenario_result import ScenarioResult
+from pytest_agentgym.show.baseline import open_baseline
+from pytest_agentgym.show.run_writer import RunWriter, relative
+from pytest_agentgym.show.screen import Screen
 from pytest_agentgym.training.catalogue import CatalogueEntry
 from pytest_agentgym.training.dashboard import (
     MEASURED,
     Dashboard,
-    Display,
-    LivePanel,
-    PlainLines,
+    TrainingLines,
+    TrainingPanel,
+    TrainingView,
 )
 from pytest_agentgym.training.progress import Progress
 
 if TYPE_CHECKING:
+    from agentgym.runs.summary_json import SummaryJson, TrainingJson
     from agentgym.training.job.training_result import TrainingResult
 
 
-class TrainingReporter(Reporter):
-    """Reports the last measurement, and what the training did.
+class TrainingReporter:
+    """Reports the last measurement, and what the training did: see `Reported`.
 
     Args:
         config: Of the main process.
+        screen: Where its progress is shown.
+        writer: Has the run's folder.
         target: The reliability to reach.
         minutes: The budget.
 
     Attributes:
+        summary: Of the last measurement.
+        usage_errors: Mistakes of the user.
         entries: What the runners collected.
         observer: Follows the trainer.
     """
 
-    def __init__(self, config: pytest.Config, target: float, minutes: float) -> None:
-        super().__init__(config)
+    def __init__(
+        self,
+        config: pytest.Config,
+        screen: Screen,
+        writer: RunWriter,
+        target: float,
+        minutes: float,
+    ) -> None:
+        self._run = config.stash[RUN]
+        self._screen = screen
+        self._writer = writer
+        self._baseline = open_baseline(config)
         self.target = target
+        self.usage_errors: list[str] = []
         self.entries: list[CatalogueEntry] = []
         self.progress = Progress(target, minutes)
-        self.observer = Dashboard(self.progress, self._display)
+        self.observer = Dashboard(self.progress, self._view)
         self.summary = self._new_summary()
         self._result: TrainingResult | None = None
         self._interrupted = False
         self._kept: dict[str, Episode] = {}
         self._measured: dict[str, list[Episode]] = {phase: [] for phase in MEASURED}
-        self._terminal_lock = threading.RLock()
 
     def collected(self, entries: list[CatalogueEntry]) -> None:
         """Notes what the runners collected."""
@@ -76,19 +91,19 @@ class TrainingReporter(Reporter):
         Raises:
             UsageError: The folder cannot be written.
         """
-        self.store = RunStore(self.config.rootpath, resumed)
-        if self.store.warning is not None:
-            raise UsageError(f"a training needs its files: {self.store.warning}")
-        if resumed is not None and self.store.episodes_path.exists():
-            for episode in read_episodes(self.store.episodes_path)[0]:
+        store = self._writer.open(resumed)
+        if store.warning is not None:
+            raise UsageError(f"a training needs its files: {store.warning}")
+        if resumed is not None and store.episodes_path.exists():
+            for episode in read_episodes(store.episodes_path)[0]:
                 self._keep(episode)
-        return self.store.folder
+        return store.folder
 
     def closing(self, over: bool) -> None:
         """No more episodes come; the trainer may still have to save."""
         self.observer.close()
         if not over:
-            self._write_line("stopping the training; what was learned is saved")
+            self._screen.write_line("stopping the training; what was learned is saved")
 
     def ended(self, result: TrainingResult | None) -> None:
         """Takes in what came of the training."""
@@ -97,38 +112,80 @@ class TrainingReporter(Reporter):
         version = 0 if result is None else result.version
         self._measured = self._read_measured({"before": 0, "after": version})
         self.summary = self._new_summary()
-        if self.store is not None:
-            self.summary.run_id = self.store.id
+        if self._writer.store is not None:
+            self.summary.run_id = self._writer.store.id
         for episode in self._last:
-            self._take(episode)
-        if result is not None and result.interrupted:
-            self._interrupt()
+            self.summary.add(episode)
+            if self._baseline is not None:
+                self._baseline.add(episode)
+        if self._interrupted or (result is not None and result.interrupted):
+            self.interrupt()
+        else:
+            self._add_reason(result)
 
-    def tally(self, entry: CatalogueEntry) -> Tally | None:
+    def tally(self, entry: CatalogueEntry) -> ScenarioResult | None:
         """A scenario's episodes of the last measurement."""
-        tally = Tally(self.config.stash[RUN].prices)
+        tally = ScenarioResult(self._run.prices)
         for episode in self._last:
             if entry.info is not None and episode.scenario == entry.info.scenario:
                 tally.add(episode)
         return tally if tally.outcomes else None
 
-    def pytest_keyboard_interrupt(self) -> None:
-        """Notes that the training did not come to its end."""
-        self._interrupt()
-
-    def nothing(self) -> str:
+    def nothing(self) -> str | None:
         """Why there is nothing to report: with a second Ctrl-C it stops at once."""
-        if not self._interrupted or self.store is None:
-            return super().nothing()
+        if not self._interrupted or self._writer.store is None:
+            return None
         return (
             "interrupted again while it saved: go on with pytest --agentgym --train "
             "and --agentgym-resume"
         )
 
-    def _interrupt(self) -> None:
+    def interrupt(self) -> None:
+        """Notes that the training did not come to its end."""
         self._interrupted = True
         played = len(self._last)
         self.summary.interrupted = (played, max(played, self.progress.planned))
+        sentence = (
+            "what was learned is saved; go on with pytest --agentgym --train and "
+            "--agentgym-resume"
+        )
+        reason = Reason(kind=ReasonKind.interrupted, sentence=sentence)
+        if reason not in self.summary.besides:
+            self.summary.besides.append(reason)
+
+    def _add_reason(self, result: TrainingResult | None) -> None:
+        """Has the summary decide by what the trainer says, where it does not know."""
+        decision = self.summary.decision
+        judgeable = result is None or result.judgeable
+        reason = reason_of_training(
+            judgeable=judgeable, met=result is not None and result.met
+        )
+        known = decision.holds(ReasonKind.lost) if not judgeable else not decision.met
+        if reason is not None and not known:
+            self.summary.besides.append(reason)
+
+    def scenario_reported(self, report: Any) -> None:
+        """Nothing: what cannot be set up ends a training, before it is measured."""
+
+    def other_reported(self, report: Any) -> None:
+        """Nothing: a runner that died has its episodes played again."""
+
+    def say(self, text: str) -> None:
+        """Shows a line."""
+        self.observer.say(text)
+
+    def close(self) -> None:
+        """Nothing: `closing` has left the terminal to others."""
+
+    def conclude(self, session: pytest.Session, writer: RunWriter) -> None:
+        """Compares the last measurement with the baseline.
+
+        Args:
+            session: The trainer has the scenarios played that it measures.
+            writer: Has the run's folder.
+        """
+        if self._baseline is not None and self.summary.scenarios:
+            self._baseline.compare(self.summary, writer.store)
 
     @property
     def _last(self) -> list[Episode]:
@@ -138,10 +195,11 @@ class TrainingReporter(Reporter):
     def _read_measured(self, versions: dict[str, int]) -> dict[str, list[Episode]]:
         """The episodes that the trainer measured these policy versions by."""
         measured: dict[str, list[Episode]] = {phase: [] for phase in versions}
-        if self.store is None:
+        store = self._writer.store
+        if store is None:
             return measured
         for phase, version in versions.items():
-            file = MeasuredEpisodes(self.store.folder / "measured.jsonl")
+            file = MeasuredEpisodes(store.folder / "measured.jsonl")
             ids = file.episodes(phase, version)  # type: ignore[arg-type]
             measured[phase] = [self._kept[name] for name in ids if name in self._kept]
         return measured
@@ -149,12 +207,12 @@ class TrainingReporter(Reporter):
     def _new_summary(self) -> RunSummary:
         return RunSummary(
             threshold=self.target,
-            seed=self.options.seed,
-            prices=self.config.stash[RUN].prices,
+            seed=self._run.options.seed,
+            prices=self._run.prices,
             whole=True,
         )
 
-    def _count(self, report: EpisodeReport) -> None:
+    def add(self, report: EpisodeReport) -> None:
         """Keeps the measurements; of training episodes only numbers are kept."""
         for line, episode in zip(report.lines, report.episodes, strict=True):
             self.progress.add(episode)
@@ -166,23 +224,15 @@ class TrainingReporter(Reporter):
         if episode.phase in MEASURED:
             self._kept[episode.id] = episode
 
-    def _to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SummaryJson:
+        """The content of `summary.json`."""
         data = self.summary.to_json()
         if self._result is not None:
-            data["training"] = self._result.to_json()
-        data["exit_code"] = self._exit_code(data["exit_code"])
+            data["training"] = cast("TrainingJson", self._result.to_json())
         return data
 
-    def _exit_code(self, measured: int) -> int:
-        if self._interrupted:
-            return ExitCode.INTERRUPTED
-        if self._result is not None and not self._result.judgeable:
-            return ExitCode.CANNOT_JUDGE
-        if measured == 0 and (self._result is None or not self._result.met):
-            return ExitCode.BELOW
-        return measured
-
-    def _verdict(self, width: int) -> Iterator[Line]:
+    def verdict(self, width: int) -> Iterator[Line]:
+        """The last sections of the report."""
         if self._result is not None:
             yield Heading("training")
             result = self._result.to_json()
@@ -191,36 +241,13 @@ class TrainingReporter(Reporter):
             yield from training_section(result, self._measured, width)
         if self._interrupted:
             yield Heading("verdict")
-            text = (
-                "INTERRUPTED: what was learned is saved; go on with pytest --agentgym "
-                "--train and --agentgym-resume"
-            )
-            yield from wrapped(text, width, markup={"yellow": True, "bold": True})
+            yield from terminal.gate_lines(self.summary.decision, width)
             return
         yield Heading("verdict")
         yield from terminal.verdict(self.summary, width)
 
-    def _display(self) -> Display:
-        writer = self._terminal()
-        file = self._screen
-        if (
-            writer is not None
-            and file is not None
-            and writer._tw._file is sys.__stdout__
-            and writer._tw.hasmarkup
-            and file.isatty()
-            and self.config.get_verbosity() >= 0
-            and has_rich()
-        ):
-            return LivePanel(self.progress, file)
-        return PlainLines(self.progress, self._write_line)
-
-    def _write_line(self, text: str) -> None:
-        writer = self._terminal()
-        if writer is None or self.config.get_verbosity() < -1:
-            return
-        # The trainer's thread writes, too.
-        with self._terminal_lock, self._uncaptured(writer._tw):
-            writer.ensure_newline()
-            writer.write_line(text)
-            writer.flush()
+    def _view(self) -> TrainingView:
+        writer, file = self._screen.writer, self._screen.panel_file
+        if writer is not None and file is not None:
+            return TrainingPanel(self.progress, writer, file)
+        return TrainingLines(self.progress, self._screen.write_line)

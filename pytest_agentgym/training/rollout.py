@@ -12,6 +12,7 @@ from agentgym.playing.spec import EpisodeSpec
 from agentgym.scenarios.cases import Case
 from agentgym.training.hub.runner_client import Claim, RunnerClient
 from pytest_agentgym.collect.collection import ScenarioItem
+from pytest_agentgym.collect.options import MODEL_OPTIONS
 from pytest_agentgym.play.run_context import RUN, case_source
 from pytest_agentgym.play.stage import CONTROL, FixtureStage
 
@@ -59,6 +60,7 @@ class RolloutMaker:
         """Its episode; each attempt at it has a policy endpoint of its own."""
         claim, item, case = rollout.claim, rollout.item, rollout.case
         run = item.config.stash[RUN]
+        policy = item.config.stash[MODEL_OPTIONS].policy
         index = claim.task.case
         attempts = itertools.count()
 
@@ -72,7 +74,7 @@ class RolloutMaker:
             index=index,
             case=case,
             checks=item.specs,
-            policy=run.options.policy if "policy" in item.fixturenames else None,
+            policy=policy if "policy" in item.fixturenames else None,
         )
         stage = FixtureStage(item, index, case, endpoint)
         return EpisodePlay(spec, stage, run.limits_of(item), control=CONTROL)

@@ -19,10 +19,13 @@ from agentgym.policy.folders.model_folder import check_folder
 from agentgym.policy.trained.agent_folder import check_name
 from agentgym.runs.store import write_json
 from agentgym.runs.updates import UPDATES_FILE
-from pytest_agentgym.options.measure import Options
-from pytest_agentgym.options.train import LATEST, TrainOptions
+from pytest_agentgym.collect.options import MODEL_OPTIONS
+from pytest_agentgym.play.options import PLAY_OPTIONS
+from pytest_agentgym.training.options import LATEST, TRAIN_OPTIONS, TrainOptions
 
 if TYPE_CHECKING:
+    import pytest
+
     from agentgym.training.job.config import TrainingConfig
 
 PYTHON = tuple(sys.version_info[:2])
@@ -57,34 +60,33 @@ class Start:
     resumed: Path | None
 
     @classmethod
-    def read(cls, options: Options, root: Path) -> Start:
+    def read(cls, config: pytest.Config) -> Start:
         """Checks everything that can be checked before anything is started.
-
-        Args:
-            options: Of the run, those of a training among them.
-            root: pytest's root directory.
 
         Raises:
             UsageError: Training is impossible; says why and what to do.
         """
         check_installed()
-        train = options.train
+        root = config.rootpath
+        given = config.stash[MODEL_OPTIONS].policy
+        seed = config.stash[PLAY_OPTIONS].seed
+        train = config.stash[TRAIN_OPTIONS]
         assert train is not None
         resumed = None if train.resume is None else _resumed(root, train.resume)
         if resumed is not None:
             os.close(hold(resumed))
         before = {} if resumed is None else _state(resumed)
-        policy = before.get("policy", options.policy)
+        policy = before.get("policy", given)
         if resumed is not None:
-            _same("policy", options.policy, "embedded", policy, resumed)
-            _same("seed", options.seed, 0, before["seed"], resumed)
+            _same("policy", given, "embedded", policy, resumed)
+            _same("seed", seed, 0, before["seed"], resumed)
         base, adapter = _local(policy, root)
         return cls(
             base=base,
             adapter=adapter,
             policy=policy,
             config=_config(before.get("config", {}) | train.settings, train),
-            seed=before.get("seed", options.seed),
+            seed=before.get("seed", seed),
             save=train.save or before.get("save"),
             resumed=resumed,
         )

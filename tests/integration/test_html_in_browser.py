@@ -214,7 +214,7 @@ def test_the_page_tells_the_run(browser: Browser, report: Path) -> None:
     browser.open(report)
     assert browser.text(".figure") == "87.5 %"
     assert "349 of 399 episodes passed" in browser.text(".hero")
-    assert browser.text("#gate").endswith("Gate not met: below 90 %")
+    assert browser.text("#gate").endswith("Gate not met: the run is below 90 %")
     assert browser.texts("#scenarios tbody th") == ["test_refund", "test_help"]
     assert browser.js(f"return {COUNT}", "#scenarios tbody svg .spread") == 2
     assert browser.js(f"return {COUNT}", "#learning svg .batch") == 4

@@ -106,7 +106,8 @@ def test_a_drop_that_is_too_large_fails(gym, workers):
         [
             "drop EXCEEDED: more than 10 points, at 95 % confidence: the run,*",
             "*- verdict -*",
-            "gate not met: reliability dropped by more than --agentgym-max-drop",
+            "gate not met: reliability dropped by more than the allowed 10 points",
+            "  test_it.py::test_luck: dropped by more than the allowed 10 points",
         ]
     )
 
@@ -138,7 +139,7 @@ def test_the_certified_gate_asks_for_a_certified_drop(gym, workers):
     assert result.ret == BELOW
     assert gym.summary()["exit_code"] == BELOW
     assert gym.summary()["baseline"]["max_drop"]["verdict"] == "UNDECIDED"
-    sentence = "the drop is not certified to be within --agentgym-max-drop"
+    sentence = "the drop is not certified to be within the allowed 2 points"
     result.stdout.fnmatch_lines(
         ["drop UNDECIDED: *", f"gate not met: {sentence}", "RELIABLE: *"]
     )
@@ -159,7 +160,7 @@ def test_nothing_in_common_is_said_and_cannot_be_judged(gym):
     result = measured(gym, "-k", "safe", *args)
     assert result.ret == CANNOT_JUDGE
     result.stdout.fnmatch_lines(
-        ["gate not met: the drop since the baseline cannot be judged"]
+        ["CANNOT JUDGE: the drop since the baseline cannot be judged"]
     )
     # What is shared is compared.
     measured(gym, f"--agentgym-baseline={before}", "--agentgym-seed=4")

@@ -129,9 +129,14 @@ def test_x_stops_after_the_first_scenario_that_fails(gym):
     result = gym.run("-x")
     assert names(gym) == ["test_1"]
     assert result.ret == 1
-    warning = "stopping after 1 failures: 1 of 2 scenarios were not played"
-    assert warning in result.stdout.lines
-    assert gym.summary()["warnings"] == [warning]
+    result.stdout.fnmatch_lines(
+        [
+            "gate not met: the run is below 95 % and 1 scenario was not played",
+            "  test_it.py::test_2: was not played: stopping after 1 failures",
+        ]
+    )
+    reasons = gym.summary()["decision"]["reasons"]
+    assert [reason["kind"] for reason in reasons] == ["below", "not_played"]
 
 
 def test_last_failed_plays_only_what_failed(gym):

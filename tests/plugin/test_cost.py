@@ -156,7 +156,7 @@ def test_a_limit_needs_tokens(paying):
     paying.file(paid(episodes=40, message="7 sleep=0.02"))
     result = paying.run("--agentgym-max-tokens=500", "--agentgym-concurrency=2")
     assert result.ret == 4
-    result.stdout.fnmatch_lines(["*max-tokens cannot be kept: *do not tell their *"])
+    result.stdout.fnmatch_lines(["*max-tokens cannot be kept: *do not report their *"])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agentgym.testing import ScriptedModel
-from pytest_agentgym.options.measure import add_options
+from pytest_agentgym.plugin import pytest_addoption
 from tests.conftest import Gym
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,8 @@ def test_every_option_is_in_the_table() -> None:
             self.names.append(name)
 
     group = Group()
-    add_options(argparse.Namespace(getgroup=lambda *_: group))  # type: ignore[arg-type]
+    parser = argparse.Namespace(getgroup=lambda *_: group)
+    pytest_addoption(parser)  # type: ignore[arg-type]
     table = (ROOT / "docs" / "measuring.md").read_text()
     assert [name for name in group.names if f"| `{name}" not in table] == []
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -19,8 +20,9 @@ pytest.importorskip("yaml")
 import yaml
 
 from agentgym.commands.main import _parser
-from pytest_agentgym.options.measure import add_options
+from pytest_agentgym.plugin import pytest_addoption
 from tests.conftest import Gym
+from tests.html_page import Page
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("bash") or not shutil.which("jq"), reason="needs bash and jq"
@@ -189,7 +191,7 @@ def test_a_pull_request_is_measured_against_main(runner: Runner, gym: Gym) -> No
     assert runner.step("Report") == (0, "")
     report = Path(runner.outputs["steps.report.outputs.report"]).read_text()
     assert report.startswith(
-        "## Tool reliability: 0.0 %\n\n**Gate not met: below 95 %."
+        "## Tool reliability: 0.0 %\n\n**Gate not met: the run is below 95 %."
     )
     assert "had 100.0 %: **-100.0 points" in report
     assert "| `test_it.py::test_order` | 0/20 | 0.0 % |" in report
@@ -213,6 +215,91 @@ def test_a_pull_request_is_measured_against_main(runner: Runner, gym: Gym) -> No
         "repos/me/shop/issues/comments/3",
         "PATCH",
     )
+    assert runner.step("Gate")[0] == 1
+
+
+TWO = """
+from agentgym import scenario
+
+
+@scenario(episodes=200)
+def test_good{other}(agent):
+    assert agent.run("look_up=7").called("look_up")
+
+
+@scenario(episodes=40)
+def test_bad{other}(agent, case):
+    run = agent.run("" if case.index % 4 < {failing} else "look_up=7")
+    assert run.called("look_up")
+"""
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence", "kinds"),
+    [
+        (
+            # The baseline has none of these scenarios.
+            "_of_others",
+            "gate not met: 1 of 2 scenarios is below 95 % and the drop since the "
+            "baseline cannot be judged",
+            ["below", "drop_unknown"],
+        ),
+        (
+            "",
+            "gate not met: 1 of 2 scenarios is below 95 % and reliability dropped by "
+            "more than the allowed 0 points",
+            ["below", "dropped", "dropped"],
+        ),
+    ],
+)
+def test_all_reports_of_a_run_say_the_same(
+    runner: Runner, gym: Gym, other: str, sentence: str, kinds: list[str]
+) -> None:
+    """The terminal said "gate not met" where the comment said "Cannot judge"."""
+    gym.file(TWO.format(other="", failing=0))
+    assert gym.run().ret == 0
+    before = gym.runs[-1].name
+    gym.file(TWO.format(other=other, failing=1))
+    runner.inputs["args"] += (
+        f" --agentgym-baseline={before} --agentgym-max-drop=0 --junitxml=junit.xml"
+    )
+    terminal = " ".join(runner.step("Measure")[1].split())
+    assert runner.step("Report") == (0, "")
+    summary = gym.summary()
+    decision = summary["decision"]
+    # The run itself reached its threshold.
+    assert summary["reliability"]["value"] > 0.95
+    assert (decision["sentence"], decision["met"]) == (sentence, False)
+    assert [reason["kind"] for reason in decision["reasons"]] == kinds
+    assert {decision["exit_code"], summary["exit_code"]} == {1}
+    below = f"test_it.py::test_bad{other}: 75.0 %, needs 95 %"
+    assert f"{sentence} {below}" in terminal
+    report = Path(runner.outputs["steps.report.outputs.report"]).read_text()
+    assert f"**G{sentence[1:]}.**" in report
+    assert f"- `test_it.py::test_bad{other}`: `75.0 %, needs 95 %`" in report
+    page = Page(gym.runs[-1] / "report.html")
+    assert page.report["summary"]["decision"] == decision
+    suite = ElementTree.parse(gym.pytester.path / "junit.xml").find("testsuite")
+    assert suite is not None
+    told = [(p.get("name"), p.get("value")) for p in suite.findall("properties/*")]
+    assert told[:3] == [
+        ("agentgym_gate", sentence),
+        ("agentgym_exit_code", "1"),
+        ("agentgym_reason", below),
+    ]
+    assert runner.outputs["steps.report.outputs.gate"] == sentence
+    assert runner.step("Gate")[0] == 1
+
+
+def test_a_test_that_is_no_scenario_fails_the_job_and_not_the_gate(
+    runner: Runner, gym: Gym
+) -> None:
+    gym.file(SCENARIO.format(message="look_up=7") + "\n\ndef test_x(): assert 0\n")
+    runner.step("Measure")
+    assert runner.step("Report") == (0, "")
+    report = Path(runner.outputs["steps.report.outputs.report"]).read_text()
+    assert "**Gate met: the run reached 95 %.**" in report
+    assert "\npytest ended with exit code 1: the log says why.\n" in report
     assert runner.step("Gate")[0] == 1
 
 
@@ -330,7 +417,8 @@ def test_the_workflow_uses_the_action_as_it_is() -> None:
 def test_options_that_are_used_exist() -> None:
     names: list[str] = []
     group = argparse.Namespace(addoption=lambda name, **_: names.append(name))
-    add_options(argparse.Namespace(getgroup=lambda *_: group))  # type: ignore[arg-type]
+    parser = argparse.Namespace(getgroup=lambda *_: group)
+    pytest_addoption(parser)  # type: ignore[arg-type]
     readme = EXAMPLE.with_name("README.md")
     text = "".join(file.read_text() for file in (ACTION, EXAMPLE, readme))
     used = set(re.findall(r"--agentgym[a-z-]*", text))

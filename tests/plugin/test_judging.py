@@ -218,7 +218,7 @@ def test_a_limit_needs_the_judges_prices_and_tokens(gym, model, monkeypatch):
     assert result.ret == 4
     assert (
         "--agentgym-max-tokens cannot be kept: the server of the judge or the "
-        "simulated user does not tell tokens"
+        "simulated user does not report tokens"
     ) in said(result)
 
 

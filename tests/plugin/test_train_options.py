@@ -229,11 +229,10 @@ def test_the_agents_name(tmp_path, scenarios, name):
 def test_settings_are_read(gym):
     (gym.pytester.path / "c.json").write_text('{"learning_rate": 0.5, "target": 0.1}')
     gym.more_conftest("""
-        from pytest_agentgym.play.run_context import RUN
         from pytest_agentgym.training.setting_up import Start
 
         def pytest_report_header(config):
-            start = Start.read(config.stash[RUN].options, config.rootpath)
+            start = Start.read(config)
             return "settings " + start.config.model_dump_json(exclude_unset=True)
     """)
     result = gym.run(

@@ -13,9 +13,12 @@ from pytest_agentgym.play.episode_report import (
     pytest_report_from_serializable,
     pytest_report_to_serializable,
 )
-from pytest_agentgym.show import live, live_numbers
-from pytest_agentgym.show.live import Failures, LivePanel, pace, results
+from pytest_agentgym.show import live_numbers
+from pytest_agentgym.show.failures import Failures
+from pytest_agentgym.show.live import MeasuringPanel, pace, results
 from pytest_agentgym.show.live_numbers import LiveNumbers
+from pytest_agentgym.show.panel import WholeLines
+from pytest_agentgym.show.panel import clock as clock_text
 from tests.made_episodes import SCENARIO, made_check, made_episode
 
 
@@ -87,7 +90,7 @@ def test_numbers(clock):
     assert numbers.in_flight == 0
 
 
-def test_tokens_per_second_are_of_late(clock):
+def test_tokens_per_second_are_running(clock):
     numbers = LiveNumbers(threshold=0.95)
     for second in range(0, 100, 10):
         clock.now = 100.0 + second
@@ -106,7 +109,7 @@ def case(index):
     return {"index": index, "seed": 1, "split": "held_out", "value": None}
 
 
-def test_failures_are_told_once_each_and_few_of_a_kind():
+def test_failures_are_shown_once_each_and_few_of_a_kind():
     failures = Failures()
     bad = made_check("failed", text='run.called(\n  "pay")')
     episodes = [
@@ -134,7 +137,7 @@ def test_lines_above_the_panel_are_whole():
     class File:
         encoding = "utf-8"
 
-    above = live._Above(shown.append, File())
+    above = WholeLines(shown.append, File())
     for text in ("test_a.py ", ".", "", "  [ 50%]\ntest", "ing ...\rdone\n\nbe", "gun"):
         assert above.write(text) == len(text)
         above.flush()
@@ -147,18 +150,17 @@ def test_lines_above_the_panel_are_whole():
     ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3725, "1:02:05")]
 )
 def test_clock(seconds, text):
-    assert live._clock(seconds) == text
+    assert clock_text(seconds) == text
 
 
 @pytest.mark.parametrize(("width", "bars"), [(40, False), (80, True)])
 def test_a_narrow_panel_shows_the_numbers_whole(clock, width, bars):
-    pytest.importorskip("rich")
+    Console = pytest.importorskip("rich.console").Console
     numbers = LiveNumbers(threshold=0.95)
     numbers.take(report(made_episode(0), of_scenario=1_000), Spending())
     screen = io.StringIO()
     writer = SimpleNamespace(_tw=SimpleNamespace(_file=screen))
-    panel = LivePanel(numbers, writer, screen)
-    panel._console.width = width
-    panel._console.print(panel._panel())
+    console = Console(file=screen, width=width)
+    console.print(MeasuringPanel(numbers, writer, screen).draw(width))
     line = next(x for x in screen.getvalue().splitlines() if "1/1000" in x)
     assert ("100.0 %" in line, "\u2591" in line) == (True, bars)

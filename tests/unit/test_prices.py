@@ -143,7 +143,9 @@ def test_calls_that_tell_no_tokens():
         episode(0, "passed", ("m", None, None), ("m", 5, 1)), m=Price(1, 1)
     )
     assert summary.to_json()["cost"]["usd"] is None
-    assert "1 of 2 model calls told no tokens: they are not counted" in lines(summary)
+    assert "1 of 2 model calls reported no tokens: they are not counted" in lines(
+        summary
+    )
 
 
 def test_a_local_policy_costs_nothing_whatever_its_models_name():
@@ -205,7 +207,9 @@ def test_judges_are_paid_apart():
         "judges and simulated users: 2,500 tokens in, 15 out: at least $0.0090; at "
         "least $0.013 with the"
     ) in told
-    assert "1 of 5 model calls told no tokens: they are not counted" in " ".join(told)
+    assert "1 of 5 model calls reported no tokens: they are not counted" in " ".join(
+        told
+    )
 
 
 def test_only_a_judge_has_tokens():

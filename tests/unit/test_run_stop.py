@@ -154,7 +154,8 @@ def test_a_settled_run_is_below_and_says_why(gate):
     assert summary.reliability.verdict is Verdict.unreliable
     assert summary.reliability.value == pytest.approx((0 + 1 + 0.5) / 3)
     # A scenario that was cut short is not blamed.
-    assert [s.name for s in summary.below] == ["a.py::test_bad"]
+    blamed = [reason.scenario for reason in summary.decision.of_scenarios]
+    assert blamed == ["a.py::test_bad"]
     data = summary.to_json()
     assert data["not_played"] == [
         {"name": "a.py::test_cut", "played": 6, "planned": 400},

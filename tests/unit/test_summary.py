@@ -205,7 +205,9 @@ def test_one_scenario_below_its_threshold_fails_a_reliable_run():
     summary = summarized(good, bad)
     assert summary.reliability.met
     assert summary.exit_code == 1
-    assert [s.name for s in summary.below] == ["a.py::test_bad"]
+    assert [str(reason) for reason in summary.decision.reasons] == [
+        "a.py::test_bad: 90.0 %, needs 95 %"
+    ]
 
 
 def test_a_scenario_has_its_own_threshold():
@@ -221,7 +223,7 @@ def test_a_scenario_has_its_own_threshold():
 def test_the_run_s_threshold_counts_although_every_scenario_has_an_easier_one():
     summary = summarized(made_episodes({"passed": 18, "failed": 2}))
     summary.scenario(SCENARIO, 0.5)
-    assert summary.below == []
+    assert summary.decision.of_scenarios == ()
     assert summary.exit_code == 1
 
 

@@ -9,7 +9,7 @@ from agentgym.report import terminal
 from agentgym.report.transcript import transcript
 from agentgym.runs.lines import (
     Heading,
-    Row,
+    TableRow,
     duration,
     left,
     middle,
@@ -379,8 +379,8 @@ def test_a_gate_that_asks_for_certainty():
     summary = certified(good, few)
     assert summary.exit_code == 1
     assert verdict(summary)[2:4] == [
-        "gate not met: 1 of 2 scenarios is not certified to reach theirs",
-        "  100.0 %, UNDECIDED against 95 %: a.py::test_b",
+        "gate not met: 1 of 2 scenarios is not certified to reach its threshold",
+        "  a.py::test_b: 100.0 %, UNDECIDED against 95 %",
     ]
     summary = certified(good, made_episodes({"passed": 90}, scenario="a.py::test_b"))
     assert summary.exit_code == 0
@@ -399,8 +399,8 @@ def test_stopped_when_certain():
         "55.7-95.8 %)",
         "mean reward 0.95",
         "gate not met: the run is not certified to reach 95 % and 1 of 2 scenarios is not",
-        "certified to reach theirs",
-        "  50.0 %, UNRELIABLE against 95 %: a.py::test_b",
+        "certified to reach its threshold",
+        "  a.py::test_b: 50.0 %, UNRELIABLE against 95 %",
         "UNDECIDED: the mean of the scenarios cannot be told from 95 % at 95 % confidence",
         "scenarios, together at 95 % confidence: 1 RELIABLE, 1 UNRELIABLE, 0 UNDECIDED",
         "stopped after 112 of at most 400 episodes",
@@ -460,8 +460,8 @@ def test_scenarios_below_their_thresholds_are_named():
     )
     assert verdict(summary)[2:-2] == [
         "gate not met: 2 of 3 scenarios are below 95 %",
-        "  50.0 %, needs 95 %: a.py::test_worse",
-        "  90.0 %, needs 95 %: a.py::test_bad",
+        "  a.py::test_worse: 50.0 %, needs 95 %",
+        "  a.py::test_bad: 90.0 %, needs 95 %",
     ]
 
 
@@ -478,7 +478,7 @@ def test_own_thresholds_are_told():
     summary.scenario("a.py::test_easy", 0.6)
     assert verdict(summary)[2:4] == [
         "gate not met: 1 of 2 scenarios is below the threshold",
-        "  50.0 %, needs 60 %: a.py::test_easy",
+        "  a.py::test_easy: 50.0 %, needs 60 %",
     ]
 
 
@@ -508,8 +508,9 @@ def test_cannot_judge_one_scenario():
     )
     text = " ".join(verdict(summary)[2:])
     assert text == (
-        "CANNOT JUDGE: 2 of 410 episodes do not count, 2 of them among the 10 episodes "
-        "of a.py::test_lost; at most 5 % of the run and of each scenario may be lost"
+        "CANNOT JUDGE: 2 of 410 episodes do not count, too many of them in 1 scenario; "
+        "at most 5 % of the run and of each scenario may be lost   a.py::test_lost: 2 of "
+        "10 episodes do not count"
     )
 
 
@@ -664,7 +665,7 @@ def test_shortening():
 
 
 def test_table_uses_the_room():
-    rows = [Row("a" * 30, ["1"]), Row("title")]
+    rows = [TableRow("a" * 30, ["1"]), TableRow("title")]
     wide = [line.text for line in table(["n"], rows, 80)]
     narrow = [line.text for line in table(["n"], rows, 20)]
     assert wide == [" " * 34 + "n", "  " + "a" * 30 + "  1", "title"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,8 +11,8 @@ from agentgym.recording.blame import Outcome
 from agentgym.report.training import cost_per_pass, training_section
 from pytest_agentgym.training.dashboard import (
     Dashboard,
-    LivePanel,
-    PlainLines,
+    TrainingLines,
+    TrainingPanel,
     panel_rows,
 )
 from pytest_agentgym.training.progress import Progress
@@ -41,7 +42,7 @@ P, F, I = Outcome.passed, Outcome.failed, Outcome.infra_error  # noqa: E741
 def test_plain_lines():
     lines = []
     progress = Progress(0.95, minutes=20)
-    dashboard = Dashboard(progress, lambda: PlainLines(progress, lines.append))
+    dashboard = Dashboard(progress, lambda: TrainingLines(progress, lines.append))
     play(dashboard, "before", [P, F, F, I])
     for update in (1, 2):
         play(dashboard, "train", [P, P])
@@ -111,20 +112,42 @@ def test_live_panel():
     pytest.importorskip("rich")
     screen = io.StringIO()
     progress = Progress(0.95, minutes=20)
-    dashboard = Dashboard(progress, lambda: LivePanel(progress, screen))
+    tw = SimpleNamespace(_file=screen, _current_line="")
+    writer = SimpleNamespace(_tw=tw)
+    dashboard = Dashboard(progress, lambda: TrainingPanel(progress, writer, screen))
     play(dashboard, "before", [P, F])
     dashboard.say("a line")
     play(dashboard, "train", [P])
+    # As pytest does when a worker has died.
+    tw._file.write("[gw0] node down\n")
     dashboard.update({"update": 1, "reward": 0.5})
     dashboard.close()
+    assert tw._file is screen
     text = screen.getvalue()
     assert "agentgym training, target 95 %" in text
     assert "a line" in text
+    assert "[gw0] node down" in text
     assert "before: 50.0 % (1/2 episodes)" in text
     assert "update 1" in text
     length = len(text)
     dashboard.close()
     assert len(screen.getvalue()) == length
+
+
+@pytest.mark.parametrize(("width", "bars"), [(40, False), (80, True)])
+def test_a_narrow_panel_shows_the_numbers_whole(width, bars):
+    Console = pytest.importorskip("rich.console").Console
+    screen = io.StringIO()
+    progress = Progress(0.95, minutes=90)
+    progress.begin("train", 1_000)
+    progress.add(episode("train", P))
+    writer = SimpleNamespace(_tw=SimpleNamespace(_file=screen))
+    panel = TrainingPanel(progress, writer, screen)
+    Console(file=screen, width=width).print(panel.draw(width))
+    text = screen.getvalue()
+    line = next(x for x in text.splitlines() if "1/1000" in x)
+    assert ("1/1000, 1 in all" in line, "\u2591" in line) == (True, bars)
+    assert "1:30:00 of 1:30:00" in text
 
 
 def test_section():

@@ -21,13 +21,13 @@ def cut_episode(episode: dict[str, Any], most: int) -> dict[str, Any]:
         A copy with `"cut": true`. Its last resort has no trajectory.
     """
     for texts, items in _LEVELS:
-        told: dict[str, Any] = _cut(episode, texts, items)
-        told["cut"] = True
-        if len(json.dumps(told)) <= most:
-            return told
-    told |= {"trajectory": {"steps": [], "messages": []}, "tools": []}
-    told["checks"] = list(_few(told["checks"], 12))
-    return told
+        shorter: dict[str, Any] = _cut(episode, texts, items)
+        shorter["cut"] = True
+        if len(json.dumps(shorter)) <= most:
+            return shorter
+    shorter |= {"trajectory": {"steps": [], "messages": []}, "tools": []}
+    shorter["checks"] = list(_few(shorter["checks"], 12))
+    return shorter
 
 
 def _cut(value: Any, texts: int, items: int) -> Any:

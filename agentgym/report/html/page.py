@@ -23,7 +23,7 @@ from typing import Any, TextIO
 
 from agentgym.errors import UsageError
 from agentgym.report.html.episodes import LEVEL, EpisodePacker
-from agentgym.report.markdown import gate_sentence
+from agentgym.runs.summary_json import SummaryJson
 from agentgym.runs.updates import read_updates
 
 SCRIPTS = (
@@ -44,7 +44,7 @@ _PLACE = re.compile(r"\{\{(\w+)\}\}")
 _UPDATE_FIELDS = ("update", "version", "passed", "reliability", "reward", "elapsed")
 
 
-def write_html(folder: Path | None, path: Path, summary: dict[str, Any]) -> list[str]:
+def write_html(folder: Path | None, path: Path, summary: SummaryJson) -> list[str]:
     """Writes a run's report; an old file at `path` is replaced at the end.
 
     Args:
@@ -80,7 +80,7 @@ def check_writable(path: Path) -> None:
         raise UsageError(f"{path} cannot be written: {exc.strerror or exc}") from exc
 
 
-def _write(file: TextIO, folder: Path | None, summary: dict[str, Any]) -> list[str]:
+def _write(file: TextIO, folder: Path | None, summary: SummaryJson) -> list[str]:
     style, script = _asset("style.css"), _script()
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src "
@@ -97,7 +97,6 @@ def _write(file: TextIO, folder: Path | None, summary: dict[str, Any]) -> list[s
         notes.extend(packer.notes)
         report = {
             "summary": summary,
-            "gate": gate_sentence(summary),
             "updates": _updates(folder),
             "notes": notes,
             **names,

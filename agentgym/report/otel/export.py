@@ -171,8 +171,8 @@ class Exporter:
             for episode in batch:
                 # The agent's own objects may be of any size, and still change.
                 plain = Episode.from_json(episode.to_json())
-                told = spans_of(plain, content=self._content, run=run)
-                self._sender.record(plain.id, *told)
+                recorded = spans_of(plain, content=self._content, run=run)
+                self._sender.record(plain.id, *recorded)
             return self._sender.send()
         except Exception as exc:  # noqa: BLE001 - an export never fails a run
             self._sender.failure = f"{type(exc).__name__}: {exc}"

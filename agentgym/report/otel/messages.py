@@ -27,7 +27,7 @@ def instructions(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def inputs(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """What a model was told, the system's messages left out."""
+    """What a model was sent, the system's messages left out."""
     return [
         {"role": str(message.get("role")), "parts": list(_parts(message))}
         for message in messages
@@ -36,7 +36,12 @@ def inputs(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def output(message: Message, finish_reason: str | None = None) -> list[dict[str, Any]]:
-    """What a model answered."""
+    """What a model answered.
+
+    Args:
+        message: In the form of OpenAI's chat completions.
+        finish_reason: Why it ended there; by default what the message itself shows.
+    """
     finish = finish_reason or ("tool_calls" if message.get("tool_calls") else "stop")
     return [
         {
@@ -48,7 +53,7 @@ def output(message: Message, finish_reason: str | None = None) -> list[dict[str,
 
 
 def heard(trajectory: Trajectory) -> dict[int, list[Message]]:
-    """What each model call was told, by `id` of the call.
+    """What each model call was sent, by `id` of the call.
 
     Only of the agent's own: what a nested agent hears is among nobody's messages.
     """
@@ -112,8 +117,8 @@ def _answers_to(steps: Sequence[Step], messages: Sequence[Message]) -> set[int]:
 def _parts(message: Message) -> Iterator[dict[str, Any]]:
     content = message.get("content")
     if message.get("role") == "tool":
-        told = {"type": "tool_call_response", "response": content}
-        yield {**told, "id": message.get("tool_call_id")}
+        part = {"type": "tool_call_response", "response": content}
+        yield {**part, "id": message.get("tool_call_id")}
         return
     if isinstance(content, str):
         if content:

@@ -67,7 +67,7 @@ def spans_of(
 
     Args:
         episode: As `Episode.from_json` gives it: of a sane size, and nobody else's.
-        content: Whether messages, arguments, results and texts of errors are told.
+        content: Whether messages, arguments, results and texts of errors are exported.
         run: The run's id.
     """
     begun = episode.start + episode.attempt_start
@@ -75,8 +75,8 @@ def spans_of(
     inner = []
     for step in episode.trajectory.steps:
         if step.model is not None:
-            told = heard.get(id(step.model), []) if content else None
-            inner.append(_chat(step.model, episode, begun, told))
+            sent = heard.get(id(step.model), []) if content else None
+            inner.append(_chat(step.model, episode, begun, sent))
         inner += [
             _tool(call, begun, content=content)
             for call in step.tool_calls
@@ -127,15 +127,15 @@ def _agent(episode: Episode, run: str, *, content: bool) -> Span:
     return _with_error(span, episode.error, content=content)
 
 
-def _content(told: list[Message]) -> Attributes:
+def _content(sent: list[Message]) -> Attributes:
     first = next(
-        (i for i, m in enumerate(told) if m.get("role") == "assistant"), len(told)
+        (i for i, m in enumerate(sent) if m.get("role") == "assistant"), len(sent)
     )
-    found: Attributes = {"gen_ai.input.messages": _json(messages.inputs(told[:first]))}
-    system = messages.instructions(told[:first])
+    found: Attributes = {"gen_ai.input.messages": _json(messages.inputs(sent[:first]))}
+    system = messages.instructions(sent[:first])
     if system:
         found["gen_ai.system_instructions"] = _json(system)
-    reply = reply_of(told)
+    reply = reply_of(sent)
     if reply:
         said = {"role": "assistant", "content": reply}
         found["gen_ai.output.messages"] = _json(messages.output(said))
@@ -156,7 +156,7 @@ def _evaluation(check: dict[str, Any], *, content: bool) -> Event:
 
 
 def _chat(
-    call: ModelCall, episode: Episode, begun: float, told: list[Message] | None
+    call: ModelCall, episode: Episode, begun: float, sent: list[Message] | None
 ) -> Span:
     attributes: Attributes = {
         "gen_ai.operation.name": "chat",
@@ -172,12 +172,12 @@ def _chat(
     if call.finish_reason:
         attributes["gen_ai.response.finish_reasons"] = [call.finish_reason]
     attributes |= _server(episode.policy) | _nested(call.path)
-    if told:
-        attributes["gen_ai.input.messages"] = _json(messages.inputs(told))
-        system = messages.instructions(told)
+    if sent:
+        attributes["gen_ai.input.messages"] = _json(messages.inputs(sent))
+        system = messages.instructions(sent)
         if system:
             attributes["gen_ai.system_instructions"] = _json(system)
-    if told is not None and call.message:
+    if sent is not None and call.message:
         said = messages.output(call.message, call.finish_reason)
         attributes["gen_ai.output.messages"] = _json(said)
     span = Span(
@@ -187,7 +187,7 @@ def _chat(
         attributes=attributes,
         remote=True,
     )
-    return _with_error(span, call.error, content=told is not None)
+    return _with_error(span, call.error, content=sent is not None)
 
 
 def _tool(call: ToolCall, begun: float, *, content: bool) -> Span:

@@ -3,7 +3,6 @@
 function head(report) {
   const { summary } = report;
   const reliability = summary.reliability;
-  const met = summary.exit_code === 0;
   const judged = summary.scenarios.filter((scenario) => !scenario.xfail);
   const passed = judged.reduce((sum, s) => sum + s.outcomes.passed, 0);
   const counted = judged.reduce((sum, s) => sum + s.outcomes.passed + s.outcomes.failed, 0);
@@ -17,7 +16,7 @@ function head(report) {
       element("h1", {}, element("span", { class: "figure" }, percent(reliability.value, reliability.threshold)),
         element("span", { class: "caption" }, "tool reliability")),
       element("div", { class: "chips" },
-        element("span", { class: `chip ${met ? "good" : "bad"}`, id: "gate" }, mark("", met ? "✓" : "✕", met ? "met" : "not met"), ` ${report.gate}`),
+        gateChip(summary.decision),
         verdict ? element("span", { class: "chip plain", id: "verdict" }, `${verdict} at ${sure} confidence`) : null)),
     intervalBar(reliability, reliability.threshold,
       counted ? `${percent(reliability.value)}, ${sure} interval ${interval(reliability)}` : "no episode counts"),
@@ -25,7 +24,26 @@ function head(report) {
     element("p", {}, counted
       ? `${mean}${number(passed)} of ${count(counted, "episode")} passed. ${sure} interval ${interval(reliability)}, threshold ${threshold(reliability.threshold)}.`
       : "No episode counts.", stoppedEarly(summary)),
+    gateReasons(summary.decision),
     facts(summary));
+}
+
+const MOST_REASONS = 10;
+
+// What the run's summary has decided.
+function gateChip({ met, sentence }) {
+  const kind = met === null ? "plain" : met ? "good" : "bad";
+  const sign = met === null ? mark("", "–", "not judged") : met ? mark("", "✓", "met") : mark("", "✕", "not met");
+  return element("span", { class: `chip ${kind}`, id: "gate" }, sign, ` ${sentence[0].toUpperCase()}${sentence.slice(1)}`);
+}
+
+function gateReasons({ reasons: all }) {
+  const named = all.filter((reason) => reason.scenario !== null);
+  if (!named.length) return null;
+  const more = named.length - MOST_REASONS;
+  return element("ul", { id: "reasons" },
+    named.slice(0, MOST_REASONS).map(({ scenario, sentence }) => element("li", {}, inline(scenario), ": ", inline(sentence))),
+    more > 0 ? element("li", {}, `and ${more} more`) : null);
 }
 
 function facts(summary) {

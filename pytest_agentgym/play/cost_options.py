@@ -1,14 +1,16 @@
-"""The checked values of the options about tokens and money."""
+"""The options about tokens and money."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 
-from agentgym.errors import UsageError
-from agentgym.runs.prices import Price, parse_price
+if TYPE_CHECKING:
+    from agentgym.runs.prices import Price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,21 +28,38 @@ class CostOptions:
     max_tokens: int | None
 
 
-def read_cost_options(config: pytest.Config) -> CostOptions:
-    """Checks the values.
+COST_OPTIONS = pytest.StashKey[CostOptions]()
+
+
+def add_options(group: pytest.OptionGroup) -> None:
+    """Adds the options."""
+    group.addoption(
+        "--agentgym-price",
+        metavar="MODEL=IN/OUT",
+        action="append",
+        help="price of a million prompt and completion tokens in US dollars, in place "
+        "of the list's; * stands for anything; may be given several times",
+    )
+    group.addoption(
+        "--agentgym-max-cost",
+        metavar="DOLLARS",
+        help="start no further episode once they are spent",
+    )
+    group.addoption(
+        "--agentgym-max-tokens",
+        metavar="N",
+        help="start no further episode once they are used",
+    )
+
+
+def check_options(config: pytest.Config) -> None:
+    """Checks the values and keeps them.
 
     Raises:
         pytest.UsageError: One clear sentence for the first value that is wrong.
     """
-    prices = {}
-    for text in config.getoption("agentgym_price") or ():
-        try:
-            model, price = parse_price(text)
-        except UsageError as exc:
-            raise pytest.UsageError(f"--agentgym-price {exc}") from None
-        prices[model] = price
     options = CostOptions(
-        prices=prices,
+        prices=_prices(config.getoption("agentgym_price") or ()),
         max_usd=_dollars(config.getoption("agentgym_max_cost")),
         max_tokens=_tokens(config.getoption("agentgym_max_tokens")),
     )
@@ -54,7 +73,21 @@ def read_cost_options(config: pytest.Config) -> CostOptions:
                     f"--agentgym-max-{name} has no place beside --train: a training "
                     "ends by --agentgym-budget or --agentgym-updates"
                 )
-    return options
+    config.stash[COST_OPTIONS] = options
+
+
+def _prices(texts: Iterable[str]) -> dict[str, Price]:
+    from agentgym.errors import UsageError
+    from agentgym.runs.prices import parse_price
+
+    prices = {}
+    for text in texts:
+        try:
+            model, price = parse_price(text)
+        except UsageError as exc:
+            raise pytest.UsageError(f"--agentgym-price {exc}") from None
+        prices[model] = price
+    return prices
 
 
 def _dollars(text: str | None) -> float | None:

@@ -1,4 +1,4 @@
-"""The checked values of the options of `--train`; read only where one is given."""
+"""The options of `--train`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from agentgym.scenarios.components import why_untrainable
 
 _NEED_TRAIN = (
     *("target", "updates", "budget", "save", "resume"),
@@ -29,10 +27,11 @@ _SENSELESS = {
     "usepdb": ("--pdb", "stop in an episode without --train"),
     "trace": ("--trace", "stop in an episode without --train"),
 }
-_DURATION = re.compile(
+# Compiled where they are needed: plain `pytest` would pay for it.
+_DURATION = (
     r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s)?"
 )
-_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]+")
+_RUN = r"\d{8}-\d{6}-[0-9a-f]+"
 
 LATEST = "latest"
 """What `--agentgym-resume` means without a run's id."""
@@ -54,6 +53,69 @@ class TrainOptions:
     settings_file: Path | None
     save: str | None
     resume: str | None
+
+
+TRAIN_OPTIONS = pytest.StashKey[TrainOptions | None]()
+"""None without `--train`."""
+
+
+def add_options(group: pytest.OptionGroup) -> None:
+    """Adds the options."""
+    group.addoption(
+        "--train",
+        action="store_true",
+        default=False,
+        dest="agentgym_train",
+        help="with --agentgym: improve the policy on the scenarios' train cases, "
+        "measure before and after, and save a trained agent",
+    )
+    group.addoption(
+        "--agentgym-target",
+        metavar="SHARE",
+        help="--train: reliability to reach (default: 0.95)",
+    )
+    group.addoption(
+        "--agentgym-updates",
+        metavar="N",
+        help="--train: the most policy updates (default: 100)",
+    )
+    group.addoption(
+        "--agentgym-budget",
+        metavar="DURATION",
+        help="--train: the most time, as 20m or 1h (default: 20m)",
+    )
+    group.addoption(
+        "--agentgym-save",
+        metavar="NAME",
+        help="--train: the agent's name (default: the scenarios' folder)",
+    )
+    group.addoption(
+        "--agentgym-resume",
+        metavar="RUN",
+        nargs="?",
+        const="latest",
+        help="--train: go on with a training that ended early (default: the latest)",
+    )
+    group.addoption(
+        "--agentgym-train-config",
+        metavar="FILE",
+        help="--train: JSON file with fields of TrainingConfig",
+    )
+    group.addoption(
+        "--agentgym-components",
+        metavar="LIST",
+        help="--train: what is trained, of tool_selection, parameter_selection and "
+        "output_generation, separated by commas (default: the scenarios' own)",
+    )
+
+
+def check_options(config: pytest.Config) -> None:
+    """Checks the values and keeps them.
+
+    Raises:
+        pytest.UsageError: One clear sentence for the first value that is wrong.
+    """
+    config.stash[TRAIN_OPTIONS] = read_train_options(config)
 
 
 def read_train_options(config: pytest.Config) -> TrainOptions | None:
@@ -115,7 +177,7 @@ def _count(text: str | None) -> int | None:
 def _minutes(text: str | None) -> float | None:
     if text is None:
         return None
-    match = _DURATION.fullmatch(text.strip().lower())
+    match = re.fullmatch(_DURATION, text.strip().lower())
     parts = {} if match is None else match.groupdict(default="0")
     seconds = sum(
         float(parts.get(unit, 0)) * factor
@@ -131,6 +193,8 @@ def _minutes(text: str | None) -> float | None:
 def _components(text: str | None) -> list[str] | None:
     if text is None:
         return None
+    from agentgym.scenarios.components import why_untrainable
+
     names = [name.strip() for name in text.split(",") if name.strip()]
     reason = why_untrainable(names)
     if reason is not None:
@@ -154,7 +218,7 @@ def _name(text: str | None) -> str | None:
 
 
 def _run(text: str | None) -> str | None:
-    if text is None or text == LATEST or _RUN.fullmatch(text):
+    if text is None or text == LATEST or re.fullmatch(_RUN, text):
         return text
     raise pytest.UsageError(
         f"--agentgym-resume {text}: this is no run's id; write --agentgym-resume after "

@@ -1,0 +1,358 @@
+"""The gate of a run: decided here, once, with all its reasons; reports only print it.
+
+    what was measured (GateFacts) -> every reason that holds -> exit code, sentence
+
+A run's summary makes the facts, and so does a `summary.json` of an earlier version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agentgym.exit_code import ExitCode
+from agentgym.reliability import ATTRITION_LIMIT, Verdict
+from agentgym.runs.drop import Allowance, Drop
+from agentgym.runs.gate_facts import GateFacts, ScenarioFacts
+from agentgym.runs.lines import count, percent, threshold
+from agentgym.runs.summary_json import DecisionJson, ReasonJson
+
+
+class ReasonKind(StrEnum):
+    """Why a gate is not simply met. The first of these that holds decides.
+
+    Attributes:
+        interrupted: Someone ended the run.
+        stopped: A limit of the run did: money, or tokens.
+        lost: Too many episodes were lost to errors that are not the agent's.
+        below: The measured share does not reach the threshold.
+        not_certified: It is not certain that the reliability reaches it.
+        dropped: It is certain that reliability dropped by more than is allowed.
+        drop_not_certified: It is not certain that it did not.
+        target_missed: A training has not reached its target.
+        errored: Something outside of the episodes failed: set-up or tear-down.
+        not_played: A scenario was collected, and no episode of it was played.
+        drop_unknown: There is nothing to compare, or too much was lost.
+        expected_to_fail: There is no scenario that a gate could judge.
+    """
+
+    interrupted = "interrupted"
+    stopped = "stopped"
+    lost = "lost"
+    below = "below"
+    not_certified = "not_certified"
+    dropped = "dropped"
+    drop_not_certified = "drop_not_certified"
+    target_missed = "target_missed"
+    errored = "errored"
+    not_played = "not_played"
+    drop_unknown = "drop_unknown"
+    expected_to_fail = "expected_to_fail"
+
+
+_CODES: Mapping[ReasonKind, ExitCode] = {
+    ReasonKind.interrupted: ExitCode.INTERRUPTED,
+    ReasonKind.stopped: ExitCode.INTERRUPTED,
+    ReasonKind.lost: ExitCode.CANNOT_JUDGE,
+    ReasonKind.below: ExitCode.BELOW,
+    ReasonKind.not_certified: ExitCode.BELOW,
+    ReasonKind.dropped: ExitCode.BELOW,
+    ReasonKind.drop_not_certified: ExitCode.BELOW,
+    ReasonKind.target_missed: ExitCode.BELOW,
+    # After what is below: a scenario that failed has failed, whatever became of others.
+    ReasonKind.errored: ExitCode.CANNOT_JUDGE,
+    ReasonKind.not_played: ExitCode.CANNOT_JUDGE,
+    ReasonKind.drop_unknown: ExitCode.CANNOT_JUDGE,
+    ReasonKind.expected_to_fail: ExitCode.OK,
+}
+_ORDER = list(ReasonKind)
+_MET: Mapping[ExitCode, bool] = {ExitCode.OK: True, ExitCode.BELOW: False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One reason.
+
+    Attributes:
+        sentence: Of a scenario without its name.
+        scenario: The scenario that it is about; None if that is the run.
+    """
+
+    kind: ReasonKind
+    sentence: str
+    scenario: str | None = None
+
+    def to_json(self) -> ReasonJson:
+        """The form in `summary.json`."""
+        return {
+            "kind": self.kind.value,
+            "sentence": self.sentence,
+            "scenario": self.scenario,
+        }
+
+    def __str__(self) -> str:
+        if self.scenario is None:
+            return self.sentence
+        return f"{self.scenario}: {self.sentence}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateDecision:
+    """What the gate says of a run.
+
+    Attributes:
+        exit_code: Of the run's scenarios alone.
+        met: None if nothing is judged.
+        reasons: All that hold, the one that decides first; none if the gate is met.
+        sentence: Whether the gate is met, and why not; without a full stop, and without
+            a word that is not ours.
+    """
+
+    exit_code: ExitCode
+    met: bool | None
+    reasons: tuple[Reason, ...]
+    sentence: str
+
+    @property
+    def of_scenarios(self) -> tuple[Reason, ...]:
+        """The reasons that name a scenario, which the sentence does not."""
+        return tuple(reason for reason in self.reasons if reason.scenario is not None)
+
+    def holds(self, *kinds: ReasonKind) -> bool:
+        """Whether a reason of one of these kinds holds.
+
+        Args:
+            *kinds: What is asked for.
+        """
+        return any(reason.kind in kinds for reason in self.reasons)
+
+    def to_json(self) -> DecisionJson:
+        """The form in `summary.json`."""
+        return {
+            "exit_code": int(self.exit_code),
+            "met": self.met,
+            "sentence": self.sentence,
+            "reasons": [reason.to_json() for reason in self.reasons],
+        }
+
+
+def decide(facts: GateFacts, besides: Sequence[Reason] = ()) -> GateDecision:
+    """Decides the gate.
+
+    Args:
+        facts: What was measured.
+        besides: Reasons that no episode knows of.
+
+    Returns:
+        The decision, with every reason that holds.
+    """
+    found = [*besides, *_reasons(facts, besides)]
+    reasons = sorted(found, key=lambda reason: _ORDER.index(reason.kind))
+    if not reasons:
+        return GateDecision(
+            exit_code=ExitCode.OK, met=True, reasons=(), sentence=_met(facts)
+        )
+    code = _CODES[reasons[0].kind]
+    judged = reasons[0].kind is not ReasonKind.expected_to_fail
+    return GateDecision(
+        exit_code=code,
+        met=_MET.get(code) if judged else None,
+        reasons=tuple(reasons),
+        sentence=_sentence(facts, reasons),
+    )
+
+
+def reason_of_training(*, judgeable: bool, met: bool) -> Reason | None:
+    """What a training's result adds to the episodes that it was measured by.
+
+    Args:
+        judgeable: Whether enough episodes of its last measurement count.
+        met: Whether it reached its target.
+    """
+    if not judgeable:
+        sentence = "too many episodes of the training's last measurement do not count"
+        return Reason(kind=ReasonKind.lost, sentence=sentence)
+    if not met:
+        sentence = "the training has not reached its target"
+        return Reason(kind=ReasonKind.target_missed, sentence=sentence)
+    return None
+
+
+# The reasons.
+
+
+def _reasons(facts: GateFacts, besides: Sequence[Reason]) -> Iterator[Reason]:
+    if facts.interrupted is not None:
+        if not _of(besides, ReasonKind.interrupted):
+            yield _cut_off(facts.interrupted, facts.stopped)
+        # The gate judges whole runs only.
+        return
+    if facts.expected_to_fail:
+        sentence = "every scenario was expected to fail"
+        yield Reason(kind=ReasonKind.expected_to_fail, sentence=sentence)
+        return
+    if not facts.settled:
+        yield from _lost(facts)
+    yield from _below(facts)
+    if facts.allowed is not None:
+        yield from _dropped(facts.allowed, facts.certified)
+
+
+def _cut_off(interrupted: tuple[int, int], stopped: str | None) -> Reason:
+    played, planned = interrupted
+    parts = [] if stopped is None else [stopped]
+    if played < planned:
+        parts.append(f"{played:,} of {count(planned, 'episode')} were played")
+    rest = "the gate judges whole runs only"
+    return Reason(
+        kind=ReasonKind.interrupted if stopped is None else ReasonKind.stopped,
+        sentence="; ".join([*([": ".join(parts)] if parts else []), rest]),
+    )
+
+
+def _lost(facts: GateFacts) -> Iterator[Reason]:
+    kind = ReasonKind.lost
+    if not facts.total:
+        yield Reason(kind=kind, sentence="no episode was played to its end")
+        return
+    if facts.lost:
+        yield Reason(kind=kind, sentence=_do_not_count(facts))
+    if len(facts.scenarios) > 1:
+        for scenario in facts.scenarios:
+            if scenario.lost:
+                sentence = _do_not_count(scenario)
+                yield Reason(kind=kind, sentence=sentence, scenario=scenario.name)
+
+
+def _do_not_count(of: GateFacts | ScenarioFacts) -> str:
+    return f"{of.total - of.counted} of {count(of.total, 'episode')} do not count"
+
+
+def _below(facts: GateFacts) -> Iterator[Reason]:
+    kind, below = ReasonKind.below, f"is below {threshold(facts.threshold)}"
+    if facts.certified:
+        kind = ReasonKind.not_certified
+        below = f"is not certified to reach {threshold(facts.threshold)}"
+    missed = not facts.met and (facts.settled or not facts.lost)
+    if missed:
+        yield Reason(kind=kind, sentence=f"the run {below}")
+    for scenario in facts.below:
+        # The run is its only scenario: that is no second reason.
+        alone = len(facts.scenarios) == 1 and scenario.threshold == facts.threshold
+        if not (alone and missed):
+            sentence = _needs(scenario, facts.certified)
+            yield Reason(kind=kind, sentence=sentence, scenario=scenario.name)
+
+
+def _needs(scenario: ScenarioFacts, certified: bool) -> str:
+    """How a scenario misses its gate: `93.8 %, needs 95 %`."""
+    share = percent(scenario.value, scenario.threshold)
+    needs = threshold(scenario.threshold)
+    if not certified:
+        return f"{share}, needs {needs}"
+    verdict = Verdict.undecided if scenario.verdict is None else scenario.verdict
+    return f"{share}, {verdict.value} against {needs}"
+
+
+def _dropped(allowed: Allowance, certified: bool) -> Iterator[Reason]:
+    """An agent must be certain to be good, or not to be bad; a drop likewise."""
+    if allowed.verdict is Drop.unknown:
+        sentence = "the drop since the baseline cannot be judged"
+        yield Reason(kind=ReasonKind.drop_unknown, sentence=sentence)
+    elif allowed.verdict is Drop.undecided and certified:
+        sentence = f"the drop is not certified to be within {_allowed(allowed)}"
+        yield Reason(kind=ReasonKind.drop_not_certified, sentence=sentence)
+    elif allowed.verdict is Drop.exceeded:
+        kind, sentence = ReasonKind.dropped, f"dropped by more than {_allowed(allowed)}"
+        if allowed.run or not allowed.scenarios:
+            yield Reason(kind=kind, sentence=f"reliability {sentence}")
+        for name in allowed.scenarios:
+            yield Reason(kind=kind, sentence=sentence, scenario=name)
+
+
+def _allowed(allowed: Allowance) -> str:
+    share = f"{100 * allowed.limit:.10g}"
+    return f"the allowed {share} point{'' if share == '1' else 's'}"
+
+
+def _of(reasons: Iterable[Reason], *kinds: ReasonKind) -> list[Reason]:
+    return [reason for reason in reasons if reason.kind in kinds]
+
+
+# The sentence.
+
+
+def _met(facts: GateFacts) -> str:
+    limit, several = threshold(facts.threshold), len(facts.scenarios) > 1
+    each = ""
+    if several and not facts.whole:
+        each = f" and each of {len(facts.scenarios)} scenarios"
+    if facts.certified:
+        verb = "are" if each else "is"
+        return f"gate met: the run{each} {verb} certified to reach {limit}"
+    same = all(s.threshold == facts.threshold for s in facts.scenarios)
+    own = "" if same else "; scenarios have their own thresholds"
+    return f"gate met: the run{each} reached {limit}{own}"
+
+
+def _sentence(facts: GateFacts, reasons: Sequence[Reason]) -> str:
+    first = reasons[0].kind
+    code = _CODES[first]
+    if code is ExitCode.BELOW:
+        return f"gate not met: {' and '.join(_clauses(facts, reasons))}"
+    head = "CANNOT JUDGE"
+    if code is ExitCode.INTERRUPTED:
+        head = first.value.upper()
+    elif first is ReasonKind.expected_to_fail:
+        head = "no gate"
+    return f"{head}: {'; '.join(_clauses(facts, reasons))}"
+
+
+def _clauses(facts: GateFacts, reasons: Sequence[Reason]) -> Iterator[str]:
+    """One part of the sentence for each kind of reason about the run, or scenarios."""
+    for kind in dict.fromkeys(reason.kind for reason in reasons):
+        mine = _of(reasons, kind)
+        named = [reason for reason in mine if reason.scenario is not None]
+        if kind is ReasonKind.lost and facts.total:
+            yield _lost_clause(facts, mine)
+            continue
+        yield from (reason.sentence for reason in mine if reason.scenario is None)
+        if not named:
+            continue
+        if kind is ReasonKind.below or kind is ReasonKind.not_certified:
+            yield _below_clause(facts, len(named))
+        elif kind is ReasonKind.dropped:
+            # That of the run says it already.
+            if len(named) == len(mine):
+                which = count(len(named), "scenario")
+                yield f"reliability of {which} {named[0].sentence}"
+        elif kind is ReasonKind.errored:
+            which = count(len(named), "scenario")
+            yield f"{which} errored outside of the episodes"
+        elif kind is ReasonKind.not_played:
+            verb = "was" if len(named) == 1 else "were"
+            yield f"{count(len(named), 'scenario')} {verb} not played"
+
+
+def _below_clause(facts: GateFacts, below: int) -> str:
+    which = f"{below} of {count(len(facts.scenarios), 'scenario')}"
+    verb = "is" if below == 1 else "are"
+    if facts.certified:
+        own = "its threshold" if below == 1 else "their thresholds"
+        return f"{which} {verb} not certified to reach {own}"
+    if all(s.threshold == facts.threshold for s in facts.scenarios):
+        own = threshold(facts.threshold)
+    else:
+        own = "the threshold" if below == 1 else "their thresholds"
+    return f"{which} {verb} below {own}"
+
+
+def _lost_clause(facts: GateFacts, reasons: Sequence[Reason]) -> str:
+    limit = threshold(ATTRITION_LIMIT)
+    # A reason of the run that its episodes do not know of, as of a training's.
+    text = next((r.sentence for r in reasons if r.scenario is None), None)
+    if text is None:
+        named = count(len(reasons), "scenario")
+        text = f"{_do_not_count(facts)}, too many of them in {named}"
+    return f"{text}; at most {limit} of the run and of each scenario may be lost"

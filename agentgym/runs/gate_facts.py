@@ -1,0 +1,111 @@
+"""What a run has measured, as far as its gate asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agentgym.reliability import Verdict, attrition_exceeded
+from agentgym.runs.drop import Allowance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioFacts:
+    """A scenario that the gate judges.
+
+    Attributes:
+        passed: Episodes that passed.
+        counted: Episodes that passed or failed.
+        total: All episodes.
+        threshold: Its own, or the run's.
+        verdict: Given together with those of the others; None if there is none.
+        ended: Whether it was played until it was over; one that was cut short because
+            the run was settled is not blamed.
+    """
+
+    name: str
+    passed: int
+    counted: int
+    total: int
+    threshold: float
+    verdict: Verdict | None
+    ended: bool = True
+
+    @property
+    def lost(self) -> bool:
+        """Whether too few of its episodes count to judge it."""
+        return attrition_exceeded(self.counted, self.total)
+
+    @property
+    def value(self) -> float | None:
+        """The passed share of the counted episodes."""
+        return self.passed / self.counted if self.counted else None
+
+    def passes(self, *, certified: bool) -> bool:
+        """Whether it passes its own gate.
+
+        Args:
+            certified: Whether a share is not enough, but must be certain.
+        """
+        if certified:
+            return self.verdict is Verdict.reliable
+        return self.value is not None and self.value >= self.threshold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateFacts:
+    """What a run has measured, as far as its gate asks.
+
+    Attributes:
+        threshold: The run's.
+        certified: Whether the gate asks for certainty.
+        met: Whether the run alone reaches the threshold, in that sense.
+        whole: Whether a run that does is failed only by scenarios with thresholds of
+            their own.
+        settled: Whether the run was certain to be below its threshold before its end.
+        scenarios: Those that the gate judges.
+        expected_to_fail: Whether there are scenarios, and all failed as expected.
+        allowed: The drop since the baseline against the largest one that is allowed.
+        interrupted: Episodes played and planned, if the run did not come to its end.
+        stopped: The limit that ended it, if one did.
+    """
+
+    threshold: float
+    certified: bool
+    met: bool
+    whole: bool = False
+    settled: bool = False
+    scenarios: Sequence[ScenarioFacts]
+    expected_to_fail: bool = False
+    allowed: Allowance | None = None
+    interrupted: tuple[int, int] | None = None
+    stopped: str | None = None
+
+    @property
+    def counted(self) -> int:
+        """Episodes that measure the agent."""
+        return sum(scenario.counted for scenario in self.scenarios)
+
+    @property
+    def total(self) -> int:
+        """All episodes."""
+        return sum(scenario.total for scenario in self.scenarios)
+
+    @property
+    def lost(self) -> bool:
+        """Whether too few episodes of the run count to judge it."""
+        return attrition_exceeded(self.counted, self.total)
+
+    @property
+    def below(self) -> list[ScenarioFacts]:
+        """Scenarios that do not pass their gates, the least reliable first."""
+        missed = [
+            scenario
+            for scenario in self.scenarios
+            if scenario.ended
+            and not scenario.lost
+            and not scenario.passes(certified=self.certified)
+        ]
+        if self.whole and self.met:
+            missed = [s for s in missed if s.threshold != self.threshold]
+        return sorted(missed, key=lambda scenario: scenario.value or 0.0)

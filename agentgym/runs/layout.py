@@ -1,0 +1,13 @@
+"""Where a run's files are, and the version of their form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RUNS = Path(".agentgym", "runs")
+"""The folder of a project's runs; each run has a folder of its own in it."""
+
+SUMMARY, EPISODES, MEASURED = "summary.json", "episodes.jsonl", "measured.jsonl"
+
+SUMMARY_FORMAT = 1
+"""Readers refuse a newer one; new fields do not make a new format."""

@@ -1,0 +1,344 @@
+"""The content of `summary.json`, as types; `agentgym schema` says what the fields mean.
+
+A test holds these and the schema together. Readers get what `read_summary` returns,
+whichever version wrote the file; fields that early versions lack are read with `get`.
+"""
+
+# No annotation here may be a string: `NotRequired` would not be seen in it.
+from typing import Any, Literal, NotRequired, TypedDict
+
+VerdictName = Literal["RELIABLE", "UNRELIABLE", "UNDECIDED"]
+
+
+class ReasonJson(TypedDict):
+    """A reason of the gate."""
+
+    kind: str
+    sentence: str
+    scenario: str | None
+
+
+class DecisionJson(TypedDict):
+    """What the gate says."""
+
+    exit_code: int
+    met: bool | None
+    sentence: str
+    reasons: list[ReasonJson]
+
+
+class ReliabilityJson(TypedDict):
+    """Passed share of the counted episodes, against a threshold."""
+
+    value: float | None
+    low: float
+    high: float
+    threshold: float
+    verdict: VerdictName | None
+
+
+class OutcomesJson(TypedDict):
+    """Episodes by outcome."""
+
+    passed: int
+    failed: int
+    infra_error: int
+    harness_error: int
+    simulator_error: int
+
+
+class BoundsJson(TypedDict):
+    """Reliability if all that does not count had failed, or passed."""
+
+    worst: float | None
+    best: float | None
+
+
+class SpentJson(TypedDict):
+    """Tokens and money."""
+
+    input_tokens: float | None
+    output_tokens: float | None
+    usd: float | None
+
+
+class UsageJson(TypedDict):
+    """What model calls took."""
+
+    usd: float | None
+    input_tokens: int
+    output_tokens: int
+    calls: int
+    silent_calls: int
+    local_calls: int
+    unpriced: dict[str, int]
+
+
+class CostJson(UsageJson):
+    """What episodes took: the agent's own, and what judges and users took."""
+
+    per_episode: SpentJson
+    per_passed: SpentJson
+    judges: UsageJson
+    total: SpentJson
+    prices: NotRequired[str | None]
+
+
+class CheckJson(TypedDict):
+    """How a check was judged."""
+
+    id: int | str
+    text: str
+    file: str
+    line: int
+    weight: float
+    must: str | None
+    passed: int
+    failed: int
+    errored: int
+    not_reached: int
+    example: str | None
+    message: str | None
+
+
+class CasesJson(TypedDict):
+    """What repeated cases say of other cases."""
+
+    played: int
+    repeats: float | None
+    low: float | None
+    high: float | None
+    correlation: float | None
+    more_cases: bool | None
+
+
+class ScenarioJson(TypedDict):
+    """A scenario."""
+
+    name: str
+    episodes: int
+    planned: int
+    passed: int
+    reliability: ReliabilityJson
+    xfail: bool
+    pass_hat_k: dict[str, float | None]
+    pass_at_k: dict[str, float | None]
+    cases: CasesJson | None
+    attrition: BoundsJson
+    mean_reward: float | None
+    tokens: float | None
+    seconds: float | None
+    cost: CostJson
+    outcomes: OutcomesJson
+    smallest_failing_case: str | None
+    checks: list[CheckJson]
+
+
+class LatencyJson(TypedDict):
+    """Seconds."""
+
+    median: float | None
+    p95: float | None
+
+
+class RateJson(TypedDict):
+    """A share with its interval."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class ToolJson(TypedDict):
+    """The calls of a tool."""
+
+    name: str
+    calls: int
+    correct: int
+    wrong_arguments: int
+    not_allowed: int
+    missing: int
+    raised: int
+    unjudged: int
+    correct_rate: RateJson
+    latency: LatencyJson
+
+
+class JudgeJson(TypedDict):
+    """What judges did."""
+
+    models: list[str]
+    scenarios: list[str]
+    verdicts: int
+    cached: int
+    tokens: int
+
+
+class UserJson(TypedDict):
+    """What simulated users did."""
+
+    models: list[str]
+    scenarios: list[str]
+    messages: int
+    tokens: int
+
+
+class SimulatorsJson(TypedDict):
+    """Judges and simulated users."""
+
+    judge: JudgeJson | None
+    user: UserJson | None
+    undeclared: list[str]
+
+
+class NotPlayedJson(TypedDict):
+    """A scenario that could not have saved a run that was settled."""
+
+    name: str
+    played: int
+    planned: int
+
+
+class ShareJson(TypedDict):
+    """A measurement of a training."""
+
+    value: float | None
+    low: float
+    high: float
+
+
+class GainJson(TypedDict):
+    """What a training has changed."""
+
+    value: float
+    low: float
+    high: float
+
+
+class TrainingJson(TypedDict):
+    """What came of a training."""
+
+    before: ShareJson | None
+    after: ShareJson | None
+    difference: GainJson | None
+    target: float
+    met: bool
+    judgeable: bool
+    interrupted: bool
+    episodes: int
+    updates: int
+    seconds: float
+    policy: str
+    version: int
+    looks: int
+    agent: str | None
+    reason: str
+    never_passed: NotRequired[list[str]]
+
+
+class CountsJson(TypedDict):
+    """Episodes of one side."""
+
+    passed: int
+    counted: int
+
+
+class DifferenceJson(TypedDict):
+    """How much a share has changed."""
+
+    before: float
+    after: float
+    value: float
+    low: float
+    high: float
+    paired: bool
+    episodes: int
+
+
+class ComparedJson(TypedDict):
+    """A scenario or tool of both runs."""
+
+    name: str
+    before: CountsJson
+    after: CountsJson
+    difference: DifferenceJson | None
+
+
+class ChangedCaseJson(TypedDict):
+    """A case that newly fails, or is newly fixed."""
+
+    scenario: str
+    case: dict[str, Any]
+    before: CountsJson
+    after: CountsJson
+    episodes: list[str]
+
+
+class ComparedRunJson(TypedDict):
+    """One side of a comparison."""
+
+    run: str
+    policy: str | None
+    seed: int | None
+
+
+class MaxDropJson(TypedDict):
+    """The drop that is allowed, and what is certain about the measured one."""
+
+    limit: float
+    verdict: Literal["WITHIN", "EXCEEDED", "UNDECIDED", "UNKNOWN"]
+    run: bool
+    scenarios: list[str]
+
+
+class ComparisonJson(TypedDict):
+    """What has changed since an earlier run."""
+
+    confidence: float
+    before: ComparedRunJson
+    after: ComparedRunJson
+    difference: DifferenceJson | None
+    scenarios: list[ComparedJson]
+    tools: list[ComparedJson]
+    newly_failing: list[ChangedCaseJson]
+    newly_fixed: list[ChangedCaseJson]
+    only_before: list[str]
+    only_after: list[str]
+    max_drop: MaxDropJson | None
+    notes: list[str]
+
+
+class SummaryJson(TypedDict):
+    """A run; the plugin adds `usage_errors` and `folder`."""
+
+    format: int
+    run: str
+    started: float
+    seconds: float
+    exit_code: int
+    decision: DecisionJson
+    reliability: ReliabilityJson
+    confidence: float
+    judgeable: bool
+    interrupted: bool
+    stopped: str | None
+    gate: Literal["point", "certified"]
+    stop: Literal["fixed", "sequential"]
+    planned: int
+    not_played: list[NotPlayedJson]
+    attrition_limit: float
+    attrition: BoundsJson
+    mean_reward: float | None
+    episodes: OutcomesJson
+    scenarios: list[ScenarioJson]
+    tools: list[ToolJson]
+    cost: CostJson
+    simulators: SimulatorsJson
+    policy: str | None
+    seed: int
+    versions: dict[str, str]
+    warnings: list[str]
+    usage_errors: NotRequired[list[str]]
+    folder: NotRequired[str | None]
+    baseline: NotRequired[ComparisonJson]
+    training: NotRequired[TrainingJson]

@@ -1,0 +1,197 @@
+"""The options of playing: how many episodes, of which cases, and what passes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_agentgym.option_values import choice, number
+
+if TYPE_CHECKING:
+    from agentgym.runs.outcome_sequence import Stop
+    from agentgym.runs.summary import Gate
+    from agentgym.scenarios.cases import Split
+
+DEFAULT_THRESHOLD = 0.95
+DEFAULT_TIMEOUT = 300.0
+DEFAULT_TOOL_CALLS = 50
+DEFAULT_INFRA_RETRIES = 2
+# Compiled where it is needed: plain `pytest` would pay for it.
+_CASE = r"(?P<split>train|held[_-]out)(?P<how>[-#])(?P<number>\d{1,9})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenCase:
+    """The one case to play.
+
+    Attributes:
+        split: The split that it comes from.
+        number: Its index, or its position.
+        positional: Whether cases are counted within their split, as a training does:
+            listed values of both splits are numbered together.
+    """
+
+    split: Split
+    number: int
+    positional: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayOptions:
+    """Checked values.
+
+    Attributes:
+        episodes: Per scenario; None leaves it to the scenario.
+        concurrency: Episodes in flight per process; None follows the cores.
+        timeout: Seconds that one episode may take.
+        max_tool_calls: Of one episode.
+        infra_retries: New attempts after a failure of the infrastructure.
+        seed: Of the cases.
+        split: None leaves it to the scenario's cases.
+        case: The only case to play, if any.
+        threshold: Reliability that passes, in [0, 1].
+        gate: Whether the measured share or the verdict must reach it.
+        stop: Whether a scenario ends once its verdict is certain.
+    """
+
+    episodes: int | None
+    concurrency: int | None
+    timeout: float
+    max_tool_calls: int
+    infra_retries: int
+    seed: int
+    split: Split | None
+    case: ChosenCase | None
+    threshold: float
+    gate: Gate
+    stop: Stop
+
+
+PLAY_OPTIONS = pytest.StashKey[PlayOptions]()
+
+
+def add_options(group: pytest.OptionGroup) -> None:
+    """Adds the options."""
+    _add_limits(group)
+    group.addoption(
+        "--agentgym-seed",
+        metavar="N",
+        help="the same seed gives the same cases (default: 0)",
+    )
+    group.addoption(
+        "--agentgym-split",
+        metavar="SPLIT",
+        help="cases to play: held_out, train (default: held_out where cases are "
+        "generated, all where they are listed)",
+    )
+    group.addoption(
+        "--agentgym-case",
+        metavar="ID",
+        help="play only this case, such as held_out-3 (split and index), and once "
+        "unless --agentgym-episodes says more",
+    )
+    group.addoption(
+        "--agentgym-threshold",
+        metavar="SHARE",
+        help=f"reliability that passes, in [0, 1] (default: {DEFAULT_THRESHOLD})",
+    )
+    group.addoption(
+        "--agentgym-gate",
+        metavar="GATE",
+        help="what passes: point (default), a measured share that reaches the "
+        "threshold, or certified, a verdict RELIABLE of the run and of every scenario",
+    )
+    group.addoption(
+        "--agentgym-stop",
+        metavar="WHEN",
+        help="fixed (default): play all episodes; sequential: until a scenario is "
+        "certified above or below its threshold, and no more once no scenario can save "
+        "the run",
+    )
+
+
+def _add_limits(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--agentgym-episodes",
+        metavar="N",
+        help="episodes per scenario (default: the scenario's own, 32)",
+    )
+    group.addoption(
+        "--agentgym-concurrency",
+        metavar="N",
+        help="episodes in flight per process (default: 8 per core, at most 32)",
+    )
+    group.addoption(
+        "--agentgym-timeout",
+        metavar="SECONDS",
+        help=f"limit for one episode (default: {DEFAULT_TIMEOUT:g})",
+    )
+    group.addoption(
+        "--agentgym-max-tool-calls",
+        metavar="N",
+        help=f"tool calls that one episode may make (default: {DEFAULT_TOOL_CALLS})",
+    )
+    group.addoption(
+        "--agentgym-infra-retries",
+        metavar="N",
+        help="new attempts after a failure of the model server or network "
+        f"(default: {DEFAULT_INFRA_RETRIES})",
+    )
+
+
+def check_options(config: pytest.Config) -> None:
+    """Checks the values and keeps them.
+
+    Raises:
+        pytest.UsageError: One clear sentence for the first value that is wrong.
+    """
+    config.stash[PLAY_OPTIONS] = PlayOptions(
+        episodes=number(config, "episodes", int, 1, 1e9),
+        concurrency=number(config, "concurrency", int, 1, 10_000),
+        timeout=number(config, "timeout", float, 0.001, 1e9, DEFAULT_TIMEOUT),
+        max_tool_calls=number(
+            config, "max-tool-calls", int, 1, 1e9, DEFAULT_TOOL_CALLS
+        ),
+        infra_retries=number(
+            config, "infra-retries", int, 0, 100, DEFAULT_INFRA_RETRIES
+        ),
+        seed=number(config, "seed", int, 0, 2**63, 0),
+        split=_split(config.getoption("agentgym_split")),
+        case=_case(config.getoption("agentgym_case")),
+        threshold=number(config, "threshold", float, 0, 1, DEFAULT_THRESHOLD),
+        gate=choice(config, "gate", "point", "certified"),
+        stop=choice(config, "stop", "fixed", "sequential"),
+    )
+
+
+def _split(text: str | None) -> Split | None:
+    match text and text.replace("-", "_"):
+        case None:
+            return None
+        case "held_out":
+            return "held_out"
+        case "train":
+            return "train"
+        case wrong:
+            raise pytest.UsageError(
+                f"--agentgym-split {wrong}: choose held_out or train"
+            )
+
+
+def _case(text: str | None) -> ChosenCase | None:
+    if text is None:
+        return None
+    case = re.fullmatch(_CASE, text)
+    if case is None:
+        raise pytest.UsageError(
+            f"--agentgym-case {text}: give split and index of a case, such as "
+            "held_out-3 or train-0"
+        )
+    return ChosenCase(
+        split="train" if case["split"] == "train" else "held_out",
+        number=int(case["number"]),
+        positional=case["how"] == "#",
+    )

@@ -1,0 +1,202 @@
+"""What fails outside of any episode, or is never played, is no gate that is met."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Gym
+from tests.summary_schema import check_summary
+
+CANNOT_JUDGE, USAGE = 6, 4
+
+PLAIN = """
+    import pytest
+    from agentgym import scenario
+
+    @scenario(episodes=2)
+    def test_plain(agent):
+        assert agent.run("look_up=7").called("look_up")
+
+"""
+
+WITHOUT_A_CELLAR = """
+    @pytest.fixture(scope="session")
+    def cellar():
+        raise ConnectionError("the cellar is locked")
+
+    {mark}
+    @scenario(episodes=2)
+    def test_cellar(agent, cellar):
+        assert agent.run("look_up=7").called("look_up")
+"""
+
+
+def reasons(gym: Gym) -> list[tuple[Any, ...]]:
+    """Of the newest run: kind, scenario and sentence of each."""
+    summary = gym.summary()
+    check_summary(summary)
+    assert summary["exit_code"] == summary["decision"]["exit_code"]
+    return [
+        (reason["kind"], reason["scenario"], reason["sentence"])
+        for reason in summary["decision"]["reasons"]
+    ]
+
+
+@pytest.mark.parametrize("workers", [False, True])
+def test_a_scenario_that_cannot_be_set_up(gym, workers):
+    gym.file(PLAIN + WITHOUT_A_CELLAR.format(mark=""))
+    result = gym.start("-n2", plugins=("xdist",)) if workers else gym.run()
+    assert result.ret == CANNOT_JUDGE
+    result.assert_outcomes(passed=1, errors=1)
+    sentence = "CANNOT JUDGE: 1 scenario errored outside of the episodes"
+    result.stdout.fnmatch_lines(
+        [
+            sentence,
+            "  test_it.py::test_cellar: set-up failed: ConnectionError: the cellar is*",
+            "of what was played, UNDECIDED: 2 of 2 passed, *",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*gate met*")
+    why = "set-up failed: ConnectionError: the cellar is locked"
+    assert reasons(gym) == [("errored", "test_it.py::test_cellar", why)]
+    assert gym.summary()["decision"]["sentence"] == sentence
+
+
+def test_nothing_but_a_scenario_that_cannot_be_set_up(gym):
+    gym.file("import pytest\nfrom agentgym import scenario\n")
+    gym.file(PLAIN.partition("@scenario")[0] + WITHOUT_A_CELLAR.format(mark=""))
+    result = gym.run()
+    assert result.ret == CANNOT_JUDGE
+    result.stdout.fnmatch_lines(
+        ["agentgym: no scenario was run", "CANNOT JUDGE: no episode was played to its*"]
+    )
+
+
+@pytest.mark.parametrize("mark", ["xfail", "skip(reason='not now')"])
+def test_a_scenario_that_is_left_out_on_purpose_is_no_error(gym, mark):
+    mark = f"@pytest.mark.{mark}"
+    gym.file(PLAIN + WITHOUT_A_CELLAR.format(mark=mark))
+    result = gym.run()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["gate met: the run reached 95 %"])
+    assert reasons(gym) == []
+
+
+def test_a_scenario_that_skips_itself_is_no_error(gym):
+    gym.file(
+        PLAIN
+        + """
+    @scenario(episodes=2)
+    def test_skipped(agent):
+        pytest.skip("no such account")
+
+    @pytest.fixture(scope="module")
+    def account():
+        pytest.skip("no account at all")
+
+    @scenario(episodes=2)
+    def test_account(agent, account):
+        assert agent.run("hi").reply
+    """
+    )
+    assert gym.run().ret == 0
+    assert reasons(gym) == []
+
+
+def test_a_fixture_that_cannot_be_torn_down(gym):
+    gym.file(
+        PLAIN
+        + """
+    @pytest.fixture(scope="module")
+    def attic():
+        yield
+        raise OSError("the attic does not close")
+
+    @scenario(episodes=2)
+    def test_attic(agent, attic):
+        assert agent.run("look_up=7").called("look_up")
+    """
+    )
+    assert gym.run().ret == CANNOT_JUDGE
+    why = "tear-down failed: OSError: the attic does not close"
+    assert reasons(gym) == [("errored", "test_it.py::test_attic", why)]
+
+
+def test_a_scenario_that_another_plugin_ends(gym):
+    gym.more_conftest("""
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_call(item):
+            if "sluggish" in item.name:
+                pytest.fail("Timeout >1.5s\\nStack of MainThread")
+            return (yield)
+    """)
+    gym.file(PLAIN + PLAIN.replace("plain", "sluggish"))
+    assert gym.run().ret == CANNOT_JUDGE
+    why = "ended early: Failed: Timeout >1.5s"
+    assert reasons(gym) == [("errored", "test_it.py::test_sluggish", why)]
+
+
+def test_a_scenario_whose_worker_dies(gym):
+    gym.file(
+        PLAIN
+        + """
+    @scenario(episodes=2)
+    def test_dead(agent):
+        import os
+        os._exit(3)
+    """
+    )
+    result = gym.start("-n1", plugins=("xdist",))
+    assert result.ret == CANNOT_JUDGE
+    [(kind, name, why)] = reasons(gym)
+    assert (kind, name) == ("errored", "test_it.py::test_dead")
+    assert why.startswith("ended early: worker 'gw0' crashed while running")
+
+
+def test_a_scenario_that_is_written_wrongly(gym):
+    gym.file(
+        PLAIN
+        + """
+    @scenario(episodes=2)
+    def test_shop(agent, shop):
+        assert agent.run("hi").reply
+    """
+    )
+    result = gym.run()
+    assert result.ret == USAGE
+    result.stdout.no_fnmatch_line("*gate met*")
+    [(kind, name, why)] = reasons(gym)
+    assert (kind, name) == ("errored", "test_it.py::test_shop")
+    assert "there is no fixture 'shop'" in why
+
+
+def test_what_is_below_comes_first(gym):
+    bad = PLAIN.replace("plain", "bad").replace("look_up=7", "hi")
+    gym.file(bad + WITHOUT_A_CELLAR.format(mark=""))
+    result = gym.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["gate not met: the run is below 95 % and 1 scenario errored outside of the*"]
+    )
+    assert [kind for kind, _, _ in reasons(gym)] == ["below", "errored"]
+
+
+def test_x_leaves_scenarios_that_were_not_played(gym):
+    gym.file(PLAIN, "test_a.py")
+    gym.file("def test_ordinary(): assert 0\n", "test_b.py")
+    gym.file(PLAIN, "test_c.py")
+    assert gym.run("-x").ret == CANNOT_JUDGE
+    why = "was not played: stopping after 1 failures"
+    assert reasons(gym) == [("not_played", "test_c.py::test_plain", why)]
+    # What is not selected is not missed.
+    assert gym.run("-x", "-k", "plain").ret == 0
+
+
+@pytest.mark.parametrize("option", ["--setup-plan", "--collect-only"])
+def test_what_plays_nothing_misses_nothing(gym, option):
+    gym.file(PLAIN)
+    result = gym.run(option)
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*CANNOT JUDGE*")
