@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import signal
 from collections import Counter
 from pathlib import Path
@@ -693,3 +694,27 @@ def test_a_second_ctrl_c_waits_for_nothing(train):
     rest, _ = process.communicate(timeout=50)
     assert process.returncode == 2, output + rest
     assert "agentgym: interrupted again while it saved: go on with pytest" in rest
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+def test_the_panel_of_a_training(train, workers):
+    pytest.importorskip("rich")
+    pytest.importorskip("pyte")
+    from tests.pty_terminal import Terminal
+
+    train.gym.file(ONE)
+    command = [sys.executable, "-m", "pytest", *train.arguments(*workers)]
+    shown = Terminal(command, train.path, {})
+    shown.follow()
+    assert shown.code == 0
+    top = "╭─ agentgym training, target 95 % ─"
+    for screen in shown.screens:
+        assert sum(line.startswith(top) for line in screen) <= 1
+    # Its last state stays, under what was written meanwhile.
+    lines = [line.rstrip() for line in shown.lines]
+    (panel,) = [i for i, line in enumerate(lines) if line.startswith(top)]
+    above = [line.partition(" in ")[0] for line in lines[:panel]]
+    assert "before: 50.0 % (2/4 episodes)" in above
+    assert re.match(r"│ episodes +█{30} 4/4, 14 in all +│", lines[panel + 2])
+    assert any(re.search(r"- verdict -", line) for line in lines[panel:])
+    assert not shown.cursor_hidden
