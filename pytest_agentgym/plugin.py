@@ -66,7 +66,7 @@ def _register(config: pytest.Config) -> None:
     """Registers what this process needs: xdist's workers play, the main one reports."""
     from pytest_agentgym.collect import collection, fixtures, soft_assert
     from pytest_agentgym.play import episode_report, episodes
-    from pytest_agentgym.play.process import prepare_process
+    from pytest_agentgym.play.process_settings import prepare_process
     from pytest_agentgym.play.run_context import join_run
 
     prepare_process(config)

@@ -172,7 +172,7 @@ class Training:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    module = types.ModuleType("agentgym.training.loop.make")
+    module = types.ModuleType("agentgym.training.loop.assembly")
     module.make_training = Training  # type: ignore[attr-defined]
     before = sys.modules.get(module.__name__)
     sys.modules[module.__name__] = module

@@ -112,7 +112,7 @@ def merge(options: argparse.Namespace) -> int:
 def report(options: argparse.Namespace) -> int:
     """Writes a run's report as Markdown, or as an HTML page."""
     from agentgym.report.markdown import markdown
-    from agentgym.runs.stored import find_summary, read_summary, runs_folder
+    from agentgym.runs.files.stored import find_summary, read_summary, runs_folder
 
     folder = runs_folder()
     found = find_summary(options.run, folder)

@@ -31,7 +31,7 @@ def compare(options: argparse.Namespace) -> int:
     from agentgym.report.comparison_markdown import comparison_markdown
     from agentgym.report.comparison_terminal import comparison_lines, drop_verdict
     from agentgym.runs.comparison import compare
-    from agentgym.runs.store import write_json
+    from agentgym.runs.files.store import write_json
 
     comparison = compare(*_chosen(options.before, options.after), options.max_drop)
     if not comparison.scenarios:
@@ -60,8 +60,8 @@ def _exit_code(comparison: Comparison) -> int:
 
 def _chosen(first: str | None, second: str | None) -> tuple[Side, Side]:
     """The two runs; by default the latest and the one before it."""
+    from agentgym.runs.files.stored import LATEST, runs_folder
     from agentgym.runs.snapshot import open_side
-    from agentgym.runs.stored import LATEST, runs_folder
 
     folder = runs_folder()
     after = open_side(second or LATEST, folder)
@@ -79,8 +79,8 @@ def _chosen(first: str | None, second: str | None) -> tuple[Side, Side]:
 
 def _earlier(after: Side, folder: Path) -> Side:
     """The latest run before this one that has a scenario in common with it."""
+    from agentgym.runs.files.stored import finished_runs
     from agentgym.runs.snapshot import read_side
-    from agentgym.runs.stored import finished_runs
 
     others = [run for run in finished_runs(folder) if run.name != after.name]
     for run in others:
@@ -96,7 +96,7 @@ def _earlier(after: Side, folder: Path) -> Side:
 def history(options: argparse.Namespace) -> int:
     """Prints the runs of a project."""
     from agentgym.report.history import history_lines, read_history
-    from agentgym.runs.stored import runs_folder
+    from agentgym.runs.files.stored import runs_folder
 
     found = read_history(options.runs or runs_folder(), options.scenario)
     if options.json:

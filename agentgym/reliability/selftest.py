@@ -17,7 +17,7 @@ from agentgym.reliability.intervals import CONFIDENCE
 from agentgym.reliability.run_stop import RunStop
 from agentgym.reliability.sequential import SequentialTest
 from agentgym.reliability.sequential_verdicts import mean_verdict
-from agentgym.reliability.simulation import (
+from agentgym.reliability.simulated_runs import (
     Boundary,
     NaivePeeking,
     binomial_weights,

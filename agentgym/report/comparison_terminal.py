@@ -11,6 +11,7 @@ from agentgym.report.side_by_side import episodes_beside
 from agentgym.runs.comparison import ChangedCase, Compared, Comparison
 from agentgym.runs.differences import Difference
 from agentgym.runs.drop import Allowance, Drop
+from agentgym.runs.files.store import each_episode
 from agentgym.runs.lines import (
     Heading,
     Line,
@@ -23,7 +24,6 @@ from agentgym.runs.lines import (
     wrapped,
 )
 from agentgym.runs.snapshot import Side
-from agentgym.runs.store import each_episode
 
 SHOWN_CASES = 2
 """Newly failing cases, and newly fixed ones, that are shown side by side."""

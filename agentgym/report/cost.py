@@ -104,8 +104,8 @@ def notes(spent: Spending) -> Iterator[str]:
     calls, silent = spent.calls + spent.judges.calls, spent.silent + spent.judges.silent
     if silent:
         yield (
-            f"{silent} of {count(calls, 'model call')} reported no tokens: they are not "
-            "counted"
+            f"{silent} of {count(calls, 'model call')} reported no tokens: they are "
+            "not counted"
         )
 
 

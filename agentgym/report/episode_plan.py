@@ -15,8 +15,9 @@ from agentgym.reliability import (
     SequentialTest,
     episodes_for_power,
 )
-from agentgym.reliability.simulation import quantiles
-from agentgym.runs.layout import RUNS, SUMMARY
+from agentgym.reliability.simulated_runs import quantiles
+from agentgym.runs.files.layout import RUNS, SUMMARY
+from agentgym.runs.files.stored import read_summary
 from agentgym.runs.lines import (
     Heading,
     Line,
@@ -27,7 +28,6 @@ from agentgym.runs.lines import (
     threshold,
     wrapped,
 )
-from agentgym.runs.stored import read_summary
 from agentgym.runs.summary_json import ScenarioJson
 
 POWER = 0.8

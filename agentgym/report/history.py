@@ -10,6 +10,7 @@ from typing import Any
 
 from agentgym.errors import UsageError
 from agentgym.reliability import CONFIDENCE
+from agentgym.runs.files.stored import finished_runs, read_summary
 from agentgym.runs.lines import (
     Heading,
     Line,
@@ -23,7 +24,6 @@ from agentgym.runs.lines import (
     threshold,
     wrapped,
 )
-from agentgym.runs.stored import finished_runs, read_summary
 from agentgym.runs.summary_json import (
     ReliabilityJson,
     ScenarioJson,

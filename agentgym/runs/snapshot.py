@@ -16,9 +16,9 @@ from agentgym.recording.blame import Outcome
 from agentgym.recording.trajectory import Trajectory
 from agentgym.reliability import attrition_exceeded
 from agentgym.runs.differences import EpisodeKey
-from agentgym.runs.layout import MEASURED
-from agentgym.runs.store import each_episode
-from agentgym.runs.stored import StoredRun, find_run, read_summary
+from agentgym.runs.files.layout import MEASURED
+from agentgym.runs.files.store import each_episode
+from agentgym.runs.files.stored import StoredRun, find_run, read_summary
 from agentgym.runs.summary_json import SummaryJson
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")

@@ -156,7 +156,7 @@ def is_local(policy: str | None) -> bool:
 
 
 def model_uses(episode: Episode) -> Iterator[ModelUse]:
-    """The model calls of all its attempts; one that failed reported no tokens and is none.
+    """The model calls of all its attempts; one that failed reported no tokens.
 
     Yields:
         Name, prompt tokens and completion tokens.

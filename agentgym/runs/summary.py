@@ -24,9 +24,9 @@ from agentgym.reliability import (
     judge_mean,
 )
 from agentgym.runs.drop import Drop
+from agentgym.runs.files.layout import SUMMARY_FORMAT
 from agentgym.runs.gate import GateDecision, Reason, ReasonKind, decide
 from agentgym.runs.gate_facts import GateFacts, ScenarioFacts
-from agentgym.runs.layout import SUMMARY_FORMAT
 from agentgym.runs.outcome_sequence import Stop
 from agentgym.runs.prices import Prices
 from agentgym.runs.simulator_tally import SimulatorTally

@@ -12,8 +12,8 @@ from agentgym.playing.episode import Episode
 from pytest_agentgym.show.options import BASELINE_OPTIONS
 
 if TYPE_CHECKING:
+    from agentgym.runs.files.store import RunStore
     from agentgym.runs.lines import Line
-    from agentgym.runs.store import RunStore
     from agentgym.runs.summary import RunSummary
 
 
@@ -32,7 +32,7 @@ class Baseline:
     def __init__(
         self, given: str, max_drop: float | None, config: pytest.Config
     ) -> None:
-        from agentgym.runs.layout import RUNS
+        from agentgym.runs.files.layout import RUNS
         from agentgym.runs.snapshot import Side, open_side
 
         here = config.invocation_params.dir / given

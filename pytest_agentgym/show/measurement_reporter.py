@@ -17,10 +17,10 @@ from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.not_judged import NotJudged
 from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.show.baseline import open_baseline
-from pytest_agentgym.show.live_display import LiveDisplay
+from pytest_agentgym.show.live.display import LiveDisplay
+from pytest_agentgym.show.live.screen import Screen
 from pytest_agentgym.show.reporter import register_reporter
 from pytest_agentgym.show.run_writer import RunWriter
-from pytest_agentgym.show.screen import Screen
 
 
 def register_measurement(config: pytest.Config) -> None:

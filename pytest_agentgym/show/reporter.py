@@ -10,7 +10,7 @@ import pytest
 
 from agentgym.exit_code import ExitCode
 from agentgym.report import terminal
-from agentgym.runs.store import RunStore
+from agentgym.runs.files.store import RunStore
 from agentgym.runs.summary import RunSummary
 from agentgym.runs.summary_json import SummaryJson
 from pytest_agentgym.play.episode_report import EpisodeReport

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentgym.runs.store import RunStore, write_json
+from agentgym.runs.files.store import RunStore, write_json
 from agentgym.runs.summary_json import SummaryJson
 from pytest_agentgym.show.html_report import HtmlReport
 from pytest_agentgym.show.options import FILE_OPTIONS

@@ -30,11 +30,11 @@ def register_training(config: pytest.Config) -> None:
         raise pytest.UsageError(str(exc)) from None
 
     from pytest_agentgym.play.run_context import RUN
+    from pytest_agentgym.show.live.screen import Screen
     from pytest_agentgym.show.reporter import register_reporter
     from pytest_agentgym.show.run_writer import RunWriter
-    from pytest_agentgym.show.screen import Screen
     from pytest_agentgym.training.files import SharedFiles
-    from pytest_agentgym.training.main import MainProcess
+    from pytest_agentgym.training.hub_process import MainProcess
     from pytest_agentgym.training.reporter import TrainingReporter
     from pytest_agentgym.training.runner import Runner
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TextIO
 import pytest
 
 from agentgym.runs.lines import count, number, percent, threshold
-from pytest_agentgym.show.panel import NARROW, BottomPanel, bar, clock, framed
+from pytest_agentgym.show.live.panel import NARROW, BottomPanel, bar, clock, framed
 from pytest_agentgym.training.progress import Progress
 
 REFRESHES = 2

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from agentgym.runs.store import write_json
+from agentgym.runs.files.store import write_json
 from pytest_agentgym.play.shared_folder import STOP_FILE
 
 _HUB, _CATALOGUE, _FAILED, _OVER = (

@@ -59,7 +59,7 @@ class Progress:
             self._phase_begun = time.monotonic()
 
     def updated(self, row: dict[str, Any]) -> None:
-        """The policy was updated; earlier sittings of a training count, too."""
+        """The policy was updated; earlier sessions of a training count, too."""
         with self._lock:
             self.update = row
             if "elapsed" in row:

@@ -13,9 +13,9 @@ from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
 from agentgym.report import terminal
 from agentgym.report.training import training_section
+from agentgym.runs.files.store import read_episodes
 from agentgym.runs.gate import Reason, ReasonKind, reason_of_training
 from agentgym.runs.lines import Heading, Line
-from agentgym.runs.store import read_episodes
 from agentgym.runs.summary import (
     RunSummary,
 )
@@ -24,8 +24,8 @@ from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.play.scenario_result import ScenarioResult
 from pytest_agentgym.show.baseline import open_baseline
+from pytest_agentgym.show.live.screen import Screen
 from pytest_agentgym.show.run_writer import RunWriter, relative
-from pytest_agentgym.show.screen import Screen
 from pytest_agentgym.training.catalogue import CatalogueEntry
 from pytest_agentgym.training.dashboard import (
     MEASURED,

@@ -17,8 +17,8 @@ from agentgym.distribution import install_command
 from agentgym.errors import UsageError
 from agentgym.policy.folders.model_folder import check_folder
 from agentgym.policy.trained.agent_folder import check_name
-from agentgym.runs.store import write_json
-from agentgym.runs.updates import UPDATES_FILE
+from agentgym.runs.files.store import write_json
+from agentgym.runs.files.updates import UPDATES_FILE
 from pytest_agentgym.collect.options import MODEL_OPTIONS
 from pytest_agentgym.play.options import PLAY_OPTIONS
 from pytest_agentgym.training.options import LATEST, TRAIN_OPTIONS, TrainOptions

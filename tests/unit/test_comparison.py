@@ -16,9 +16,9 @@ from agentgym.report.markdown import markdown
 from agentgym.report.side_by_side import cells, episodes_beside
 from agentgym.runs.comparison import Comparison, compare
 from agentgym.runs.drop import Drop
+from agentgym.runs.files.stored import find_run
 from agentgym.runs.lines import Heading
 from agentgym.runs.snapshot import Side, open_side
-from agentgym.runs.stored import find_run
 from agentgym.runs.summary import RunSummary
 from tests.made_episodes import (
     SCENARIO,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agentgym.commands.main import main
-from agentgym.runs.stored import read_summary
+from agentgym.runs.files.stored import read_summary
 from tests.html_page import Page
 
 STORED = Path(__file__).parents[1] / "earlier_runs"

@@ -13,12 +13,12 @@ from pytest_agentgym.play.episode_report import (
     pytest_report_from_serializable,
     pytest_report_to_serializable,
 )
-from pytest_agentgym.show import live_numbers
-from pytest_agentgym.show.failures import Failures
-from pytest_agentgym.show.live import MeasuringPanel, pace, results
-from pytest_agentgym.show.live_numbers import LiveNumbers
-from pytest_agentgym.show.panel import WholeLines
-from pytest_agentgym.show.panel import clock as clock_text
+from pytest_agentgym.show.live import numbers as live_numbers
+from pytest_agentgym.show.live.failures import Failures
+from pytest_agentgym.show.live.numbers import LiveNumbers
+from pytest_agentgym.show.live.panel import WholeLines
+from pytest_agentgym.show.live.panel import clock as clock_text
+from pytest_agentgym.show.live.views import MeasuringPanel, pace, results
 from tests.made_episodes import SCENARIO, made_check, made_episode
 
 

@@ -19,7 +19,7 @@ from agentgym.reliability import (
     sequential_bounds,
 )
 from agentgym.reliability.sequential import log_capital_above, log_capital_below
-from agentgym.reliability.simulation import (
+from agentgym.reliability.simulated_runs import (
     NaivePeeking,
     quantiles,
     run_in_flight,

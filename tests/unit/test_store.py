@@ -12,7 +12,7 @@ import pytest
 
 from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
-from agentgym.runs.store import RunStore, read_episodes, write_json
+from agentgym.runs.files.store import RunStore, read_episodes, write_json
 from tests.made_episodes import (
     made_call,
     made_check,

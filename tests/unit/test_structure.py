@@ -6,6 +6,7 @@ import ast
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from configparser import ConfigParser
 from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
@@ -263,6 +264,20 @@ def test_circles_are_seen():
     assert circles(two) == [["p.a", "p.b"], ["p.c", "p.d"]]
     with_init = {"p": {"p.c"}, "p.c": {"p"}}
     assert circles(siblings_graph("p", with_init)) == [["p.__init__", "p.c"]]
+
+
+def test_each_folder_has_its_order():
+    """What `.importlinter` does not name, it does not check."""
+    contracts = ConfigParser()
+    contracts.read(ROOT / ".importlinter", encoding="utf-8")
+    ordered = {
+        contracts[name]["containers"]
+        for name in contracts.sections()
+        if contracts[name].get("type") == "layers"
+        and contracts[name].getboolean("exhaustive")
+    }
+    children = Counter(name.rpartition(".")[0] for name in modules() if "." in name)
+    assert ordered == {folder for folder, count in children.items() if count > 1}
 
 
 # (b) Folders of a human size.

@@ -22,7 +22,7 @@ from agentgym.training.hub.rollout_result import ModelCallRecord, RolloutResult
 from agentgym.training.job.config import TrainingConfig
 from agentgym.training.job.plan import TrainingPlan
 from agentgym.training.job.task import ScenarioInfo, Task
-from agentgym.training.loop import make
+from agentgym.training.loop import assembly
 from agentgym.training.loop.loop import Training
 from tests.tiny_policy import make_tiny
 from tests.tiny_training import plain_logprobs
@@ -161,7 +161,7 @@ class Made:
             agents_folder=self.agents,
             timeout=1.0,
         )
-        training = make.make_training(plan, None, self.observer)  # type: ignore[arg-type]
+        training = assembly.make_training(plan, None, self.observer)  # type: ignore[arg-type]
         player: Any = training._player
         player.model = training._updater.model.get_base_model()
         return training
@@ -179,8 +179,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def made(tmp_path, model, monkeypatch):
-    monkeypatch.setattr(make, "PolicyHost", Host)
-    monkeypatch.setattr(make, "Player", Player)
+    monkeypatch.setattr(assembly, "PolicyHost", Host)
+    monkeypatch.setattr(assembly, "Player", Player)
     monkeypatch.setattr(Player, "passes", Player.passes)
     monkeypatch.setattr(Player, "calls_until_stop", Player.calls_until_stop)
     return Made(tmp_path, model)

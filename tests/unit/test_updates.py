@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from agentgym.runs.updates import read_updates
+from agentgym.runs.files.updates import read_updates
 
 
 def test_a_run_of_before_is_read_by_the_present_names(tmp_path):

@@ -25,7 +25,7 @@ from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode
 from agentgym.policy.engine.loading import load
 from agentgym.policy.server.routes import PolicyServer
-from agentgym.runs.store import write_json
+from agentgym.runs.files.store import write_json
 
 
 class _Uvicorn(uvicorn.Server):

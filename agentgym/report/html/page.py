@@ -23,8 +23,8 @@ from typing import Any, TextIO
 
 from agentgym.errors import UsageError
 from agentgym.report.html.episodes import LEVEL, EpisodePacker
+from agentgym.runs.files.updates import read_updates
 from agentgym.runs.summary_json import SummaryJson
-from agentgym.runs.updates import read_updates
 
 SCRIPTS = (
     "dom",

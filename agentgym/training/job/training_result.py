@@ -23,7 +23,7 @@ class TrainingResult:
         interrupted: Whether it was stopped before its end.
         episodes: Played for training and validation.
         updates: Policy updates.
-        seconds: All sittings together, measurements included.
+        seconds: All sessions together, measurements included.
         policy: What was trained.
         version: The version that was measured and saved.
         looks: Measurements on held-out cases since the one before.

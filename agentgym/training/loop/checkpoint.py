@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentgym.errors import UsageError
-from agentgym.runs.store import write_json
+from agentgym.runs.files.store import write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,12 +27,12 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """How far a training is, over all its sittings.
+    """How far a training is, over all its sessions.
 
     Attributes:
         version: The present policy version: the number of updates so far.
         episodes: Episodes played for training and validation.
-        seconds: Time used so far, of all sittings.
+        seconds: Time used so far, of all sessions.
         validated: Reliability on validation cases, by version.
         looked: Versions whose held-out reliability was measured.
         curriculum: State of the curriculum.

@@ -19,7 +19,7 @@ class HeldOut:
     Args:
         scenarios: What is trained.
         player: Plays episodes with the version that is published.
-        measured: The file of what was measured, also in an earlier sitting.
+        measured: The file of what was measured, also in an earlier session.
         observer: Follows the phases.
     """
 

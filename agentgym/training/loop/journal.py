@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agentgym.runs.updates import UPDATES_FILE
+from agentgym.runs.files.updates import UPDATES_FILE
 from agentgym.training.batch.collector import Collected
-from agentgym.training.loop.sitting import Sitting
+from agentgym.training.loop.session import TrainingSession
 from agentgym.training.step.metrics import Metrics
 
 UpdateLine = dict[str, Any]
@@ -58,7 +58,7 @@ def update_line(
     collected: Collected,
     metrics: Metrics,
     *,
-    sitting: Sitting,
+    session: TrainingSession,
     reliability: float,
     refuses_stale: bool,
 ) -> UpdateLine:
@@ -67,11 +67,11 @@ def update_line(
     Args:
         collected: What was played for it.
         metrics: What it did.
-        sitting: Of the training, at the version that it updates.
+        session: Of the training, at the version that it updates.
         reliability: The running reliability, in [0, 1].
         refuses_stale: Whether episodes of another version were left out.
     """
-    state, samples = sitting.state, collected.played
+    state, samples = session.state, collected.played
     calls = sum(sample.calls for sample in samples)
     rows = sum(len(sample.rows) for sample in samples)
     left_out = collected.lost + (collected.stale if refuses_stale else 0)
@@ -81,7 +81,7 @@ def update_line(
         "update": state.version + 1,
         "version": state.version,
         "episodes": state.episodes,
-        "elapsed": round(sitting.elapsed, 1),
+        "elapsed": round(session.elapsed, 1),
         "reward": _mean([sample.reward for sample in samples]),
         "passed": _mean([float(sample.passed) for sample in samples]),
         "reliability": reliability,

@@ -27,8 +27,8 @@ from agentgym.training.loop.held_out import HeldOut
 from agentgym.training.loop.journal import Journal, UpdateLine, update_line
 from agentgym.training.loop.measurement import Measurement
 from agentgym.training.loop.observer import Observer
-from agentgym.training.loop.outcome import make_result, save_trained
-from agentgym.training.loop.sitting import Sitting
+from agentgym.training.loop.result import make_result, save_trained
+from agentgym.training.loop.session import TrainingSession
 from agentgym.training.loop.versions import Versions
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Training:
 
     Args:
         plan: What is trained, and on what.
-        sitting: How far it is, and where that is kept.
+        session: How far it is, and where that is kept.
         curriculum: Draws cases, and knows the running reliability.
         collector: Plays groups of episodes.
         updater: The policy with its LoRA weights and their optimizer.
@@ -61,7 +61,7 @@ class Training:
         self,
         plan: TrainingPlan,
         *,
-        sitting: Sitting,
+        session: TrainingSession,
         curriculum: Curriculum,
         collector: Collector,
         updater: Updater,
@@ -72,8 +72,8 @@ class Training:
         observer: Observer,
     ) -> None:
         self.plan = plan
-        self._sitting = sitting
-        self._state = sitting.state
+        self._session = session
+        self._state = session.state
         self._curriculum = curriculum
         self._collector = collector
         self._updater = updater
@@ -148,10 +148,10 @@ class Training:
         """Measures the policy as it was before anything was learnt."""
         known = self._held_out.complete("before", 0)
         self._host.publish(self._state.version if known else 0)
-        begun = self._sitting.elapsed
+        begun = self._session.elapsed
         before = self._held_out.measure("before", 0)
         if not self._state.version:
-            self._state.reserve = 1.1 * (self._sitting.elapsed - begun)
+            self._state.reserve = 1.1 * (self._session.elapsed - begun)
         if not before.judgeable:
             raise sentences.too_few_count(before)
         return before
@@ -161,7 +161,7 @@ class Training:
         config, state = self.plan.config, self._state
         if state.version >= config.updates:
             return sentences.updates_made(config.updates)
-        if self._sitting.elapsed + state.reserve > 60 * config.minutes:
+        if self._session.elapsed + state.reserve > 60 * config.minutes:
             return sentences.time_used_up(config.minutes)
         return None
 
@@ -197,7 +197,7 @@ class Training:
         return update_line(
             collected,
             metrics,
-            sitting=self._sitting,
+            session=self._session,
             reliability=self._curriculum.reliability,
             refuses_stale=self.plan.config.stale == "refuse",
         )
@@ -208,7 +208,7 @@ class Training:
         self._host.write(version, self._updater.save_adapter)
         self._curriculum.updated()
         state.version = version
-        self._sitting.keep(self._updater.state())
+        self._session.keep(self._updater.state())
         self._host.publish(version)
         self._host.keep_only({0, version, state.best})
 
@@ -244,7 +244,7 @@ class Training:
         )
 
     def _interrupted(self, before: Measurement) -> TrainingResult:
-        self._sitting.count_time()
+        self._session.count_time()
         return make_result(
             self.plan,
             self._state,
@@ -257,7 +257,7 @@ class Training:
 
     def _result(self, before: Measurement, reason: str) -> TrainingResult:
         """The result; saves the agent, if a trained version was measured."""
-        self._sitting.count_time()
+        self._session.count_time()
         state, after = self._state, self._versions.after
         trained = bool(after.outcomes)
         result = make_result(

@@ -142,5 +142,5 @@ def validated(version: int, validation: Measurement, threshold: float) -> str:
 
 
 def resumed(state: State) -> str:
-    """The training goes on from an earlier sitting."""
+    """The training goes on from an earlier session."""
     return f"resumed after {state.version} updates and {state.episodes} episodes"

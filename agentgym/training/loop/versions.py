@@ -17,7 +17,7 @@ from agentgym.training.loop import sentences
 from agentgym.training.loop.held_out import HeldOut
 from agentgym.training.loop.measurement import Measurement
 from agentgym.training.loop.observer import Observer
-from agentgym.training.loop.sitting import Sitting
+from agentgym.training.loop.session import TrainingSession
 
 VALIDATE_EVERY = 16
 """Updates after which a version is validated in any case."""
@@ -37,14 +37,14 @@ class Versions:
     Args:
         scenarios: What is trained.
         target: The reliability to reach.
-        sitting: What was validated and measured so far; it is kept after each of both.
+        session: What was validated and measured so far; it is kept after each of both.
         curriculum: Knows the running reliability.
         held_out: Measures held-out cases.
         player: Plays validation episodes.
         host: Publishes versions, and keeps the adapters of the best and the newest.
         observer: Follows the phases.
         after: The last measurement on held-out cases after the one before training, of
-            an earlier sitting; empty if there is none.
+            an earlier session; empty if there is none.
 
     Attributes:
         after: The last such measurement.
@@ -55,7 +55,7 @@ class Versions:
         scenarios: Sequence[ScenarioInfo],
         target: float,
         *,
-        sitting: Sitting,
+        session: TrainingSession,
         curriculum: Curriculum,
         held_out: HeldOut,
         player: Player,
@@ -66,7 +66,7 @@ class Versions:
         self.after = after
         self._scenarios = scenarios
         self._target = target
-        self._sitting = sitting
+        self._session = session
         self._curriculum = curriculum
         self._held_out = held_out
         self._player = player
@@ -76,7 +76,7 @@ class Versions:
     @property
     def validation_threshold(self) -> float:
         """What a validation must reach for a measurement on held-out cases."""
-        looks = len(self._sitting.state.looked)
+        looks = len(self._session.state.looked)
         return 1 - (1 - self._target) * (1 - MARGIN) ** (looks + 1)
 
     @property
@@ -87,7 +87,7 @@ class Versions:
     @property
     def validation_due(self) -> bool:
         """Whether enough updates were made since the last validation."""
-        state = self._sitting.state
+        state = self._session.state
         since = state.version - max(state.validated, default=0)
         return since >= (VALIDATE_AFTER if self.near_target else VALIDATE_EVERY)
 
@@ -97,15 +97,15 @@ class Versions:
         Returns:
             Whether it was measured and reaches the target.
         """
-        state = self._sitting.state
+        state = self._session.state
         tasks = validation_tasks(self._scenarios, len(state.validated))
         self._observer.phase("validate", len(tasks))
         validation = Measurement()
-        for result in self._player.play(tasks, self._sitting.count_episode):
+        for result in self._player.play(tasks, self._session.count_episode):
             validation.add(result.task, result.outcome)
         threshold, value = self.validation_threshold, validation.value or 0.0
         state.validated[state.version] = value
-        self._sitting.keep()
+        self._session.keep()
         self._host.keep_only({0, state.version, state.best})
         self._observer.say(sentences.validated(state.version, validation, threshold))
         if not validation.judgeable or value < threshold:
@@ -115,7 +115,7 @@ class Versions:
 
     def measure_best(self) -> None:
         """Measures the best version, unless that was the last thing done."""
-        state = self._sitting.state
+        state = self._session.state
         if state.looked and state.looked[-1] == state.version:
             return
         if state.validated and state.version not in state.validated:
@@ -128,5 +128,5 @@ class Versions:
     def _measure(self, version: int) -> None:
         """Measures a version, which is the published one, on held-out cases."""
         self.after = self._held_out.measure("after", version)
-        self._sitting.state.looked.append(version)
-        self._sitting.keep()
+        self._session.state.looked.append(version)
+        self._session.keep()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from agentgym.recording.blame import Outcome
-from pytest_agentgym.show.screen import Screen
+from pytest_agentgym.show.live.screen import Screen
 
 _LETTERS = {
     Outcome.passed: (".", {"green": True}),

@@ -13,10 +13,10 @@ import pytest
 from agentgym.errors import AgentGymError, UsageError
 from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.training.catalogue import CatalogueEntry, deserialized
-from pytest_agentgym.training.distribution import HubScheduling, wake
 from pytest_agentgym.training.files import Failure, SharedFiles
 from pytest_agentgym.training.item_reports import item_reports
 from pytest_agentgym.training.reporter import TrainingReporter
+from pytest_agentgym.training.scheduling import HubScheduling, wake
 from pytest_agentgym.training.setting_up import Start, default_name, hold
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class MainProcess:
     def _make(self, entries: list[CatalogueEntry], gateway: Gateway) -> Training | None:
         """The training of the collected scenarios; None without any."""
         from agentgym.training.job.plan import TrainingPlan
-        from agentgym.training.loop.make import make_training
+        from agentgym.training.loop.assembly import make_training
 
         start, run = self._start, self._config.stash[RUN]
         self._reporter.collected(entries)

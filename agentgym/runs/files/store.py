@@ -14,7 +14,7 @@ from typing import Any
 
 from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
-from agentgym.runs.layout import EPISODES, RUNS, SUMMARY
+from agentgym.runs.files.layout import EPISODES, RUNS, SUMMARY
 
 _ADVICE = {
     errno.ENOSPC: "free some space there",

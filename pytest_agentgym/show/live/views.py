@@ -17,8 +17,8 @@ from agentgym.runs.lines import (
     percent,
     right,
 )
-from pytest_agentgym.show.live_numbers import LiveNumbers, ScenarioProgress
-from pytest_agentgym.show.panel import NARROW, BottomPanel, bar, clock, framed
+from pytest_agentgym.show.live.numbers import LiveNumbers, ScenarioProgress
+from pytest_agentgym.show.live.panel import NARROW, BottomPanel, bar, clock, framed
 
 QUIET_SECONDS = 30.0
 """Plain lines: how long a long scenario may say nothing."""

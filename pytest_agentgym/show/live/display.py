@@ -6,11 +6,15 @@ from functools import cached_property
 
 from agentgym.runs.spending import Spending
 from pytest_agentgym.play.episode_report import EpisodeReport
-from pytest_agentgym.show.failures import Failures
-from pytest_agentgym.show.letters import Letters
-from pytest_agentgym.show.live import MeasuringLines, MeasuringPanel, MeasuringView
-from pytest_agentgym.show.live_numbers import LiveNumbers
-from pytest_agentgym.show.screen import Screen
+from pytest_agentgym.show.live.failures import Failures
+from pytest_agentgym.show.live.letters import Letters
+from pytest_agentgym.show.live.numbers import LiveNumbers
+from pytest_agentgym.show.live.screen import Screen
+from pytest_agentgym.show.live.views import (
+    MeasuringLines,
+    MeasuringPanel,
+    MeasuringView,
+)
 
 
 class LiveDisplay:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentgym.errors import UsageError
-from agentgym.runs.earlier import upgraded
-from agentgym.runs.layout import EPISODES, RUNS, SUMMARY, SUMMARY_FORMAT
+from agentgym.runs.files.earlier import upgraded
+from agentgym.runs.files.layout import EPISODES, RUNS, SUMMARY, SUMMARY_FORMAT
 from agentgym.runs.summary_json import SummaryJson
 
 LATEST = "latest"

@@ -1,4 +1,4 @@
-"""One sitting of a training: how far it is, how long it took, what is kept of it."""
+"""One session of a training: how far it is, how long it took, what is kept of it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Sitting:
+class TrainingSession:
     """The state of a training that this process goes on with.
 
     Args:
         state: How far the training is.
         checkpoint: Where that is kept.
         curriculum: Whose state is kept with it.
-        began: When this sitting began, by `time.monotonic`.
+        began: When this session began, by `time.monotonic`.
 
     Attributes:
         state: How far the training is.
@@ -42,7 +42,7 @@ class Sitting:
 
     @property
     def elapsed(self) -> float:
-        """Seconds that the training has taken, all sittings together."""
+        """Seconds that the training has taken, all sessions together."""
         return self.state.seconds + time.monotonic() - self._counted_until
 
     def count_time(self) -> None:

@@ -20,7 +20,7 @@ from agentgym.training.loop.held_out import HeldOut
 from agentgym.training.loop.loop import Training
 from agentgym.training.loop.measurement import MeasuredEpisodes, Measurement
 from agentgym.training.loop.observer import Observer
-from agentgym.training.loop.sitting import Sitting
+from agentgym.training.loop.session import TrainingSession
 from agentgym.training.loop.versions import Versions
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ def _loaded(
         adaptive=config.adaptive_cases,
     )
     state, tensors = (State(), None) if kept is None else kept
-    sitting = Sitting(state, checkpoint, curriculum, began=began)
+    session = TrainingSession(state, checkpoint, curriculum, began=began)
     if tensors is None:
-        sitting.keep(updater.state())
+        session.keep(updater.state())
     else:
         updater.restore(tensors)
         curriculum.restore(state.curriculum)
@@ -98,16 +98,16 @@ def _loaded(
         config,
         curriculum,
         _components_of(policy.tokenizer, policy.stop_ids),
-        lambda tasks: player.play(tasks, sitting.count_episode),
+        lambda tasks: player.play(tasks, session.count_episode),
     )
     return _joined(
-        plan, sitting, curriculum, collector, updater, host, player, observer
+        plan, session, curriculum, collector, updater, host, player, observer
     )
 
 
 def _joined(
     plan: TrainingPlan,
-    sitting: Sitting,
+    session: TrainingSession,
     curriculum: Curriculum,
     collector: Collector,
     updater: Updater,
@@ -118,11 +118,11 @@ def _joined(
     """The training of these parts, with what measures and compares versions."""
     measured = MeasuredEpisodes(plan.run_folder / "measured.jsonl")
     held_out = HeldOut(plan.scenarios, player, measured, observer)
-    looked = sitting.state.looked
+    looked = session.state.looked
     versions = Versions(
         plan.scenarios,
         plan.config.target,
-        sitting=sitting,
+        session=session,
         curriculum=curriculum,
         held_out=held_out,
         player=player,
@@ -132,7 +132,7 @@ def _joined(
     )
     return Training(
         plan,
-        sitting=sitting,
+        session=session,
         curriculum=curriculum,
         collector=collector,
         updater=updater,

@@ -1,0 +1,1 @@
+"""The files of a run: where they are, written and read."""
