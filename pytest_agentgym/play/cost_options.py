@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from agentgym.runs.prices import Price
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostOptions:
+class CostOptions(NamedTuple):
     """What tokens cost, and what a run may take.
 
     Attributes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -23,8 +22,7 @@ DEFAULT_INFRA_RETRIES = 2
 _CASE = r"(?P<split>train|held[_-]out)(?P<how>[-#])(?P<number>\d{1,9})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChosenCase:
+class ChosenCase(NamedTuple):
     """The one case to play.
 
     Attributes:
@@ -39,8 +37,7 @@ class ChosenCase:
     positional: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlayOptions:
+class PlayOptions(NamedTuple):
     """Checked values.
 
     Attributes:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
 
 from pytest_agentgym.option_values import number
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileOptions:
+class FileOptions(NamedTuple):
     """Where else files go; paths as given, from the folder that pytest is started in.
 
     Attributes:
@@ -22,8 +21,7 @@ class FileOptions:
     report: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaselineOptions:
+class BaselineOptions(NamedTuple):
     """The run to compare with.
 
     Attributes:
@@ -35,8 +33,7 @@ class BaselineOptions:
     max_drop: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OtelOptions:
+class OtelOptions(NamedTuple):
     """The collector that episodes are exported to.
 
     Attributes:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -37,8 +36,7 @@ LATEST = "latest"
 """What `--agentgym-resume` means without a run's id."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainOptions:
+class TrainOptions(NamedTuple):
     """Checked values; None leaves a setting to the file, the run or its default.
 
     Attributes:
