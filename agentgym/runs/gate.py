@@ -300,7 +300,9 @@ def _sentence(facts: GateFacts, reasons: Sequence[Reason]) -> str:
     first = reasons[0].kind
     code = _CODES[first]
     if code is ExitCode.BELOW:
-        return f"gate not met: {' and '.join(_clauses(facts, reasons))}"
+        *others, last = _clauses(facts, reasons)
+        listed = f"{', '.join(others)} and {last}" if others else last
+        return f"gate not met: {listed}"
     head = "CANNOT JUDGE"
     if code is ExitCode.INTERRUPTED:
         head = first.value.upper()
