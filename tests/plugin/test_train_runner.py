@@ -135,7 +135,7 @@ class TrainGym:
 @pytest.fixture
 def train(gym, monkeypatch):
     # pytester forgets what a run in this process imports: there would be two of each.
-    for module in ("main", "runner"):
+    for module in ("hub_process", "runner"):
         importlib.import_module(f"pytest_agentgym.training.{module}")
     gateway._Lightning.load()
     monkeypatch.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
