@@ -232,7 +232,9 @@ def test_in_all_frameworks_on_one_server(project: Path) -> None:
     found = run(project, TOOLS + IN_ALL)
     assert found["model"] == "support_v1.0"
     assert found["same"]
-    assert found["kinds"][:3] == [
+    # The policy samples: at times it says something before its call.
+    kinds = [kind for kind in found["kinds"] if kind != "ThoughtEvent"]
+    assert kinds[:3] == [
         "TextMessage",
         "ToolCallRequestEvent",
         "ToolCallExecutionEvent",
