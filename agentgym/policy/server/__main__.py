@@ -22,7 +22,7 @@ from pathlib import Path
 import uvicorn
 
 from agentgym.errors import UsageError
-from agentgym.exit_code import ExitCode
+from agentgym.exit_code import ExitCode, UsageParser
 from agentgym.policy.engine.loading import load
 from agentgym.policy.server.routes import PolicyServer
 from agentgym.runs.files.store import write_json
@@ -84,7 +84,7 @@ def _alive(pid: int) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = UsageParser(
         prog="python -m agentgym.policy.server",
         description="Serve a local model over an OpenAI-compatible API.",
     )
@@ -145,7 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
         config, ready=ready, stop=server.engine.stop, exit_with=options.exit_with
     ).run([listener])
     server.engine.close()
-    return 0
+    return ExitCode.OK
 
 
 def _listen(host: str, port: int) -> socket.socket:
