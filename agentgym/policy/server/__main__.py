@@ -43,6 +43,8 @@ class _Uvicorn(uvicorn.Server):
         self._stop_engine = stop
         self._ready = ready
         self._exit_with = exit_with
+        self._watch: asyncio.Task[None] | None = None
+        """Kept, as asyncio may collect a task that nobody holds."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -13,7 +13,7 @@ from agentgym.training.batch.segments import TokenBytes, segment
 from agentgym.training.hub.gateway import Gateway
 from agentgym.training.hub.host import PolicyHost
 from agentgym.training.hub.player import Player
-from agentgym.training.job.plan import TrainingPlan
+from agentgym.training.job.plan import TrainingPlan, check_plan
 from agentgym.training.loop import sentences
 from agentgym.training.loop.checkpoint import Checkpoint, State, room_for_files
 from agentgym.training.loop.held_out import HeldOut
@@ -42,7 +42,7 @@ def make_training(plan: TrainingPlan, gateway: Gateway, observer: Observer) -> T
         UsageError: Something that the user can mend.
     """
     began = time.monotonic()
-    sentences.check_plan(plan)
+    check_plan(plan)
     host = PolicyHost(
         plan.base,
         plan.training_folder / "versions",
