@@ -90,9 +90,9 @@ def _never_passed(names: Sequence[str], width: int) -> Iterator[Line]:
     if not names:
         return
     text = (
-        f"never passed while it learnt: {count(len(names), 'scenario')}. What a policy "
-        "never does cannot be rewarded: see their failed checks, and let the prompt, "
-        "the tools' answers or easier cases lead it there"
+        f"never passed while it learned: {count(len(names), 'scenario')}. What a "
+        "policy never does cannot be rewarded: see their failed checks, and let the "
+        "prompt, the tools' answers or easier cases lead it there"
     )
     yield from wrapped(text, width, hanging="  ", markup={"yellow": True})
     for name in names:

@@ -24,7 +24,7 @@ MEASURED = ("before", "after")
 _PHASES = {
     "before": "measuring held-out cases before training",
     "train": "training",
-    "validate": "validating on train cases that are not learnt from",
+    "validate": "validating on train cases that are not learned from",
     "after": "measuring the same held-out cases after training",
 }
 

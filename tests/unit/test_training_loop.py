@@ -215,7 +215,7 @@ def test_without_a_token_to_train_a_training_ends_before_an_update(made):
     with pytest.raises(UsageError) as caught:
         training.run()
     assert str(caught.value) == (
-        "the batch has no token to train, so that nothing can be learnt from it: all "
+        "the batch has no token to train, so that nothing can be learned from it: all "
         "that the model sampled belongs to frozen components (24 output_generation, "
         "8 tool_selection), and what is trained is parameter_selection; train another "
         "one, too, by --agentgym-components or @scenario(trainable_components=...)"
@@ -245,9 +245,9 @@ def test_zero_variance_groups_after_an_update_end_it_with_a_reason(made, monkeyp
 
     def passes(task):
         seen.append(task)
-        learnt = sum(task.phase == "train" for task in seen) > 8
+        learned = sum(task.phase == "train" for task in seen) > 8
         return (task.case + task.repeat) % 2 == 0 and not (
-            learnt and task.phase == "train"
+            learned and task.phase == "train"
         )
 
     monkeypatch.setattr(Player, "passes", passes)
@@ -301,7 +301,7 @@ def test_an_interrupted_training_goes_on_where_it_was(made, monkeypatch):
 
 
 def test_a_token_to_train_is_missing_after_an_update(made, monkeypatch):
-    """What was learnt before is measured and saved."""
+    """What was learned before is measured and saved."""
     training = made.training(updates=9)
     collect, seen = training._collector.collect, []
 

@@ -48,7 +48,7 @@ class TrainingPlan:
         return self.run_folder / "training"
 
     @property
-    def learnt_from(self) -> list[ScenarioInfo]:
+    def learned_from(self) -> list[ScenarioInfo]:
         """The scenarios with train cases and a component that is trained."""
         return [
             info
@@ -87,7 +87,7 @@ def check_plan(plan: TrainingPlan) -> None:
             "there are only train cases: give a scenario split='auto' or "
             "split='held_out', so that there is something to judge the agent by"
         )
-    if not plan.learnt_from:
+    if not plan.learned_from:
         raise UsageError(
             "no scenario has a component to train: say True of one or more of "
             f"{', '.join(COMPONENTS)} in @scenario(trainable_components=...) or "

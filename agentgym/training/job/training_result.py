@@ -29,7 +29,7 @@ class TrainingResult:
         looks: Measurements on held-out cases since the one before.
         agent: Folder of the saved agent; None if nothing was saved.
         reason: Why it ended, in one sentence.
-        never_passed: Scenarios of which no episode passed while it learnt.
+        never_passed: Scenarios of which no episode passed while it learned.
     """
 
     before: ShareJson | None

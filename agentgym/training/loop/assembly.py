@@ -78,7 +78,7 @@ def _loaded(
     policy = load(plan.base, config.device, config.dtype)
     updater = Updater(policy, config, seed=plan.seed, adapter=plan.adapter)
     curriculum = Curriculum(
-        [info.scenario for info in plan.learnt_from],
+        [info.scenario for info in plan.learned_from],
         seed=plan.seed,
         adaptive=config.adaptive_cases,
     )

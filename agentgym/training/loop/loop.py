@@ -146,7 +146,7 @@ class Training:
         return spent
 
     def _measure_before(self) -> Measurement:
-        """Measures the policy as it was before anything was learnt."""
+        """Measures the policy as it was before anything was learned."""
         known = self._held_out.complete("before", 0)
         self._host.publish(self._state.version if known else 0)
         begun = self._session.elapsed
@@ -237,7 +237,7 @@ class Training:
         return reason
 
     def _nothing_to_learn(self) -> str:
-        """Why no group's rewards differ; an error if nothing was ever learnt."""
+        """Why no group's rewards differ; an error if nothing was ever learned."""
         if self._state.version or self._versions.near_target:
             return sentences.zero_variance(self._state)
         raise sentences.never_vary(

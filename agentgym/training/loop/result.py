@@ -33,7 +33,7 @@ def make_result(
             trained and measured to its end.
         reason: Why it ended.
         interrupted: Whether it was stopped before its end.
-        never_passed: Scenarios of which no episode passed while it learnt.
+        never_passed: Scenarios of which no episode passed while it learned.
     """
     last = before if after is None else after
     judgeable = last.judgeable and not interrupted
@@ -88,7 +88,7 @@ def _card(plan: TrainingPlan, state: State, result: TrainingResult) -> dict[str,
             {
                 "scenario": info.scenario,
                 "source": info.source,
-                # Which models took part in the rewards that were learnt from, if any.
+                # Which models took part in the rewards that were learned from, if any.
                 **(
                     {"judged_by": judges}
                     if (judges := state.judged.get(info.scenario))

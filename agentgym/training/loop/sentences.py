@@ -45,12 +45,12 @@ def nothing_trained(batch: Sequence[BatchRow], plan: TrainingPlan) -> str:
         plan: Says what is trained.
     """
     sampled = Counter(part for made in batch for part in made.row.components)
-    why = "the batch has no token to train, so that nothing can be learnt from it: "
+    why = "the batch has no token to train, so that nothing can be learned from it: "
     if not sampled:
         return f"{why}no episode whose reward differs from others has a model call"
     parts = ", ".join(f"{count} {name}" for name, count in sampled.most_common())
     trained: set[str] = set()
-    for info in plan.learnt_from:
+    for info in plan.learned_from:
         trained |= trained_components(info, plan.config)
     return (
         f"{why}all that the model sampled belongs to frozen components ({parts}), "
@@ -60,7 +60,7 @@ def nothing_trained(batch: Sequence[BatchRow], plan: TrainingPlan) -> str:
 
 
 def never_vary(state: State, curriculum: Curriculum, *, tool_calls: int) -> UsageError:
-    """All groups had zero variance before anything was learnt.
+    """All groups had zero variance before anything was learned.
 
     Args:
         state: Of the training.
@@ -82,7 +82,7 @@ def never_vary(state: State, curriculum: Curriculum, *, tool_calls: int) -> Usag
 
 
 def zero_variance(state: State) -> str:
-    """All groups had zero variance after something was learnt."""
+    """All groups had zero variance after something was learned."""
     return (
         f"the last {state.zero_variance_batches} batches had zero-variance groups "
         "only: all episodes of a case earned the same"
