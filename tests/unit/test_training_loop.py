@@ -15,6 +15,7 @@ pytest.importorskip("peft")
 import torch
 
 from agentgym.errors import UsageError
+from agentgym.runs.files.updates import UpdateLine
 from agentgym.scenarios.components import TRAINABLE_COMPONENTS
 from agentgym.training.batch.rows import TrainingRow
 from agentgym.training.hub.player import TrainingStopped
@@ -24,6 +25,7 @@ from agentgym.training.job.plan import TrainingPlan
 from agentgym.training.job.task import ScenarioInfo, Task
 from agentgym.training.loop import assembly
 from agentgym.training.loop.loop import Training
+from agentgym.training.step.metrics import Metrics
 from tests.tiny_policy import make_tiny
 from tests.tiny_training import plain_logprobs
 
@@ -195,6 +197,8 @@ def test_collect_batch_update_publish_and_the_best_version_is_saved(made):
     assert training._host.published == [0, 1, 2, 2]
     assert made.updates == made.observer.rows
     assert [row["update"] for row in made.updates] == [1, 2]
+    for row in made.updates:
+        assert set(row) == UpdateLine.__required_keys__ > set(Metrics.__slots__)
     # 2 groups of 4 episodes of 4 tokens; the first of each decides not to call.
     assert [row["trained_tokens"] for row in made.updates] == [8, 8]
     assert [row["zero_variance_groups"] for row in made.updates] == [0, 0]
