@@ -1,8 +1,11 @@
-"""The exit codes of `pytest --agentgym` and of the command line, once for all."""
+"""The exit codes of `pytest --agentgym` and of all commands: the only list of them."""
 
 from __future__ import annotations
 
+import argparse
+import sys
 from enum import IntEnum
+from typing import NoReturn
 
 
 class ExitCode(IntEnum):
@@ -27,3 +30,12 @@ class ExitCode(IntEnum):
     NOTHING = 5
     CANNOT_JUDGE = 6
     PIPE = 141
+
+
+class UsageParser(argparse.ArgumentParser):
+    """Ends with `ExitCode.USAGE` where argparse would end with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the usage and what is wrong with it."""
+        self.print_usage(sys.stderr)
+        self.exit(ExitCode.USAGE, f"{self.prog}: error: {message}\n")

@@ -16,6 +16,12 @@ from typing import Any, cast
 
 from agentgym.endpoint import PolicyEndpoint
 from agentgym.errors import UsageError
+from agentgym.policy.server.openai_json import (
+    END_OF_STREAM,
+    encode,
+    error_body,
+    sse_event,
+)
 from agentgym.recording.recorder import Recorder, current
 from agentgym.recording.trajectory import clean
 
@@ -276,12 +282,12 @@ class _Connection(socketserver.StreamRequestHandler):
         elif path == "/v1/models":
             self._send(200, {"object": "list", "data": [_model_json(model.name)]})
         elif method != b"POST" or path != "/v1/chat/completions":
-            self._send(404, _error_json(404, f"no such address: {path}"))
+            self._refuse(404, f"no such address: {path}")
         else:
             try:
                 request = json.loads(body)
             except ValueError:
-                self._send(400, _error_json(400, "the request is not JSON"))
+                self._refuse(400, "the request is not JSON")
                 return True
             return self._complete(model, request, len(body))
         return True
@@ -294,23 +300,23 @@ class _Connection(socketserver.StreamRequestHandler):
         if reply.silent:
             return False
         if reply.fails:
-            self._send(reply.status, _error_json(reply.status, reply.text))
+            self._refuse(reply.status, reply.text)
             return True
         completion = _completion(model.name, request, reply, size)
         if not request.get("stream"):
             self._send(200, completion)
             return True
         options = request.get("stream_options") or {}
-        events = [
-            b"data: " + json.dumps(chunk).encode() + b"\n\n"
-            for chunk in _chunks(completion, usage=bool(options.get("include_usage")))
-        ]
-        events.append(b"data: [DONE]\n\n")
-        self._write(200, b"text/event-stream", b"".join(events))
+        chunks = _chunks(completion, usage=bool(options.get("include_usage")))
+        events = b"".join(map(sse_event, chunks)) + END_OF_STREAM
+        self._write(200, b"text/event-stream", events)
         return True
 
     def _send(self, status: int, content: dict[str, Any]) -> None:
-        self._write(status, b"application/json", json.dumps(content).encode())
+        self._write(status, b"application/json", encode(content))
+
+    def _refuse(self, status: int, text: str) -> None:
+        self._send(status, error_body(text, kind="scripted", code=str(status)))
 
     def _write(self, status: int, kind: bytes, body: bytes) -> None:
         self.wfile.write(
@@ -321,10 +327,6 @@ class _Connection(socketserver.StreamRequestHandler):
 
 def _model_json(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "agentgym"}
-
-
-def _error_json(status: int, text: str) -> dict[str, Any]:
-    return {"error": {"message": text, "type": "scripted", "code": str(status)}}
 
 
 def _completion(

@@ -172,5 +172,5 @@ def main() -> int:
         Episode().run()
     except AgentGymError as exc:
         print(f"agentgym: {exc}", file=sys.stderr)
-        return 1
-    return 0
+        return ExitCode.USAGE if isinstance(exc, UsageError) else ExitCode.BELOW
+    return ExitCode.OK

@@ -8,13 +8,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from agentgym.commands.output_files import add_file_option, writing
 from agentgym.commands.runs import add_run_commands
 from agentgym.distribution import __version__
 from agentgym.errors import UsageError
-from agentgym.exit_code import ExitCode
+from agentgym.exit_code import ExitCode, UsageParser
 
 if TYPE_CHECKING:
     from agentgym.runs.summary_json import SummaryJson
@@ -48,7 +48,7 @@ def lint(options: argparse.Namespace) -> int:
         return ExitCode.BELOW
     count = f"{len(files)} file{'s' * (len(files) != 1)}"
     print(f"{count}: no check rewards an agent for doing nothing")
-    return 0
+    return ExitCode.OK
 
 
 def train(options: argparse.Namespace) -> int:
@@ -94,7 +94,7 @@ def serve(options: argparse.Namespace) -> int:
             while server.alive():
                 time.sleep(0.5)
     except KeyboardInterrupt:
-        return 0
+        return ExitCode.OK
     print("agentgym: the server has ended", file=sys.stderr)
     return ExitCode.BELOW
 
@@ -106,7 +106,7 @@ def merge(options: argparse.Namespace) -> int:
     agent = TrainedAgent.load(options.agent)
     folder = agent.merge(options.path, options.dtype)
     print(f"merged {agent} into {folder}")
-    return 0
+    return ExitCode.OK
 
 
 def report(options: argparse.Namespace) -> int:
@@ -122,17 +122,17 @@ def report(options: argparse.Namespace) -> int:
             raise UsageError("--baseline compares in Markdown: leave out --html")
         _write_page(found.parent, options.html, summary)
         if options.markdown is None:
-            return 0
+            return ExitCode.OK
     baseline = None
     if options.baseline is not None:
         baseline = read_summary(find_summary(options.baseline, folder))
     text = markdown(summary, baseline)
     if options.markdown is None:
         print(text, end="")
-        return 0
+        return ExitCode.OK
     with writing():
         options.markdown.write_text(text, encoding="utf-8")
-    return 0
+    return ExitCode.OK
 
 
 def _write_page(folder: Path, path: Path, summary: SummaryJson) -> None:
@@ -155,19 +155,11 @@ def selftest(options: argparse.Namespace) -> int:
         raise UsageError(f"--runs {options.runs}: give at least {FEWEST_RUNS}")
     lines, kept = selftest(options.runs)
     print("\n".join(lines))
-    return 0 if kept else ExitCode.BELOW
-
-
-class _Parser(argparse.ArgumentParser):
-    """Ends with the exit code that wrong usage has everywhere."""
-
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(ExitCode.USAGE, f"{self.prog}: error: {message}\n")
+    return ExitCode.OK if kept else ExitCode.BELOW
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = UsageParser(
         prog="agentgym",
         description="Companion of `pytest --agentgym`.",
         epilog="Measure with: pytest --agentgym PATH",
@@ -186,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_lint(commands: argparse._SubParsersAction[_Parser]) -> None:
+def _add_lint(commands: argparse._SubParsersAction[UsageParser]) -> None:
     command = commands.add_parser(
         "lint",
         help="find checks that reward an agent for doing nothing",
@@ -203,7 +195,7 @@ def _add_lint(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
 
 
-def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
+def _add_train(commands: argparse._SubParsersAction[UsageParser]) -> None:
     command = commands.add_parser(
         "train",
         help="improve the policy behind an agent on its scenarios",
@@ -258,7 +250,7 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
 
 
-def _add_serve(commands: argparse._SubParsersAction[_Parser]) -> None:
+def _add_serve(commands: argparse._SubParsersAction[UsageParser]) -> None:
     command = commands.add_parser(
         "serve",
         help="serve a trained agent to any OpenAI-compatible client",
@@ -281,7 +273,7 @@ def _add_serve(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
 
 
-def _add_merge(commands: argparse._SubParsersAction[_Parser]) -> None:
+def _add_merge(commands: argparse._SubParsersAction[UsageParser]) -> None:
     command = commands.add_parser(
         "merge",
         help="write a trained agent as one plain Hugging Face model",
@@ -298,7 +290,7 @@ def _add_merge(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
 
 
-def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
+def _add_report(commands: argparse._SubParsersAction[UsageParser]) -> None:
     command = commands.add_parser(
         "report",
         help="write a run's report as Markdown or HTML",
@@ -320,7 +312,7 @@ def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
     add_file_option(command, "html", "write the HTML report there")
 
 
-def _add_selftest(commands: argparse._SubParsersAction[_Parser]) -> None:
+def _add_selftest(commands: argparse._SubParsersAction[UsageParser]) -> None:
     command = commands.add_parser(
         "selftest",
         help="try by simulation whether every gate is right as often as it says",

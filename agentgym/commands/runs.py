@@ -101,17 +101,17 @@ def history(options: argparse.Namespace) -> int:
     found = read_history(options.runs or runs_folder(), options.scenario)
     if options.json:
         print(json.dumps([entry.to_json() for entry in found.entries], indent=2))
-        return 0
+        return ExitCode.OK
     width = min(shutil.get_terminal_size().columns, MOST_WIDTH)
     _print(history_lines(found, width))
-    return 0
+    return ExitCode.OK
 
 
 def schema(options: argparse.Namespace) -> int:
     """Prints the JSON Schema of `summary.json`."""
     file = resources.files("agentgym.report") / "summary.schema.json"
     print(file.read_text(encoding="utf-8"), end="")
-    return 0
+    return ExitCode.OK
 
 
 def _print(lines: Iterable[Line]) -> None:

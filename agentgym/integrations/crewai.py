@@ -12,7 +12,7 @@ import contextlib
 import functools
 import re
 from collections.abc import Iterator
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
 from crewai import LLM, BaseLLM, Crew
@@ -197,13 +197,15 @@ class _Asking:
         listed = messages if isinstance(messages, list) else [_user(messages)]
         self._call = begin(recorder, listed, llm.model, path=_path(agent))
         self._used: dict[str, Any] = {}
+        self._token: Token[dict[str, Any] | None] | None = None
 
     def __enter__(self) -> _Asking:
         self._token = _usage.set(self._used)
         return self
 
     def __exit__(self, kind: Any, exc: BaseException | None, trace: Any) -> None:
-        _usage.reset(self._token)
+        if self._token is not None:
+            _usage.reset(self._token)
         if isinstance(exc, Exception):
             self._recorder.model_failed(self._call, exc)
 

@@ -180,13 +180,16 @@ class _RunRecord:
     def __init__(self) -> None:
         self.value: Any = None
         self._own = ExitStack()
+        recorder = current()
+        self._outside = recorder is None
+        self.recorder = recorder or Recorder()
+        self._step = self._message = 0
+        self._begun = self._duration = 0.0
 
     def __enter__(self) -> _RunRecord:
-        recorder = current()
-        if recorder is None:
-            # Outside of an episode, as in a user's own shell.
-            recorder = self._own.enter_context(Recorder().activate())
-        self.recorder = recorder
+        if self._outside:
+            # Of an episode, as in a user's own shell.
+            self._own.enter_context(self.recorder.activate())
         trajectory = self.recorder.trajectory
         self._step, self._message = len(trajectory.steps), len(trajectory.messages)
         self._begun = time.perf_counter()

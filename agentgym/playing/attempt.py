@@ -109,7 +109,7 @@ class Attempt:
             self._harness_fault = harness
 
     def outcome(self, reason: BaseException | None = None) -> Outcome:
-        """Whose doing its end is; without an error, what the checks say is not seen.
+        """Who caused its end; without an error, what the checks say is not seen.
 
         Args:
             reason: Why it was ended from outside, which no error of its own changes.

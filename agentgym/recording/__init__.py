@@ -1,1 +1,1 @@
-"""What an agent did in an episode, and whose doing its end was."""
+"""What an agent did in an episode, and who caused its end."""

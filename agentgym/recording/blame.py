@@ -1,4 +1,4 @@
-"""Which outcome an exception gives an episode: who is to blame for it."""
+"""Which outcome an exception gives an episode: who caused it."""
 
 from __future__ import annotations
 

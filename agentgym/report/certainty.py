@@ -144,7 +144,7 @@ def _run(summary: RunSummary, reliability: Reliability) -> str:
         share = percent(reliability.at_most, reliability.threshold)
         return f"at most {share} {sure}{_whatever(summary)}"
     if summary.stop == "sequential" and len(summary.gated) > 1:
-        return f"the mean of the scenarios cannot be told from {limit} {sure}"
+        return f"the mean of the scenarios cannot be distinguished from {limit} {sure}"
     return _more_episodes(summary, reliability, f"{limit} {sure}")
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
-from typing import Any
 
 from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
 from agentgym.runs.lines import Line, count, interval, number, percent, wrapped
+from agentgym.runs.summary_json import ShareJson, TrainingJson
 
 
 def training_section(
-    training: Mapping[str, Any],
+    training: TrainingJson,
     measured: Mapping[str, Sequence[Episode]],
     width: int = 80,
 ) -> Iterator[Line]:
@@ -23,8 +23,8 @@ def training_section(
         measured: The episodes of each measurement.
         width: Characters that a line may have.
     """
-    for name in ("before", "after"):
-        share = training.get(name)
+    shares = {"before": training.get("before"), "after": training.get("after")}
+    for name, share in shares.items():
         if share and share.get("value") is not None:
             text = f"{name:<11}{percent(share['value'])} {_range(share)}"
             yield Line(text, {"bold": name == "after"})
@@ -44,8 +44,8 @@ def training_section(
     yield Line(f"took       {', '.join(took)}")
     yield from _costs(measured)
     saved = None
-    if training.get("agent"):
-        folder = PurePath(training["agent"])
+    if agent := training.get("agent"):
+        folder = PurePath(agent)
         option = f"--agentgym-policy {folder.parent.name}_{folder.name}"
         saved = f"{folder} (measure it again with {option})"
     for title, sentence in (("ended", training.get("reason")), ("saved", saved)):
@@ -90,14 +90,14 @@ def _never_passed(names: Sequence[str], width: int) -> Iterator[Line]:
     if not names:
         return
     text = (
-        f"never passed while it learnt: {count(len(names), 'scenario')}. What a policy "
-        "never does cannot be rewarded: see their failed checks, and let the prompt, "
-        "the tools' answers or easier cases lead it there"
+        f"never passed while it learned: {count(len(names), 'scenario')}. What a "
+        "policy never does cannot be rewarded: see their failed checks, and let the "
+        "prompt, the tools' answers or easier cases lead it there"
     )
     yield from wrapped(text, width, hanging="  ", markup={"yellow": True})
     for name in names:
         yield from wrapped(name, width, "  ")
 
 
-def _range(share: Mapping[str, Any]) -> str:
+def _range(share: ShareJson) -> str:
     return f"({interval(share['low'], share['high'])} %)"

@@ -47,7 +47,7 @@ class Simulators:
         judge: Where the judge is.
         user: Where simulated users' model is; by default the judge's.
         cache: Folder of the judge's verdicts; None to keep none.
-        training: Whether rewards are learnt from.
+        training: Whether rewards are learned from.
     """
 
     def __init__(

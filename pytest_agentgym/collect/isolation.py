@@ -20,12 +20,12 @@ from _pytest.scope import Scope
 from agentgym.errors import UsageError
 from agentgym.scenarios.cases import Case
 from agentgym.scenarios.scenario import Scenario
+from pytest_agentgym.collect.episode_folders import TMP_PATH, episode_folder
 from pytest_agentgym.collect.fixture_definitions import (
     adopt,
     definitions,
     missing_fixture,
 )
-from pytest_agentgym.collect.folders import TMP_PATH, episode_folder
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint
@@ -46,6 +46,7 @@ PROCESS_WIDE = frozenset(
 """Fixtures that change the whole process: episodes that use them run one at a time."""
 
 _wide_lock = threading.RLock()
+"""Of the whole process, as pytest's set-up and what these fixtures change are."""
 
 
 class EpisodeRequest:

@@ -53,7 +53,7 @@ def check_simulators(item: pytest.Function, settings: ScenarioSettings) -> None:
 
     Args:
         item: The scenario.
-        settings: Whether it allows a judge's words to be learnt from.
+        settings: Whether it allows a judge's words to be learned from.
 
     Raises:
         UsageError: The run has no such model, or must not learn from its words.
@@ -70,7 +70,7 @@ def simulation_maker(
 
     Args:
         item: The scenario.
-        settings: Whether it allows a judge's words to be learnt from.
+        settings: Whether it allows a judge's words to be learned from.
         case: The episode's; the simulated user takes its seed.
     """
     return partial(

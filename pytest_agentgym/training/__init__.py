@@ -33,10 +33,10 @@ def register_training(config: pytest.Config) -> None:
     from pytest_agentgym.show.live.screen import Screen
     from pytest_agentgym.show.reporter import register_reporter
     from pytest_agentgym.show.run_writer import RunWriter
-    from pytest_agentgym.training.files import SharedFiles
     from pytest_agentgym.training.hub_process import MainProcess
     from pytest_agentgym.training.reporter import TrainingReporter
     from pytest_agentgym.training.runner import Runner
+    from pytest_agentgym.training.shared_files import SharedFiles
 
     files = SharedFiles(config.stash[RUN].folder)
     register(Runner(config, files), "agentgym-runner")

@@ -19,7 +19,7 @@ from agentgym.scenarios.scenario import Scenario
 from agentgym.training.job.task import ScenarioInfo
 from pytest_agentgym.collect.collection import ScenarioItem
 from pytest_agentgym.play.run_context import RUN, case_source
-from pytest_agentgym.training.files import Failure
+from pytest_agentgym.training.shared_files import Failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,8 @@ from agentgym.recording.blame import Outcome
 from agentgym.training.hub.runner_client import Claim, RunnerClient
 from pytest_agentgym.collect.collection import ScenarioItem
 from pytest_agentgym.play.capture import split_output
-from pytest_agentgym.training.files import Failure
 from pytest_agentgym.training.rollout import Rollout, RolloutMaker
+from pytest_agentgym.training.shared_files import Failure
 
 POLL_SECONDS = 0.05
 LONGEST_POLL = 0.25

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TextIO
 
 import pytest
 
+from agentgym.runs.files.updates import UpdateLine
 from agentgym.runs.lines import count, number, percent, threshold
 from pytest_agentgym.show.live.panel import NARROW, BottomPanel, bar, clock, framed
 from pytest_agentgym.training.progress import Progress
@@ -23,7 +24,7 @@ MEASURED = ("before", "after")
 _PHASES = {
     "before": "measuring held-out cases before training",
     "train": "training",
-    "validate": "validating on train cases that are not learnt from",
+    "validate": "validating on train cases that are not learned from",
     "after": "measuring the same held-out cases after training",
 }
 
@@ -83,7 +84,7 @@ class Dashboard:
             self.progress.begin(phase, planned)
             self.view.begin(phase, planned)
 
-    def update(self, row: dict[str, Any]) -> None:
+    def update(self, row: UpdateLine) -> None:
         """The policy was updated; `row` has the metrics."""
         with self._lock:
             self.progress.updated(row)

@@ -13,11 +13,11 @@ import pytest
 from agentgym.errors import AgentGymError, UsageError
 from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.training.catalogue import CatalogueEntry, deserialized
-from pytest_agentgym.training.files import Failure, SharedFiles
 from pytest_agentgym.training.item_reports import item_reports
 from pytest_agentgym.training.reporter import TrainingReporter
 from pytest_agentgym.training.scheduling import HubScheduling, wake
 from pytest_agentgym.training.setting_up import Start, default_name, hold
+from pytest_agentgym.training.shared_files import Failure, SharedFiles
 
 if TYPE_CHECKING:
     from agentgym.training.hub.gateway import Gateway

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from agentgym.playing.episode import Episode
@@ -39,7 +40,7 @@ class Progress:
         self.phase: str | None = None
         self.planned = self.done = self.passed = self.counted = 0
         self.episodes = 0
-        self.update: dict[str, Any] = {}
+        self.update: Mapping[str, Any] = {}
         self.measured: dict[str, float] = {}
         self._lock = threading.Lock()
         self._recent: deque[tuple[int, list[dict[str, Any]]]] = deque(maxlen=WINDOW)
@@ -58,7 +59,7 @@ class Progress:
             self.done = self.passed = self.counted = 0
             self._phase_begun = time.monotonic()
 
-    def updated(self, row: dict[str, Any]) -> None:
+    def updated(self, row: Mapping[str, Any]) -> None:
         """The policy was updated; earlier sessions of a training count, too."""
         with self._lock:
             self.update = row

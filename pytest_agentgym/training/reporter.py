@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -37,7 +37,7 @@ from pytest_agentgym.training.dashboard import (
 from pytest_agentgym.training.progress import Progress
 
 if TYPE_CHECKING:
-    from agentgym.runs.summary_json import SummaryJson, TrainingJson
+    from agentgym.runs.summary_json import SummaryJson
     from agentgym.training.job.training_result import TrainingResult
 
 
@@ -228,7 +228,7 @@ class TrainingReporter:
         """The content of `summary.json`."""
         data = self.summary.to_json()
         if self._result is not None:
-            data["training"] = cast("TrainingJson", self._result.to_json())
+            data["training"] = self._result.to_json()
         return data
 
     def verdict(self, width: int) -> Iterator[Line]:

@@ -24,7 +24,7 @@ from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.play.warning_filters import errors_as_warnings
 from pytest_agentgym.training.catalogue import CannotSetUp, serialized, set_up
 from pytest_agentgym.training.claims import POLL_SECONDS, ClaimLoop
-from pytest_agentgym.training.files import Failure, SharedFiles
+from pytest_agentgym.training.shared_files import Failure, SharedFiles
 from pytest_agentgym.training.shared_fixtures import share_fixtures
 
 

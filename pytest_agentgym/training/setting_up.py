@@ -223,8 +223,8 @@ def _finished(run: Path) -> bool:
     Begun anew in the same folder it would cut off its updates, and take the earlier
     policy's measurements for its own.
     """
-    learnt = (run / UPDATES_FILE).exists()
-    return learnt and not (run / "training" / "state.json").exists()
+    learned = (run / UPDATES_FILE).exists()
+    return learned and not (run / "training" / "state.json").exists()
 
 
 def _state(folder: Path) -> dict[str, Any]:

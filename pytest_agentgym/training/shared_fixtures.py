@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _Key = tuple[Any, ...]
 _lock = threading.Lock()
+"""Of the whole process: pytest has one `SetupState`, and threads set up their items."""
 
 
 class ManyItems(SetupState):

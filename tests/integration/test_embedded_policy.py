@@ -231,7 +231,7 @@ def test_an_interrupted_build_goes_on_where_it_was(toy, tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("one_thread")
 def test_no_minutes_left_keeps_the_checkpoint(toy, tmp_path, capsys):
-    assert build(toy, tmp_path / "out", TINY, minutes=0) == 3
+    assert build(toy, tmp_path / "out", TINY, minutes=0) == ExitCode.BELOW
     assert (tmp_path / "out.checkpoint").is_file()
     assert not (tmp_path / "out").exists()
     assert "the same command goes on" in capsys.readouterr().out

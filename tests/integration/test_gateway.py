@@ -378,6 +378,7 @@ def test_errors_are_told_as_openai_tells_them(hub, runner, model):
             assert refused.value.body == {
                 "message": "no such tool",
                 "type": "scripted",
+                "param": None,
                 "code": "400",
             }
     # What failed is no model call.

@@ -269,7 +269,7 @@ def agent(policy):
             "sum(map(ord, run.reply)) % 2",
             ("--agentgym-components=parameter_selection",),
             4,
-            "the batch has no token to train, so that nothing can be learnt from it",
+            "the batch has no token to train, so that nothing can be learned from it",
         ),
     ],
     ids=["closed", "met", "no-call", "no-token"],

@@ -374,15 +374,15 @@ def test_what_is_measured_is_never_learnt_from(counts):
         if info.held_out_cases:
             assert all(t.case < info.held_out_cases for t in held)
         mine = {t.case for t in validated if t.scenario == info.scenario}
-        learnt = training_cases(info)
+        learned = training_cases(info)
         assert bool(mine) == (info.train_cases != 0)
         if info.train_cases is None:
-            assert learnt is None
+            assert learned is None
             assert min(mine) >= 1_000_000
         elif info.train_cases >= 4:
-            assert learnt is not None
-            assert 0 < learnt <= min(mine)
+            assert learned is not None
+            assert 0 < learned <= min(mine)
             assert max(mine) < info.train_cases
         else:
-            assert learnt == info.train_cases
+            assert learned == info.train_cases
             assert mine <= set(range(info.train_cases))

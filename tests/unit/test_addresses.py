@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import agentgym.testing
+from agentgym.exit_code import ExitCode
 from agentgym.integrations.frameworks import FRAMEWORKS
 from agentgym.integrations.openai import record_openai
 from agentgym.runner import ENV_MAP, Episode
@@ -30,7 +31,7 @@ def test_names():
 
 def test_a_job_of_a_cluster_says_what_its_environment_lacks():
     done = run("agentgym.runner")
-    assert done.returncode == 1
+    assert done.returncode == ExitCode.USAGE
     assert "AGENTGYM_SCENARIO is not in the environment" in done.stderr
 
 
@@ -40,3 +41,7 @@ def test_commands(command):
     done = run(command, "--help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"usage: python -m {command} ")
+    wrong = run(command, "--bad-option")
+    assert wrong.returncode == ExitCode.USAGE
+    assert wrong.stderr.startswith(f"usage: python -m {command} ")
+    assert f"python -m {command}: error: " in wrong.stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,65 @@ def test_those_of_pytest_mean_what_pytests_mean(code):
         "NOTHING": pytest.ExitCode.NO_TESTS_COLLECTED,
     }
     assert code == theirs[code.name]
+
+
+def raw_codes(source: str) -> Iterator[str]:
+    """Where a command's module ends, or lets `main` end, with a number other than 0."""
+    tree = ast.parse(source)
+    returned = [
+        value
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+        and function.returns is not None
+        and ast.unparse(function.returns) == "int"
+        for node in ast.walk(function)
+        if isinstance(node, ast.Return) and node.value is not None
+        for value in (
+            (node.value.body, node.value.orelse)
+            if isinstance(node.value, ast.IfExp)
+            else (node.value,)
+        )
+    ]
+    ended = [
+        argument
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2]
+        in ("exit", "_exit", "SystemExit", "set_exitcode")
+        for argument in node.args
+    ]
+    for value in (*returned, *ended):
+        if isinstance(value, ast.Constant) and type(value.value) is int and value.value:
+            yield f"{value.lineno}: {value.value}"
+
+
+def test_commands_end_with_names():
+    paths = [
+        path
+        for package in ("agentgym", "pytest_agentgym")
+        for path in (ROOT / package).rglob("*.py")
+        if "def main(" in path.read_text(encoding="utf-8")
+        or path.parent.name == "commands"
+    ]
+    assert len(paths) > 4
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in paths
+        for line in raw_codes(path.read_text(encoding="utf-8"))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_raw_numbers_are_seen():
+    source = """
+def main() -> int:
+    if wrong:
+        sys.exit(2)
+    if not kept:
+        return 0 if kept else 1
+    return 3
+def count() -> int:
+    return ExitCode.BELOW
+raise SystemExit(main())
+"""
+    assert sorted(raw_codes(source)) == ["4: 2", "6: 1", "7: 3"]

@@ -651,7 +651,8 @@ def test_importing_costs_nothing() -> None:
         "import sys; before = set(sys.modules); import agentgym;"
         "print(sorted(m for m in set(sys.modules) - before if 'agentgym' in m));"
         "from agentgym import wrap, tool, scenario, must, Run; import agentgym.testing;"
-        "heavy = ('pytest', 'langchain_core', 'openai', 'pydantic', 'httpx', 'torch');"
+        "heavy = ('pytest', 'langchain_core', 'openai', 'pydantic', 'httpx', 'torch',"
+        "  'starlette');"
         "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run(

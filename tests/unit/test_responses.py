@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agentgym.policy.server.openai_http import BadRequestError, sse_event
+from agentgym.policy.server.openai_http import BadRequestError
+from agentgym.policy.server.openai_json import sse_event
 from agentgym.policy.server.responses_reply import response, response_events
 from agentgym.policy.server.responses_request import chat_request
 

@@ -26,14 +26,19 @@ FACE = {"endpoint", "errors", "exit_code", "distribution", "runner", "testing"}
 REPEATED_MODULES = {
     "episodes": "the episodes of an item, and those of the HTML report",
     "messages": "what turns messages of one protocol into those of another",
+    "otel": "the export of spans, and when the plugin does it",
     "options": "the options of a feature, beside the feature",
+    "play": "the playing of an episode, and pytest's part in it",
+    "policy": "the model behind an agent, and its fixture",
     "reporter": "pytest's word for what writes on its terminal",
     "rollout": "an episode of a training, here and on a cluster",
     "runner": "who plays rollouts; `agentgym.runner` is documented by its name",
+    "runs": "what `.agentgym/runs` keeps, and the commands about it",
     "simulators": "judges and simulated users, as fixtures and in the report",
     "stage": "the protocol, and pytest's implementation of it",
+    "training": "the training of a policy, the plugin's part in it, and its report",
 }
-"""Names of modules that stand more than once, and the one meaning that they have."""
+"""Names of modules and folders that stand more than once, and their one meaning."""
 
 REPEATED_CLASSES = {
     "Episode": "Agent Lightning finds `agentgym.runner:Episode` by its documented name",
@@ -370,9 +375,10 @@ def test_no_class_name_stands_twice():
 
 def test_no_module_name_stands_twice():
     found = repeated(
-        (path.stem, str(path.relative_to(ROOT)))
-        for path in modules().values()
-        if path.stem not in ("__init__", "__main__")
+        (name.rpartition(".")[2], str(path.relative_to(ROOT)))
+        for name, path in modules().items()
+        # A folder's main module may have its name.
+        if path.stem not in ("__main__", path.parent.name)
     )
     assert found.keys() == REPEATED_MODULES.keys(), listed(found)
 

@@ -401,7 +401,8 @@ def test_stopped_when_certain():
         "gate not met: the run is not certified to reach 95 % and 1 of 2 scenarios is not",
         "certified to reach its threshold",
         "  a.py::test_b: 50.0 %, UNRELIABLE against 95 %",
-        "UNDECIDED: the mean of the scenarios cannot be told from 95 % at 95 % confidence",
+        "UNDECIDED: the mean of the scenarios cannot be distinguished from 95 % at 95 %",
+        "confidence",
         "scenarios, together at 95 % confidence: 1 RELIABLE, 1 UNRELIABLE, 0 UNDECIDED",
         "stopped after 112 of at most 400 episodes",
     ]

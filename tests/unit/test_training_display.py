@@ -58,7 +58,7 @@ def test_plain_lines():
         "training: 2 episodes",
         "update 1, reward 0.25, zero-variance groups 3, 0 s",
         "update 2, reward 0.25, zero-variance groups 3, 0 s",
-        "validating on train cases that are not learnt from: 1 episode",
+        "validating on train cases that are not learned from: 1 episode",
         "version 2: 100.0%",
         "measuring the same held-out cases after training: 3 episodes",
         "after: 100.0 % (3/3 episodes)",
@@ -183,7 +183,7 @@ def test_section():
 def test_section_names_what_never_passed(met):
     training = {"met": met, "never_passed": ["a.py::b"], "episodes": 8}
     lines = [line.text for line in training_section(training, {}, 200)]
-    assert any("never passed while it learnt: 1 scenario" in x for x in lines) != met
+    assert any("never passed while it learned: 1 scenario" in x for x in lines) != met
     assert ("  a.py::b" in lines) != met
 
 

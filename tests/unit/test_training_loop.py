@@ -15,6 +15,7 @@ pytest.importorskip("peft")
 import torch
 
 from agentgym.errors import UsageError
+from agentgym.runs.files.updates import UpdateLine
 from agentgym.scenarios.components import TRAINABLE_COMPONENTS
 from agentgym.training.batch.rows import TrainingRow
 from agentgym.training.hub.player import TrainingStopped
@@ -24,6 +25,7 @@ from agentgym.training.job.plan import TrainingPlan
 from agentgym.training.job.task import ScenarioInfo, Task
 from agentgym.training.loop import assembly
 from agentgym.training.loop.loop import Training
+from agentgym.training.step.metrics import Metrics
 from tests.tiny_policy import make_tiny
 from tests.tiny_training import plain_logprobs
 
@@ -195,6 +197,8 @@ def test_collect_batch_update_publish_and_the_best_version_is_saved(made):
     assert training._host.published == [0, 1, 2, 2]
     assert made.updates == made.observer.rows
     assert [row["update"] for row in made.updates] == [1, 2]
+    for row in made.updates:
+        assert set(row) == UpdateLine.__required_keys__ > set(Metrics.__slots__)
     # 2 groups of 4 episodes of 4 tokens; the first of each decides not to call.
     assert [row["trained_tokens"] for row in made.updates] == [8, 8]
     assert [row["zero_variance_groups"] for row in made.updates] == [0, 0]
@@ -215,7 +219,7 @@ def test_without_a_token_to_train_a_training_ends_before_an_update(made):
     with pytest.raises(UsageError) as caught:
         training.run()
     assert str(caught.value) == (
-        "the batch has no token to train, so that nothing can be learnt from it: all "
+        "the batch has no token to train, so that nothing can be learned from it: all "
         "that the model sampled belongs to frozen components (24 output_generation, "
         "8 tool_selection), and what is trained is parameter_selection; train another "
         "one, too, by --agentgym-components or @scenario(trainable_components=...)"
@@ -245,9 +249,9 @@ def test_zero_variance_groups_after_an_update_end_it_with_a_reason(made, monkeyp
 
     def passes(task):
         seen.append(task)
-        learnt = sum(task.phase == "train" for task in seen) > 8
+        learned = sum(task.phase == "train" for task in seen) > 8
         return (task.case + task.repeat) % 2 == 0 and not (
-            learnt and task.phase == "train"
+            learned and task.phase == "train"
         )
 
     monkeypatch.setattr(Player, "passes", passes)
@@ -301,7 +305,7 @@ def test_an_interrupted_training_goes_on_where_it_was(made, monkeypatch):
 
 
 def test_a_token_to_train_is_missing_after_an_update(made, monkeypatch):
-    """What was learnt before is measured and saved."""
+    """What was learned before is measured and saved."""
     training = made.training(updates=9)
     collect, seen = training._collector.collect, []
 

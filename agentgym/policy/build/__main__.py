@@ -15,7 +15,7 @@ import transformers
 from transformers.utils import logging as hf_logging
 
 from agentgym.errors import UsageError
-from agentgym.exit_code import ExitCode
+from agentgym.exit_code import ExitCode, UsageParser
 from agentgym.policy.build.examples import Rows, load_dialogues
 from agentgym.policy.build.imitation import competence, train
 from agentgym.policy.build.model import make_model, save_policy
@@ -24,7 +24,7 @@ from agentgym.policy.build.tokenizer import make_tokenizer
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Builds a policy; returns the exit code, 3 when the minutes did not suffice."""
+    """Builds a policy; returns the exit code."""
     options = vars(_parser().parse_args(arguments))
     dialogues, out = options.pop("dialogues"), options.pop("out")
     minutes, clean_out = options.pop("minutes"), options.pop("clean_out")
@@ -52,7 +52,7 @@ def build(
         clean_out: Also gets the policy before the mistakes.
 
     Returns:
-        0, or 3 when the minutes did not suffice.
+        The exit code: `BELOW` when the minutes did not suffice.
 
     Raises:
         UsageError: The file has no such function.
@@ -86,7 +86,7 @@ def build(
     )
     if loss is None:
         print(f"stopped after {minutes:g} minutes; the same command goes on")
-        return 3
+        return ExitCode.BELOW
     save_policy(model, tokenizer, out, temperature=recipe.temperature)
     about = {
         "command": f"python -m agentgym.policy.build --dialogues {dialogues_file}",
@@ -100,7 +100,7 @@ def build(
     }
     (out / "build.json").write_text(json.dumps(about, indent=2) + "\n")
     checkpoint.unlink()
-    return 0
+    return ExitCode.OK
 
 
 def _versions() -> dict[str, str]:
@@ -113,7 +113,7 @@ def _versions() -> dict[str, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m agentgym.policy.build")
+    parser = UsageParser(prog="python -m agentgym.policy.build")
     parser.add_argument(
         "--dialogues", type=Path, required=True, help="file with dialogues()"
     )

@@ -54,6 +54,11 @@ class ChatTemplate:
         self._remembered: OrderedDict[bytes, np.ndarray] = OrderedDict()
         self._limit = remembered
         self._end = end_of_turn(tokenizer)
+        self._hidden_ids = {
+            i
+            for i, token in tokenizer.added_tokens_decoder.items()
+            if token.special and "tool" not in str(token) and "think" not in str(token)
+        }
         self._end_token = self._find_end_token()
         self._encode_head = lru_cache(maxsize=64)(self._encode_plain)
 
@@ -206,11 +211,6 @@ class ChatTemplate:
         """The token that ends a turn, if texts around it are encoded independently."""
         tokenizer = self._tokenizer
         added = {str(t): i for i, t in tokenizer.added_tokens_decoder.items()}
-        self._hidden_ids = {
-            i
-            for i, token in tokenizer.added_tokens_decoder.items()
-            if token.special and "tool" not in str(token) and "think" not in str(token)
-        }
         token = next((t for t in added if self._end.startswith(t)), None)
         if token is None:
             return None

@@ -54,9 +54,11 @@ class StepRows:
             mask = torch.ones(count, first + count, device=device).triu_(first + 1)
             mask = torch.where(mask > 0, -torch.inf, 0.0)
             self.segments.append((row.slot, start, start + count, first, mask))
-        self.mask: Tensor | None = None
-        if self.batch:
-            self._decode(rows[: self.batch], device)
+        lengths = [row.computed - row.prefix_length for row in rows[: self.batch]]
+        self.positions = torch.tensor(lengths, dtype=torch.long, device=device)
+        self.slots = torch.arange(self.batch, device=device)
+        self.span = max(lengths, default=0) + 1
+        self.mask = self._mask(lengths, device)
         self.prefixes = _prefixes(rows, starts, counts, device)
         self.input_ids = torch.tensor(
             [[t for row, n in zip(rows, counts, strict=True) for t in row.tokens(n)]],
@@ -74,15 +76,12 @@ class StepRows:
         )
         self.last = torch.tensor([start - 1 for start in starts[1:]], device=device)
 
-    def _decode(self, rows: list[SampledRow], device: Any) -> None:
-        lengths = [row.computed - row.prefix_length for row in rows]
-        self.positions = torch.tensor(lengths, device=device)
-        self.slots = torch.arange(len(rows), device=device)
-        self.span = max(lengths) + 1
-        if min(lengths) != max(lengths):
-            past = torch.arange(self.span, device=device) > self.positions[:, None]
-            mask = torch.zeros(past.shape, device=device)
-            self.mask = mask.masked_fill_(past, -torch.inf)[:, None, None]
+    def _mask(self, lengths: list[int], device: Any) -> Tensor | None:
+        if len(set(lengths)) < 2:
+            return None
+        past = torch.arange(self.span, device=device) > self.positions[:, None]
+        mask = torch.zeros(past.shape, device=device)
+        return mask.masked_fill_(past, -torch.inf)[:, None, None]
 
 
 def _prefixes(

@@ -22,7 +22,7 @@ from pathlib import Path
 import uvicorn
 
 from agentgym.errors import UsageError
-from agentgym.exit_code import ExitCode
+from agentgym.exit_code import ExitCode, UsageParser
 from agentgym.policy.engine.loading import load
 from agentgym.policy.server.routes import PolicyServer
 from agentgym.runs.files.store import write_json
@@ -43,6 +43,8 @@ class _Uvicorn(uvicorn.Server):
         self._stop_engine = stop
         self._ready = ready
         self._exit_with = exit_with
+        self._watch: asyncio.Task[None] | None = None
+        """Kept, as asyncio may collect a task that nobody holds."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -84,7 +86,7 @@ def _alive(pid: int) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = UsageParser(
         prog="python -m agentgym.policy.server",
         description="Serve a local model over an OpenAI-compatible API.",
     )
@@ -145,7 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
         config, ready=ready, stop=server.engine.stop, exit_with=options.exit_with
     ).run([listener])
     server.engine.close()
-    return 0
+    return ExitCode.OK
 
 
 def _listen(host: str, port: int) -> socket.socket:

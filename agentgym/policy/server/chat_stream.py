@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from agentgym.policy.chat.tool_calls import OPEN
 from agentgym.policy.engine.generation import Generation, UnknownAdapterError
 from agentgym.policy.server import wire
-from agentgym.policy.server.openai_http import Chunks, Json, error_body
+from agentgym.policy.server.openai_http import Chunks
+from agentgym.policy.server.openai_json import Json, error_body
 
 if TYPE_CHECKING:
     from agentgym.policy.server.completions import ChatTurn, Completions

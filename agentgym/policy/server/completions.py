@@ -16,7 +16,8 @@ from agentgym.policy.chat.tool_calls import OPEN, ParsedReply, parse
 from agentgym.policy.engine.engine import Engine
 from agentgym.policy.engine.generation import Generation
 from agentgym.policy.server import wire
-from agentgym.policy.server.openai_http import BadRequestError, Json
+from agentgym.policy.server.openai_http import BadRequestError
+from agentgym.policy.server.openai_json import Json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

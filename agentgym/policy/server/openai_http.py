@@ -1,4 +1,4 @@
-"""OpenAI's HTTP: bodies, errors and streams. Imports neither torch nor transformers.
+"""OpenAI's HTTP: requests and answers. Imports neither torch nor transformers.
 
 The policy server and the training's hub answer with the same.
 """
@@ -11,13 +11,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-Json = dict[str, Any]
+from agentgym.policy.server.openai_json import Json, encode, error_body
 
 Chunks = AsyncGenerator[Json, None]
 """What /v1/chat/completions streams; the last may be an error."""
-
-END_OF_STREAM = b"data: [DONE]\n\n"
-"""Closes a stream of completions; one of a response has an event for it."""
 
 
 class BadRequestError(ValueError):
@@ -50,33 +47,6 @@ def read_object(body: bytes) -> Json:
     if not isinstance(content, dict):
         raise BadRequestError("the body is no JSON object")
     return content
-
-
-def encode(data: Any) -> bytes:
-    """Compact JSON; a text that is no valid Unicode is escaped."""
-    return json.dumps(data, separators=(",", ":")).encode()
-
-
-def sse_event(data: Any, name: str | None = None) -> bytes:
-    """A server-sent event.
-
-    Args:
-        data: What JSON can hold.
-        name: The event's; completions have none, responses do.
-    """
-    head = b"" if name is None else f"event: {name}\n".encode()
-    return head + b"data: " + encode(data) + b"\n\n"
-
-
-def error_body(message: str, *, kind: str, param: str | None = None) -> Json:
-    """An error as OpenAI's clients read it.
-
-    Args:
-        message: One clear sentence.
-        kind: OpenAI's word, such as "invalid_request_error" or "server_error".
-        param: The field that is wrong.
-    """
-    return {"error": {"message": message, "type": kind, "param": param, "code": None}}
 
 
 def json_response(data: Any, status: int = 200) -> Response:

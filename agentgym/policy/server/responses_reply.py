@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentgym.policy.server.openai_http import Json
+from agentgym.policy.server.openai_json import Json
 
 _ECHOED: Json = {
     "instructions": None,

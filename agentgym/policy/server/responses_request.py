@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentgym.policy.server.openai_http import BadRequestError, Json
+from agentgym.policy.server.openai_http import BadRequestError
+from agentgym.policy.server.openai_json import Json
 
 _PASSED_ON = ("model", "temperature", "top_p", "parallel_tool_calls")
 _STATE = ("previous_response_id", "conversation", "prompt")

@@ -24,11 +24,11 @@ from agentgym.policy.server.chat_stream import ChatStream
 from agentgym.policy.server.completions import Completions
 from agentgym.policy.server.openai_http import (
     BadRequestError,
-    encode,
     error_response,
     json_response,
     read_object,
 )
+from agentgym.policy.server.openai_json import encode
 from agentgym.policy.server.streams import streamed_chat, streamed_response
 
 ANY_MODEL = "/any"

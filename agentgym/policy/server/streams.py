@@ -8,7 +8,8 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
-from agentgym.policy.server.openai_http import END_OF_STREAM, Chunks, sse_event
+from agentgym.policy.server.openai_http import Chunks
+from agentgym.policy.server.openai_json import END_OF_STREAM, sse_event
 from agentgym.policy.server.responses_reply import ResponseStream
 
 

@@ -123,7 +123,7 @@ class ChatRequest(SamplingRequest):
 
     @property
     def reads_tool_calls(self) -> bool:
-        """Whether tool calls in the reply are told apart from its text."""
+        """Whether tool calls in the reply are separated from its text."""
         return bool(self.tools) and self.tool_choice != "none"
 
     def schema_of_text(self) -> dict[str, Any] | None:

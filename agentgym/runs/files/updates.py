@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 UPDATES_FILE = "updates.jsonl"
 _RENAMED = {
@@ -14,6 +14,55 @@ _RENAMED = {
     "dull_groups": "zero_variance_groups",
 }
 """Keys that runs of before have, and what they are called now."""
+
+
+class UpdateLine(TypedDict):
+    """A line, as it is written now; those that are read may lack some keys.
+
+    The metrics, from `loss` on, are those of `agentgym.training.step.metrics`.
+
+    Attributes:
+        update: Number of the update, from 1.
+        version: The version that it updates.
+        episodes: Played for training so far, in all.
+        elapsed: Seconds of the training so far.
+        reward: Mean over the update's episodes.
+        passed: Share of these that passed.
+        reliability: The running one, in [0, 1].
+        groups: Groups that were learned from.
+        zero_variance_groups: Groups that were left out, as all earned the same.
+        stale_share: Share of episodes of an earlier version.
+        lost_share: Share of episodes that do not count.
+        broken_prefixes: Share of later model calls that do not continue the one before.
+        tokens_per_episode: Mean of the sampled tokens.
+        playing_seconds: Wall time of the episodes.
+    """
+
+    update: int
+    version: int
+    episodes: int
+    elapsed: float
+    reward: float
+    passed: float
+    reliability: float
+    groups: int
+    zero_variance_groups: int
+    stale_share: float
+    lost_share: float
+    broken_prefixes: float
+    tokens_per_episode: float
+    playing_seconds: float
+    loss: float
+    entropy: float
+    kl: float
+    drift: float
+    mismatch: float
+    mean_mismatch: float
+    grad_norm: float
+    clip_share: float
+    trained_tokens: int
+    frozen_tokens: int
+    seconds: float
 
 
 def read_updates(folder: Path) -> Iterator[dict[str, Any]]:

@@ -135,7 +135,7 @@ class Collector:
     def _sample(
         self, result: RolloutResult, version: int, collected: Collected
     ) -> Sample | None:
-        """The sample of a result; None if it must not be learnt from."""
+        """The sample of a result; None if it must not be learned from."""
         if result.task.split != "train" or result.task.phase != "train":
             raise AssertionError(f"{result.task} in a batch")
         if (

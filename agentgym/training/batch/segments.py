@@ -39,7 +39,7 @@ def segment(pieces: Sequence[bytes], *, ended: bool) -> list[Component]:
 
     - A call's markers, braces, keys and tool name are tool_selection, its arguments
       parameter_selection. A call whose name cannot be read is tool_selection as a
-      whole, so that it is punished as a whole.
+      whole, so that it is penalised as a whole.
     - All other text is output_generation. Blank space alone, such as the line break
       between two calls, is no text but goes with the calls: whether to go on calling
       is decided there.

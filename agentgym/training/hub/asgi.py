@@ -22,14 +22,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentgym.policy.server import responses_reply, responses_request
 from agentgym.policy.server.openai_http import (
-    END_OF_STREAM,
     BadRequestError,
-    Json,
     error_response,
     json_response,
     read_object,
-    sse_event,
 )
+from agentgym.policy.server.openai_json import END_OF_STREAM, Json, sse_event
 
 _PREFIX = "/proxy/rollout/"
 _PATH = re.compile(

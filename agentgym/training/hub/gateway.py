@@ -80,6 +80,8 @@ class Gateway:
         self._closed = False
         self._ready = threading.Event()
         self._error: BaseException | None = None
+        # These come with the hub's own thread, before `start` returns.
+        self._app: Any
         self._loop: asyncio.AbstractEventLoop
         self._stop: Callable[[], None]
         self._thread = threading.Thread(

@@ -1,4 +1,4 @@
-"""Which cases are learnt from, which choose a version, and which are measured."""
+"""Which cases are learned from, which choose a version, and which are measured."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def held_out_tasks(scenarios: Sequence[ScenarioInfo], phase: Phase) -> list[Task
 
 
 def validation_tasks(scenarios: Sequence[ScenarioInfo], before: int = 0) -> list[Task]:
-    """Train-side episodes that choose the best version, never learnt from.
+    """Train-side episodes that choose the best version, never learned from.
 
     They are other ones each time, or else a set that happens to be difficult would hold
     up a whole training. Where a scenario has few cases, these are its last ones; with
@@ -64,7 +64,7 @@ def validation_tasks(scenarios: Sequence[ScenarioInfo], before: int = 0) -> list
 
 
 def training_cases(info: ScenarioInfo) -> int | None:
-    """How many of a scenario's train cases are learnt from; None: as many as wanted."""
+    """How many train cases are learned from; None: as many as wanted."""
     count = info.train_cases
     if count is None or count < 4:
         return count

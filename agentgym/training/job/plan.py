@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentgym.errors import UsageError
+from agentgym.scenarios.components import COMPONENTS
 from agentgym.training.job.case_split import training_cases
 from agentgym.training.job.config import TrainingConfig
 from agentgym.training.job.task import ScenarioInfo
@@ -46,7 +48,7 @@ class TrainingPlan:
         return self.run_folder / "training"
 
     @property
-    def learnt_from(self) -> list[ScenarioInfo]:
+    def learned_from(self) -> list[ScenarioInfo]:
         """The scenarios with train cases and a component that is trained."""
         return [
             info
@@ -65,3 +67,29 @@ def trained_components(info: ScenarioInfo, config: TrainingConfig) -> frozenset[
     if config.components is not None:
         return frozenset(config.components)
     return frozenset(name for name, on in info.components.items() if on)
+
+
+def check_plan(plan: TrainingPlan) -> None:
+    """Checks that there are cases to learn from and to measure, and a way to learn.
+
+    Raises:
+        UsageError: There are not.
+    """
+    scenarios = plan.scenarios
+    if all(training_cases(info) == 0 for info in scenarios):
+        raise UsageError(
+            "there are only held-out cases: give a scenario split='auto' or "
+            "split='train', or list more values, so that there is something to "
+            "learn from"
+        )
+    if all(info.held_out_cases == 0 for info in scenarios):
+        raise UsageError(
+            "there are only train cases: give a scenario split='auto' or "
+            "split='held_out', so that there is something to judge the agent by"
+        )
+    if not plan.learned_from:
+        raise UsageError(
+            "no scenario has a component to train: say True of one or more of "
+            f"{', '.join(COMPONENTS)} in @scenario(trainable_components=...) or "
+            "define_trainable_components()"
+        )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-Share = dict[str, float | None]
+from agentgym.runs.summary_json import GainJson, ShareJson, TrainingJson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +29,12 @@ class TrainingResult:
         looks: Measurements on held-out cases since the one before.
         agent: Folder of the saved agent; None if nothing was saved.
         reason: Why it ended, in one sentence.
-        never_passed: Scenarios of which no episode passed while it learnt.
+        never_passed: Scenarios of which no episode passed while it learned.
     """
 
-    before: Share | None
-    after: Share | None
-    difference: dict[str, float] | None
+    before: ShareJson | None
+    after: ShareJson | None
+    difference: GainJson | None
     target: float
     met: bool
     judgeable: bool
@@ -49,7 +49,7 @@ class TrainingResult:
     reason: str
     never_passed: list[str] = field(default_factory=list)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> TrainingJson:
         """The `training` object of `summary.json`."""
         return {
             "before": self.before,
@@ -71,7 +71,11 @@ class TrainingResult:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> TrainingResult:
+    def from_json(cls, data: TrainingJson) -> TrainingResult:
         """The result that `to_json` described."""
         agent = data["agent"]
-        return cls(**{**data, "agent": None if agent is None else Path(agent)})
+        fields: dict[str, Any] = {
+            **data,
+            "agent": None if agent is None else Path(agent),
+        }
+        return cls(**fields)

@@ -13,7 +13,7 @@ from agentgym.training.batch.segments import TokenBytes, segment
 from agentgym.training.hub.gateway import Gateway
 from agentgym.training.hub.host import PolicyHost
 from agentgym.training.hub.player import Player
-from agentgym.training.job.plan import TrainingPlan
+from agentgym.training.job.plan import TrainingPlan, check_plan
 from agentgym.training.loop import sentences
 from agentgym.training.loop.checkpoint import Checkpoint, State, room_for_files
 from agentgym.training.loop.held_out import HeldOut
@@ -42,7 +42,7 @@ def make_training(plan: TrainingPlan, gateway: Gateway, observer: Observer) -> T
         UsageError: Something that the user can mend.
     """
     began = time.monotonic()
-    sentences.check_plan(plan)
+    check_plan(plan)
     host = PolicyHost(
         plan.base,
         plan.training_folder / "versions",
@@ -78,7 +78,7 @@ def _loaded(
     policy = load(plan.base, config.device, config.dtype)
     updater = Updater(policy, config, seed=plan.seed, adapter=plan.adapter)
     curriculum = Curriculum(
-        [info.scenario for info in plan.learnt_from],
+        [info.scenario for info in plan.learned_from],
         seed=plan.seed,
         adaptive=config.adaptive_cases,
     )

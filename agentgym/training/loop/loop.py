@@ -14,6 +14,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from agentgym.errors import UsageError
+from agentgym.runs.files.updates import UpdateLine
 from agentgym.training.batch.batch import BatchRow, make_batch, trained_tokens
 from agentgym.training.batch.collector import Collected, Collector
 from agentgym.training.batch.curriculum import Curriculum
@@ -24,7 +25,7 @@ from agentgym.training.job.training_result import TrainingResult
 from agentgym.training.loop import sentences
 from agentgym.training.loop.checkpoint import room_for_files
 from agentgym.training.loop.held_out import HeldOut
-from agentgym.training.loop.journal import Journal, UpdateLine, update_line
+from agentgym.training.loop.journal import Journal, update_line
 from agentgym.training.loop.measurement import Measurement
 from agentgym.training.loop.observer import Observer
 from agentgym.training.loop.result import make_result, save_trained
@@ -145,7 +146,7 @@ class Training:
         return spent
 
     def _measure_before(self) -> Measurement:
-        """Measures the policy as it was before anything was learnt."""
+        """Measures the policy as it was before anything was learned."""
         known = self._held_out.complete("before", 0)
         self._host.publish(self._state.version if known else 0)
         begun = self._session.elapsed
@@ -236,7 +237,7 @@ class Training:
         return reason
 
     def _nothing_to_learn(self) -> str:
-        """Why no group's rewards differ; an error if nothing was ever learnt."""
+        """Why no group's rewards differ; an error if nothing was ever learned."""
         if self._state.version or self._versions.near_target:
             return sentences.zero_variance(self._state)
         raise sentences.never_vary(

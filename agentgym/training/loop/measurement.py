@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.reliability import attrition_exceeded, clopper_pearson, paired_difference
+from agentgym.runs.summary_json import GainJson, ShareJson
 from agentgym.training.hub.rollout_result import RolloutResult
 from agentgym.training.job.task import Phase, Task
 
@@ -60,12 +61,12 @@ class Measurement:
         """Whether the measured reliability is at least the target."""
         return self.judgeable and self.value is not None and self.value >= target
 
-    def to_json(self) -> dict[str, float | None]:
+    def to_json(self) -> ShareJson:
         """Value and 95 % interval of Clopper and Pearson (Biometrika 26, 1934)."""
         low, high = clopper_pearson(self.passed, self.counted)
         return {"value": self.value, "low": low, "high": high}
 
-    def difference(self, after: Measurement) -> dict[str, float] | None:
+    def difference(self, after: Measurement) -> GainJson | None:
         """How much better `after` is on the episodes that both have."""
         pairs = [
             (outcome, after.outcomes[key])

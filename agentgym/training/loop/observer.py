@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
+from agentgym.runs.files.updates import UpdateLine
 from agentgym.training.job.task import Phase
 
 
@@ -18,7 +19,7 @@ class Observer(Protocol):
             planned: How many there are.
         """
 
-    def update(self, row: dict[str, Any]) -> None:
+    def update(self, row: UpdateLine) -> None:
         """The policy was updated; `row` is a line of `updates.jsonl`."""
 
     def say(self, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def make_result(
             trained and measured to its end.
         reason: Why it ended.
         interrupted: Whether it was stopped before its end.
-        never_passed: Scenarios of which no episode passed while it learnt.
+        never_passed: Scenarios of which no episode passed while it learned.
     """
     last = before if after is None else after
     judgeable = last.judgeable and not interrupted
@@ -72,12 +73,11 @@ def save_trained(
     """
     root = plan.agents_folder.parent.parent
     agent = save_agent(root, plan.name, adapter, _card(plan, state, result))
-    return TrainingResult.from_json({**result.to_json(), "agent": str(agent)})
+    return replace(result, agent=agent)
 
 
 def _card(plan: TrainingPlan, state: State, result: TrainingResult) -> dict[str, Any]:
     """What `agent.json` says of how the agent was made."""
-    known = result.to_json()
     numbers = (
         *("before", "after", "difference", "target"),
         *("episodes", "updates", "seconds"),
@@ -88,7 +88,7 @@ def _card(plan: TrainingPlan, state: State, result: TrainingResult) -> dict[str,
             {
                 "scenario": info.scenario,
                 "source": info.source,
-                # Which models took part in the rewards that were learnt from, if any.
+                # Which models took part in the rewards that were learned from, if any.
                 **(
                     {"judged_by": judges}
                     if (judges := state.judged.get(info.scenario))
@@ -100,7 +100,7 @@ def _card(plan: TrainingPlan, state: State, result: TrainingResult) -> dict[str,
         "config": plan.config.model_dump(mode="json"),
         "seed": plan.seed,
         "run": plan.run_folder.name,
-        **{name: known[name] for name in numbers},
+        **{name: value for name, value in result.to_json().items() if name in numbers},
     }
 
 

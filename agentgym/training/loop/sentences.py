@@ -9,10 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from agentgym.errors import UsageError
-from agentgym.scenarios.components import COMPONENTS
 from agentgym.training.batch.batch import BatchRow
 from agentgym.training.batch.curriculum import Curriculum
-from agentgym.training.job.case_split import training_cases
 from agentgym.training.job.plan import TrainingPlan, trained_components
 from agentgym.training.loop.checkpoint import State
 from agentgym.training.loop.measurement import Measurement
@@ -20,32 +18,6 @@ from agentgym.training.loop.measurement import Measurement
 TARGET_MET = "the target was met"
 MET_BEFORE = "the target was met before training"
 INTERRUPTED = "it was interrupted"
-
-
-def check_plan(plan: TrainingPlan) -> None:
-    """Checks that there are cases to learn from and to measure, and a way to learn.
-
-    Raises:
-        UsageError: There are not.
-    """
-    scenarios = plan.scenarios
-    if all(training_cases(info) == 0 for info in scenarios):
-        raise UsageError(
-            "there are only held-out cases: give a scenario split='auto' or "
-            "split='train', or list more values, so that there is something to "
-            "learn from"
-        )
-    if all(info.held_out_cases == 0 for info in scenarios):
-        raise UsageError(
-            "there are only train cases: give a scenario split='auto' or "
-            "split='held_out', so that there is something to judge the agent by"
-        )
-    if not plan.learnt_from:
-        raise UsageError(
-            "no scenario has a component to train: say True of one or more of "
-            f"{', '.join(COMPONENTS)} in @scenario(trainable_components=...) or "
-            "define_trainable_components()"
-        )
 
 
 def asked_nothing() -> UsageError:
@@ -73,12 +45,12 @@ def nothing_trained(batch: Sequence[BatchRow], plan: TrainingPlan) -> str:
         plan: Says what is trained.
     """
     sampled = Counter(part for made in batch for part in made.row.components)
-    why = "the batch has no token to train, so that nothing can be learnt from it: "
+    why = "the batch has no token to train, so that nothing can be learned from it: "
     if not sampled:
         return f"{why}no episode whose reward differs from others has a model call"
     parts = ", ".join(f"{count} {name}" for name, count in sampled.most_common())
     trained: set[str] = set()
-    for info in plan.learnt_from:
+    for info in plan.learned_from:
         trained |= trained_components(info, plan.config)
     return (
         f"{why}all that the model sampled belongs to frozen components ({parts}), "
@@ -88,7 +60,7 @@ def nothing_trained(batch: Sequence[BatchRow], plan: TrainingPlan) -> str:
 
 
 def never_vary(state: State, curriculum: Curriculum, *, tool_calls: int) -> UsageError:
-    """All groups had zero variance before anything was learnt.
+    """All groups had zero variance before anything was learned.
 
     Args:
         state: Of the training.
@@ -110,7 +82,7 @@ def never_vary(state: State, curriculum: Curriculum, *, tool_calls: int) -> Usag
 
 
 def zero_variance(state: State) -> str:
-    """All groups had zero variance after something was learnt."""
+    """All groups had zero variance after something was learned."""
     return (
         f"the last {state.zero_variance_batches} batches had zero-variance groups "
         "only: all episodes of a case earned the same"

@@ -245,33 +245,33 @@ class Browser {
     this.list.focus({ preventScroll: true });
   }
 
-  // The link tells the episode and the filters.
+  // The link names the episode and the filters.
 
   link(row) {
     return `${location.href.split("#")[0]}#${new URLSearchParams({ episode: row.id })}`;
   }
 
   writeLink() {
-    const told = Object.entries(this.filter).filter(([, value]) => value);
-    if (this.selected) told.unshift(["episode", this.selected.id]);
+    const fields = Object.entries(this.filter).filter(([, value]) => value);
+    if (this.selected) fields.unshift(["episode", this.selected.id]);
     try {
-      history.replaceState(null, "", `#${new URLSearchParams(told)}`);
+      history.replaceState(null, "", `#${new URLSearchParams(fields)}`);
     } catch {
       // A browser may limit how often: the link is then a moment late.
     }
   }
 
   readLink() {
-    const told = new URLSearchParams(location.hash.slice(1));
-    const known = Object.keys(EMPTY).filter((name) => told.has(name));
-    const row = this.byId.get(told.get("episode"));
+    const fields = new URLSearchParams(location.hash.slice(1));
+    const known = Object.keys(EMPTY).filter((name) => fields.has(name));
+    const row = this.byId.get(fields.get("episode"));
     if (row) this.selected = row;
-    this.setFilter({ ...EMPTY, ...Object.fromEntries(known.map((name) => [name, told.get(name)])) }, { fromLink: true });
+    this.setFilter({ ...EMPTY, ...Object.fromEntries(known.map((name) => [name, fields.get(name)])) }, { fromLink: true });
     if (row) {
       this.open(row, { link: false, show: true }).then(() => this.node.scrollIntoView());
-    } else if (told.has("episode")) {
+    } else if (fields.has("episode")) {
       this.detail.replaceChildren(
-        element("p", { class: "notice" }, "There is no episode ", inline(told.get("episode")), " in this report."),
+        element("p", { class: "notice" }, "There is no episode ", inline(fields.get("episode")), " in this report."),
         button("Back", () => this.close(), { class: "back small" }));
       if (narrow()) this.show();
     }

@@ -32,7 +32,7 @@ function marked(share, limit, tone, across, label) {
 
 const CHART = { height: 270, left: 50, right: 14, top: 14, bottom: 44 };
 
-// Reliability by policy version: before, after, and what the updates learnt from.
+// Reliability by policy version: before, after, and what the updates learned from.
 function learningCurve(training, updates, width) {
   const last = Math.max(1, training.version ?? 0, ...updates.map((row) => row.version));
   const points = [["before", training.before, 0], ["after", training.after, training.version ?? last]]

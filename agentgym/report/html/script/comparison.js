@@ -22,13 +22,13 @@ function comparison(report, choose, visit) {
     element("td", { "data-title": "points" }, element("strong", {}, points(difference.value))),
     element("td", { "data-title": "interval", class: "quiet" }, `${points(difference.low)} to ${points(difference.high)}`)));
   const title = "Against the baseline";
-  const told = [
+  const intro = [
     compared(found),
     limit ? element("span", { class: `chip small ${tone}`, id: "drop" }, `${sign}drop ${limit.verdict.toLowerCase()}: at most ${count(+(100 * limit.limit).toFixed(8), "point")} allowed`) : null,
   ];
   const node = rows.length
-    ? section("baseline", title, told, ["scenario", `−${Math.round(100 * most)} – +${Math.round(100 * most)} points`, "before", "now", "points", "interval"], rows)
-    : element("section", { id: "baseline", "aria-labelledby": "baseline-title" }, element("h2", { id: "baseline-title" }, title), element("p", {}, told));
+    ? section("baseline", title, intro, ["scenario", `−${Math.round(100 * most)} – +${Math.round(100 * most)} points`, "before", "now", "points", "interval"], rows)
+    : element("section", { id: "baseline", "aria-labelledby": "baseline-title" }, element("h2", { id: "baseline-title" }, title), element("p", {}, intro));
   node.append(
     element("div", { class: "changed" },
       changed("Newly failing", found.newly_failing, report, visit),

@@ -1,17 +1,17 @@
 // One episode as a conversation, with its failed checks beside what they are about.
 
-// Who said what, in order: messages tell the words, steps the calls.
+// Who said what, in order: messages have the words, steps the calls.
 function turnsOf(trajectory) {
-  const told = trajectory.messages.filter((message) => message.role !== "tool");
+  const messages = trajectory.messages.filter((message) => message.role !== "tool");
   const turns = [];
   const say = (message) => turns.push({ message });
   for (const step of trajectory.steps) {
-    while (told.length && told[0].role !== "assistant") say(told.shift());
+    while (messages.length && messages[0].role !== "assistant") say(messages.shift());
     const answer = step.model?.message;
-    if (told.length && answer && (words(told[0].content) === words(answer.content))) told.shift();
+    if (messages.length && answer && (words(messages[0].content) === words(answer.content))) messages.shift();
     turns.push({ step });
   }
-  told.forEach(say);
+  messages.forEach(say);
   return turns;
 }
 
@@ -187,7 +187,7 @@ function episodeView(row, episode, report) {
     report.summary.seed ? `--agentgym-seed ${report.summary.seed}` : "",
     trained ? `--agentgym-policy ${quoted(trained.split(/[\\/]/).slice(-2).join("_"))}` : "",
   ].filter(Boolean).join(" ");
-  const told = [
+  const facts = [
     row.case, row.phase, `reward ${row.reward}`, duration(row.seconds), count(row.tokens, "token"),
     row.calls === 1 ? "1 tool call" : `${row.calls} tool calls`,
     episode?.attempts > 1 ? `${episode.attempts} attempts` : null, episode?.policy,
@@ -195,7 +195,7 @@ function episodeView(row, episode, report) {
   return [
     element("h3", { tabindex: -1 }, mark(outcome.tone, outcome.mark, outcome.label),
       element("span", {}, name(shortName(row.scenario)), element("span", { class: "quiet" }, ` #${row.index}`))),
-    element("p", { class: "hint" }, outcome.label, told.map((text) => [" · ", inline(text)])),
+    element("p", { class: "hint" }, outcome.label, facts.map((text) => [" · ", inline(text)])),
     episode?.case?.value ? element("p", {}, "case ", element("span", { class: "code" }, inline(episode.case.value))) : null,
     episode ? checkList(episode.checks) : null,
     episode?.simulators ? verdicts(episode.simulators) : null,

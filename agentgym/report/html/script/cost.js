@@ -36,17 +36,17 @@ function took(usage) {
 }
 
 function sentences(spent, judges) {
-  const told = [];
+  const lines = [];
   if (tokens(spent)) {
     const each = spent.per_passed.usd ? ` (${dollars(spent.per_passed.usd)} per passed episode)` : "";
-    told.push(`The agent took ${took(spent)}${each}.`);
+    lines.push(`The agent took ${took(spent)}${each}.`);
   }
-  if (tokens(judges)) told.push(`Judges and simulated users took ${took(judges)}.`);
-  if (spent.usd && judges?.usd) told.push(`Together: ${dollars(spent.total.usd)}.`);
+  if (tokens(judges)) lines.push(`Judges and simulated users took ${took(judges)}.`);
+  if (spent.usd && judges?.usd) lines.push(`Together: ${dollars(spent.total.usd)}.`);
   const unpriced = Object.entries({ ...judges?.unpriced, ...spent.unpriced }).filter(([, n]) => n).map(([model]) => plain(model));
-  if (unpriced.length) told.push(`No price is known for ${unpriced.sort().join(", ")}.`);
-  if (spent.local_calls) told.push("The policy runs on the user's machine and costs nothing.");
+  if (unpriced.length) lines.push(`No price is known for ${unpriced.sort().join(", ")}.`);
+  if (spent.local_calls) lines.push("The policy runs on the user's machine and costs nothing.");
   const silent = spent.silent_calls + (judges?.silent_calls ?? 0);
-  if (silent) told.push(`${count(silent, "model call")} told no tokens.`);
-  return told;
+  if (silent) lines.push(`${count(silent, "model call")} reported no tokens.`);
+  return lines;
 }

@@ -112,9 +112,9 @@ function fitted(draw) {
 
 function notes(report) {
   const { summary } = report;
-  const told = [...report.notes, ...(summary.warnings ?? []), ...(summary.usage_errors ?? [])];
+  const texts = [...report.notes, ...(summary.warnings ?? []), ...(summary.usage_errors ?? [])];
   const versions = Object.entries(summary.versions ?? {}).map(([name, version]) => `${name} ${version}`);
   return element("footer", { id: "notes" },
-    told.length ? [element("h2", {}, "Notes"), element("ul", {}, told.map((text) => element("li", {}, inline(text))))] : [],
+    texts.length ? [element("h2", {}, "Notes"), element("ul", {}, texts.map((text) => element("li", {}, inline(text))))] : [],
     element("p", { class: "hint" }, versions.join(" · ")));
 }

@@ -69,7 +69,7 @@ function heatCell(tool, name, title, choose) {
       "aria-label": `${often} times ${title}, ${percent(share)}: ${tool.name}`, title: percent(share),
     })
     : element("span", { class: "nothing" }, "·"));
-  // Small shares must be told from none.
+  // Small shares must differ from none.
   if (often) cell.style.setProperty("--heat", (0.14 + 0.58 * Math.sqrt(Math.min(1, share))).toFixed(3));
   return cell;
 }

@@ -13,6 +13,7 @@ TMP_PATH = getattr(tmpdir.tmp_path, "_fixture_function", None)
 """The function behind pytest's `tmp_path`."""
 
 _lock = threading.Lock()
+"""Of the whole process: `tmp_path_factory` numbers folders for all items."""
 _FOLDER = pytest.StashKey[Path]()
 
 
