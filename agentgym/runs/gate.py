@@ -211,7 +211,7 @@ def _scenario_met(
     if facts.interrupted is not None or not scenario.ended or scenario.lost:
         return None
     # What holds of the run, holds of its only scenario.
-    names = {scenario.name} | ({None} if len(facts.scenarios) == 1 else set())
+    names = {scenario.name} | ({None} if _is_the_run(facts, scenario) else set())
     codes = {_CODES[reason.kind] for reason in reasons if reason.scenario in names}
     if ExitCode.BELOW in codes:
         return False
@@ -307,11 +307,15 @@ def _below(facts: GateFacts) -> Iterator[Reason]:
     if missed:
         yield Reason(kind=kind, sentence=f"the run {below}")
     for scenario in facts.below:
-        # The run is its only scenario: that is no second reason.
-        alone = len(facts.scenarios) == 1 and scenario.threshold == facts.threshold
-        if not (alone and missed):
+        # That is no second reason.
+        if not (missed and _is_the_run(facts, scenario)):
             sentence = _needs(scenario, facts.certified)
             yield Reason(kind=kind, sentence=sentence, scenario=scenario.name)
+
+
+def _is_the_run(facts: GateFacts, scenario: ScenarioFacts) -> bool:
+    """Whether it is the only scenario, without a threshold of its own."""
+    return len(facts.scenarios) == 1 and scenario.threshold == facts.threshold
 
 
 def _needs(scenario: ScenarioFacts, certified: bool) -> str:

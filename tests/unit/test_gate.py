@@ -201,6 +201,8 @@ def test_what_the_gate_says_of_each_scenario():
         "lost": None,
     }
     assert decided(scenario("only", 9, 1)).scenarios == {"only": False}
+    easy = decided(scenario("easy", 9, 1, threshold=0.5))
+    assert (easy.met, easy.scenarios) == (False, {"easy": True})
     assert decided(BAD, interrupted=(20, 80)).scenarios == {"bad": None}
     # A share is not enough for the certified gate, nor is a run for its scenarios.
     sure = scenario("sure", 400, verdict=Verdict.reliable)
