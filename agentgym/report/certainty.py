@@ -88,16 +88,18 @@ def attrition(summary: RunSummary, width: int) -> Iterator[Line]:
     yield from wrapped(text, width)
 
 
-def certified(summary: RunSummary, width: int, whereof: str = "") -> Iterator[Line]:
+def certified(summary: RunSummary, width: int) -> Iterator[Line]:
     """What is certain of the run, and of its scenarios together.
 
     Args:
         summary: The run, added up.
         width: Characters that a line may have.
-        whereof: What the first line begins with, if not the whole run was played.
     """
     reliability = summary.reliability
-    text = f"{whereof}{reliability.verdict.value}: {_run(summary, reliability)}"
+    qualifier = summary.decision.qualifier
+    text = f"{reliability.verdict.value}: {_run(summary, reliability)}"
+    if qualifier is not None:
+        text = f"{qualifier}, {text}"
     yield from wrapped(text, width, markup=_MARKUP[reliability.verdict])
     verdicts = Counter(summary.verdicts.values())
     if verdicts.total() > 1:

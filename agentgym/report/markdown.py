@@ -16,6 +16,7 @@ from agentgym.runs.lines import (
     interval,
     left,
     percent,
+    percentage_points,
     points,
     threshold,
 )
@@ -25,7 +26,6 @@ from agentgym.runs.summary_json import (
     CostJson,
     DecisionJson,
     JudgeJson,
-    MaxDropJson,
     ScenarioJson,
     SimulatorsJson,
     SummaryJson,
@@ -87,7 +87,9 @@ def _verdict(summary: SummaryJson, baseline: SummaryJson | None) -> Iterator[str
             f"{interval(reliability['low'], reliability['high'])} %."
         )
     if reliability["verdict"]:
-        text += f" At {_SURE} confidence: {reliability['verdict']}."
+        qualifier = decision["qualifier"]
+        sure = f"{qualifier}, at" if qualifier else "at"
+        text += f" {capitalised(sure)} {_SURE} confidence: {reliability['verdict']}."
     yield text
     yield from _reasons(decision)
     yield from _stopped_early(summary)
@@ -150,7 +152,8 @@ def _compared(comparison: ComparisonJson) -> str:
             text += f"; {count(len(cases), f'{words} case')}"
     limit = comparison["max_drop"]
     if limit is not None:
-        text += f". Drop **{limit['verdict']}**, at most {_limit(limit)} allowed"
+        most = percentage_points(limit["limit"])
+        text += f". Drop **{limit['verdict']}**, at most {most} allowed"
     return f"{text}."
 
 
@@ -173,11 +176,6 @@ def _reasons(decision: DecisionJson) -> Iterator[str]:
         yield f"- {code(left(name, 100))}: {code(sentence)}"
     if len(named) > MOST_REASONS:
         yield f"- and {len(named) - MOST_REASONS} more"
-
-
-def _limit(allowed: MaxDropJson) -> str:
-    share = 100 * allowed["limit"]
-    return f"{share:.10g} point{'' if share == 1 else 's'}"
 
 
 def _gated(summary: SummaryJson) -> list[ScenarioJson]:

@@ -15,7 +15,7 @@ from agentgym.report.by_file import rows_by_file
 from agentgym.report.cost import cost_section
 from agentgym.report.simulators import simulators_section
 from agentgym.report.transcript import transcript
-from agentgym.runs.gate import GateDecision, ReasonKind
+from agentgym.runs.gate import GateDecision
 from agentgym.runs.lines import (
     Heading,
     Line,
@@ -40,6 +40,7 @@ MOST_ERRORS = 3
 MOST_REASONS = 5
 MOST_LINES = 5
 _SURE = threshold(CONFIDENCE)
+_COLOURS = {True: "green", False: "red", None: "yellow"}
 
 _WHAT_TO_DO = {
     Outcome.infra_error: "the model's server or network: check that it answers, its "
@@ -58,7 +59,7 @@ def report(summary: RunSummary, width: int = 80) -> Iterator[Line]:
         width: Characters that a line may have.
     """
     yield Heading("scenarios")
-    yield from scenario_table(summary.ordered, width)
+    yield from scenario_table(summary, width)
     if summary.tools:
         yield Heading("tools")
         yield from tool_table(summary.tools.values(), width)
@@ -72,26 +73,28 @@ def report(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     yield from simulators_section(summary.simulators, width)
 
 
-def scenario_table(scenarios: Iterable[ScenarioTally], width: int) -> Iterator[Line]:
+def scenario_table(summary: RunSummary, width: int) -> Iterator[Line]:
     """One line per scenario, grouped by file.
 
     Args:
-        scenarios: In the order of their names.
+        summary: The run, added up.
         width: Characters that a line may have.
     """
-    named = ((scenario.name, scenario) for scenario in scenarios)
-    rows = rows_by_file(named, _scenario_row)
+    met = summary.decision.scenarios
+    named = ((scenario.name, scenario) for scenario in summary.ordered)
+    rows = rows_by_file(
+        named, lambda name, one: _scenario_row(name, one, met.get(one.name))
+    )
     columns = ["passed", f"reliability ({_SURE})", "reward", "tok/ep", "s/ep"]
     yield from table(columns, rows, width)
 
 
-def _scenario_row(name: str, scenario: ScenarioTally) -> TableRow:
+def _scenario_row(name: str, scenario: ScenarioTally, met: bool | None) -> TableRow:
     reliability = scenario.reliability
     share = percent(reliability.value, scenario.threshold)
     if scenario.counted:
         share += f" ({interval(reliability.low, reliability.high)})"
     reward = scenario.mean(scenario.reward)
-    colour = "green" if reliability.met else "red"
     return TableRow(
         f"{name} (xfail)" if scenario.xfail else name,
         [
@@ -101,7 +104,7 @@ def _scenario_row(name: str, scenario: ScenarioTally) -> TableRow:
             number(scenario.mean(scenario.tokens)) if scenario.tokens else "-",
             number(scenario.mean(scenario.seconds)),
         ],
-        {colour if scenario.judgeable and not scenario.xfail else "yellow": True},
+        {_COLOURS[met]: True},
     )
 
 
@@ -321,7 +324,7 @@ def verdict(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     decision = summary.decision
     yield from gate_lines(decision, width)
     if summary.certifiable and summary.counted:
-        yield from certainty.certified(summary, width, _whereof(decision))
+        yield from certainty.certified(summary, width)
 
 
 def gate_lines(decision: GateDecision, width: int) -> Iterator[Line]:
@@ -331,19 +334,13 @@ def gate_lines(decision: GateDecision, width: int) -> Iterator[Line]:
         decision: Of the run.
         width: Characters that a line may have.
     """
-    colour = {True: "green", False: "red", None: "yellow"}[decision.met]
-    yield from wrapped(decision.sentence, width, markup={colour: True, "bold": True})
+    markup = {_COLOURS[decision.met]: True, "bold": True}
+    yield from wrapped(decision.sentence, width, markup=markup)
     for reason in decision.of_scenarios[:MOST_REASONS]:
         yield from wrapped(str(reason), width, "  ", hanging="    ")
     more = len(decision.of_scenarios) - MOST_REASONS
     if more > 0:
         yield Line(f"  and {more} more")
-
-
-def _whereof(decision: GateDecision) -> str:
-    """What is certain of a run that is not whole, is certain of a part of it."""
-    parts = ReasonKind.stopped, ReasonKind.errored, ReasonKind.not_played
-    return "of what was played, " if decision.holds(*parts) else ""
 
 
 def _of(summary: RunSummary) -> str:

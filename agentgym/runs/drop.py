@@ -13,7 +13,7 @@ from agentgym.runs.differences import (
     by_scenario,
     compare_outcomes,
 )
-from agentgym.runs.lines import threshold
+from agentgym.runs.lines import percentage_points, threshold
 from agentgym.runs.summary_json import MaxDropJson
 
 MOST_NAMES = 5
@@ -58,7 +58,7 @@ class Allowance:
         }
 
     def __str__(self) -> str:
-        limit = f"{100 * self.limit:.10g} point{'' if self.limit == 0.01 else 's'}"
+        limit = percentage_points(self.limit)
         if self.verdict is Drop.unknown:
             return f"the drop cannot be compared with {limit}"
         if self.verdict is Drop.within:

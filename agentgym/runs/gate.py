@@ -15,7 +15,7 @@ from agentgym.exit_code import ExitCode
 from agentgym.reliability import ATTRITION_LIMIT, Verdict
 from agentgym.runs.drop import Allowance, Drop
 from agentgym.runs.gate_facts import GateFacts, ScenarioFacts
-from agentgym.runs.lines import count, percent, threshold
+from agentgym.runs.lines import count, percent, percentage_points, threshold
 from agentgym.runs.summary_json import DecisionJson, ReasonJson
 
 
@@ -31,10 +31,12 @@ class ReasonKind(StrEnum):
         dropped: It is certain that reliability dropped by more than is allowed.
         drop_not_certified: It is not certain that it did not.
         target_missed: A training has not reached its target.
+        passed_unexpectedly: A scenario passed that had to fail, as a strict xfail.
         errored: Something outside of the episodes failed: set-up or tear-down.
         not_played: A scenario was collected, and no episode of it was played.
         drop_unknown: There is nothing to compare, or too much was lost.
         expected_to_fail: There is no scenario that a gate could judge.
+        no_scenario: None was played: there is none, or all were skipped.
     """
 
     interrupted = "interrupted"
@@ -45,10 +47,12 @@ class ReasonKind(StrEnum):
     dropped = "dropped"
     drop_not_certified = "drop_not_certified"
     target_missed = "target_missed"
+    passed_unexpectedly = "passed_unexpectedly"
     errored = "errored"
     not_played = "not_played"
     drop_unknown = "drop_unknown"
     expected_to_fail = "expected_to_fail"
+    no_scenario = "no_scenario"
 
 
 _CODES: Mapping[ReasonKind, ExitCode] = {
@@ -60,14 +64,21 @@ _CODES: Mapping[ReasonKind, ExitCode] = {
     ReasonKind.dropped: ExitCode.BELOW,
     ReasonKind.drop_not_certified: ExitCode.BELOW,
     ReasonKind.target_missed: ExitCode.BELOW,
+    ReasonKind.passed_unexpectedly: ExitCode.BELOW,
     # After what is below: a scenario that failed has failed, whatever became of others.
     ReasonKind.errored: ExitCode.CANNOT_JUDGE,
     ReasonKind.not_played: ExitCode.CANNOT_JUDGE,
     ReasonKind.drop_unknown: ExitCode.CANNOT_JUDGE,
     ReasonKind.expected_to_fail: ExitCode.OK,
+    # pytest's own code stays: 0 where only ordinary tests passed, 5 without any test.
+    ReasonKind.no_scenario: ExitCode.OK,
 }
 _ORDER = list(ReasonKind)
 _MET: Mapping[ExitCode, bool] = {ExitCode.OK: True, ExitCode.BELOW: False}
+_CUT_OFF = ReasonKind.interrupted, ReasonKind.stopped
+_NO_GATE = ReasonKind.expected_to_fail, ReasonKind.no_scenario
+_BELOW = ReasonKind.below, ReasonKind.not_certified
+_IN_PART = {ReasonKind.stopped, ReasonKind.errored, ReasonKind.not_played}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,12 +118,15 @@ class GateDecision:
         reasons: All that hold, the one that decides first; none if the gate is met.
         sentence: Whether the gate is met, and why not; without a full stop, and without
             a word that is not ours.
+        scenarios: Whether each that the gate judges passes its part of it, by name;
+            None if that is not judged.
     """
 
     exit_code: ExitCode
     met: bool | None
     reasons: tuple[Reason, ...]
     sentence: str
+    scenarios: Mapping[str, bool | None]
 
     @property
     def of_scenarios(self) -> tuple[Reason, ...]:
@@ -123,9 +137,14 @@ class GateDecision:
         """Whether a reason of one of these kinds holds.
 
         Args:
-            *kinds: What is asked for.
+            *kinds: Any number of them, of the run or of a scenario.
         """
         return any(reason.kind in kinds for reason in self.reasons)
+
+    @property
+    def qualifier(self) -> str | None:
+        """What the verdict on the reliability is about, if not the whole run."""
+        return qualifier(reason.kind for reason in self.reasons)
 
     def to_json(self) -> DecisionJson:
         """The form in `summary.json`."""
@@ -133,34 +152,70 @@ class GateDecision:
             "exit_code": int(self.exit_code),
             "met": self.met,
             "sentence": self.sentence,
+            "qualifier": self.qualifier,
             "reasons": [reason.to_json() for reason in self.reasons],
         }
 
 
-def decide(facts: GateFacts, besides: Sequence[Reason] = ()) -> GateDecision:
+def qualifier(kinds: Iterable[str]) -> str | None:
+    """What is certain of a run that was not played in full, is certain of a part of it.
+
+    Args:
+        kinds: Of the reasons that hold, by `ReasonKind`.
+    """
+    return "of what was played" if _IN_PART.intersection(kinds) else None
+
+
+def decide(facts: GateFacts, outside_reasons: Sequence[Reason] = ()) -> GateDecision:
     """Decides the gate.
 
     Args:
         facts: What was measured.
-        besides: Reasons that no episode knows of.
+        outside_reasons: Reasons that no episode knows of; what the episodes say
+            already is left out.
 
     Returns:
         The decision, with every reason that holds.
     """
-    found = [*besides, *_reasons(facts, besides)]
-    reasons = sorted(found, key=lambda reason: _ORDER.index(reason.kind))
+    measured = list(_reasons(facts, outside_reasons))
+    outside = [reason for reason in outside_reasons if not _known(reason, measured)]
+    reasons = sorted(
+        [*outside, *measured], key=lambda reason: _ORDER.index(reason.kind)
+    )
+    scenarios = {
+        scenario.name: _scenario_met(facts, scenario, reasons)
+        for scenario in facts.scenarios
+    }
     if not reasons:
         return GateDecision(
-            exit_code=ExitCode.OK, met=True, reasons=(), sentence=_met(facts)
+            exit_code=ExitCode.OK,
+            met=True,
+            reasons=(),
+            sentence=_met(facts),
+            scenarios=scenarios,
         )
     code = _CODES[reasons[0].kind]
-    judged = reasons[0].kind is not ReasonKind.expected_to_fail
+    judged = reasons[0].kind not in _NO_GATE
     return GateDecision(
         exit_code=code,
         met=_MET.get(code) if judged else None,
         reasons=tuple(reasons),
         sentence=_sentence(facts, reasons),
+        scenarios=scenarios,
     )
+
+
+def _scenario_met(
+    facts: GateFacts, scenario: ScenarioFacts, reasons: Sequence[Reason]
+) -> bool | None:
+    if facts.interrupted is not None or not scenario.ended or scenario.lost:
+        return None
+    # What holds of the run, holds of its only scenario.
+    names = {scenario.name} | ({None} if _is_the_run(facts, scenario) else set())
+    codes = {_CODES[reason.kind] for reason in reasons if reason.scenario in names}
+    if ExitCode.BELOW in codes:
+        return False
+    return None if codes else True
 
 
 def reason_of_training(*, judgeable: bool, met: bool) -> Reason | None:
@@ -181,16 +236,33 @@ def reason_of_training(*, judgeable: bool, met: bool) -> Reason | None:
 
 # The reasons.
 
+_NO_SCENARIO = "no scenario was played"
 
-def _reasons(facts: GateFacts, besides: Sequence[Reason]) -> Iterator[Reason]:
+
+def _known(reason: Reason, measured: Sequence[Reason]) -> bool:
+    """Whether the episodes say already what a training's result says."""
+    if reason.kind is ReasonKind.lost:
+        return bool(_of(measured, ReasonKind.lost))
+    if reason.kind is ReasonKind.target_missed:
+        # A drop is another matter: the target may be missed as well.
+        return bool(_of(measured, ReasonKind.lost, *_CUT_OFF, *_BELOW, *_NO_GATE))
+    return False
+
+
+def _reasons(facts: GateFacts, outside: Sequence[Reason]) -> Iterator[Reason]:
     if facts.interrupted is not None:
-        if not _of(besides, ReasonKind.interrupted):
+        if not _of(outside, ReasonKind.interrupted):
             yield _cut_off(facts.interrupted, facts.stopped)
-        # The gate judges whole runs only.
+        # Only complete runs are judged.
         return
     if facts.expected_to_fail:
         sentence = "every scenario was expected to fail"
         yield Reason(kind=ReasonKind.expected_to_fail, sentence=sentence)
+        return
+    if not facts.total:
+        # Those that could not be played have reasons of their own.
+        if all(reason.scenario is None for reason in outside):
+            yield Reason(kind=ReasonKind.no_scenario, sentence=_NO_SCENARIO)
         return
     if not facts.settled:
         yield from _lost(facts)
@@ -204,7 +276,7 @@ def _cut_off(interrupted: tuple[int, int], stopped: str | None) -> Reason:
     parts = [] if stopped is None else [stopped]
     if played < planned:
         parts.append(f"{played:,} of {count(planned, 'episode')} were played")
-    rest = "the gate judges whole runs only"
+    rest = "only complete runs are judged"
     return Reason(
         kind=ReasonKind.interrupted if stopped is None else ReasonKind.stopped,
         sentence="; ".join([*([": ".join(parts)] if parts else []), rest]),
@@ -213,9 +285,6 @@ def _cut_off(interrupted: tuple[int, int], stopped: str | None) -> Reason:
 
 def _lost(facts: GateFacts) -> Iterator[Reason]:
     kind = ReasonKind.lost
-    if not facts.total:
-        yield Reason(kind=kind, sentence="no episode was played to its end")
-        return
     if facts.lost:
         yield Reason(kind=kind, sentence=_do_not_count(facts))
     if len(facts.scenarios) > 1:
@@ -238,11 +307,15 @@ def _below(facts: GateFacts) -> Iterator[Reason]:
     if missed:
         yield Reason(kind=kind, sentence=f"the run {below}")
     for scenario in facts.below:
-        # The run is its only scenario: that is no second reason.
-        alone = len(facts.scenarios) == 1 and scenario.threshold == facts.threshold
-        if not (alone and missed):
+        # That is no second reason.
+        if not (missed and _is_the_run(facts, scenario)):
             sentence = _needs(scenario, facts.certified)
             yield Reason(kind=kind, sentence=sentence, scenario=scenario.name)
+
+
+def _is_the_run(facts: GateFacts, scenario: ScenarioFacts) -> bool:
+    """Whether it is the only scenario, without a threshold of its own."""
+    return len(facts.scenarios) == 1 and scenario.threshold == facts.threshold
 
 
 def _needs(scenario: ScenarioFacts, certified: bool) -> str:
@@ -272,8 +345,7 @@ def _dropped(allowed: Allowance, certified: bool) -> Iterator[Reason]:
 
 
 def _allowed(allowed: Allowance) -> str:
-    share = f"{100 * allowed.limit:.10g}"
-    return f"the allowed {share} point{'' if share == '1' else 's'}"
+    return f"the allowed {percentage_points(allowed.limit)}"
 
 
 def _of(reasons: Iterable[Reason], *kinds: ReasonKind) -> list[Reason]:
@@ -306,7 +378,7 @@ def _sentence(facts: GateFacts, reasons: Sequence[Reason]) -> str:
     head = "CANNOT JUDGE"
     if code is ExitCode.INTERRUPTED:
         head = first.value.upper()
-    elif first is ReasonKind.expected_to_fail:
+    elif first in _NO_GATE:
         head = "no gate"
     return f"{head}: {'; '.join(_clauses(facts, reasons))}"
 
@@ -322,13 +394,17 @@ def _clauses(facts: GateFacts, reasons: Sequence[Reason]) -> Iterator[str]:
         yield from (reason.sentence for reason in mine if reason.scenario is None)
         if not named:
             continue
-        if kind is ReasonKind.below or kind is ReasonKind.not_certified:
+        if kind in _BELOW:
             yield _below_clause(facts, len(named))
         elif kind is ReasonKind.dropped:
             # That of the run says it already.
             if len(named) == len(mine):
                 which = count(len(named), "scenario")
                 yield f"reliability of {which} {named[0].sentence}"
+        elif kind is ReasonKind.passed_unexpectedly:
+            who = "it was" if len(named) == 1 else "they were"
+            which = count(len(named), "scenario")
+            yield f"{which} passed, though {who} expected to fail"
         elif kind is ReasonKind.errored:
             which = count(len(named), "scenario")
             yield f"{which} errored outside of the episodes"
@@ -357,4 +433,6 @@ def _lost_clause(facts: GateFacts, reasons: Sequence[Reason]) -> str:
     if text is None:
         named = count(len(reasons), "scenario")
         text = f"{_do_not_count(facts)}, too many of them in {named}"
-    return f"{text}; at most {limit} of the run and of each scenario may be lost"
+    return (
+        f"{text}; at most {limit} of the run and of each scenario may be left uncounted"
+    )

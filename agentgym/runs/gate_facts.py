@@ -97,6 +97,15 @@ class GateFacts:
         return attrition_exceeded(self.counted, self.total)
 
     @property
+    def judgeable(self) -> bool:
+        """Whether enough episodes count, in the run and in every scenario.
+
+        A run that is settled had enough; what was cut short need not have.
+        """
+        lost = self.lost or any(scenario.lost for scenario in self.scenarios)
+        return self.settled or not lost
+
+    @property
     def below(self) -> list[ScenarioFacts]:
         """Scenarios that do not pass their gates, the least reliable first."""
         missed = [

@@ -178,6 +178,12 @@ def interval(low: float, high: float) -> str:
     return f"{100 * low:.1f}-{100 * high:.1f}"
 
 
+def percentage_points(share: float) -> str:
+    """A difference of shares: `2 points`, `1 point`; the share is in [0, 1]."""
+    number_of = f"{100 * share:.10g}"
+    return f"{number_of} point{'' if number_of == '1' else 's'}"
+
+
 def points(value: float, low: float, high: float) -> str:
     """A difference of two shares with its interval, in percentage points.
 

@@ -18,7 +18,6 @@ from agentgym.reliability import (
     Reliability,
     Verdict,
     attrition_bounds,
-    attrition_exceeded,
     holm,
     judge,
     judge_mean,
@@ -85,7 +84,7 @@ class RunSummary:
             it is below its threshold, whatever the others do.
         not_played: Scenarios that were therefore not played to their end, and the
             episodes that they were to have.
-        besides: What the gate must know and no episode says, see `not_judged`.
+        outside_reasons: What the gate must know and no episode says, see `not_judged`.
     """
 
     threshold: float
@@ -108,7 +107,8 @@ class RunSummary:
     planned: int = 0
     settled: Reliability | None = None
     not_played: dict[str, int] = field(default_factory=dict)
-    besides: list[Reason] = field(default_factory=list)
+    outside_reasons: list[Reason] = field(default_factory=list)
+    _concluded: GateDecision | None = field(default=None, init=False, repr=False)
 
     def scenario(self, name: str, threshold: float | None = None) -> ScenarioTally:
         """The tally of a scenario.
@@ -225,15 +225,8 @@ class RunSummary:
 
     @property
     def judgeable(self) -> bool:
-        """Whether enough episodes count, in the run and in every scenario.
-
-        A run that is settled had enough; what was cut short need not have.
-        """
-        if self.settled is not None:
-            return True
-        return not attrition_exceeded(self.counted, self.total) and all(
-            s.judgeable for s in self.gated
-        )
+        """Whether enough episodes count, in the run and in every scenario."""
+        return self._facts().judgeable
 
     @property
     def certifiable(self) -> bool:
@@ -252,41 +245,51 @@ class RunSummary:
         Args:
             name: The scenario's node id; it need not have an episode.
             why: What happened, as a sentence without the name and a full stop.
-            kind: `errored` outside of any episode, or `not_played`.
+            kind: `errored` outside of any episode, `not_played`, or
+                `passed_unexpectedly`.
         """
         reason = Reason(kind=kind, sentence=why, scenario=name)
-        if reason not in self.besides:
-            self.besides.append(reason)
+        if reason not in self.outside_reasons:
+            self.outside_reasons.append(reason)
+
+    def conclude(self) -> None:
+        """Decides the gate for good: nothing comes that it would have to know."""
+        self._concluded = decide(self._facts(), self.outside_reasons)
 
     @property
     def decision(self) -> GateDecision:
-        """The gate's decision; whatever shows it takes it from here."""
+        """The gate's decision; whatever shows it takes it from here.
+
+        Before the run is concluded, it is what the gate would say now.
+        """
+        if self._concluded is not None:
+            return self._concluded
+        return decide(self._facts(), self.outside_reasons)
+
+    def _facts(self) -> GateFacts:
         verdicts = self.verdicts
-        return decide(
-            GateFacts(
-                threshold=self.threshold,
-                certified=self.gate == "certified",
-                met=self.met,
-                whole=self.whole,
-                settled=self.settled is not None,
-                scenarios=[
-                    ScenarioFacts(
-                        name=scenario.name,
-                        passed=scenario.passed,
-                        counted=scenario.counted,
-                        total=scenario.total,
-                        threshold=scenario.threshold,
-                        verdict=verdicts[scenario.name],
-                        ended=scenario.name not in self.not_played,
-                    )
-                    for scenario in self.gated
-                ],
-                expected_to_fail=bool(self.scenarios) and not self.gated,
-                allowed=None if self.baseline is None else self.baseline.allowed,
-                interrupted=self.interrupted,
-                stopped=self.stopped,
-            ),
-            self.besides,
+        return GateFacts(
+            threshold=self.threshold,
+            certified=self.gate == "certified",
+            met=self.met,
+            whole=self.whole,
+            settled=self.settled is not None,
+            scenarios=[
+                ScenarioFacts(
+                    name=scenario.name,
+                    passed=scenario.passed,
+                    counted=scenario.counted,
+                    total=scenario.total,
+                    threshold=scenario.threshold,
+                    verdict=verdicts[scenario.name],
+                    ended=scenario.name not in self.not_played,
+                )
+                for scenario in self.gated
+            ],
+            expected_to_fail=bool(self.scenarios) and not self.gated,
+            allowed=None if self.baseline is None else self.baseline.allowed,
+            interrupted=self.interrupted,
+            stopped=self.stopped,
         )
 
     @property
@@ -350,7 +353,10 @@ class RunSummary:
             "attrition": attrition_json(attrition),
             "mean_reward": rounded(self.mean_reward),
             "episodes": outcomes_json(self.outcomes),
-            "scenarios": [s.to_json(gates, verdicts.get(s.name)) for s in self.ordered],
+            "scenarios": [
+                s.to_json(gates, verdicts.get(s.name), decision.scenarios.get(s.name))
+                for s in self.ordered
+            ],
             "tools": [self.tools[name].to_json() for name in sorted(self.tools)],
             "cost": {**self.spent.to_json(), "prices": self.prices.source},
             "simulators": self.simulators.to_json(),

@@ -24,6 +24,7 @@ class DecisionJson(TypedDict):
     exit_code: int
     met: bool | None
     sentence: str
+    qualifier: str | None
     reasons: list[ReasonJson]
 
 
@@ -121,6 +122,7 @@ class ScenarioJson(TypedDict):
     passed: int
     reliability: ReliabilityJson
     xfail: bool
+    met: bool | None
     pass_hat_k: dict[str, float | None]
     pass_at_k: dict[str, float | None]
     cases: CasesJson | None

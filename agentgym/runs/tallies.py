@@ -265,13 +265,16 @@ class ScenarioTally:
             kind = "other errors"
         return self.errors.setdefault(kind, ErrorTally())
 
-    def to_json(self, gates: int = 1, verdict: Verdict | None = None) -> ScenarioJson:
+    def to_json(
+        self, gates: int = 1, verdict: Verdict | None = None, met: bool | None = None
+    ) -> ScenarioJson:
         """The form in `summary.json`.
 
         Args:
             gates: Scenarios of the run; their verdicts are given together.
             verdict: Of this one among them; by default its own chance of error is
                 divided by their number.
+            met: What the gate says of it; None if it is not judged.
         """
         judged = self.judged(gates)
         if verdict is None:
@@ -285,6 +288,7 @@ class ScenarioTally:
             "passed": self.passed,
             "reliability": reliability_json(judged, self.judgeable),
             "xfail": self.xfail,
+            "met": met,
             "pass_hat_k": {
                 str(k): rounded(pass_hat_k(self.passed, self.counted, k))
                 for k in (1, 2, 4, 8)

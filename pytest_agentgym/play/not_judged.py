@@ -15,6 +15,7 @@ _ENDED = {
     "call": "ended early",
     "teardown": "tear-down failed",
 }
+_UNEXPECTED = ReasonKind.passed_unexpectedly
 
 
 class NotJudged:
@@ -31,15 +32,28 @@ class NotJudged:
         self._skipped: set[str] = set()
 
     def scenario_reported(self, report: Any) -> None:
-        """Notes an error outside of any episode."""
+        """Notes an error outside of any episode, and a strict xfail that passed."""
         about = report.agentgym
         if report.skipped:
             self._skipped.add(report.nodeid)
         error = about["usage_error"]
         if about.get("error") is not None:
             error = f"{_ENDED[report.when]}: {about['error']}"
-        if report.failed and error is not None:
+        if not report.failed:
+            return
+        if error is not None:
             self._summary.not_judged(report.nodeid, error)
+        elif not about["below"]:
+            self._failed_by_a_plugin(report)
+
+    def _failed_by_a_plugin(self, report: Any) -> None:
+        """Notes why an item failed in which nothing was raised."""
+        text = str(report.longrepr).strip().partition("\n")[0]
+        if text.startswith("[XPASS(strict)]"):
+            text, kind = "passed, though it was expected to fail", _UNEXPECTED
+        else:
+            text, kind = f"{_ENDED[report.when]}: {text}", ReasonKind.errored
+        self._summary.not_judged(report.nodeid, text, kind)
 
     def other_reported(self, report: Any) -> None:
         """Notes the scenario that an xdist worker was playing when it died."""
@@ -53,7 +67,7 @@ class NotJudged:
         # `--setup-plan` and `--setup-only` play nothing, as they should.
         if self._summary.interrupted or option.collectonly or option.setuponly:
             return
-        seen = {reason.scenario for reason in self._summary.besides}
+        seen = {reason.scenario for reason in self._summary.outside_reasons}
         seen |= self._skipped | self._summary.scenarios.keys()
         # `-x` or `--maxfail`; with xdist it is an interruption.
         why = f": {session.shouldfail}" if session.shouldfail else ""

@@ -125,6 +125,7 @@ class RunContext:
                 "threshold": self.threshold_of(item),
                 "usage_error": str(error) if isinstance(error, UsageError) else None,
                 "error": _outside(error),
+                "below": isinstance(error, ScenarioFailed),
                 "left_out": item.stash.get(LEFT_OUT, False),
                 "planned": self.episodes_of(item),
                 "place": self._places.get(item.nodeid),

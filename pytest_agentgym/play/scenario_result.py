@@ -7,7 +7,8 @@ from pathlib import Path
 
 from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
-from agentgym.reliability import Reliability, Verdict, attrition_exceeded
+from agentgym.reliability import Reliability
+from agentgym.runs.gate_facts import ScenarioFacts
 from agentgym.runs.prices import Prices
 from agentgym.runs.spending import Spending, Usage
 
@@ -87,13 +88,23 @@ class ScenarioResult:
     ) -> str | None:
         """Why the scenario fails against this threshold, or cannot be judged.
 
+        By itself: the gate corrects its verdict for the other scenarios.
+
         Args:
             threshold: The reliability that it must reach.
             certified: What is certain, if only a certified scenario may pass.
         """
         passed, counted = self.passed, self.counted
         total = sum(self.outcomes.values())
-        if attrition_exceeded(counted, total):
+        facts = ScenarioFacts(
+            name="",
+            passed=passed,
+            counted=counted,
+            total=total,
+            threshold=threshold,
+            verdict=None if certified is None else certified.verdict,
+        )
+        if facts.lost:
             lost = [
                 f"{self.outcomes[outcome]} {outcome}: {error}"
                 for outcome, error in self._first_error.items()
@@ -103,15 +114,11 @@ class ScenarioResult:
                 f"cannot judge: {total - counted} of {total} episodes do not count\n"
                 + "\n".join(lost)
             )
+        if facts.passes(certified=certified is not None):
+            return None
         text = f"reliability {passed / counted:.1%} ({passed} of {counted} episodes "
-        if certified is not None and certified.verdict is not Verdict.reliable:
-            return (
-                f"{text}passed) is not certified to reach {threshold:.1%}"
-                f"{self._reasons()}"
-            )
-        if certified is None and passed / counted < threshold:
-            return f"{text}passed) is below {threshold:.1%}{self._reasons()}"
-        return None
+        verb = "is below" if certified is None else "is not certified to reach"
+        return f"{text}passed) {verb} {threshold:.1%}{self._reasons()}"
 
     def _reasons(self) -> str:
         lines = [f"{n:>5} x {text}" for text, n in self._failed_checks.most_common(5)]

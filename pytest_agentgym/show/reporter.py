@@ -164,6 +164,7 @@ class Reporter:
         if misled is not None:
             self.summary.warnings.insert(0, misled)
         self._reported.conclude(session, self._writer)
+        self.summary.conclude()
         result = yield
         data = self._reported.to_json()
         data["usage_errors"] = list(dict.fromkeys(self._reported.usage_errors))

@@ -150,19 +150,17 @@ class TrainingReporter:
             "--agentgym-resume"
         )
         reason = Reason(kind=ReasonKind.interrupted, sentence=sentence)
-        if reason not in self.summary.besides:
-            self.summary.besides.append(reason)
+        if reason not in self.summary.outside_reasons:
+            self.summary.outside_reasons.append(reason)
 
     def _add_reason(self, result: TrainingResult | None) -> None:
-        """Has the summary decide by what the trainer says, where it does not know."""
-        decision = self.summary.decision
-        judgeable = result is None or result.judgeable
+        """Has the summary decide by what the trainer says, too."""
         reason = reason_of_training(
-            judgeable=judgeable, met=result is not None and result.met
+            judgeable=result is None or result.judgeable,
+            met=result is not None and result.met,
         )
-        known = decision.holds(ReasonKind.lost) if not judgeable else not decision.met
-        if reason is not None and not known:
-            self.summary.besides.append(reason)
+        if reason is not None:
+            self.summary.outside_reasons.append(reason)
 
     def scenario_reported(self, report: Any) -> None:
         """Nothing: what cannot be set up ends a training, before it is measured."""

@@ -116,7 +116,9 @@ def test_a_limit_stops_the_run(paying, workers, option, limit):
         ]
     )
     text = " ".join(result.stdout.str().split())
-    assert f"{played} of 120 episodes were played; the gate judges whole runs" in text
+    assert (
+        f"{played} of 120 episodes were played; only complete runs are judged" in text
+    )
     result.assert_outcomes(skipped=3)
     assert "gate met" not in text
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -70,7 +72,7 @@ def test_nothing_but_a_scenario_that_cannot_be_set_up(gym):
     result = gym.run()
     assert result.ret == CANNOT_JUDGE
     result.stdout.fnmatch_lines(
-        ["agentgym: no scenario was run", "CANNOT JUDGE: no episode was played to its*"]
+        ["agentgym: no scenario was run", "CANNOT JUDGE: 1 scenario errored outside*"]
     )
 
 
@@ -200,3 +202,66 @@ def test_what_plays_nothing_misses_nothing(gym, option):
     result = gym.run(option)
     assert result.ret == 0
     result.stdout.no_fnmatch_line("*CANNOT JUDGE*")
+
+
+def gate_in_junit(gym: Gym) -> dict[str, str]:
+    """The properties of the whole suite."""
+    root = ElementTree.parse(gym.pytester.path / "junit.xml").getroot()
+    return {p.attrib["name"]: p.attrib["value"] for p in root.iter("property")}
+
+
+def test_a_scenario_that_passes_although_it_must_fail(gym):
+    strict = "@pytest.mark.xfail(strict=True)\n    @scenario"
+    gym.file(PLAIN + PLAIN.replace("plain", "fixed").replace("@scenario", strict))
+    result = gym.run("--junitxml=junit.xml")
+    assert result.ret == 1
+    sentence = "gate not met: 1 scenario passed, though it was expected to fail"
+    name, why = "test_it.py::test_fixed", "passed, though it was expected to fail"
+    result.stdout.fnmatch_lines([sentence, f"  {name}: {why}"])
+    result.stdout.no_fnmatch_line("*gate met*")
+    assert reasons(gym) == [("passed_unexpectedly", name, why)]
+    assert gym.summary()["exit_code"] == 1
+    junit = gate_in_junit(gym)
+    assert (junit["agentgym_gate"], junit["agentgym_exit_code"]) == (sentence, "1")
+
+
+def test_a_scenario_that_another_plugin_fails(gym):
+    gym.more_conftest("""
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_runtest_makereport(item):
+            report = yield
+            if report.when == "call":
+                report.outcome, report.longrepr = "failed", "too much was logged"
+            return report
+    """)
+    gym.file(PLAIN)
+    assert gym.run().ret == CANNOT_JUDGE
+    why = "ended early: too much was logged"
+    assert reasons(gym) == [("errored", "test_it.py::test_plain", why)]
+
+
+@pytest.mark.parametrize("skipped", [False, True])
+def test_no_scenario_was_played(gym, skipped):
+    skip = "@pytest.mark.skip(reason='not now')\n    @scenario"
+    more = PLAIN.replace("@scenario", skip) if skipped else ""
+    gym.file(more + "\n    def test_ordinary():\n        pass\n")
+    result = gym.run("--junitxml=junit.xml", "--agentgym-json=summary.json")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["agentgym: no scenario was run"])
+    summary = json.loads(
+        (gym.pytester.path / "summary.json").read_text(encoding="utf-8")
+    )
+    check_summary(summary)
+    decision = summary["decision"]
+    assert (summary["exit_code"], decision["exit_code"]) == (0, 0)
+    assert (decision["met"], decision["sentence"]) == (
+        None,
+        "no gate: no scenario was played",
+    )
+    assert [reason["kind"] for reason in decision["reasons"]] == ["no_scenario"]
+    assert gate_in_junit(gym)["agentgym_exit_code"] == "0"
+
+
+def test_pytest_s_own_code_stays_where_nothing_is_collected(gym):
+    gym.file("")
+    assert gym.run().ret == pytest.ExitCode.NO_TESTS_COLLECTED

@@ -88,18 +88,18 @@ CHANGES: list[tuple[dict[str, Any], str, int]] = [
     ),
     (
         {"interrupted": True, "planned": 80, "stopped": "$5 are spent"},
-        "STOPPED: $5 are spent: 24 of 80 episodes were played; the gate judges whole "
-        "runs only",
+        "STOPPED: $5 are spent: 24 of 80 episodes were played; only complete runs are "
+        "judged",
         2,
     ),
     (
         {"interrupted": True},
-        "INTERRUPTED: the gate judges whole runs only",
+        "INTERRUPTED: only complete runs are judged",
         2,
     ),
     (
         {"gate": "certified"},
-        "gate not met: the run is not certified to reach 95 % and 2 of 2 scenarios are "
+        "gate not met: the run is not certified to reach 95 %, 2 of 2 scenarios are "
         "not certified to reach their thresholds and the drop is not certified to be "
         "within the allowed 0 points",
         1,
@@ -118,9 +118,19 @@ CHANGES: list[tuple[dict[str, Any], str, int]] = [
         1,
     ),
     (
+        # What its episodes say already, a training does not say again.
+        {
+            "training": {"met": False, "judgeable": True, "interrupted": False},
+            "reliability": {"threshold": 0.99, "value": 0.958, "verdict": None},
+        },
+        "gate not met: the run is below 99 % and 1 of 2 scenarios is below the "
+        "threshold",
+        1,
+    ),
+    (
         {"training": {"met": False, "judgeable": False, "interrupted": False}},
         "CANNOT JUDGE: too many episodes of the training's last measurement do not "
-        "count; at most 5 % of the run and of each scenario may be lost",
+        "count; at most 5 % of the run and of each scenario may be left uncounted",
         6,
     ),
     (
@@ -128,7 +138,7 @@ CHANGES: list[tuple[dict[str, Any], str, int]] = [
         "gate met: the run reached 95 %",
         0,
     ),
-    ({"scenarios": []}, "CANNOT JUDGE: no episode was played to its end", 6),
+    ({"scenarios": []}, "no gate: no scenario was played", 0),
 ]
 
 
@@ -147,6 +157,28 @@ def test_decisions_that_were_not_stored(
 def test_a_decision_that_was_stored_stays(tmp_path: Path) -> None:
     stored = json.loads((STORED / BAD / "summary.json").read_text())
     decision = {"exit_code": 6, "met": None, "sentence": "so it was", "reasons": []}
+    decision |= {"qualifier": None}
     file = tmp_path / "summary.json"
     file.write_text(json.dumps(stored | {"decision": decision}))
     assert read_summary(file)["decision"] == decision
+
+
+def test_scenarios_get_what_the_gate_says_of_them() -> None:
+    scenarios = read_summary(STORED / BAD / "summary.json")["scenarios"]
+    met = {scenario["name"]: scenario["met"] for scenario in scenarios}
+    assert met.pop("test_shop.py::test_bad") is False
+    assert set(met.values()) == {True}
+
+
+@pytest.mark.parametrize(
+    ("kind", "qualifier"), [("below", None), ("stopped", "of what was played")]
+)
+def test_a_decision_without_a_qualifier_gets_one(
+    tmp_path: Path, kind: str, qualifier: str | None
+) -> None:
+    stored = json.loads((STORED / BAD / "summary.json").read_text())
+    reasons = [{"kind": kind, "sentence": "so it was", "scenario": None}]
+    decision = {"exit_code": 1, "met": False, "sentence": "no", "reasons": reasons}
+    file = tmp_path / "summary.json"
+    file.write_text(json.dumps(stored | {"decision": decision}))
+    assert read_summary(file)["decision"]["qualifier"] == qualifier

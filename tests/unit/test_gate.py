@@ -28,14 +28,14 @@ GOOD, BAD = scenario("good", 400), scenario("bad", 18, 2)
 
 
 def decided(
-    *scenarios: ScenarioFacts, besides: Sequence[Reason] = (), **fields: Any
+    *scenarios: ScenarioFacts, outside_reasons: Sequence[Reason] = (), **fields: Any
 ) -> GateDecision:
     passed, counted = (
         sum(getattr(s, name) for s in scenarios) for name in ("passed", "counted")
     )
     met = bool(counted) and passed / counted >= 0.95
     facts = {"threshold": 0.95, "certified": False, "met": met} | fields
-    return decide(GateFacts(scenarios=scenarios, **facts), besides)
+    return decide(GateFacts(scenarios=scenarios, **facts), outside_reasons)
 
 
 def kinds(decision: GateDecision) -> list[str]:
@@ -94,22 +94,22 @@ ALLOWED = {
             {},
             6,
             "CANNOT JUDGE: 2 of 430 episodes do not count, too many of them in 1 "
-            "scenario; at most 5 % of the run and of each scenario may be lost; 1 of 3 "
-            "scenarios is below 95 %",
+            "scenario; at most 5 % of the run and of each scenario may be left "
+            "uncounted; 1 of 3 scenarios is below 95 %",
         ),
         (
             [GOOD, BAD],
             {"interrupted": (420, 800), "allowed": ALLOWED[Drop.exceeded]},
             2,
-            "INTERRUPTED: 420 of 800 episodes were played; the gate judges whole runs "
-            "only",
+            "INTERRUPTED: 420 of 800 episodes were played; only complete runs are "
+            "judged",
         ),
         (
             [GOOD],
             {"interrupted": (420, 8000), "stopped": "$5 are spent"},
             2,
-            "STOPPED: $5 are spent: 420 of 8000 episodes were played; the gate judges "
-            "whole runs only",
+            "STOPPED: $5 are spent: 420 of 8000 episodes were played; only complete "
+            "runs are judged",
         ),
         (
             [],
@@ -117,7 +117,7 @@ ALLOWED = {
             0,
             "no gate: every scenario was expected to fail",
         ),
-        ([], {}, 6, "CANNOT JUDGE: no episode was played to its end"),
+        ([], {}, 0, "no gate: no scenario was played"),
     ],
 )
 def test_decisions(scenarios, fields, code, sentence):
@@ -143,7 +143,7 @@ def test_a_drop_of_scenarios_only():
 @pytest.mark.parametrize("kind", [ReasonKind.errored, ReasonKind.not_played])
 def test_what_no_episode_says_is_never_a_gate_that_is_met(kind):
     reason = Reason(kind=kind, sentence="the cellar is locked", scenario="cellar")
-    decision = decided(GOOD, besides=[reason])
+    decision = decided(GOOD, outside_reasons=[reason])
     assert (decision.exit_code, decision.met) == (6, None)
     assert (
         decision.sentence
@@ -153,13 +153,13 @@ def test_what_no_episode_says_is_never_a_gate_that_is_met(kind):
         }[kind]
     )
     # What is below is below, whatever became of others.
-    decision = decided(GOOD, BAD, besides=[reason])
+    decision = decided(GOOD, BAD, outside_reasons=[reason])
     assert (decision.exit_code, decision.met) == (1, False)
     assert kinds(decision) == ["below", kind.value]
     assert decision.of_scenarios == (decision.reasons[0], reason)
     # Nor is it forgotten because of an interruption, or where nothing is judged.
     for fields in ({"interrupted": (1, 9)}, {"expected_to_fail": True}):
-        decision = decided(besides=[reason], **fields)
+        decision = decided(outside_reasons=[reason], **fields)
         assert reason in decision.reasons
         assert decision.exit_code in (2, 6)
 
@@ -178,7 +178,7 @@ def test_a_training_is_judged_as_a_whole():
     decision = decided(GOOD, BAD, own, whole=True)
     assert [reason.scenario for reason in decision.reasons] == ["own"]
     missed = Reason(kind=ReasonKind.target_missed, sentence="no target")
-    assert decided(GOOD, whole=True, besides=[missed]).exit_code == 1
+    assert decided(GOOD, whole=True, outside_reasons=[missed]).exit_code == 1
 
 
 def test_json_has_all_of_it():
@@ -186,7 +186,66 @@ def test_json_has_all_of_it():
         "exit_code": 1,
         "met": False,
         "sentence": "gate not met: 1 of 2 scenarios is below 95 %",
+        "qualifier": None,
         "reasons": [
             {"kind": "below", "sentence": "90.0 %, needs 95 %", "scenario": "bad"}
         ],
     }
+
+
+def test_what_the_gate_says_of_each_scenario():
+    lost = scenario("lost", 8, lost=2)
+    assert decided(GOOD, BAD, lost).scenarios == {
+        "good": True,
+        "bad": False,
+        "lost": None,
+    }
+    assert decided(scenario("only", 9, 1)).scenarios == {"only": False}
+    easy = decided(scenario("easy", 9, 1, threshold=0.5))
+    assert (easy.met, easy.scenarios) == (False, {"easy": True})
+    assert decided(BAD, interrupted=(20, 80)).scenarios == {"bad": None}
+    # A share is not enough for the certified gate, nor is a run for its scenarios.
+    sure = scenario("sure", 400, verdict=Verdict.reliable)
+    certified = decided(sure, scenario("clean", 40), certified=True)
+    assert certified.scenarios == {"sure": True, "clean": False}
+    # In a training, the run is judged.
+    assert decided(GOOD, BAD, whole=True).scenarios == {"good": True, "bad": True}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("stopped", "of what was played"),
+        ("errored", "of what was played"),
+        ("not_played", "of what was played"),
+        ("drop_unknown", None),
+    ],
+)
+def test_a_verdict_on_a_part_of_the_run_is_qualified(kind, expected):
+    reason = Reason(kind=ReasonKind(kind), sentence="so it was", scenario="x")
+    assert decided(GOOD, outside_reasons=[reason]).qualifier == expected
+
+
+def test_a_training_does_not_repeat_what_its_episodes_say():
+    missed = Reason(kind=ReasonKind.target_missed, sentence="no target")
+    lost = Reason(kind=ReasonKind.lost, sentence="too many are lost")
+    below = decided(BAD, whole=True, outside_reasons=[missed])
+    assert kinds(below) == ["below"]
+    gone = scenario("lost", 8, lost=2)
+    assert lost not in decided(gone, whole=True, outside_reasons=[lost]).reasons
+    assert kinds(decided(GOOD, whole=True, outside_reasons=[lost])) == ["lost"]
+    # A drop does not say that the target is missed.
+    dropped = {"allowed": ALLOWED[Drop.exceeded], "outside_reasons": [missed]}
+    assert kinds(decided(GOOD, whole=True, **dropped)) == ["dropped", "target_missed"]
+
+
+def test_scenarios_that_passed_unexpectedly():
+    reasons = [
+        Reason(kind=ReasonKind.passed_unexpectedly, sentence="passed", scenario=name)
+        for name in ("good", "other")
+    ]
+    decision = decided(GOOD, outside_reasons=reasons)
+    assert (decision.exit_code, decision.met) == (1, False)
+    assert decision.sentence == (
+        "gate not met: 2 scenarios passed, though they were expected to fail"
+    )

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import re
+import shutil
+import subprocess
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from agentgym.report.html import episodes as packing
 from agentgym.report.html import write_html
 from agentgym.report.html.cutting import cut_episode
 from agentgym.report.html.page import SCRIPTS
+from agentgym.runs.summary import RunSummary
 from tests.html_page import Page
 from tests.made_episodes import (
     made_call,
@@ -284,3 +287,47 @@ def test_what_the_command_refuses(
         "--html=x.html",
         f"--baseline={run}",
     )
+
+
+STUB = """
+element = drawn = (tag, attributes, ...children) => ({ tag, attributes, children });
+const report = { summary: JSON.parse(require("fs").readFileSync(0, "utf-8")) };
+console.log(JSON.stringify([head(report), scenarios(report, () => {})]));
+"""
+
+
+def drawn_by(summary: RunSummary) -> tuple[list[str], str]:
+    """The colours of the page's bars, the run's first; and what its head says."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("there is no node")
+    folder = resources.files("agentgym.report.html") / "script"
+    names = [name for name in SCRIPTS if name != "main"]
+    code = "".join(
+        (folder / f"{name}.js").read_text(encoding="utf-8") for name in names
+    )
+    ran = subprocess.run(
+        [node, "-e", code + STUB],
+        input=json.dumps(summary.to_json()),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return re.findall(r'"class":"value (\w+)"', ran.stdout), ran.stdout
+
+
+def test_bars_have_the_colour_of_what_the_gate_says() -> None:
+    summary = RunSummary(threshold=0.9, gate="certified")
+    for name, count in {"a.py::test_sure": 200, "b.py::test_clean": 20}.items():
+        for index in range(count):
+            summary.add(made_episode(index, "passed", scenario=name))
+    # All pass, but 20 clean episodes do not certify 90 %.
+    by_name = {s["name"]: s["met"] for s in summary.to_json()["scenarios"]}
+    assert by_name == {"a.py::test_sure": True, "b.py::test_clean": False}
+    assert drawn_by(summary)[0] == ["bad", "good", "bad"]
+    summary.gate = "point"
+    assert drawn_by(summary)[0] == ["good", "good", "good"]
+    summary.interrupted, summary.stopped = (220, 300), "$5 are spent"
+    colours, text = drawn_by(summary)
+    assert colours == ["plain", "plain", "plain"]
+    assert "RELIABLE at 95 % confidence, of what was played" in text

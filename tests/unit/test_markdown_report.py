@@ -83,12 +83,12 @@ def test_a_run_that_ended_early(not_played: list[Any], why: str) -> None:
         (
             {"passed": 3, "failed": 1},
             {"interrupted": (4, 4)},
-            "**INTERRUPTED: the gate judges whole runs only.**",
+            "**INTERRUPTED: only complete runs are judged.**",
         ),
         (
             {"passed": 3, "failed": 1},
             {"interrupted": (4, 80)},
-            "**INTERRUPTED: 4 of 80 episodes were played; the gate judges whole runs",
+            "**INTERRUPTED: 4 of 80 episodes were played; only complete runs are",
         ),
         (
             {"passed": 3, "infra_error": 1},
@@ -112,6 +112,16 @@ def test_gates(counts: dict[str, int], fields: dict[str, Any], sentence: str) ->
     for episode in made_episodes(counts):
         told.add(episode)
     assert sentence in markdown(told.to_json())
+
+
+def test_a_verdict_on_a_part_of_the_run_is_qualified() -> None:
+    told = RunSummary(threshold=0.95, interrupted=(80, 90), stopped="$5 are spent")
+    for episode in made_episodes({"passed": 80}):
+        told.add(episode)
+    text = markdown(told.to_json())
+    assert " Of what was played, at 95 % confidence: RELIABLE." in text
+    told.interrupted = told.stopped = None
+    assert " At 95 % confidence: RELIABLE." in markdown(told.to_json())
 
 
 def test_scenarios_that_the_gate_speaks_of_are_named() -> None:
@@ -162,7 +172,9 @@ def test_every_scenario_was_expected_to_fail() -> None:
 def test_nothing_was_played() -> None:
     empty = json.loads(json.dumps(RunSummary(threshold=0.95).to_json()))
     text = markdown(empty, empty)
-    assert text.startswith("## Tool reliability: -\n\n**CANNOT JUDGE: no ")
+    assert text.startswith(
+        "## Tool reliability: -\n\n**No gate: no scenario was played."
+    )
     assert "nothing to compare" in text
 
 
@@ -351,5 +363,5 @@ def test_cost_and_a_limit():
         "per_passed": {"usd": 0.25},
     }
     text = markdown(json.loads(json.dumps(told.to_json())) | {"cost": cost})
-    assert "STOPPED: $5.03 of --agentgym-max-cost 5 are spent; the gate" in text
+    assert "STOPPED: $5.03 of --agentgym-max-cost 5 are spent; only complete" in text
     assert "Cost: 12,345 tokens in, 678 out, $5.03 ($0.25 per passed episode)." in text

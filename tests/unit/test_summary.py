@@ -189,14 +189,14 @@ def test_latency_of_one_call():
         ({"passed": 18, "infra_error": 2}, 0.95, 6),
         ({"passed": 18, "harness_error": 1, "simulator_error": 1}, 0.95, 6),
         ({"infra_error": 1}, 0.0, 6),
-        ({}, 0.95, 6),
+        ({}, 0.95, 0),
     ],
 )
 def test_exit_code(counts, threshold, code):
     summary = summarized(made_episodes(counts), threshold=threshold)
     assert summary.exit_code == code
     assert summary.to_json()["exit_code"] == code
-    assert summary.judgeable is (code != 6)
+    assert summary.judgeable is (bool(counts) and code != 6)
 
 
 def test_one_scenario_below_its_threshold_fails_a_reliable_run():
@@ -366,3 +366,15 @@ def test_a_drop_that_cannot_be_judged_is_no_missed_gate():
             after.add(episode)
         summary.baseline = compare(before, after, 0.1)
         assert (summary.drop, summary.exit_code) == (Drop.unknown, 6)
+
+
+def test_the_gate_is_decided_once():
+    summary = summarized(made_episodes({"passed": 80}))
+    assert summary.decision.met
+    summary.interrupted = (80, 90)
+    assert summary.decision.met is None
+    summary.conclude()
+    decision = summary.decision
+    summary.interrupted = None
+    assert summary.decision is decision
+    assert summary.to_json()["decision"] == decision.to_json()

@@ -87,11 +87,22 @@ def test_scenario_colours_tell_the_gate():
     )
     colours = {
         line.text.split()[0]: line.markup
-        for line in terminal.scenario_table(summary.ordered, 80)
+        for line in terminal.scenario_table(summary, 80)
     }
     assert colours["test_good"] == {"green": True}
     assert colours["test_bad"] == {"red": True}
     assert colours["test_lost"] == {"yellow": True}
+
+
+def test_a_share_that_is_not_certified_is_not_green():
+    summary = summarized(made_episodes({"passed": 40}, scenario="a.py::test_clean"))
+    summary.gate = "certified"
+    [row] = [
+        line
+        for line in terminal.scenario_table(summary, 80)
+        if "test_clean" in line.text
+    ]
+    assert row.markup == {"red": True}
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
@@ -498,7 +509,7 @@ def test_cannot_judge():
     summary = summarized(made_episodes({"passed": 18, "infra_error": 2}))
     assert verdict(summary)[2:] == [
         "CANNOT JUDGE: 2 of 20 episodes do not count; at most 5 % of the run and of each",
-        "scenario may be lost",
+        "scenario may be left uncounted",
     ]
 
 
@@ -510,15 +521,13 @@ def test_cannot_judge_one_scenario():
     text = " ".join(verdict(summary)[2:])
     assert text == (
         "CANNOT JUDGE: 2 of 410 episodes do not count, too many of them in 1 scenario; "
-        "at most 5 % of the run and of each scenario may be lost   a.py::test_lost: 2 of "
-        "10 episodes do not count"
+        "at most 5 % of the run and of each scenario may be left uncounted   "
+        "a.py::test_lost: 2 of 10 episodes do not count"
     )
 
 
 def test_cannot_judge_nothing():
-    assert verdict(RunSummary(threshold=0.5)) == [
-        "CANNOT JUDGE: no episode was played to its end"
-    ]
+    assert verdict(RunSummary(threshold=0.5)) == ["no gate: no scenario was played"]
 
 
 def told(episode, width=80):

@@ -7,7 +7,13 @@ from typing import Any, cast
 
 from agentgym.reliability import Verdict
 from agentgym.runs.drop import Allowance, Drop
-from agentgym.runs.gate import GateDecision, Reason, decide, reason_of_training
+from agentgym.runs.gate import (
+    GateDecision,
+    Reason,
+    decide,
+    qualifier,
+    reason_of_training,
+)
 from agentgym.runs.gate_facts import GateFacts, ScenarioFacts
 from agentgym.runs.summary_json import SummaryJson
 
@@ -19,11 +25,21 @@ def upgraded(summary: Mapping[str, Any]) -> SummaryJson:
         summary: The content of a `summary.json` of any version of this format.
 
     Returns:
-        The same with the gate's `decision`, which early versions left to each report.
+        The same with the gate's `decision`, which early versions left to each report,
+        and what it says of each scenario.
     """
     whole = dict(summary)
-    if "decision" not in summary:
-        whole["decision"] = _decision(summary).to_json()
+    stored = summary.get("decision")
+    if stored is None:
+        decision = _decision(summary)
+        whole["decision"] = decision.to_json()
+        whole["scenarios"] = [
+            {**scenario, "met": decision.scenarios.get(scenario["name"])}
+            for scenario in summary.get("scenarios", ())
+        ]
+    elif "qualifier" not in stored:
+        kinds = (reason["kind"] for reason in stored["reasons"])
+        whole["decision"] = {**stored, "qualifier": qualifier(kinds)}
     return cast("SummaryJson", whole)
 
 

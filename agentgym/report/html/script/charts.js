@@ -4,9 +4,10 @@ function percentage(share) {
   return `${(100 * share).toFixed(3)}%`;
 }
 
-// A share with its interval and its threshold, on a scale from `low` to 100 %.
-function intervalBar(share, limit, label, low = 0) {
-  const tone = limit === undefined ? "plain" : share?.value >= limit ? "good" : "bad";
+// A share with its interval and its threshold, on a scale from `low` to 100 %, in the
+// colour of what the gate has decided.
+function intervalBar(share, limit, met, label, low = 0) {
+  const tone = met == null ? "plain" : met ? "good" : "bad";
   return marked(share, limit, tone, (value) => percentage((value - low) / (1 - low)), label);
 }
 

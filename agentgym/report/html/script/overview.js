@@ -7,6 +7,7 @@ function head(report) {
   const passed = judged.reduce((sum, s) => sum + s.outcomes.passed, 0);
   const counted = judged.reduce((sum, s) => sum + s.outcomes.passed + s.outcomes.failed, 0);
   const verdict = reliability.verdict;
+  const qualifier = summary.decision.qualifier;
   const sure = threshold(summary.confidence);
   // A scenario that fails ends early, and would weigh too little among all episodes.
   const mean = summary.stop === "sequential" && judged.length > 1 ? `Mean of ${judged.length} scenarios; ` : "";
@@ -17,8 +18,8 @@ function head(report) {
         element("span", { class: "caption" }, "tool reliability")),
       element("div", { class: "chips" },
         gateChip(summary.decision),
-        verdict ? element("span", { class: "chip plain", id: "verdict" }, `${verdict} at ${sure} confidence`) : null)),
-    intervalBar(reliability, reliability.threshold,
+        verdict ? element("span", { class: "chip plain", id: "verdict" }, `${verdict} at ${sure} confidence${qualifier ? `, ${qualifier}` : ""}`) : null)),
+    intervalBar(reliability, reliability.threshold, summary.decision.met,
       counted ? `${percent(reliability.value)}, ${sure} interval ${interval(reliability)}` : "no episode counts"),
     element("p", { class: "scale", "aria-hidden": "true" }, element("span", {}, "0 %"), element("span", {}, "100 %")),
     element("p", {}, counted

@@ -14,7 +14,7 @@ function scenarios(report, choose) {
       element("th", { scope: "row" },
         button(name(shortName(scenario.name)), () => choose({ scenario: scenario.name }), { class: "link", title: scenario.name }),
         tags(scenario, report.summary).map((text) => element("span", { class: "tag" }, text))),
-      element("td", { class: "wide" }, intervalBar(share, share.threshold, spoken, low)),
+      element("td", { class: "wide" }, intervalBar(share, share.threshold, scenario.met, spoken, low)),
       element("td", { "data-title": "reliability" }, element("strong", {}, percent(share.value, share.threshold))),
       element("td", { "data-title": "interval", class: "quiet" }, counted ? interval(share) : "–"),
       element("td", { "data-title": "passed", class: "quiet" }, `${scenario.outcomes.passed}/${counted}`),
