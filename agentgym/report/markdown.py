@@ -331,9 +331,9 @@ def _notes(summary: SummaryJson) -> Iterator[str]:
     if lost:
         yield f"Not counted: {', '.join(lost)}."
     # Early versions knew neither.
-    if "simulators" in summary:
+    if summary.get("simulators"):
         yield from _simulators(summary["simulators"])
-    if "cost" in summary:
+    if summary.get("cost"):
         yield from _cost(summary["cost"])
     for warning in summary.get("warnings", ()):
         yield f"- {code(warning)}"

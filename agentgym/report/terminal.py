@@ -15,7 +15,7 @@ from agentgym.report.by_file import rows_by_file
 from agentgym.report.cost import cost_section
 from agentgym.report.simulators import simulators_section
 from agentgym.report.transcript import transcript
-from agentgym.runs.gate import GateDecision
+from agentgym.runs.gate import GateDecision, ReasonKind
 from agentgym.runs.lines import (
     Heading,
     Line,
@@ -336,9 +336,11 @@ def gate_lines(decision: GateDecision, width: int) -> Iterator[Line]:
     """
     markup = {_COLOURS[decision.met]: True, "bold": True}
     yield from wrapped(decision.sentence, width, markup=markup)
-    for reason in decision.of_scenarios[:MOST_REASONS]:
+    # The report ends with the mistakes, each on a line that can be copied.
+    listed = [r for r in decision.of_scenarios if r.kind is not ReasonKind.usage]
+    for reason in listed[:MOST_REASONS]:
         yield from wrapped(str(reason), width, "  ", hanging="    ")
-    more = len(decision.of_scenarios) - MOST_REASONS
+    more = len(listed) - MOST_REASONS
     if more > 0:
         yield Line(f"  and {more} more")
 

@@ -25,6 +25,7 @@ class ReasonKind(StrEnum):
     Attributes:
         interrupted: Someone ended the run.
         stopped: A limit of the run did: money, or tokens.
+        usage: A scenario is written wrongly, and nothing can be said of it.
         lost: Too many episodes were lost to errors that are not the agent's.
         below: The measured share does not reach the threshold.
         not_certified: It is not certain that the reliability reaches it.
@@ -41,6 +42,7 @@ class ReasonKind(StrEnum):
 
     interrupted = "interrupted"
     stopped = "stopped"
+    usage = "usage"
     lost = "lost"
     below = "below"
     not_certified = "not_certified"
@@ -58,6 +60,8 @@ class ReasonKind(StrEnum):
 _CODES: Mapping[ReasonKind, ExitCode] = {
     ReasonKind.interrupted: ExitCode.INTERRUPTED,
     ReasonKind.stopped: ExitCode.INTERRUPTED,
+    # It is mended first: what else was measured may be of another scenario tomorrow.
+    ReasonKind.usage: ExitCode.USAGE,
     ReasonKind.lost: ExitCode.CANNOT_JUDGE,
     ReasonKind.below: ExitCode.BELOW,
     ReasonKind.not_certified: ExitCode.BELOW,
@@ -78,7 +82,12 @@ _MET: Mapping[ExitCode, bool] = {ExitCode.OK: True, ExitCode.BELOW: False}
 _CUT_OFF = ReasonKind.interrupted, ReasonKind.stopped
 _NO_GATE = ReasonKind.expected_to_fail, ReasonKind.no_scenario
 _BELOW = ReasonKind.below, ReasonKind.not_certified
-_IN_PART = {ReasonKind.stopped, ReasonKind.errored, ReasonKind.not_played}
+_IN_PART = {
+    ReasonKind.stopped,
+    ReasonKind.usage,
+    ReasonKind.errored,
+    ReasonKind.not_played,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -405,6 +414,9 @@ def _clauses(facts: GateFacts, reasons: Sequence[Reason]) -> Iterator[str]:
             who = "it was" if len(named) == 1 else "they were"
             which = count(len(named), "scenario")
             yield f"{which} passed, though {who} expected to fail"
+        elif kind is ReasonKind.usage:
+            which = count(len(named), "scenario")
+            yield f"{which} cannot be played as written"
         elif kind is ReasonKind.errored:
             which = count(len(named), "scenario")
             yield f"{which} errored outside of the episodes"

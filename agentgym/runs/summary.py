@@ -245,7 +245,7 @@ class RunSummary:
         Args:
             name: The scenario's node id; it need not have an episode.
             why: What happened, as a sentence without the name and a full stop.
-            kind: `errored` outside of any episode, `not_played`, or
+            kind: `errored` outside of any episode, `usage`, `not_played`, or
                 `passed_unexpectedly`.
         """
         reason = Reason(kind=kind, sentence=why, scenario=name)

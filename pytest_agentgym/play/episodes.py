@@ -19,7 +19,7 @@ from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
 from pytest_agentgym.collect.policy import POLICY
 from pytest_agentgym.play.capture import split_output
 from pytest_agentgym.play.episode_report import EpisodeReport
-from pytest_agentgym.play.run_context import RUN, case_source
+from pytest_agentgym.play.run_context import RUN, case_source, debugging
 from pytest_agentgym.play.scenario_result import PREFIX, ScenarioResult
 from pytest_agentgym.play.stage import CONTROL, FixtureStage
 from pytest_agentgym.play.warning_filters import errors_as_warnings
@@ -49,11 +49,11 @@ def play_scenario(item: ScenarioItem) -> None:
         policy = item.config.stash[POLICY]
         policy.endpoint()
     plays = _Plays(item, _cases(item, count), policy.spec if policy else None)
-    debugging = item.config.getoption("usepdb") or item.config.getoption("trace")
+    debugged = debugging(item.config)
     capture = item.config.getoption("capture") != "no" and not item.one_at_a_time
-    results = _Results(item, count, 1 if debugging else plays.at_once)
-    with split_output(capture and not debugging), errors_as_warnings():
-        begin = plays.one_by_one if debugging else plays.many
+    results = _Results(item, count, 1 if debugged else plays.at_once)
+    with split_output(capture and not debugged), errors_as_warnings():
+        begin = plays.one_by_one if debugged else plays.many
         batches = begin(count, lambda: results.enough() or run.early_end.begun)
         for batch in batches:
             run.check_stop()
@@ -61,7 +61,7 @@ def play_scenario(item: ScenarioItem) -> None:
             for play, _ in batch:
                 if play.control is not None:
                     raise play.control
-                if debugging and play.first_failure is not None:
+                if debugged and play.first_failure is not None:
                     raise play.first_failure
     if results.count < count and run.early_end.begun and not results.enough():
         run.early_end.skip(item, played=results.count, planned=count)

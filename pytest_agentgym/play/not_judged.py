@@ -36,13 +36,16 @@ class NotJudged:
         about = report.agentgym
         if report.skipped:
             self._skipped.add(report.nodeid)
-        error = about["usage_error"]
-        if about.get("error") is not None:
-            error = f"{_ENDED[report.when]}: {about['error']}"
         if not report.failed:
             return
-        if error is not None:
-            self._summary.not_judged(report.nodeid, error)
+        mistake, error = about["usage_error"], about.get("error")
+        if mistake is not None:
+            # Most say which scenario has it; a reason does, too.
+            mistake = mistake.removeprefix(f"{report.nodeid}: ")
+            self._summary.not_judged(report.nodeid, mistake, ReasonKind.usage)
+        elif error is not None:
+            text = f"{_ENDED[report.when]}: {error}"
+            self._summary.not_judged(report.nodeid, text)
         elif not about["below"]:
             self._failed_by_a_plugin(report)
 

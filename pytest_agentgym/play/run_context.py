@@ -121,17 +121,24 @@ class RunContext:
             error = None if call.excinfo is None else call.excinfo.value
             if isinstance(error, ScenarioFailed | UsageError):
                 report.longrepr = str(error)
+            # A debugger gets the failure of an episode as the item's own.
+            debugged = call.when == "call" and debugging(item.config)
             report.agentgym = {  # type: ignore[attr-defined]
                 "threshold": self.threshold_of(item),
                 "usage_error": str(error) if isinstance(error, UsageError) else None,
-                "error": _outside(error),
-                "below": isinstance(error, ScenarioFailed),
+                "error": None if debugged else _outside(error),
+                "below": debugged or isinstance(error, ScenarioFailed),
                 "left_out": item.stash.get(LEFT_OUT, False),
                 "planned": self.episodes_of(item),
                 "place": self._places.get(item.nodeid),
                 "scenarios": self.gates,
             }
         return report
+
+
+def debugging(config: pytest.Config) -> bool:
+    """Whether a debugger is to ask questions in the thread of an episode."""
+    return bool(config.getoption("usepdb") or config.getoption("trace"))
 
 
 def _outside(error: BaseException | None) -> str | None:

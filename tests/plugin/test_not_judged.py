@@ -170,8 +170,21 @@ def test_a_scenario_that_is_written_wrongly(gym):
     assert result.ret == USAGE
     result.stdout.no_fnmatch_line("*gate met*")
     [(kind, name, why)] = reasons(gym)
-    assert (kind, name) == ("errored", "test_it.py::test_shop")
-    assert "there is no fixture 'shop'" in why
+    assert (kind, name) == ("usage", "test_it.py::test_shop")
+    # Neither the name nor the mistake is said twice.
+    assert why.startswith("there is no fixture 'shop'")
+    assert gym.summary()["exit_code"] == USAGE
+    result.stdout.fnmatch_lines(["CANNOT JUDGE: 1 scenario cannot be played as written"])
+    shown = result.stdout.str().partition("short test summary")[0]
+    assert shown.partition(" verdict ")[2].count("there is no fixture") == 1
+
+
+def test_what_a_debugger_shows_is_an_episodes_failure(gym):
+    gym.file(PLAIN.replace("look_up=7", "hi"))
+    result = gym.start("--pdb")
+    assert result.ret == 2
+    [(kind, name, _)] = reasons(gym)
+    assert (kind, name) == ("interrupted", None)
 
 
 def test_what_is_below_comes_first(gym):
