@@ -174,7 +174,9 @@ def test_a_scenario_that_is_written_wrongly(gym):
     # Neither the name nor the mistake is said twice.
     assert why.startswith("there is no fixture 'shop'")
     assert gym.summary()["exit_code"] == USAGE
-    result.stdout.fnmatch_lines(["CANNOT JUDGE: 1 scenario cannot be played as written"])
+    result.stdout.fnmatch_lines(
+        ["CANNOT JUDGE: 1 scenario cannot be played as written"]
+    )
     shown = result.stdout.str().partition("short test summary")[0]
     assert shown.partition(" verdict ")[2].count("there is no fixture") == 1
 
