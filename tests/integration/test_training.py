@@ -335,7 +335,8 @@ def test_any_local_model(tmp_path, architecture):
     )
     assert code in (0, 1), output
     rows = project.lines("updates.jsonl")
-    assert all(row["mismatch"] < 1e-3 for row in rows)
+    # Rounding moves single tokens of such a model by up to 1e-3, but not the mean.
+    assert all(row["mean_mismatch"] < 1e-4 for row in rows)
     rewards = [row["reward"] for row in rows]
     assert sum(rewards[-3:]) / 3 > rewards[0] + 0.05, output
 

@@ -102,8 +102,8 @@ def test_what_earns_more_becomes_likelier(make):
 def test_another_policy_than_the_recorded_one_is_refused(make):
     updater = make()
     batch = as_batch(rows_of(updater))
-    batch[0].row.logprobs[0] += 0.01
-    with pytest.raises(PoliciesDisagree, match=r"differ by 0\.01 "):
+    batch[0].row.logprobs[0] += 0.02
+    with pytest.raises(PoliciesDisagree, match=r"differ by 0\.02 "):
         updater.update(batch)
     batch[0].fresh = [0.0] * len(batch[0].fresh)  # of an older version
     updater.update(batch)
