@@ -314,11 +314,10 @@ def test_a_loss_that_is_not_finite(tmp_path):
     assert "lower learning_rate" in " ".join(output.split())
 
 
-@pytest.mark.parametrize("architecture", ["qwen3", "llama"])
-def test_any_local_model(tmp_path, architecture):
+def test_a_local_model_of_another_family(tmp_path):
     """It learns to be brief, which is paid for letter by letter."""
     project = Project(tmp_path)
-    make_tiny(tmp_path / "model", architecture)
+    make_tiny(tmp_path / "model", "llama")
     (tmp_path / "conftest.py").write_text(ECHO)
     (tmp_path / "test_it.py").write_text(
         "from agentgym import scenario\n\n\n"
@@ -331,7 +330,7 @@ def test_any_local_model(tmp_path, architecture):
     settings = {"groups": 4, "group_size": 32, "learning_rate": 0.05}
     (tmp_path / "config.json").write_text(json.dumps(settings))
     code, output = project.run(
-        "--agentgym-policy=model", "--agentgym-updates=8", "test_it.py"
+        "--agentgym-policy=model", "--agentgym-updates=12", "test_it.py"
     )
     assert code in (0, 1), output
     rows = project.lines("updates.jsonl")
