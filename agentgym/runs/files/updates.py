@@ -16,10 +16,40 @@ _RENAMED = {
 """Keys that runs of before have, and what they are called now."""
 
 
-class UpdateLine(TypedDict):
-    """A line, as it is written now; those that are read may lack some keys.
+class Metrics(TypedDict):
+    """What the step of an update did.
 
-    The metrics, from `loss` on, are those of `agentgym.training.step.metrics`.
+    Attributes:
+        loss: Of the first pass.
+        entropy: Mean over trained tokens, in nats.
+        kl: KL to the starting policy, mean over trained tokens, in nats.
+        drift: The same over frozen tokens.
+        mismatch: The largest difference between sampler and trainer in the
+            log-probability of a sampled token, in nats.
+        mean_mismatch: Its mean over the tokens that the updated version sampled.
+        grad_norm: L2 norm of the last pass's gradient, before it was clipped.
+        clip_share: Share of trained tokens whose ratio was clamped or clipped in the
+            last pass.
+        trained_tokens: Tokens with a gradient of the policy loss.
+        frozen_tokens: Sampled tokens without.
+        seconds: Wall time.
+    """
+
+    loss: float
+    entropy: float
+    kl: float
+    drift: float
+    mismatch: float
+    mean_mismatch: float
+    grad_norm: float
+    clip_share: float
+    trained_tokens: int
+    frozen_tokens: int
+    seconds: float
+
+
+class UpdateLine(Metrics):
+    """A line, as it is written now; those that are read may lack some keys.
 
     Attributes:
         update: Number of the update, from 1.
@@ -52,17 +82,6 @@ class UpdateLine(TypedDict):
     broken_prefixes: float
     tokens_per_episode: float
     playing_seconds: float
-    loss: float
-    entropy: float
-    kl: float
-    drift: float
-    mismatch: float
-    mean_mismatch: float
-    grad_norm: float
-    clip_share: float
-    trained_tokens: int
-    frozen_tokens: int
-    seconds: float
 
 
 def read_updates(folder: Path) -> Iterator[dict[str, Any]]:

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agentgym.runs.files.updates import UPDATES_FILE, UpdateLine
+from agentgym.runs.files.updates import UPDATES_FILE, Metrics, UpdateLine
 from agentgym.training.batch.collector import Collected
 from agentgym.training.loop.session import TrainingSession
-from agentgym.training.step.metrics import Metrics
 
 
 class Journal:
@@ -89,17 +88,7 @@ def update_line(
         "broken_prefixes": broken / max(calls - len(samples), 1),
         "tokens_per_episode": _mean([float(sample.tokens) for sample in samples]),
         "playing_seconds": round(collected.seconds, 2),
-        "loss": metrics.loss,
-        "entropy": metrics.entropy,
-        "kl": metrics.kl,
-        "drift": metrics.drift,
-        "mismatch": metrics.mismatch,
-        "mean_mismatch": metrics.mean_mismatch,
-        "grad_norm": metrics.grad_norm,
-        "clip_share": metrics.clip_share,
-        "trained_tokens": metrics.trained_tokens,
-        "frozen_tokens": metrics.frozen_tokens,
-        "seconds": metrics.seconds,
+        **metrics,
     }
 
 

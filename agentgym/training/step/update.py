@@ -17,12 +17,13 @@ from torch import Tensor
 
 from agentgym.errors import AgentGymError, UsageError
 from agentgym.policy.engine.loading import LoadedPolicy
+from agentgym.runs.files.updates import Metrics
 from agentgym.training.batch.batch import BatchRow, trained_tokens
 from agentgym.training.job.config import TrainingConfig
 from agentgym.training.step.forward import Forward, Part
 from agentgym.training.step.lora import quiet, recompute_activations, with_lora
 from agentgym.training.step.loss import kl_to_start, policy_loss
-from agentgym.training.step.metrics import Metrics, PassSums
+from agentgym.training.step.pass_sums import PassSums
 
 T = TypeVar("T")
 
