@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from agentgym.runs.files.layout import MEASURED
 from agentgym.scenarios.components import Component
 from agentgym.training.batch.collector import Collector
 from agentgym.training.batch.curriculum import Curriculum
@@ -16,15 +17,12 @@ from agentgym.training.hub.player import Player
 from agentgym.training.job.plan import TrainingPlan, check_plan
 from agentgym.training.loop import sentences
 from agentgym.training.loop.checkpoint import Checkpoint, State, room_for_files
-from agentgym.training.loop.held_out import HeldOut
+from agentgym.training.loop.evaluator import Evaluator
 from agentgym.training.loop.loop import Training
-from agentgym.training.loop.measurement import MeasuredEpisodes, Measurement
+from agentgym.training.loop.measurement import MeasuredEpisodes
 from agentgym.training.loop.observer import Observer
 from agentgym.training.loop.session import TrainingSession
 from agentgym.training.loop.versions import Versions
-
-if TYPE_CHECKING:
-    from agentgym.training.step.update import Updater
 
 ROLLOUT_TRIES = 4
 """A rollout is given up after the time limits of so many tries at its episode."""
@@ -100,46 +98,27 @@ def _loaded(
         _components_of(policy.tokenizer, policy.stop_ids),
         lambda tasks: player.play(tasks, session.count_episode),
     )
-    return _joined(
-        plan, session, curriculum, collector, updater, host, player, observer
-    )
-
-
-def _joined(
-    plan: TrainingPlan,
-    session: TrainingSession,
-    curriculum: Curriculum,
-    collector: Collector,
-    updater: Updater,
-    host: PolicyHost,
-    player: Player,
-    observer: Observer,
-) -> Training:
-    """The training of these parts, with what measures and compares versions."""
-    measured = MeasuredEpisodes(plan.run_folder / "measured.jsonl")
-    held_out = HeldOut(plan.scenarios, player, measured, observer)
-    looked = session.state.looked
-    versions = Versions(
+    evaluator = Evaluator(
         plan.scenarios,
-        plan.config.target,
-        session=session,
-        curriculum=curriculum,
-        held_out=held_out,
-        player=player,
-        host=host,
-        observer=observer,
-        after=measured.read("after", looked[-1]) if looked else Measurement(),
+        session,
+        player,
+        MeasuredEpisodes(plan.run_folder / MEASURED),
+        observer,
     )
     return Training(
         plan,
         session=session,
-        curriculum=curriculum,
         collector=collector,
         updater=updater,
         host=host,
         player=player,
-        held_out=held_out,
-        versions=versions,
+        versions=Versions(
+            config.target,
+            session=session,
+            evaluator=evaluator,
+            host=host,
+            observer=observer,
+        ),
         observer=observer,
     )
 

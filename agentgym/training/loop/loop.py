@@ -17,14 +17,12 @@ from agentgym.errors import UsageError
 from agentgym.runs.files.updates import UpdateLine
 from agentgym.training.batch.batch import BatchRow, make_batch, trained_tokens
 from agentgym.training.batch.collector import Collected, Collector
-from agentgym.training.batch.curriculum import Curriculum
 from agentgym.training.hub.host import PolicyHost
 from agentgym.training.hub.player import Player, TrainingStopped
 from agentgym.training.job.plan import TrainingPlan
 from agentgym.training.job.training_result import TrainingResult
 from agentgym.training.loop import sentences
 from agentgym.training.loop.checkpoint import room_for_files
-from agentgym.training.loop.held_out import HeldOut
 from agentgym.training.loop.journal import Journal, update_line
 from agentgym.training.loop.measurement import Measurement
 from agentgym.training.loop.observer import Observer
@@ -48,13 +46,11 @@ class Training:
     Args:
         plan: What is trained, and on what.
         session: How far it is, and where that is kept.
-        curriculum: Draws cases, and knows the running reliability.
         collector: Plays groups of episodes.
         updater: The policy with its LoRA weights and their optimizer.
         host: Serves policy versions.
         player: Has episodes played.
-        held_out: Measures held-out cases.
-        versions: Validates versions and chooses the best.
+        versions: Validates and measures versions, and chooses the best.
         observer: Follows the training.
     """
 
@@ -63,24 +59,20 @@ class Training:
         plan: TrainingPlan,
         *,
         session: TrainingSession,
-        curriculum: Curriculum,
         collector: Collector,
         updater: Updater,
         host: PolicyHost,
         player: Player,
-        held_out: HeldOut,
         versions: Versions,
         observer: Observer,
     ) -> None:
         self.plan = plan
         self._session = session
         self._state = session.state
-        self._curriculum = curriculum
         self._collector = collector
         self._updater = updater
         self._host = host
         self._player = player
-        self._held_out = held_out
         self._versions = versions
         self._observer = observer
         self._tool_calls = 0
@@ -94,7 +86,7 @@ class Training:
         before = Measurement()
         try:
             with room_for_files(self.plan.run_folder):
-                before = self._measure_before()
+                before = self._versions.measure_before()
                 return self._result(before, self._train(before))
         except TrainingStopped:
             return self._interrupted(before)
@@ -145,18 +137,6 @@ class Training:
                 return self._nothing_to_learn()
         return spent
 
-    def _measure_before(self) -> Measurement:
-        """Measures the policy as it was before anything was learned."""
-        known = self._held_out.complete("before", 0)
-        self._host.publish(self._state.version if known else 0)
-        begun = self._session.elapsed
-        before = self._held_out.measure("before", 0)
-        if not self._state.version:
-            self._state.reserve = 1.1 * (self._session.elapsed - begun)
-        if not before.judgeable:
-            raise sentences.too_few_count(before)
-        return before
-
     def _spent(self) -> str | None:
         """Why there is no room for another update; None if there is."""
         config, state = self.plan.config, self._state
@@ -199,7 +179,7 @@ class Training:
             collected,
             metrics,
             session=self._session,
-            reliability=self._curriculum.reliability,
+            reliability=self._session.curriculum.reliability,
             refuses_stale=self.plan.config.stale == "refuse",
         )
 
@@ -207,11 +187,11 @@ class Training:
         """The updated policy becomes the next version."""
         state, version = self._state, self._state.version + 1
         self._host.write(version, self._updater.save_adapter)
-        self._curriculum.updated()
+        self._session.curriculum.updated()
         state.version = version
         self._session.keep(self._updater.state())
         self._host.publish(version)
-        self._host.keep_only({0, version, state.best})
+        self._versions.keep_adapters()
 
     def _validate(self, *, updated: bool) -> bool:
         """Validates the version if it is time for that; True if the target is met."""
@@ -225,7 +205,7 @@ class Training:
 
         Near the target, steps as large as at first undo about as much as they gain.
         """
-        state, failing = self._state, 1 - self._curriculum.reliability
+        state, failing = self._state, 1 - self._session.curriculum.reliability
         state.failing = state.failing or failing
         return float(min(1.0, max(failing / max(state.failing, 0.01), 0.01) ** 0.5))
 
@@ -241,7 +221,7 @@ class Training:
         if self._state.version or self._versions.near_target:
             return sentences.zero_variance(self._state)
         raise sentences.never_vary(
-            self._state, self._curriculum, tool_calls=self._tool_calls
+            self._state, self._session.curriculum, tool_calls=self._tool_calls
         )
 
     def _interrupted(self, before: Measurement) -> TrainingResult:
@@ -253,7 +233,7 @@ class Training:
             None,
             reason=sentences.INTERRUPTED,
             interrupted=True,
-            never_passed=self._curriculum.never_passed,
+            never_passed=self._session.curriculum.never_passed,
         )
 
     def _result(self, before: Measurement, reason: str) -> TrainingResult:
@@ -267,7 +247,7 @@ class Training:
             before,
             after if trained else None,
             reason=reason,
-            never_passed=self._curriculum.never_passed,
+            never_passed=self._session.curriculum.never_passed,
         )
         if not trained:
             return result

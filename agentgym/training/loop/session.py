@@ -25,6 +25,7 @@ class TrainingSession:
 
     Attributes:
         state: How far the training is.
+        curriculum: Draws cases, and knows the running reliability.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class TrainingSession:
     ) -> None:
         self.state = state
         self._checkpoint = checkpoint
-        self._curriculum = curriculum
+        self.curriculum = curriculum
         self._counted_until = began
 
     @property
@@ -61,6 +62,6 @@ class TrainingSession:
 
     def keep(self, tensors: dict[str, Tensor] | None = None) -> None:
         """Saves the state, and the tensors if they are new since the last time."""
-        self.state.curriculum = self._curriculum.state()
+        self.state.curriculum = self.curriculum.state()
         self.count_time()
         self._checkpoint.save(self.state, tensors)

@@ -6,15 +6,9 @@ where a version does well enough there, so that choosing does not use them up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from agentgym.training.batch.curriculum import Curriculum
 from agentgym.training.hub.host import PolicyHost
-from agentgym.training.hub.player import Player
-from agentgym.training.job.case_split import validation_tasks
-from agentgym.training.job.task import ScenarioInfo
 from agentgym.training.loop import sentences
-from agentgym.training.loop.held_out import HeldOut
+from agentgym.training.loop.evaluator import Evaluator
 from agentgym.training.loop.measurement import Measurement
 from agentgym.training.loop.observer import Observer
 from agentgym.training.loop.session import TrainingSession
@@ -35,43 +29,33 @@ class Versions:
     """The versions of one training.
 
     Args:
-        scenarios: What is trained.
         target: The reliability to reach.
         session: What was validated and measured so far; it is kept after each of both.
-        curriculum: Knows the running reliability.
-        held_out: Measures held-out cases.
-        player: Plays validation episodes.
+        evaluator: Plays validation and held-out cases.
         host: Publishes versions, and keeps the adapters of the best and the newest.
-        observer: Follows the phases.
-        after: The last measurement on held-out cases after the one before training, of
-            an earlier session; empty if there is none.
+        observer: Is told of validations.
 
     Attributes:
-        after: The last such measurement.
+        after: The last measurement on held-out cases after the one before training;
+            empty if there was none yet.
     """
 
     def __init__(
         self,
-        scenarios: Sequence[ScenarioInfo],
         target: float,
         *,
         session: TrainingSession,
-        curriculum: Curriculum,
-        held_out: HeldOut,
-        player: Player,
+        evaluator: Evaluator,
         host: PolicyHost,
         observer: Observer,
-        after: Measurement,
     ) -> None:
-        self.after = after
-        self._scenarios = scenarios
         self._target = target
         self._session = session
-        self._curriculum = curriculum
-        self._held_out = held_out
-        self._player = player
+        self._evaluator = evaluator
         self._host = host
         self._observer = observer
+        looked = session.state.looked
+        self.after = evaluator.known("after", looked[-1]) if looked else Measurement()
 
     @property
     def validation_threshold(self) -> float:
@@ -82,7 +66,8 @@ class Versions:
     @property
     def near_target(self) -> bool:
         """Whether the running reliability suggests that the target is near."""
-        return self._curriculum.reliability >= self.validation_threshold - NEAR
+        reliability = self._session.curriculum.reliability
+        return reliability >= self.validation_threshold - NEAR
 
     @property
     def validation_due(self) -> bool:
@@ -91,6 +76,29 @@ class Versions:
         since = state.version - max(state.validated, default=0)
         return since >= (VALIDATE_AFTER if self.near_target else VALIDATE_EVERY)
 
+    def measure_before(self) -> Measurement:
+        """Measures the policy as it was before anything was learned.
+
+        Raises:
+            TrainingStopped: The training is to end early.
+            UsageError: Too few episodes count to judge it.
+        """
+        session, state = self._session, self._session.state
+        known = self._evaluator.complete("before", 0)
+        self._host.publish(state.version if known else 0)
+        begun = session.elapsed
+        before = self._evaluator.measure("before", 0)
+        if not state.version:
+            state.reserve = 1.1 * (session.elapsed - begun)
+        if not before.judgeable:
+            raise sentences.too_few_count(before)
+        return before
+
+    def keep_adapters(self) -> None:
+        """Removes the adapters of all versions but the first, best and newest."""
+        state = self._session.state
+        self._host.keep_only({0, state.version, state.best})
+
     def validate(self) -> bool:
         """Validates the newest version; if it does well, measures held-out cases.
 
@@ -98,15 +106,11 @@ class Versions:
             Whether it was measured and reaches the target.
         """
         state = self._session.state
-        tasks = validation_tasks(self._scenarios, len(state.validated))
-        self._observer.phase("validate", len(tasks))
-        validation = Measurement()
-        for result in self._player.play(tasks, self._session.count_episode):
-            validation.add(result.task, result.outcome)
+        validation = self._evaluator.validate()
         threshold, value = self.validation_threshold, validation.value or 0.0
         state.validated[state.version] = value
         self._session.keep()
-        self._host.keep_only({0, state.version, state.best})
+        self.keep_adapters()
         self._observer.say(sentences.validated(state.version, validation, threshold))
         if not validation.judgeable or value < threshold:
             return False
@@ -127,6 +131,6 @@ class Versions:
 
     def _measure(self, version: int) -> None:
         """Measures a version, which is the published one, on held-out cases."""
-        self.after = self._held_out.measure("after", version)
+        self.after = self._evaluator.measure("after", version)
         self._session.state.looked.append(version)
         self._session.keep()

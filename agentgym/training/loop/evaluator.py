@@ -1,4 +1,4 @@
-"""Measures a policy version on the held-out cases."""
+"""Evaluates a policy version, on validation cases or on the held-out ones."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from collections.abc import Sequence
 
 from agentgym.training.hub.player import Player
 from agentgym.training.hub.rollout_result import RolloutResult
-from agentgym.training.job.case_split import held_out_tasks
+from agentgym.training.job.case_split import held_out_tasks, validation_tasks
 from agentgym.training.job.task import Phase, ScenarioInfo
 from agentgym.training.loop.measurement import MeasuredEpisodes, Measurement
 from agentgym.training.loop.observer import Observer
 from agentgym.training.loop.sentences import asked_nothing
+from agentgym.training.loop.session import TrainingSession
 
 
-class HeldOut:
-    """The held-out cases: what is known of a version, and the episodes that lack.
+class Evaluator:
+    """Has cases played by the published version that nothing is learned from.
+
+    What was measured on held-out cases is kept, and only what lacks is played.
 
     Args:
         scenarios: What is trained.
+        session: Counts validation episodes.
         player: Plays episodes with the version that is published.
         measured: The file of what was measured, also in an earlier session.
         observer: Follows the phases.
@@ -26,14 +30,35 @@ class HeldOut:
     def __init__(
         self,
         scenarios: Sequence[ScenarioInfo],
+        session: TrainingSession,
         player: Player,
         measured: MeasuredEpisodes,
         observer: Observer,
     ) -> None:
         self._scenarios = scenarios
+        self._session = session
         self._player = player
         self._measured = measured
         self._observer = observer
+
+    def validate(self) -> Measurement:
+        """Plays validation cases: others after each validation of a training."""
+        number = len(self._session.state.validated)
+        tasks = validation_tasks(self._scenarios, number)
+        validation = Measurement()
+        self._observer.phase("validate", len(tasks))
+        for result in self._player.play(tasks, self._session.count_episode):
+            validation.add(result.task, result.outcome)
+        return validation
+
+    def known(self, phase: Phase, version: int) -> Measurement:
+        """What is known already of a measurement on held-out cases.
+
+        Args:
+            phase: "before" or "after".
+            version: The policy version that is measured.
+        """
+        return self._measured.read(phase, version)
 
     def complete(self, phase: Phase, version: int) -> bool:
         """Whether all episodes of a measurement are known already.
@@ -42,11 +67,11 @@ class HeldOut:
             phase: "before" or "after".
             version: The policy version that is measured.
         """
-        known = self._measured.read(phase, version).outcomes
+        known = self.known(phase, version).outcomes
         return len(known) >= len(held_out_tasks(self._scenarios, phase))
 
     def measure(self, phase: Phase, version: int) -> Measurement:
-        """Plays the episodes of a measurement that are not known yet.
+        """Plays the held-out episodes of a measurement that are not known yet.
 
         Args:
             phase: "before" or "after".
@@ -56,7 +81,7 @@ class HeldOut:
             TrainingStopped: The training is to end early.
             UsageError: No episode asked the policy for anything.
         """
-        measurement = self._measured.read(phase, version)
+        measurement = self.known(phase, version)
         tasks = [
             task
             for task in held_out_tasks(self._scenarios, phase)
