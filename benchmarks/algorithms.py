@@ -191,7 +191,7 @@ def learn(
         if batch:
             metrics = updater.update(batch, episodes=played, scale=scale)
             install(world, updater.model)
-            row |= {name: getattr(metrics, name) for name in KEPT_METRICS}
+            row |= {name: metrics[name] for name in KEPT_METRICS}
         row["seconds"] = time.monotonic() - begun
         yield row
     world.engine.close()

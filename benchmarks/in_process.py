@@ -235,7 +235,7 @@ def install(world: World, model: Any) -> None:
                 base = lora.get_base_layer().weight
                 module.weight.copy_(base + lora.get_delta_weight("default"))
     # What was computed with the weights before is void.
-    world.engine._cache = world.engine._make_cache()
+    world.engine._cache.clear()
     torch.set_num_threads(1)
 
 
