@@ -5,20 +5,14 @@ Axes are those of `agentgym.policy.engine.kv_cache`; the leading 1 stands for a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-Attend = Callable[
-    [Tensor, Tensor, Tensor, Tensor | None, float | None], tuple[Tensor, Tensor]
-]
 
-
-def attend_on_cpu(
+def attend(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None
 ) -> tuple[Tensor, Tensor]:
-    """Attention with its log-sum-exp, by torch's flash kernel for CPUs.
+    """Attention with its log-sum-exp; on a CPU by torch's flash kernel.
 
     Args:
         query: [B, H, T, D], with as many heads as the keys have.
@@ -30,27 +24,17 @@ def attend_on_cpu(
     Returns:
         The output [B, H, T, D] and the log-sum-exp [B, H, T] of the scores.
     """
+    if query.device.type != "cpu":
+        return _in_plain_torch(query, key, value, mask, scale)
     out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
         query, key, value, attn_mask=mask, scale=scale
     )
     return out, lse
 
 
-def attend_anywhere(
+def _in_plain_torch(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None
 ) -> tuple[Tensor, Tensor]:
-    """The same in plain torch, for other devices.
-
-    Args:
-        query: [B, H, T, D], with as many heads as the keys have.
-        key: [B, H, S, D].
-        value: [B, H, S, D].
-        mask: Added to the scores, broadcast to [B, H, T, S]; None: all keys are seen.
-        scale: Factor of the scores; None: one over the square root of D.
-
-    Returns:
-        The output [B, H, T, D] and the log-sum-exp [B, H, T] of the scores.
-    """
     if scale is None:
         scale = query.shape[-1] ** -0.5
     scores = (query @ key.transpose(-1, -2)).float() * scale
@@ -61,7 +45,6 @@ def attend_anywhere(
 
 
 def attend_shared(
-    attend: Attend,
     query_THGD: Tensor,
     key_1HSD: Tensor,
     value_1HSD: Tensor,
@@ -71,7 +54,6 @@ def attend_shared(
     """Attention of many tokens to the same keys: one matrix product per head.
 
     Args:
-        attend: One of the two functions above.
         query_THGD: Of T tokens, with G query heads per key/value head.
         key_1HSD: The keys that all of them see.
         value_1HSD: Their values.

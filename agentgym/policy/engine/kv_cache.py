@@ -27,12 +27,7 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
-from agentgym.policy.engine.attention import (
-    attend_anywhere,
-    attend_on_cpu,
-    attend_shared,
-    join,
-)
+from agentgym.policy.engine.attention import attend, attend_shared, join
 from agentgym.policy.engine.prefix_index import MIN_PREFIX, PrefixIndex, Source
 from agentgym.policy.engine.sequence import SampledRow, SharedPrefix, common_prefix
 from agentgym.policy.engine.step_rows import LayerCounter, StepRows
@@ -69,9 +64,6 @@ class SharedPrefixCache:
         self._kept_bytes = 0
         self._kv: Tensor | None = None
         self.rows: list[SampledRow] = []
-        self._attend_part = (
-            attend_on_cpu if self._device.type == "cpu" else attend_anywhere
-        )
         self.implementation = f"agentgym_{next(_counter)}"
         AttentionInterface.register(self.implementation, self._attention)
         model.set_attn_implementation(self.implementation)
@@ -251,7 +243,7 @@ class SharedPrefixCache:
         scaling: float | None,
     ) -> tuple[Tensor, Tensor]:
         """Each row's tokens to its own slot, which gets their keys and values."""
-        step, attend = self._step, self._attend_part
+        step = self._step
         keys_RHCD, values_RHCD = kv_2RHCD[0], kv_2RHCD[1]
         outputs, sums = [], []
         if batch := step.batch:
@@ -272,7 +264,6 @@ class SharedPrefixCache:
             keys_RHCD[slot, :, first:span] = key_HND[:, start:end]
             values_RHCD[slot, :, first:span] = value_HND[:, start:end]
             out, lse = attend_shared(
-                attend,
                 query_NHGD[start:end],
                 keys_RHCD[slot, None, :, :span],
                 values_RHCD[slot, None, :, :span],
@@ -296,7 +287,6 @@ class SharedPrefixCache:
         for prefix, at in self._step.prefixes:
             kv_2HPD = prefix.kv_L2HPD[self._cache.layer]
             out, lse = attend_shared(
-                self._attend_part,
                 query_NHGD if at is None else query_NHGD[at],
                 kv_2HPD[0, None],
                 kv_2HPD[1, None],

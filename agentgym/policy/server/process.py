@@ -14,7 +14,6 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,9 @@ from agentgym.policy.folders.model_folder import check_folder
 _NEEDED = ("torch", "transformers", "starlette", "uvicorn", "pydantic")
 _API_KEY = "agentgym"
 """Clients insist on a key; the server, for this machine only, asks for none."""
+_START_SECONDS, _ANSWER_SECONDS, _HEALTH_SECONDS = 600, 600, 5
+_LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Asks this machine, whatever proxy the environment names."""
 
 
 class PolicyProcess:
@@ -47,11 +49,9 @@ class PolicyProcess:
         device: str = "auto",
         dtype: str = "auto",
         log: Path | None = None,
-        on_wait: Callable[[float], None] | None = None,
         exit_with: int | None = None,
         name: str = "",
         port: int = 0,
-        timeout: float = 600,
     ) -> PolicyProcess:
         """Starts a server for a model folder and waits until it answers.
 
@@ -61,11 +61,9 @@ class PolicyProcess:
             device: "auto", "cpu", "cuda", ...
             dtype: "auto", "float32", "float16" or "bfloat16".
             log: File that gets the server's output; by default it is dropped.
-            on_wait: Called about once a second with the seconds waited.
             exit_with: The server ends with this process; by default this one.
             name: Name of the model in the API.
             port: Where it listens; 0 for any free port.
-            timeout: Seconds after which waiting ends.
 
         Raises:
             UsageError: The server did not start; the message is its own.
@@ -92,7 +90,7 @@ class PolicyProcess:
                     stderr=stream,
                 )
             try:
-                about = _wait(process, ready, output, on_wait, timeout)
+                about = _wait(process, ready, output)
             except BaseException:
                 _end(process)
                 raise
@@ -118,20 +116,16 @@ class PolicyProcess:
         path = str(folder.expanduser().resolve())
         self._post("load_lora_adapter", {"lora_name": name, "lora_path": path})
 
-    def unload_adapter(self, name: str, *, timeout: float = 600) -> None:
+    def unload_adapter(self, name: str) -> None:
         """Has an adapter forgotten, when all requests for it so far are answered.
-
-        Args:
-            name: A loaded adapter's.
-            timeout: Seconds that those may take.
 
         Raises:
             UsageError: It is not loaded.
             InfraError: The server does not answer.
         """
-        self._post("unload_lora_adapter", {"lora_name": name}, timeout)
+        self._post("unload_lora_adapter", {"lora_name": name})
 
-    def _post(self, path: str, body: dict[str, str], timeout: float = 600) -> None:
+    def _post(self, path: str, body: dict[str, str]) -> None:
         url = f"{self.endpoint.base_url}/{path}"
         request = urllib.request.Request(  # noqa: S310
             url,
@@ -142,7 +136,7 @@ class PolicyProcess:
             },
         )
         try:
-            with urllib.request.urlopen(request, timeout=timeout):  # noqa: S310
+            with _LOCAL.open(request, timeout=_ANSWER_SECONDS):
                 pass
         except urllib.error.HTTPError as error:
             with error:
@@ -173,8 +167,6 @@ def shared(
     *,
     exit_with: int,
     adapter: Path | None = None,
-    log: Path | None = None,
-    on_wait: Callable[[float], None] | None = None,
     name: str = "",
 ) -> PolicyEndpoint:
     """The endpoint of the one server that all processes using `folder` share.
@@ -186,8 +178,6 @@ def shared(
         folder: Where its address is noted; it is made if it does not exist.
         exit_with: Id of the process that it ends with.
         adapter: Folder of a LoRA adapter that is part of the model from the start.
-        log: File that gets the server's output; by default it is dropped.
-        on_wait: Called about once a second with the seconds waited.
         name: Name of the model in the API.
 
     Raises:
@@ -202,12 +192,7 @@ def shared(
             if healthy(endpoint):
                 return endpoint
         process = PolicyProcess.start(
-            model,
-            adapter=adapter,
-            log=log,
-            on_wait=on_wait,
-            exit_with=exit_with,
-            name=name,
+            model, adapter=adapter, exit_with=exit_with, name=name
         )
         endpoint = process.endpoint
         known = {
@@ -220,16 +205,11 @@ def shared(
         return endpoint
 
 
-def healthy(endpoint: PolicyEndpoint, timeout: float = 5) -> bool:
-    """Whether a policy server answers at this endpoint.
-
-    Args:
-        endpoint: Its key is not needed.
-        timeout: Seconds to wait for the answer.
-    """
+def healthy(endpoint: PolicyEndpoint) -> bool:
+    """Whether a policy server of this machine answers; its key is not needed."""
     url = endpoint.base_url.removesuffix("/v1") + "/health"
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310
+        with _LOCAL.open(url, timeout=_HEALTH_SECONDS) as answer:
             return bool(answer.status == 200)
     except (OSError, ValueError):
         return False
@@ -276,14 +256,9 @@ def _sentence(error: urllib.error.HTTPError) -> str:
 
 
 def _wait(
-    process: subprocess.Popen[bytes],
-    ready: Path,
-    output: Path,
-    on_wait: Callable[[float], None] | None,
-    timeout: float,
+    process: subprocess.Popen[bytes], ready: Path, output: Path
 ) -> dict[str, Any]:
-    begin = time.monotonic()
-    reported = 0
+    end = time.monotonic() + _START_SECONDS
     while True:
         ended = process.poll() is not None
         if ready.exists():
@@ -298,12 +273,10 @@ def _wait(
                 "the policy server ended at its start with exit code "
                 f"{process.returncode}: {last}"
             )
-        waited = time.monotonic() - begin
-        if waited > timeout:
-            raise UsageError(f"the policy server was not ready after {timeout:.0f} s")
-        if on_wait is not None and waited >= reported + 1:
-            reported = int(waited)
-            on_wait(waited)
+        if time.monotonic() > end:
+            raise UsageError(
+                f"the policy server was not ready after {_START_SECONDS} s"
+            )
         time.sleep(0.05)
 
 
