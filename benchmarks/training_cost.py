@@ -173,7 +173,9 @@ class Ours:
                 self._template._remembered.clear()
             with cost.of("update"):
                 samples = [[self._sample(episode) for episode in g] for g in groups]
-                batch = make_batch(samples, advantage="std", reward="checks")
+                batch = make_batch(
+                    samples, advantage="std", reward="checks", token_mean="rollout"
+                )
                 self._updater.update(batch)
                 self._publish()
         cost["tokens"] = sum(len(c.token_ids) for e in episodes for c in e.calls)

@@ -51,7 +51,7 @@ class Training:
         self.script = json.loads(script.read_text()) if script.exists() else {}
         self.stopped = threading.Event()
         self.again: list[Task] = []
-        self.measured = MeasuredEpisodes(self.plan.run_folder / "measured.jsonl")
+        self.measured = MeasuredEpisodes(self.plan.run_folder)
         self.learned = False
 
     def stop(self) -> None:
@@ -151,7 +151,6 @@ class Training:
                 "seed": self.plan.seed,
                 "base": str(self.plan.base),
                 "timeout": self.plan.timeout,
-                "episodes": self.plan.episodes,
                 "run_folder": str(self.plan.run_folder),
                 "config": self.plan.config.model_dump(mode="json", exclude_unset=True),
             },

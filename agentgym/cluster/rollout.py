@@ -20,6 +20,7 @@ from typing import Any
 from agentgym.cluster.pytest_process import Ended, run_pytest
 from agentgym.errors import AgentGymError, HarnessError, UsageError
 from agentgym.exit_code import ExitCode
+from agentgym.recording.blame import Outcome
 
 __all__ = ["ENV_MAP", "Episode"]
 
@@ -34,7 +35,6 @@ _MODEL = "policy"
 """Agent Lightning's gateway puts the name of its own model in its place."""
 _PAUSES = (0.5, 2.0, 5.0)
 _POST_SECONDS = 30.0
-_COUNTED = ("passed", "failed")
 
 
 class Episode:
@@ -130,7 +130,7 @@ def _outcome(ended: Ended, scenario: str) -> str:
             "@scenario(judged=True), in a class `judged = True`, to say that a "
             "training may learn from them"
         )
-    if outcomes[0] not in _COUNTED:
+    if not Outcome(outcomes[0]).counts:
         raise HarnessError(
             f"{outcomes[0]}: the episode says nothing about the agent and has no "
             "reward; pytest's output says why"

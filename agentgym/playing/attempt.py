@@ -138,7 +138,7 @@ class Attempt:
         results = self.log.results(specs)
         outcome = self.outcome(reason)
         reward, steps = 0.0, None
-        if outcome in (Outcome.passed, Outcome.failed):
+        if outcome.counts:
             reward = compute_reward(results, finished=finished).value
             trajectory = self.recorder.trajectory
             steps = step_rewards(self.scenario, reward, trajectory)

@@ -69,7 +69,7 @@ class Episode:
     @property
     def counted(self) -> bool:
         """Whether it measures the agent."""
-        return self.outcome in (Outcome.passed, Outcome.failed)
+        return self.outcome.counts
 
     @property
     def judged_by(self) -> list[str]:

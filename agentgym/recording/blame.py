@@ -22,6 +22,11 @@ class Outcome(StrEnum):
     harness_error = "harness_error"
     simulator_error = "simulator_error"
 
+    @property
+    def counts(self) -> bool:
+        """Whether it measures the agent."""
+        return self in (Outcome.passed, Outcome.failed)
+
 
 _OWN = (
     (InfraError, Outcome.infra_error),

@@ -16,7 +16,7 @@ from agentgym.recording.blame import Outcome
 from agentgym.recording.trajectory import Trajectory
 from agentgym.reliability import attrition_exceeded
 from agentgym.runs.differences import EpisodeKey
-from agentgym.runs.files.layout import MEASURED
+from agentgym.runs.files.measured import measured_ids
 from agentgym.runs.files.store import each_episode
 from agentgym.runs.files.stored import StoredRun, find_run, read_summary
 from agentgym.runs.summary_json import SummaryJson
@@ -208,7 +208,7 @@ def _add_episodes(
     side: Side, path: Path, summary: SummaryJson | None, before_training: bool
 ) -> None:
     side.file = path
-    measured = _measured(path.parent / MEASURED, summary, before_training)
+    measured = _measured(path.parent, summary, before_training)
     latest: dict[str, Episode] = {}
     for episode in each_episode(path, side.notes):
         if episode.phase is None:
@@ -224,23 +224,13 @@ def _add_episodes(
 
 
 def _measured(
-    path: Path, summary: SummaryJson | None, before_training: bool
+    folder: Path, summary: SummaryJson | None, before_training: bool
 ) -> set[str]:
     """Ids of the episodes that a training was last measured by."""
-    if not path.exists():
-        return set()
-    found: dict[tuple[str, int], dict[Any, str]] = defaultdict(dict)
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:  # the last line of a run that was killed
-            continue
-        task = line["scenario"], line["case"], line["repeat"]
-        found[line["phase"], line["version"]][task] = line["id"]
     training = None if summary is None else summary.get("training")
     version = 0 if training is None else training.get("version", 0)
-    after = {} if before_training else found["after", version]
-    return set((after or found["before", 0]).values())
+    after = [] if before_training else measured_ids(folder, "after", version)
+    return set(after or measured_ids(folder, "before", 0))
 
 
 def _add_counts(side: Side, summary: SummaryJson) -> None:

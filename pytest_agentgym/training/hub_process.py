@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agentgym.errors import AgentGymError, UsageError
-from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.training.catalogue import CatalogueEntry, deserialized
 from pytest_agentgym.training.item_reports import item_reports
 from pytest_agentgym.training.reporter import TrainingReporter
@@ -130,7 +129,7 @@ class MainProcess:
         from agentgym.training.job.plan import TrainingPlan
         from agentgym.training.loop.assembly import make_training
 
-        start, run = self._start, self._config.stash[RUN]
+        start = self._start
         self._reporter.collected(entries)
         scenarios = tuple(e.info for e in entries if e.info is not None)
         if not scenarios:
@@ -149,9 +148,8 @@ class MainProcess:
             seed=start.seed,
             name=name,
             run_folder=folder,
-            agents_folder=root / ".agentgym" / "agents",
+            root=root,
             timeout=max(entry.timeout for entry in entries),
-            episodes=run.options.episodes,
         )
         return make_training(plan, gateway, self._reporter.observer)
 

@@ -13,13 +13,13 @@ from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
 from agentgym.report import terminal
 from agentgym.report.training import training_section
+from agentgym.runs.files.measured import measured_ids
 from agentgym.runs.files.store import read_episodes
 from agentgym.runs.gate import Reason, ReasonKind, reason_of_training
 from agentgym.runs.lines import Heading, Line
 from agentgym.runs.summary import (
     RunSummary,
 )
-from agentgym.training.loop.measurement import MeasuredEpisodes
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.play.scenario_result import ScenarioResult
@@ -197,8 +197,7 @@ class TrainingReporter:
         if store is None:
             return measured
         for phase, version in versions.items():
-            file = MeasuredEpisodes(store.folder / "measured.jsonl")
-            ids = file.episodes(phase, version)  # type: ignore[arg-type]
+            ids = measured_ids(store.folder, phase, version)
             measured[phase] = [self._kept[name] for name in ids if name in self._kept]
         return measured
 

@@ -17,6 +17,7 @@ from agentgym.distribution import install_command
 from agentgym.errors import UsageError
 from agentgym.policy.folders.model_folder import check_folder
 from agentgym.policy.trained.agent_folder import check_name
+from agentgym.runs.files.layout import RUNS
 from agentgym.runs.files.store import write_json
 from agentgym.runs.files.updates import UPDATES_FILE
 from pytest_agentgym.collect.options import MODEL_OPTIONS
@@ -195,7 +196,7 @@ def _config(settings: dict[str, Any], train: TrainOptions) -> TrainingConfig:
 
 
 def _resumed(root: Path, run: str) -> Path:
-    runs = root / ".agentgym" / "runs"
+    runs = root / RUNS
     if run != LATEST:
         folder = runs / run
         if not (folder / _STATE).is_file():

@@ -33,10 +33,11 @@ unhurried = settings(deadline=None)
 
 rewards = st.lists(st.floats(0, 1), min_size=1, max_size=16)
 kinds = st.sampled_from(["mean", "std", "rloo"])
+every_kind = kinds | st.just("optimal")
 
 
 @unhurried
-@given(rewards, kinds)
+@given(rewards, every_kind)
 def test_advantages_of_a_group_cancel_and_keep_its_order(group, kind):
     found = advantages(group, kind)
     assert len(found) == len(group)
@@ -49,7 +50,7 @@ def test_advantages_of_a_group_cancel_and_keep_its_order(group, kind):
 
 
 @unhurried
-@given(rewards, kinds, st.floats(-10, 10), st.permutations(range(16)))
+@given(rewards, every_kind, st.floats(-10, 10), st.permutations(range(16)))
 def test_advantages_do_not_depend_on_the_level_or_the_order(group, kind, more, order):
     found = advantages(group, kind)
     moved = advantages([r + more for r in group], kind)
@@ -75,6 +76,20 @@ def test_how_the_kinds_of_advantages_are_related(group):
     scale = math.sqrt(math.fsum(a * a for a in mean) / size)
     assert std == pytest.approx([a / (scale + 1e-6) for a in mean])
     assert math.fsum(a * a for a in std) <= size + 1e-9
+
+
+@unhurried
+@given(rewards, st.lists(st.floats(0, 10), min_size=16, max_size=16))
+def test_the_best_baseline_weighs_episodes_by_their_gradients(group, lengths):
+    lengths = lengths[: len(group)]
+    found = advantages(group, "optimal", lengths)
+    weights = [length + 1e-6 for length in lengths]
+    weighed = math.fsum(w * a for w, a in zip(weights, found, strict=True))
+    assert weighed == pytest.approx(0, abs=1e-6 * (1 + sum(map(abs, found))) * 16)
+    # It is the deviations of "std" around another mean.
+    std = advantages(group, "std")
+    moved = [a - b for a, b in zip(found, std, strict=True)]
+    assert moved == pytest.approx([moved[0]] * len(moved), abs=1e-6)
 
 
 @dataclass
@@ -250,7 +265,9 @@ groups = st.lists(st.lists(samples(), min_size=1, max_size=5), max_size=3)
 @unhurried
 @given(groups, kinds, st.sampled_from(["checks", "passed", "passed_first"]))
 def test_each_episode_of_a_batch_weighs_the_same(made, kind, reward):
-    batch = iter(make_batch(made, advantage=kind, reward=reward, version=1))
+    batch = iter(
+        make_batch(made, advantage=kind, reward=reward, token_mean="rollout", version=1)
+    )
     for group in made:
         earned = advantages(targets(group, reward), kind)
         for sample, of_episode in zip(group, earned, strict=True):
@@ -272,13 +289,25 @@ def test_each_episode_of_a_batch_weighs_the_same(made, kind, reward):
 
 
 @unhurried
+@given(groups)
+def test_all_trained_tokens_of_a_case_weigh_the_same(made):
+    batch = iter(make_batch(made, advantage="std", reward="checks", token_mean="case"))
+    for group in made:
+        rows = [next(batch) for sample in group for _ in sample.rows]
+        weights = [w for row in rows for w in row.weights if w]
+        assert len(set(weights)) <= 1
+        # Those of an average episode share a weight of 1.
+        assert not weights or math.fsum(weights) == pytest.approx(len(group))
+
+
+@unhurried
 @given(st.lists(samples(), min_size=1, max_size=5), kinds)
 def test_a_step_is_compared_with_all_steps_of_its_group(group, kind):
     for sample in group:
         sample.steps = sample.steps or [0.25] * sample.calls
     steps = [reward for sample in group for reward in sample.steps]
     expected = advantages(steps, kind)
-    rows = make_batch([group], advantage=kind, reward="passed")
+    rows = make_batch([group], advantage=kind, reward="passed", token_mean="case")
     found = {}
     for number, sample in enumerate(group):
         for row in sample.rows:

@@ -382,8 +382,9 @@ def test_a_training_is_its_last_measurement(tmp_path: Path) -> None:
             for case in range(4):
                 # An earlier look is at the first episode of "train".
                 ident = f"{name}-{case}" if version != 2 else f"train-{case}"
-                line = {"scenario": SCENARIO, "case": case, "repeat": 0, "id": ident}
-                file.write(json.dumps(line | {"phase": name, "version": version}))
+                line = {"scenario": SCENARIO, "split": "held_out", "case": case}
+                line |= {"phase": name, "repeat": 0, "version": version}
+                file.write(json.dumps(line | {"outcome": "passed", "id": ident}))
                 file.write("\n")
         file.write('{"cut')
     after, before = open_side("r1", tmp_path), open_side("r1@before", tmp_path)

@@ -9,6 +9,7 @@ import torch
 from agentgym.errors import UsageError
 from agentgym.policy.chat.chat_template import ChatTemplate
 from agentgym.policy.chat.prompt_messages import PromptError
+from agentgym.policy.engine import attention
 from agentgym.policy.engine.engine import Engine
 from agentgym.policy.engine.generation import Generation, SamplingParams
 from agentgym.policy.engine.kv_cache import SharedPrefixCache
@@ -45,6 +46,18 @@ def engine(policy: LoadedPolicy) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> LoadedPolicy:
     return load(make_tiny(tmp_path_factory.mktemp("tiny")))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_of_other_devices_is_that_of_the_cpu(masked):
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, 4, size, 8) for size in (5, 7, 7))
+    mask = torch.zeros(2, 1, 5, 7).masked_fill(torch.rand(2, 1, 5, 7) < 0.3, -1e9)
+    given = (query, key, value, mask if masked else None, None)
+    for found, wanted in zip(
+        attention._in_plain_torch(*given), attention.attend(*given), strict=True
+    ):
+        torch.testing.assert_close(found, wanted)
 
 
 def prompts(policy: LoadedPolicy, count: int) -> list[list[int]]:

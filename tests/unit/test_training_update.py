@@ -109,6 +109,38 @@ def test_another_policy_than_the_recorded_one_is_refused(make):
     updater.update(batch)
 
 
+def test_half_precision_may_round_but_not_differ(folder):
+    updater = Updater(load(folder, "cpu", "bfloat16"), TrainingConfig())
+    batch = as_batch(rows_of(updater))
+    batch[0].row.logprobs[0] += 0.1  # more than float32 may differ by
+    assert 0.05 < updater.update(batch)["mismatch"] < 0.5
+    batch = as_batch(rows_of(updater))
+    for made in batch:
+        made.row.logprobs = [logprob - 0.05 for logprob in made.row.logprobs]
+    with pytest.raises(PoliciesDisagree, match=r"more than 0\.02"):
+        updater.update(batch)
+
+
+def test_activations_that_are_computed_again_give_the_same_step(make, capfd):
+    kept, again = make(), make(gradient_checkpointing=True)
+    wanted = moved(kept, as_batch(rows_of(kept)))
+    for name, step in moved(again, as_batch(rows_of(again))).items():
+        torch.testing.assert_close(step, wanted[name], atol=1e-5, rtol=1e-3)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_saved_adapter_is_trained_further(make, folder, tmp_path):
+    updater = make()
+    updater.update(as_batch(rows_of(updater)))
+    updater.save_adapter(tmp_path / "adapter")
+    further = Updater(
+        load(folder, "cpu"), TrainingConfig(), adapter=tmp_path / "adapter"
+    )
+    assert further.update(as_batch(rows_of(updater)))["mismatch"] < 1e-4
+    moves = [p - updater.parameters[n] for n, p in further.parameters.items()]
+    assert any(move.abs().max() > 0 for move in moves)
+
+
 def test_a_step_that_breaks_the_policy_is_taken_back(make):
     updater = make(learning_rate=1e30)
     with pytest.raises(UsageError, match="lower learning_rate"):

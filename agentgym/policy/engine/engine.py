@@ -26,7 +26,7 @@ from agentgym.policy.engine.generation import (
     SamplingParams,
     UnknownAdapterError,
 )
-from agentgym.policy.engine.loading import LoadedPolicy
+from agentgym.policy.engine.loading import SMALL, LoadedPolicy
 from agentgym.policy.engine.sampling import sample
 from agentgym.policy.engine.sequence import SampledRow
 
@@ -69,7 +69,7 @@ class Engine:
         self._step_tokens = step_tokens
         size = sum(p.numel() for p in policy.model.parameters())
         self._threads = threads or (
-            1 if size < 30_000_000 else max(1, torch.get_num_threads() - 1)
+            1 if size < SMALL else max(1, torch.get_num_threads() - 1)
         )
         self._weights = AdaptedWeights(policy.model, name=policy.name)
         self._adapters: dict[str, Adapter] = {}

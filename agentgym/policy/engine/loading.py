@@ -14,6 +14,8 @@ from agentgym.errors import UsageError
 from agentgym.policy.engine.end_of_turn import end_of_turn
 from agentgym.policy.folders.model_folder import check_folder, check_template
 
+SMALL = 30_000_000
+"""Parameters below which one thread is faster: the products are too small to share."""
 _DTYPES = {
     "float32": torch.float32,
     "float16": torch.float16,

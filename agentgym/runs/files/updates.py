@@ -54,7 +54,7 @@ class UpdateLine(Metrics):
     Attributes:
         update: Number of the update, from 1.
         version: The version that it updates.
-        episodes: Played for training so far, in all.
+        episodes: Played for training and validation so far.
         elapsed: Seconds of the training so far.
         reward: Mean over the update's episodes.
         passed: Share of these that passed.
@@ -64,7 +64,7 @@ class UpdateLine(Metrics):
         stale_share: Share of episodes of an earlier version.
         lost_share: Share of episodes that do not count.
         broken_prefixes: Share of later model calls that do not continue the one before.
-        tokens_per_episode: Mean of the sampled tokens.
+        tokens_per_episode: Mean of the prompts' and the sampled tokens.
         playing_seconds: Wall time of the episodes.
     """
 

@@ -43,8 +43,8 @@ class BatchRow:
     """A row with what the loss wants to know; N sampled tokens.
 
     Attributes:
-        weights: 1 / (number of trained tokens of the episode) for each trained token,
-            else 0, so that long episodes weigh no more than short ones.
+        weights: What each trained token counts in the loss, 0 for those that are not
+            trained; see `make_batch`.
         advantages: One for each sampled token.
         frozen: 1 for each sampled token that is not trained, else 0.
         fresh: 1 for each sampled token that the version to update sampled, else 0.
@@ -62,7 +62,7 @@ def make_batch(
     *,
     advantage: str,
     reward: str,
-    token_mean: str = "rollout",  # noqa: S107
+    token_mean: str,
     version: int | None = None,
 ) -> list[BatchRow]:
     """Computes advantages within each group and spreads them over its tokens.

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from agentgym.recording.blame import Outcome
 from agentgym.scenarios.components import Component
 from agentgym.training.batch.batch import Sample, informative
 from agentgym.training.batch.curriculum import Curriculum, Drawn
 from agentgym.training.batch.rows import TrainingRow, merge
-from agentgym.training.hub.player import COUNTED
 from agentgym.training.hub.rollout_result import RolloutResult
 from agentgym.training.job.case_split import training_cases
 from agentgym.training.job.config import TrainingConfig
@@ -139,7 +139,7 @@ class Collector:
         if result.task.split != "train" or result.task.phase != "train":
             raise AssertionError(f"{result.task} in a batch")
         if (
-            result.outcome not in COUNTED
+            not result.outcome.counts
             or result.reward is None
             or not all(call.ok for call in result.calls)
         ):
@@ -154,7 +154,7 @@ class Collector:
         return Sample(
             scenario=result.task.scenario,
             reward=result.reward,
-            passed=result.outcome == "passed",
+            passed=result.outcome is Outcome.passed,
             rows=rows,
             steps=result.steps,
             trained=self.trained(result.task.scenario),

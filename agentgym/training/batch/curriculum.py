@@ -162,9 +162,9 @@ class Curriculum:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from what `state` gave."""
-        for name, (passed, played, case, *ever) in state["records"].items():
+        for name, (passed, played, case, ever) in state["records"].items():
             if name in self.records:
-                self.records[name] = Record(passed, played, int(case), *ever)
+                self.records[name] = Record(passed, played, int(case), ever)
         self._uncertain = [
             Drawn(name, case, fresh=False)
             for name, case in state["uncertain"]

@@ -22,7 +22,6 @@ MAX_TRIES = 3
 """Rollouts of one task whose outcome is not the agent's doing."""
 HOPELESS = 16
 """After so many lost ones, more lost than not ends the training."""
-COUNTED = ("passed", "failed")
 
 
 class TrainingStopped(AgentGymError):
@@ -39,7 +38,7 @@ class Player:
         timeout: Seconds after which a rollout that nobody finishes is given up.
         say: Shows a line.
         stopping: Set to end early.
-        lost: Outcomes of rollouts that were not the agent's doing.
+        lost: Rollouts whose outcome was not the agent's doing.
     """
 
     gateway: Gateway
@@ -47,7 +46,7 @@ class Player:
     timeout: float
     say: Callable[[str], None]
     stopping: threading.Event = field(default_factory=threading.Event)
-    lost: Counter[str] = field(default_factory=Counter)
+    lost: int = 0
     _runners_lost: set[str] = field(default_factory=set)
     _orphans: set[str] = field(default_factory=set)
     _next_look: float = 0.0
@@ -86,7 +85,7 @@ class Player:
                 if place is None:
                     continue
                 tries[place] += 1
-                if result.outcome not in COUNTED:
+                if not result.outcome.counts:
                     self._lose(result)
                     if tries[place] < MAX_TRIES:
                         again[place] = tasks[place]
@@ -141,10 +140,9 @@ class Player:
             # One death takes many rollouts with it, and says nothing of each.
             self._orphans.remove(result.rollout_id)
             return
-        self.lost[result.outcome] += 1
-        lost = sum(self.lost.values())
-        if lost >= HOPELESS and lost > self._played:
+        self.lost += 1
+        if self.lost >= HOPELESS and self.lost > self._played:
             raise UsageError(
-                f"{lost} episodes were lost and {self._played} count; the last lost "
-                f"one is an {result.outcome}: {result.error}"
+                f"{self.lost} episodes were lost and {self._played} count; the last "
+                f"lost one is an {result.outcome}: {result.error}"
             )

@@ -64,7 +64,7 @@ class RolloutResult:
         rollout_id: Its id, which is the episode's, too.
         task: What it played.
         state: "succeeded" when there is a reward, or else "failed".
-        outcome: A value of `agentgym.recording.blame.Outcome`.
+        outcome: Whether it passed, or what kept it from counting.
         reward: In [0, 1]; None if the outcome is not the agent's doing.
         steps: Rewards of the single model calls, where there are any.
         judged_by: Models of judges and simulated users that took part in the reward.
@@ -75,7 +75,7 @@ class RolloutResult:
     rollout_id: str
     task: Task
     state: str
-    outcome: str
+    outcome: Outcome
     reward: float | None = None
     steps: list[float] | None = None
     judged_by: list[str] = field(default_factory=list)
@@ -113,7 +113,7 @@ def read_result(
         rollout_id=rollout_id,
         task=task,
         state=state,
-        outcome=str(reward["reason"]) if rewarded else outcome,
+        outcome=Outcome(reward["reason"]) if rewarded else outcome,
         reward=float(reward["value"]) if rewarded else None,
         steps=reward.get("steps") if rewarded else None,
         judged_by=reward.get("judged_by", []),
@@ -122,11 +122,11 @@ def read_result(
     )
 
 
-def _outcome(error: str | None) -> tuple[str, str]:
+def _outcome(error: str | None) -> tuple[Outcome, str]:
     outcome, colon, message = (error or "").partition(": ")
     if colon and outcome in Outcome.__members__:
-        return outcome, message
-    return Outcome.infra_error.value, error or "the runner reported no reward"
+        return Outcome(outcome), message
+    return Outcome.infra_error, error or "the runner reported no reward"
 
 
 def _logprobs(recorded: dict[str, Any]) -> list[float]:

@@ -28,7 +28,8 @@ class TrainingConfig(BaseModel):
         groups: Cases per update whose episodes earned different rewards.
         group_size: Episodes of each case, played by the same policy version.
         learning_rate: Of AdamW, on LoRA weights.
-        lora_rank: Rank of the LoRA matrices on all linear layers, whose alpha is 32.
+        lora_rank: Rank of the LoRA matrices on all linear layers, whose alpha is 32. An
+            agent that is trained further keeps its own.
         advantage: Reward of an episode less its group's mean ("mean"), that over the
             group's standard deviation ("std"), less the mean of the others ("rloo"),
             or less the mean weighted by squared gradients ("optimal").

@@ -25,9 +25,8 @@ class TrainingPlan:
         seed: The same seed gives the same cases and first weights.
         name: Name of the agent that is saved.
         run_folder: `.agentgym/runs/<id>`: checkpoints and metrics.
-        agents_folder: `.agentgym/agents`.
+        root: The project's folder, where the agent is saved.
         timeout: Seconds that one episode may take.
-        episodes: Episodes of a measurement per scenario; None: each scenario's own.
     """
 
     scenarios: tuple[ScenarioInfo, ...]
@@ -38,9 +37,8 @@ class TrainingPlan:
     seed: int
     name: str
     run_folder: Path
-    agents_folder: Path
+    root: Path
     timeout: float
-    episodes: int | None = None
 
     @property
     def training_folder(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -33,7 +34,7 @@ class Task:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Task:
+    def from_json(cls, data: Mapping[str, Any]) -> Task:
         """The task that `to_json` described."""
         return cls(**{name: data[name] for name in cls.__slots__})
 

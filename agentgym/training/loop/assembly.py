@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from agentgym.runs.files.layout import MEASURED
 from agentgym.scenarios.components import Component
 from agentgym.training.batch.collector import Collector
 from agentgym.training.batch.curriculum import Curriculum
@@ -102,7 +101,7 @@ def _loaded(
         plan.scenarios,
         session,
         player,
-        MeasuredEpisodes(plan.run_folder / MEASURED),
+        MeasuredEpisodes(plan.run_folder),
         observer,
     )
     return Training(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from agentgym.reliability import attrition_exceeded, clopper_pearson, paired_difference
+from agentgym.runs.files.layout import MEASURED
+from agentgym.runs.files.measured import read_measured
+from agentgym.runs.files.store import drop_cut_line
 from agentgym.runs.summary_json import GainJson, ShareJson
 from agentgym.training.hub.rollout_result import RolloutResult
 from agentgym.training.job.task import Phase, Task
@@ -85,11 +85,13 @@ class MeasuredEpisodes:
     """`measured.jsonl`: each measured episode's outcome as soon as it is known.
 
     Args:
-        path: The file.
+        folder: The run's folder; the half line that a killed run may have left there
+            is removed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        drop_cut_line(folder / MEASURED)
 
     def write(self, result: RolloutResult, version: int) -> None:
         """Adds a line.
@@ -105,13 +107,8 @@ class MeasuredEpisodes:
             # Which of the run's episodes it is.
             "id": result.rollout_id,
         }
-        text = json.dumps(line) + "\n"
-        with self._path.open("a+b") as file:
-            if file.tell():
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":  # a run was killed while it wrote
-                    text = f"\n{text}"
-            file.write(text.encode())
+        with (self._folder / MEASURED).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
     def read(self, phase: Phase, version: int) -> Measurement:
         """What is known already of a measurement that was interrupted.
@@ -121,30 +118,7 @@ class MeasuredEpisodes:
             version: The policy version that is measured.
         """
         measurement = Measurement()
-        for line in self._lines():
+        for line in read_measured(self._folder):
             if line["phase"] == phase and line["version"] == version:
                 measurement.add(Task.from_json(line), line["outcome"])
         return measurement
-
-    def episodes(self, phase: Phase, version: int) -> list[str]:
-        """Ids of the run's episodes that a measurement is made of.
-
-        Args:
-            phase: "before" or "after".
-            version: The policy version that was measured.
-        """
-        ids = {
-            (line["scenario"], line["case"], line["repeat"]): str(line["id"])
-            for line in self._lines()
-            if line["phase"] == phase and line["version"] == version
-        }
-        return list(ids.values())
-
-    def _lines(self) -> Iterable[dict[str, Any]]:
-        if not self._path.exists():
-            return
-        for text in self._path.read_text(encoding="utf-8").splitlines():
-            try:
-                yield json.loads(text)
-            except ValueError:  # the last line of a run that was killed
-                continue

@@ -71,8 +71,7 @@ def save_trained(
     Returns:
         The result with the agent's folder.
     """
-    root = plan.agents_folder.parent.parent
-    agent = save_agent(root, plan.name, adapter, _card(plan, state, result))
+    agent = save_agent(plan.root, plan.name, adapter, _card(plan, state, result))
     return replace(result, agent=agent)
 
 

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from agentgym.training.batch.curriculum import Curriculum
-from agentgym.training.hub.player import COUNTED
 from agentgym.training.hub.rollout_result import RolloutResult
 from agentgym.training.loop.checkpoint import Checkpoint, State
 
@@ -55,7 +54,7 @@ class TrainingSession:
     def count_episode(self, result: RolloutResult) -> None:
         """Counts an episode for training or validation, and who judged it."""
         state, scenario = self.state, result.task.scenario
-        state.episodes += result.outcome in COUNTED
+        state.episodes += result.outcome.counts
         if result.judged_by:
             known = {*state.judged.get(scenario, ()), *result.judged_by}
             state.judged[scenario] = sorted(known)

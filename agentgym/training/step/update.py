@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from agentgym.errors import AgentGymError, UsageError
-from agentgym.policy.engine.loading import LoadedPolicy
+from agentgym.policy.engine.loading import SMALL, LoadedPolicy
 from agentgym.runs.files.updates import Metrics
 from agentgym.training.batch.batch import BatchRow, trained_tokens
 from agentgym.training.job.config import TrainingConfig
@@ -40,8 +40,6 @@ CPU_PART, GPU_PART, LEAST_PART = 1_024, 16_384, 256
 which memory is declared too small."""
 REFERENCED = 4
 """One row of so many is compared with the starting policy."""
-SMALL = 30_000_000
-"""Parameters below which one thread is faster: the products are too small to share."""
 CHECKPOINTED = 1_000_000_000
 """Parameters above which activations are computed twice to save memory."""
 

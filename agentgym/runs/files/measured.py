@@ -1,0 +1,69 @@
+"""Reads `measured.jsonl`: the episodes that a training was measured by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypedDict
+
+from agentgym.runs.files.layout import MEASURED
+
+
+class MeasuredLine(TypedDict):
+    """A line: a task of a training, and what came of it.
+
+    Attributes:
+        scenario: Node id.
+        split: "held_out".
+        case: Number of the case.
+        phase: "before" or "after".
+        repeat: Number of the repeat of the case.
+        version: The policy version that was measured.
+        outcome: A value of `agentgym.recording.blame.Outcome`.
+        id: The episode's.
+    """
+
+    scenario: str
+    split: str
+    case: int
+    phase: str
+    repeat: int
+    version: int
+    outcome: str
+    id: str
+
+
+def read_measured(folder: Path) -> Iterator[MeasuredLine]:
+    """The measured episodes of a run, in order; a line that was cut off is left out.
+
+    Args:
+        folder: The run's folder.
+    """
+    path = folder / MEASURED
+    if not path.is_file():
+        return
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            line: Any = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and MeasuredLine.__required_keys__ <= set(line):
+            yield line  # type: ignore[misc]
+
+
+def measured_ids(folder: Path, phase: str, version: int) -> list[str]:
+    """Ids of the run's episodes that a measurement is made of.
+
+    Args:
+        folder: The run's folder.
+        phase: "before" or "after".
+        version: The policy version that was measured.
+    """
+    # A task that was played again counts once, with its last episode.
+    ids = {
+        (line["scenario"], line["case"], line["repeat"]): line["id"]
+        for line in read_measured(folder)
+        if line["phase"] == phase and line["version"] == version
+    }
+    return list(ids.values())
