@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -222,10 +221,12 @@ class TrainedAgent:
         Raises:
             UsageError: It is there and not empty, or cannot be written.
         """
-        merged: Path = _with_torch("trained.merging").merge(
-            self.base, self.adapter, Path(path), name=str(self), dtype=dtype
-        )
-        return merged
+        from agentgym.policy.server.process import check_installed
+
+        check_installed()
+        from agentgym.policy.trained.merging import merge
+
+        return merge(self.base, self.adapter, Path(path), name=str(self), dtype=dtype)
 
     def vllm_command(self, port: int = 8000) -> str:
         """The shell line that serves it with vLLM, by its name.
@@ -259,13 +260,15 @@ class TrainedAgent:
         return OpenAIEndpoint(at.base_url, at.api_key, at.model)
 
     def _in_process(self) -> OpenAIEndpoint:
+        from agentgym.policy.server.process import check_installed
         from agentgym.policy.trained.clients import OpenAIEndpoint
+
+        check_installed()
+        from agentgym.policy.server.in_process import InProcessPolicy
 
         policy = self._running(
             "in process",
-            lambda: _with_torch("server.in_process").InProcessPolicy(
-                self.base, adapter=self.adapter, name=str(self)
-            ),
+            lambda: InProcessPolicy(self.base, adapter=self.adapter, name=str(self)),
         )
         at = policy.endpoint
         return OpenAIEndpoint(
@@ -277,18 +280,3 @@ class TrainedAgent:
         # A version that was deleted and trained again is another one.
         key = (how, self.base.resolve(), weights, weights.stat().st_mtime_ns)
         return _shared.get(key, self, start)
-
-
-def _with_torch(name: str) -> Any:
-    """A module of `agentgym.policy` that imports torch: only here, where it is needed.
-
-    By its name: import-linter follows an import statement wherever it stands, and
-    measuring, which must not lead to torch, leads here to find a policy.
-
-    Raises:
-        UsageError: What it needs is not installed.
-    """
-    from agentgym.policy.server.process import check_installed
-
-    check_installed()
-    return importlib.import_module(f"agentgym.policy.{name}")
