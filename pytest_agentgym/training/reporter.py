@@ -16,9 +16,7 @@ from agentgym.report.training import training_section
 from agentgym.runs.files.store import read_episodes
 from agentgym.runs.gate import Reason, ReasonKind, reason_of_training
 from agentgym.runs.lines import Heading, Line
-from agentgym.runs.summary import (
-    RunSummary,
-)
+from agentgym.runs.summary import RunSummary
 from agentgym.training.loop.measurement import MeasuredEpisodes
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.run_context import RUN
@@ -102,7 +100,7 @@ class TrainingReporter:
     def closing(self, over: bool) -> None:
         """No more episodes come; the trainer may still have to save."""
         self.observer.close()
-        if not over:
+        if not over and self._writer.store is not None:
             self._screen.write_line("stopping the training; what was learned is saved")
 
     def ended(self, result: TrainingResult | None) -> None:
@@ -237,12 +235,11 @@ class TrainingReporter:
             if result["agent"]:
                 result["agent"] = str(relative(Path(result["agent"])))
             yield from training_section(result, self._measured, width)
-        if self._interrupted:
-            yield Heading("verdict")
-            yield from terminal.gate_lines(self.summary.decision, width)
-            return
         yield Heading("verdict")
-        yield from terminal.verdict(self.summary, width)
+        if self._interrupted:
+            yield from terminal.gate_lines(self.summary.decision, width)
+        else:
+            yield from terminal.verdict(self.summary, width)
 
     def _view(self) -> TrainingView:
         writer, file = self._screen.writer, self._screen.panel_file

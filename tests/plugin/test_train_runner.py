@@ -430,6 +430,7 @@ def test_a_missing_fixture_is_told_before_anything_is_played(train):
     result = train.run()
     assert result.ret == 4
     result.stdout.fnmatch_lines(["*there is no fixture 'warehouse'*"])
+    result.stdout.no_fnmatch_line("*what was learned is saved*")
     assert not train.gym.runs
 
 
