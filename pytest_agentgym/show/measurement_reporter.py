@@ -66,7 +66,10 @@ class MeasurementReporter:
             stop=options.stop,
         )
         self.end = RunEnd(
-            self.summary, run.early_end, sequential=options.stop == "sequential"
+            self.summary,
+            run.early_end,
+            lambda: config.pluginmanager.has_plugin("dsession"),
+            sequential=options.stop == "sequential",
         )
         self._not_judged = NotJudged(self.summary, run)
         self._baseline = open_baseline(config)
