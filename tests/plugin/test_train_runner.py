@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -613,6 +614,11 @@ def test_a_worker_that_dies_is_replaced(train):
     result.stdout.fnmatch_lines(["*node down*", "*replacing crashed worker*"])
     result.assert_outcomes(passed=1)
     assert train.outcomes("train")["passed"] == 6
+    cases = ElementTree.parse(train.path / "junit.xml").getroot().iter("testcase")
+    assert sorted(c.attrib.get("name", "") for c in cases) == [
+        "test_more",
+        "test_order",
+    ]
     assert train.outcomes("train")["infra_error"] >= 1
 
 
