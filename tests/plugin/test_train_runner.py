@@ -497,8 +497,37 @@ def test_a_fixture_that_cannot_be_torn_down_is_an_error(train):
     )
     result = train.run()
     result.assert_outcomes(passed=1, errors=1)
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(["*OSError: still open*", "gate met*"])
+    assert result.ret == 6
+    sentence = "CANNOT JUDGE: 1 scenario errored outside of the episodes"
+    result.stdout.fnmatch_lines(["*OSError: still open*", sentence])
+    result.stdout.no_fnmatch_line("*gate met*")
+    summary = train.gym.summary()
+    assert summary["exit_code"] == 6
+    (reason,) = summary["decision"]["reasons"]
+    assert (reason["kind"], reason["scenario"]) == ("errored", "test_it.py::test_order")
+    assert reason["sentence"] == "tear-down failed: OSError: still open"
+    assert sentence in (train.path / "junit.xml").read_text()
+
+
+@pytest.mark.parametrize(("threshold", "passed"), [(0.75, 2), (0.7, 1)])
+def test_a_threshold_that_is_the_target_is_no_other_one(train, threshold, passed):
+    """The run reaches its 75 %: only another threshold fails the scenario of 50 %."""
+    train.gym.file(f"""
+        from agentgym import scenario
+
+        @scenario(episodes=4)
+        def test_good(agent):
+            assert agent.run("ok").called("look_up", order="7")
+
+        @scenario(episodes=4, threshold={threshold})
+        def test_half(agent, case):
+            run = agent.run("never" if case.index % 2 else "ok")
+            assert run.called("look_up", order="7")
+    """)
+    train.script(phases=[["after", "held_out", 4]])
+    result = train.run("--agentgym-target=0.75")
+    result.assert_outcomes(passed=passed, failed=2 - passed)
+    assert result.ret == train.gym.summary()["exit_code"] == 2 - passed
 
 
 def test_the_trainers_mistakes(train):
