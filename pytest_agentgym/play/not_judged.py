@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agentgym.runs.gate import ReasonKind
+from agentgym.runs.gate import Reason, ReasonKind
 from agentgym.runs.summary import RunSummary
+from pytest_agentgym.collect.scenario_code import mentions_scenarios
 from pytest_agentgym.play.run_context import RunContext
 
 _ENDED = {
@@ -78,3 +80,41 @@ class NotJudged:
             if name not in seen:
                 text = f"was not played{why}"
                 self._summary.not_judged(name, text, ReasonKind.not_played)
+
+
+class NotCollected:
+    """Notes the files whose scenarios are missing, since they cannot be collected.
+
+    Without `--continue-on-collection-errors` such a file ends the run.
+
+    Args:
+        config: Of the main process.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._names: list[str] = []
+
+    def reported(self, report: pytest.CollectReport) -> None:
+        """Takes in what came of the collection of a file or folder."""
+        if not report.failed:
+            return
+        place = self._config.rootpath / report.nodeid.partition("::")[0]
+        files = [place] if place.is_file() else place.rglob("*.py")
+        if any(map(_has_scenarios, files)):
+            self._names.append(report.nodeid)
+
+    def conclude(self, summary: RunSummary) -> None:
+        """Has the gate know them, if it judges what was played."""
+        if summary.interrupted or self._config.option.collectonly:
+            return
+        for name in self._names:
+            sentence = f"{name} cannot be collected"
+            summary.note(Reason(kind=ReasonKind.errored, sentence=sentence))
+
+
+def _has_scenarios(file: Path) -> bool:
+    try:
+        return mentions_scenarios(file.read_bytes())
+    except OSError:
+        return False

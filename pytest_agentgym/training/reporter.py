@@ -138,18 +138,20 @@ class TrainingReporter:
             "and --agentgym-resume"
         )
 
-    def interrupt(self) -> None:
-        """Notes that the training did not come to its end."""
+    def interrupt(self, why: str | None = None) -> None:
+        """Notes that the training did not come to its end.
+
+        Args:
+            why: What ended it, if it was not ended by hand.
+        """
         self._interrupted = True
         played = len(self._last)
         self.summary.interrupted = (played, max(played, self.progress.planned))
-        sentence = (
+        sentence = why or (
             "what was learned is saved; go on with pytest --agentgym --train and "
             "--agentgym-resume"
         )
-        reason = Reason(kind=ReasonKind.interrupted, sentence=sentence)
-        if reason not in self.summary.outside_reasons:
-            self.summary.outside_reasons.append(reason)
+        self.summary.note(Reason(kind=ReasonKind.interrupted, sentence=sentence))
 
     def _add_reason(self, result: TrainingResult | None) -> None:
         """Has the summary decide by what the trainer says, too."""

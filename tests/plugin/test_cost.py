@@ -189,8 +189,14 @@ def test_a_limit_on_money_needs_prices(paying):
     result = paying.run("--agentgym-max-cost=5", "--agentgym-concurrency=2")
     assert result.ret == 4
     text = " ".join(result.stdout.str().split())
-    assert "--agentgym-max-cost cannot be kept: the price of shop-7b is not" in text
+    mistake = "--agentgym-max-cost cannot be kept: the price of shop-7b is not"
+    assert text.count(mistake) == 1
     assert len(paying.episodes()) < 20
+    summary = paying.summary()
+    assert (summary["exit_code"], summary["decision"]["exit_code"]) == (4, 4)
+    kinds = [reason["kind"] for reason in summary["decision"]["reasons"]]
+    assert kinds == ["usage", "stopped"]
+    assert mistake in summary["decision"]["sentence"]
 
 
 def test_a_limit_needs_tokens(paying):
@@ -200,7 +206,9 @@ def test_a_limit_needs_tokens(paying):
     paying.file(paid(episodes=40, message="7 sleep=0.02"))
     result = paying.run("--agentgym-max-tokens=500", "--agentgym-concurrency=2")
     assert result.ret == 4
-    result.stdout.fnmatch_lines(["*max-tokens cannot be kept: *do not report their *"])
+    text = " ".join(result.stdout.str().split())
+    mistake = "max-tokens cannot be kept: the agent's model calls do not report their"
+    assert text.count(mistake) == 1
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,79 @@ def test_what_is_below_comes_first(gym):
     assert [kind for kind, _, _ in reasons(gym)] == ["below", "errored"]
 
 
+@pytest.mark.parametrize("workers", [False, True])
+def test_a_file_of_scenarios_that_cannot_be_collected(gym, workers):
+    gym.file(PLAIN)
+    gym.file(PLAIN + "    import nothing_of_the_kind\n", "test_bad.py")
+    gym.file("import nothing_of_the_kind\n", "test_ordinary.py")
+    gym.file(PLAIN, "shops/test_shop.py")
+    gym.file("import nothing_of_the_kind\n", "shops/conftest.py")
+    args = ["--continue-on-collection-errors", "--junitxml=junit.xml"]
+    result = gym.start("-n2", *args, plugins=("xdist",)) if workers else gym.run(*args)
+    assert result.ret == CANNOT_JUDGE
+    # Of workers, pytest-xdist reports the folder's error twice.
+    result.assert_outcomes(passed=1, errors=4 if workers else 3)
+    files = ["shops", "test_bad.py"]
+    whys = [f"{name} cannot be collected" for name in files]
+    assert sorted(reasons(gym)) == [("errored", None, why) for why in whys]
+    result.stdout.fnmatch_lines(["CANNOT JUDGE: *; * cannot be collected"])
+    result.stdout.no_fnmatch_line("*gate met*")
+    # What was played has passed.
+    assert [s["met"] for s in gym.summary()["scenarios"]] == [True]
+    assert gate_in_junit(gym)["agentgym_exit_code"] == str(CANNOT_JUDGE)
+
+
+def test_nothing_but_a_file_that_cannot_be_collected(gym):
+    gym.file(PLAIN + "    import nothing_of_the_kind\n")
+    result = gym.run("--continue-on-collection-errors")
+    assert result.ret == CANNOT_JUDGE
+    result.stdout.fnmatch_lines(
+        [
+            "agentgym: no scenario was run",
+            "CANNOT JUDGE: test_it.py cannot be collected; no scenario was played",
+        ]
+    )
+    # Without the option pytest itself ends the run, and says why.
+    result = gym.run()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.no_fnmatch_line("CANNOT JUDGE*")
+
+
+@pytest.mark.parametrize("workers", [False, True])
+def test_an_internal_error_leaves_no_gate_that_is_met(gym, workers):
+    hook = "pytest_agentgym_episode_finished" if workers else "pytest_runtest_logfinish"
+    gym.more_conftest(f"""
+        def {hook}():
+            raise OSError("the metrics server is down")
+    """)
+    gym.file(PLAIN)
+    args = ["--junitxml=junit.xml"]
+    result = gym.start("-n1", *args, plugins=("xdist",)) if workers else gym.run(*args)
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    why = "an internal error ended the run; only complete runs are judged"
+    assert reasons(gym) == [("interrupted", None, why)]
+    assert gym.summary()["interrupted"]
+    assert gate_in_junit(gym)["agentgym_gate"] == f"INTERRUPTED: {why}"
+
+
+def test_a_mistake_of_the_user_comes_before_an_interruption(gym):
+    gym.file(
+        PLAIN
+        + """
+    @scenario(episodes=2)
+    def test_shop(agent, shop):
+        assert agent.run("hi").reply
+
+    def test_stop():
+        raise KeyboardInterrupt
+    """
+    )
+    result = gym.start()
+    assert result.ret == USAGE
+    assert [kind for kind, _, _ in reasons(gym)] == ["usage", "interrupted"]
+    assert gym.summary()["exit_code"] == USAGE
+
+
 def test_x_leaves_scenarios_that_were_not_played(gym):
     gym.file(PLAIN, "test_a.py")
     gym.file("def test_ordinary(): assert 0\n", "test_b.py")

@@ -538,11 +538,18 @@ def test_the_trainers_mistakes(train):
     result.stdout.fnmatch_lines(["agentgym: the rewards never vary"])
     result.stdout.no_fnmatch_line("*Traceback*")
     train.script(crash="what now")
+    assert result.stdout.str().count("the rewards never vary") == 1
+    summary = train.gym.summary()
+    assert (summary["exit_code"], summary["decision"]["exit_code"]) == (4, 4)
+    reasons = [r["kind"] for r in summary["decision"]["reasons"]]
+    assert reasons == ["usage", "no_scenario"]
     result = train.run()
     assert result.ret == 3
     result.stdout.fnmatch_lines(["*RuntimeError: what now"])
 
 
+    sentence = train.gym.summary()["decision"]["sentence"]
+    assert sentence.startswith("INTERRUPTED: an internal error ended the run")
 def test_a_target_that_is_met_before_training(train):
     train.gym.file(ONE.replace('"hi"', '"ok"'))
     train.script(phases=[["before", "held_out", 4]])
@@ -664,7 +671,7 @@ def test_a_usage_error_in_a_worker_ends_the_run(train):
     result = train.start("-n2")
     assert result.ret == 4, result.stdout.str()
     # With a report before it if the other worker has played an episode.
-    result.stdout.re_match_lines(["(agentgym: )?what a scenario$"])
+    result.stdout.re_match_lines(["(agentgym|CANNOT JUDGE): what a scenario"])
 
 
 def begin(train, *args):
