@@ -31,7 +31,7 @@ def item_reports(
     """
     setup = deserialized(config, entry.setup)
     threshold = target if entry.threshold is None else entry.threshold
-    about = {"threshold": threshold, "usage_error": None}
+    about = {"threshold": threshold, "usage_error": None, "below": True}
     setup.agentgym = about  # type: ignore[attr-defined]
     yield setup
     if not setup.passed:

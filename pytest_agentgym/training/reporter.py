@@ -19,6 +19,7 @@ from agentgym.runs.lines import Heading, Line
 from agentgym.runs.summary import RunSummary
 from agentgym.training.loop.measurement import MeasuredEpisodes
 from pytest_agentgym.play.episode_report import EpisodeReport
+from pytest_agentgym.play.not_judged import NotJudged
 from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.play.scenario_result import ScenarioResult
 from pytest_agentgym.show.baseline import open_baseline
@@ -118,7 +119,8 @@ class TrainingReporter:
                 self._baseline.add(episode)
         if self._interrupted or (result is not None and result.interrupted):
             self.interrupt()
-        else:
+        elif result is not None:
+            # Without a result something else has ended it, and has a reason of its own.
             self._add_reason(result)
 
     def tally(self, entry: CatalogueEntry) -> ScenarioResult | None:
@@ -153,17 +155,15 @@ class TrainingReporter:
         )
         self.summary.note(Reason(kind=ReasonKind.interrupted, sentence=sentence))
 
-    def _add_reason(self, result: TrainingResult | None) -> None:
+    def _add_reason(self, result: TrainingResult) -> None:
         """Has the summary decide by what the trainer says, too."""
-        reason = reason_of_training(
-            judgeable=result is None or result.judgeable,
-            met=result is not None and result.met,
-        )
+        reason = reason_of_training(judgeable=result.judgeable, met=result.met)
         if reason is not None:
-            self.summary.outside_reasons.append(reason)
+            self.summary.note(reason)
 
     def scenario_reported(self, report: Any) -> None:
-        """Nothing: what cannot be set up ends a training, before it is measured."""
+        """Notes an error outside of any episode, as of a set-up or a tear-down."""
+        NotJudged(self.summary, self._run).scenario_reported(report)
 
     def other_reported(self, report: Any) -> None:
         """Nothing: a runner that died has its episodes played again."""

@@ -478,8 +478,10 @@ def test_a_scenario_that_cannot_be_set_up_is_an_error(train, workers):
     )
     result = train.start(*workers) if workers else train.run()
     result.assert_outcomes(errors=1)
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(["*OSError: no shop*"])
+    assert result.ret == 6
+    sentence = "CANNOT JUDGE: 1 scenario errored outside of the episodes"
+    why = "test_it.py::test_shop: set-up failed: OSError: no shop"
+    result.stdout.fnmatch_lines(["*OSError: no shop*", sentence, f"  {why}"])
     assert not train.gym.runs
 
 
@@ -495,7 +497,7 @@ def test_a_fixture_that_cannot_be_torn_down_is_an_error(train):
         raise OSError("still open")
     """
     )
-    result = train.run()
+    result = train.run("--junitxml=junit.xml")
     result.assert_outcomes(passed=1, errors=1)
     assert result.ret == 6
     sentence = "CANNOT JUDGE: 1 scenario errored outside of the episodes"
@@ -536,20 +538,20 @@ def test_the_trainers_mistakes(train):
     result = train.run()
     assert result.ret == 4
     result.stdout.fnmatch_lines(["agentgym: the rewards never vary"])
-    result.stdout.no_fnmatch_line("*Traceback*")
-    train.script(crash="what now")
     assert result.stdout.str().count("the rewards never vary") == 1
     summary = train.gym.summary()
     assert (summary["exit_code"], summary["decision"]["exit_code"]) == (4, 4)
     reasons = [r["kind"] for r in summary["decision"]["reasons"]]
     assert reasons == ["usage", "no_scenario"]
+    result.stdout.no_fnmatch_line("*Traceback*")
+    train.script(crash="what now")
     result = train.run()
     assert result.ret == 3
     result.stdout.fnmatch_lines(["*RuntimeError: what now"])
-
-
     sentence = train.gym.summary()["decision"]["sentence"]
     assert sentence.startswith("INTERRUPTED: an internal error ended the run")
+
+
 def test_a_target_that_is_met_before_training(train):
     train.gym.file(ONE.replace('"hi"', '"ok"'))
     train.script(phases=[["before", "held_out", 4]])
@@ -609,8 +611,14 @@ def test_two_workers(train):
             ["after", "train", 4],
         ]
     )
-    result = train.start("-n2", "-rA", "--agentgym-concurrency=2")
+    args = ["-n2", "-rA", "--agentgym-concurrency=2", "--junitxml=junit.xml"]
+    result = train.start(*args)
     assert result.ret == 0, result.stdout.str()
+    cases = ElementTree.parse(train.path / "junit.xml").getroot().iter("testcase")
+    assert sorted(c.attrib.get("name", "") for c in cases) == [
+        "test_more",
+        "test_order",
+    ]
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         [
@@ -650,11 +658,6 @@ def test_a_worker_that_dies_is_replaced(train):
     result.stdout.fnmatch_lines(["*node down*", "*replacing crashed worker*"])
     result.assert_outcomes(passed=1)
     assert train.outcomes("train")["passed"] == 6
-    cases = ElementTree.parse(train.path / "junit.xml").getroot().iter("testcase")
-    assert sorted(c.attrib.get("name", "") for c in cases) == [
-        "test_more",
-        "test_order",
-    ]
     assert train.outcomes("train")["infra_error"] >= 1
 
 
