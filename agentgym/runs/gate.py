@@ -220,12 +220,12 @@ def _scenario_met(
 ) -> bool | None:
     if facts.interrupted is not None or not scenario.ended or scenario.lost:
         return None
-    # What holds of the run, holds of its only scenario; but a file that could not be
-    # collected, which is a reason of the run, has others.
-    about_all = [r for r in reasons if r.scenario is None]
-    own = [r for r in reasons if r.scenario == scenario.name]
+    own = [reason for reason in reasons if reason.scenario == scenario.name]
     if _is_the_run(facts, scenario):
-        own += [r for r in about_all if r.kind is not ReasonKind.errored]
+        # What holds of the run, holds of its only scenario. But what errored of the run
+        # is a file that cannot be collected: those are other scenarios.
+        run = [reason for reason in reasons if reason.scenario is None]
+        own += [reason for reason in run if reason.kind is not ReasonKind.errored]
     codes = {_CODES[reason.kind] for reason in own}
     if ExitCode.BELOW in codes:
         return False

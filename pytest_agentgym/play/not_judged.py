@@ -68,9 +68,7 @@ class NotJudged:
 
     def conclude(self, session: pytest.Session) -> None:
         """Notes the scenarios of which nothing was seen, as after `-x`."""
-        option = session.config.option
-        # `--setup-plan` and `--setup-only` play nothing, as they should.
-        if self._summary.interrupted or option.collectonly or option.setuponly:
+        if self._summary.interrupted or _plays_nothing(session.config):
             return
         seen = {reason.scenario for reason in self._summary.outside_reasons}
         seen |= self._skipped | self._summary.scenarios.keys()
@@ -106,11 +104,16 @@ class NotCollected:
 
     def conclude(self, summary: RunSummary) -> None:
         """Has the gate know them, if it judges what was played."""
-        if summary.interrupted or self._config.option.collectonly:
+        if summary.interrupted or _plays_nothing(self._config):
             return
         for name in self._names:
             sentence = f"{name} cannot be collected"
             summary.note(Reason(kind=ReasonKind.errored, sentence=sentence))
+
+
+def _plays_nothing(config: pytest.Config) -> bool:
+    """As it should: `--setup-plan` and `--setup-only` play nothing either."""
+    return bool(config.option.collectonly or config.option.setuponly)
 
 
 def _has_scenarios(file: Path) -> bool:

@@ -219,8 +219,6 @@ class Reporter:
         if self._config.getoption("collectonly"):
             return
         summary, errors = self.summary, self._reported.usage_errors
-        # The gate's sentence has these already.
-        sentences = {reason.sentence for reason in summary.decision.reasons}
         width = report_width(terminalreporter)
         if not summary.scenarios:
             mistakes = "; ".join(dict.fromkeys(errors))
@@ -236,6 +234,12 @@ class Reporter:
             summary,
             extra=itertools.chain.from_iterable(extra),
             verdict=self._reported.verdict(width),
-            warnings=[e for e in errors if e not in sentences] + summary.warnings,
+            warnings=self._mistakes_of_scenarios() + summary.warnings,
             places=self._writer.places(),
         )
+
+    def _mistakes_of_scenarios(self) -> list[str]:
+        """The user's mistakes that the gate's sentence does not tell, but counts."""
+        reasons = self.summary.decision.reasons
+        told = {reason.sentence for reason in reasons if reason.scenario is None}
+        return [text for text in self._reported.usage_errors if text not in told]

@@ -181,6 +181,24 @@ def test_a_scenario_that_is_written_wrongly(gym):
     assert shown.partition(" verdict ")[2].count("there is no fixture") == 1
 
 
+def test_a_mistake_that_does_not_name_its_scenario_is_shown_once(gym):
+    gym.file(
+        PLAIN
+        + """
+    from agentgym import UsageError
+
+    @scenario(episodes=1)
+    def test_shop(agent):
+        raise UsageError("what a scenario")
+    """
+    )
+    result = gym.run()
+    assert result.ret == USAGE
+    assert reasons(gym) == [("usage", "test_it.py::test_shop", "what a scenario")]
+    shown = result.stdout.str().partition("short test summary")[0]
+    assert shown.partition(" verdict ")[2].count("what a scenario") == 1
+
+
 def test_what_a_debugger_shows_is_an_episodes_failure(gym):
     gym.file(PLAIN.replace("look_up=7", "hi"))
     result = gym.start("--pdb")
@@ -285,10 +303,13 @@ def test_x_leaves_scenarios_that_were_not_played(gym):
 
 
 @pytest.mark.parametrize("option", ["--setup-plan", "--collect-only"])
-def test_what_plays_nothing_misses_nothing(gym, option):
+@pytest.mark.parametrize("broken", [False, True])
+def test_what_plays_nothing_misses_nothing(gym, option, broken):
     gym.file(PLAIN)
-    result = gym.run(option)
-    assert result.ret == 0
+    if broken:
+        gym.file(PLAIN + "    import nothing_of_the_kind\n", "test_bad.py")
+    result = gym.run(option, "--continue-on-collection-errors")
+    assert result.ret == int(broken)
     result.stdout.no_fnmatch_line("*CANNOT JUDGE*")
 
 
