@@ -141,7 +141,7 @@ class World:
         rows = merge(calls, self.components) if train else []
         return Sample(
             scenario=scenario,
-            reward=reward.value,
+            reward=reward,
             passed=finished
             and all(r.status == "passed" or r.spec.conditional for r in results),
             rows=rows,

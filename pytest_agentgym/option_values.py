@@ -42,20 +42,25 @@ def number(
     return value
 
 
-def choice(config: pytest.Config, name: str, *choices: str) -> Any:
+def choice(config: pytest.Config, name: str, *choices: str | None) -> Any:
     """One of several words; the first one where the option is not given.
 
     Args:
         config: Has the options.
         name: The option without `--agentgym-`.
-        choices: The words.
+        choices: The words; None in the first place leaves an option that is not given
+            to others. Hyphens may be written in them for underscores.
 
     Raises:
         pytest.UsageError: It is another word.
     """
     text = config.getoption(f"agentgym_{name}")
-    if text is not None and text not in choices:
+    if text is None:
+        return choices[0]
+    words = [word for word in choices if word is not None]
+    word = text.replace("-", "_")
+    if word not in words:
         raise pytest.UsageError(
-            f"--agentgym-{name} {text}: choose {' or '.join(choices)}"
+            f"--agentgym-{name} {text}: choose {' or '.join(words)}"
         )
-    return text or choices[0]
+    return word

@@ -80,10 +80,11 @@ def _register(config: pytest.Config) -> None:
     soft_assert.install(config)
     config.add_cleanup(soft_assert.uninstall)
     main = not hasattr(config, "workerinput")
-    if main:
+    otel = config.stash[show_options.OTEL_OPTIONS]
+    if main and otel is not None:
         from pytest_agentgym.show.otel import register_otel
 
-        register_otel(config)
+        register_otel(config, otel)
     if config.getoption("agentgym_plan"):
         from pytest_agentgym.show.planning import Planner
 

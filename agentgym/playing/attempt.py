@@ -139,7 +139,7 @@ class Attempt:
         outcome = self.outcome(reason)
         reward, steps = 0.0, None
         if outcome.counts:
-            reward = compute_reward(results, finished=finished).value
+            reward = compute_reward(results, finished=finished)
             trajectory = self.recorder.trajectory
             steps = step_rewards(self.scenario, reward, trajectory)
             if steps:

@@ -107,11 +107,6 @@ class EpisodePool:
         self._stopped = False
         self._error: BaseException | None = None
 
-    @property
-    def in_flight(self) -> int:
-        """Episodes being played now."""
-        return len(self._running)
-
     def start(self, episodes: int = 1) -> None:
         """Says that `take` has this many episodes more."""
         with self._lock:
@@ -142,10 +137,13 @@ class EpisodePool:
         now = time.monotonic() - (1.0 if self._asynchronous else 0.0)
         for play in [p for p in list(self._running.values()) if p.overdue(now)]:
             episode = play.abandon()
-            if episode is None:
+            if episode is None and play.control is None:
+                # It has just finished: its player hands it over.
                 continue
             with self._lock:
-                self._running.pop(play.id, None)
+                if self._running.pop(play.id, None) is not play:
+                    continue
+            # Also one whose result cannot be made: its player may be stuck for good.
             batch.append((play, episode))
             if self._asynchronous:
                 self._start_loop()

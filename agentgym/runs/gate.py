@@ -23,9 +23,9 @@ class ReasonKind(StrEnum):
     """Why a gate is not simply met. The first of these that holds decides.
 
     Attributes:
-        interrupted: Someone ended the run.
+        usage: A scenario, or an option, is written wrongly.
+        interrupted: Someone ended the run, or an internal error did.
         stopped: A limit of the run did: money, or tokens.
-        usage: A scenario is written wrongly, and nothing can be said of it.
         lost: Too many episodes were lost to errors that are not the agent's.
         below: The measured share does not reach the threshold.
         not_certified: It is not certain that the reliability reaches it.
@@ -33,16 +33,17 @@ class ReasonKind(StrEnum):
         drop_not_certified: It is not certain that it did not.
         target_missed: A training has not reached its target.
         passed_unexpectedly: A scenario passed that had to fail, as a strict xfail.
-        errored: Something outside of the episodes failed: set-up or tear-down.
+        errored: Something outside of the episodes failed: set-up, tear-down, the
+            collection of a file.
         not_played: A scenario was collected, and no episode of it was played.
         drop_unknown: There is nothing to compare, or too much was lost.
         expected_to_fail: There is no scenario that a gate could judge.
         no_scenario: None was played: there is none, or all were skipped.
     """
 
+    usage = "usage"
     interrupted = "interrupted"
     stopped = "stopped"
-    usage = "usage"
     lost = "lost"
     below = "below"
     not_certified = "not_certified"
@@ -58,10 +59,10 @@ class ReasonKind(StrEnum):
 
 
 _CODES: Mapping[ReasonKind, ExitCode] = {
-    ReasonKind.interrupted: ExitCode.INTERRUPTED,
-    ReasonKind.stopped: ExitCode.INTERRUPTED,
     # It is mended first: what else was measured may be of another scenario tomorrow.
     ReasonKind.usage: ExitCode.USAGE,
+    ReasonKind.interrupted: ExitCode.INTERRUPTED,
+    ReasonKind.stopped: ExitCode.INTERRUPTED,
     ReasonKind.lost: ExitCode.CANNOT_JUDGE,
     ReasonKind.below: ExitCode.BELOW,
     ReasonKind.not_certified: ExitCode.BELOW,
@@ -219,9 +220,13 @@ def _scenario_met(
 ) -> bool | None:
     if facts.interrupted is not None or not scenario.ended or scenario.lost:
         return None
-    # What holds of the run, holds of its only scenario.
-    names = {scenario.name} | ({None} if _is_the_run(facts, scenario) else set())
-    codes = {_CODES[reason.kind] for reason in reasons if reason.scenario in names}
+    own = [reason for reason in reasons if reason.scenario == scenario.name]
+    if _is_the_run(facts, scenario):
+        # What holds of the run, holds of its only scenario. But what errored of the run
+        # is a file that cannot be collected: those are other scenarios.
+        run = [reason for reason in reasons if reason.scenario is None]
+        own += [reason for reason in run if reason.kind is not ReasonKind.errored]
+    codes = {_CODES[reason.kind] for reason in own}
     if ExitCode.BELOW in codes:
         return False
     return None if codes else True

@@ -84,7 +84,7 @@ class RunSummary:
             it is below its threshold, whatever the others do.
         not_played: Scenarios that were therefore not played to their end, and the
             episodes that they were to have.
-        outside_reasons: What the gate must know and no episode says, see `not_judged`.
+        outside_reasons: What the gate must know and no episode says, see `note`.
     """
 
     threshold: float
@@ -248,7 +248,10 @@ class RunSummary:
             kind: `errored` outside of any episode, `usage`, `not_played`, or
                 `passed_unexpectedly`.
         """
-        reason = Reason(kind=kind, sentence=why, scenario=name)
+        self.note(Reason(kind=kind, sentence=why, scenario=name))
+
+    def note(self, reason: Reason) -> None:
+        """Notes a reason of the gate that no episode knows of, once."""
         if reason not in self.outside_reasons:
             self.outside_reasons.append(reason)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from agentgym.errors import UsageError
 from agentgym.recording.blame import describe
@@ -13,22 +12,7 @@ from agentgym.scenarios.checks import CheckResult
 from agentgym.scenarios.scenario import Scenario
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reward:
-    """A reward and where it comes from.
-
-    Attributes:
-        value: r * sum(w*s) / sum(w), in [0, 1].
-        required_ok: r: whether every required check passed.
-        counted: The checks in the sum.
-    """
-
-    value: float
-    required_ok: bool
-    counted: tuple[CheckResult, ...]
-
-
-def compute_reward(results: Sequence[CheckResult], *, finished: bool) -> Reward:
+def compute_reward(results: Sequence[CheckResult], *, finished: bool) -> float:
     """Computes r * sum(w*s) / sum(w) over the checks of an episode.
 
     A check that was not reached scores 0 if it is always reached in a finished body,
@@ -38,6 +22,9 @@ def compute_reward(results: Sequence[CheckResult], *, finished: bool) -> Reward:
     Args:
         results: All checks of the scenario, reached or not.
         finished: Whether the body ran to its end.
+
+    Returns:
+        The reward, in [0, 1]; r is 1 if every required check passed, or else 0.
 
     Raises:
         UsageError: The body ran to its end and judged no check at all.
@@ -49,22 +36,21 @@ def compute_reward(results: Sequence[CheckResult], *, finished: bool) -> Reward:
         )
     counted = tuple(r for r in results if r.judged or not r.spec.conditional)
     if finished and all(result.status == "passed" for result in counted):
-        return Reward(value=1.0, required_ok=True, counted=counted)
+        return 1.0
     required_ok = all(
         result.status == "passed"
         for result in (counted if finished else results)
         if result.spec.must is not None
     )
+    if not (required_ok and counted):
+        return 0.0
     # Shares of the heaviest weight, because the sum of large ones is infinite.
-    heaviest = max((result.spec.weight for result in counted), default=0.0)
-    value = 0.0
-    if required_ok and heaviest > 0:
-        weights = [result.spec.weight / heaviest for result in counted]
-        earned = math.fsum(w * r.share for w, r in zip(weights, counted, strict=True))
-        value = earned / math.fsum(weights)
-    elif required_ok and counted:
-        value = float(all(result.status == "passed" for result in counted))
-    return Reward(value=value, required_ok=required_ok, counted=counted)
+    heaviest = max(result.spec.weight for result in counted)
+    if heaviest == 0:
+        return float(all(result.status == "passed" for result in counted))
+    weights = [result.spec.weight / heaviest for result in counted]
+    earned = math.fsum(w * r.share for w, r in zip(weights, counted, strict=True))
+    return earned / math.fsum(weights)
 
 
 def step_rewards(

@@ -132,8 +132,8 @@ class FixtureWorld:
         self.scenario: Scenario | None = None
         self.instance: Any = None
         self.finalizers: list[Callable[[], object]] = []
-        self._values: dict[str, Any] = dict(case.params)
-        self._environment_made = False
+        # By name and depth: an override and what it overrides are two values.
+        self._values = {(name, 0): value for name, value in case.params.items()}
         self._asynchronous = inspect.iscoroutinefunction(item.function)
 
     async def set_up(self) -> Callable[[], Any]:
@@ -191,8 +191,8 @@ class FixtureWorld:
                 that asks for its own name gets the one it overrides.
         """
         depth = depths.get(name, 0)
-        if not depth and name in self._values:
-            return self._values[name]
+        if (name, depth) in self._values:
+            return self._values[name, depth]
         if name == "request":
             return EpisodeRequest(self, None, depths)
         definition = self._definition(name, depth)
@@ -200,10 +200,13 @@ class FixtureWorld:
             value = self._wide(name, definition, depth)
         else:
             value = self._make(name, definition, depths)
-        if not depth:
-            value = adopt(self.item, name, value)
-            self._values[name] = value
-        return value
+        return self._keep(name, depth, value)
+
+    def _keep(self, name: str, depth: int, value: Any) -> Any:
+        # What an override asks for is its own business: only its value is an agent.
+        kept = value if depth else adopt(self.item, name, value)
+        self._values[name, depth] = kept
+        return kept
 
     def _definition(self, name: str, depth: int) -> FixtureDef[Any]:
         defined = definitions(self.item, name)
@@ -255,14 +258,16 @@ class FixtureWorld:
 
     async def _prepare_async(self, name: str, depths: dict[str, int]) -> None:
         """Makes the async fixtures that `name` needs, so that `value` finds them."""
-        if name in self._values or name == "request" or depths.get(name):
-            return
+        depth = depths.get(name, 0)
         defined = definitions(self.item, name)
-        if not defined or defined[-1]._scope is not Scope.Function:
+        # There is none of `request`; of any other one `value` says that it is missing.
+        if (name, depth) in self._values or depth >= len(defined):
             return
-        definition = defined[-1]
+        definition = defined[-1 - depth]
+        if definition._scope is not Scope.Function:
+            return
         for argument in definition.argnames:
-            await self._prepare_async(argument, depths | {name: 1})
+            await self._prepare_async(argument, depths | {name: depth + 1})
         kind = _kind(definition.func)
         if kind == "coroutine":
             function, arguments = self._call(name, definition, depths)
@@ -274,7 +279,7 @@ class FixtureWorld:
             self.finalizers.append(functools.partial(_finish_async, name, generator))
         else:
             return
-        self._values[name] = adopt(self.item, name, value)
+        self._keep(name, depth, value)
 
     def _wide(self, name: str, definition: FixtureDef[Any], depth: int) -> Any:
         # pytest's own set-up is not made for threads: one at a time.

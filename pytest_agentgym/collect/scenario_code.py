@@ -56,7 +56,7 @@ class ScenarioCode:
             source = path.read_bytes()
         except OSError:
             return None
-        if not (_MENTION.search(source) and _USES.search(source)):
+        if not mentions_scenarios(source):
             return None
         stamp = _stamp(path, source)
         ready = _read_cache(_cache_path(path, introspect), stamp)
@@ -84,6 +84,11 @@ class ScenarioCode:
             cache = _cache_path(self.path, self.introspect)
             _write_cache(cache, _stamp(self.path, self.source), code, specs)
         return code, specs
+
+
+def mentions_scenarios(source: bytes) -> bool:
+    """Whether a file may have scenarios or rubrics, as far as its words tell."""
+    return bool(_MENTION.search(source) and _USES.search(source))
 
 
 def _makes_checks(tree: ast.Module) -> bool:

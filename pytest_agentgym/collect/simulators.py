@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import partial
 
 import pytest
 
@@ -63,18 +61,17 @@ def check_simulators(item: pytest.Function, settings: ScenarioSettings) -> None:
         simulators.check(role, item.nodeid, declared=settings.judged)
 
 
-def simulation_maker(
+def make_simulation(
     item: pytest.Function, settings: ScenarioSettings, case: Case
-) -> Callable[[], Simulation]:
-    """Makes the simulation of each attempt at an episode.
+) -> Simulation:
+    """Makes the simulation of an attempt at an episode.
 
     Args:
         item: The scenario.
         settings: Whether it allows a judge's words to be learned from.
         case: The episode's; the simulated user takes its seed.
     """
-    return partial(
-        Simulation,
+    return Simulation(
         simulators=item.config.stash[SIMULATORS],
         scenario=item.nodeid,
         seed=case.seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,16 +25,21 @@ class EarlyEnd:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "enough"
+        self._why: str | None = None
 
     def begin(self, why: str) -> None:
-        """Has all processes start no further episode; those in flight are played."""
-        with suppress(OSError):
-            self._file.write_text(why, encoding="utf-8")
+        """Has all processes start no further episode; those in flight are played.
+
+        Raises:
+            OSError: The others cannot learn of it; this process knows all the same.
+        """
+        self._why = why
+        self._file.write_text(why, encoding="utf-8")
 
     @property
     def begun(self) -> bool:
         """Whether no further episode is to be started."""
-        return self._file.exists()
+        return self._why is not None or self._file.exists()
 
     def skip(self, item: pytest.Item, *, played: int, planned: int) -> NoReturn:
         """Skips a scenario of which too little was played to judge it.
@@ -43,9 +49,10 @@ class EarlyEnd:
             played: Its episodes before the run ended.
             planned: Those that it was to have.
         """
-        why = ""
-        with suppress(OSError):
-            why = self._file.read_text(encoding="utf-8")
+        why = self._why or ""
+        if not why:
+            with suppress(OSError):
+                why = self._file.read_text(encoding="utf-8")
         item.stash[LEFT_OUT] = True
         pytest.skip(f"{played} of {planned} episodes were played: {why}")
 
@@ -56,14 +63,21 @@ class RunEnd:
     Args:
         summary: What the run has come to so far; the reason is noted there.
         early: What the other processes look at.
+        distributed: Whether there are such processes, when it ends.
         sequential: Whether a verdict that is certain ends the run.
     """
 
     def __init__(
-        self, summary: RunSummary, early: EarlyEnd, *, sequential: bool
+        self,
+        summary: RunSummary,
+        early: EarlyEnd,
+        distributed: Callable[[], bool],
+        *,
+        sequential: bool,
     ) -> None:
         self._summary = summary
         self._early = early
+        self._distributed = distributed
         self._stop = RunStop(summary.threshold) if sequential else None
         self._limit: str | None = None
 
@@ -72,7 +86,7 @@ class RunEnd:
         if self._summary.settled is not None:
             return
         self._limit = why
-        self._early.begin(why)
+        self._begin(why)
 
     def scenario_ended(self, report: Any) -> None:
         """Ends the run if, after this scenario, no other one can save it."""
@@ -94,9 +108,20 @@ class RunEnd:
             and self._summary.judgeable
         ):
             self._summary.settled = self._stop.decision
-            self._early.begin(
+            self._begin(
                 f"whatever this one does, the run is {Verdict.unreliable.value}"
             )
+
+    def _begin(self, why: str) -> None:
+        try:
+            self._early.begin(why)
+        except OSError as exc:
+            # Workers that do not know would go on, and spend what they must not.
+            if self._distributed():
+                pytest.exit(
+                    f"{why}: pytest-xdist's workers cannot learn of it, because "
+                    f"{exc.filename} cannot be written: {exc.strerror}"
+                )
 
     def conclude(self, done: int, planned: int) -> None:
         """Notes a limit in the summary, when no more episodes come.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agentgym.runs.gate import ReasonKind
+from agentgym.runs.gate import Reason, ReasonKind
 from agentgym.runs.summary import RunSummary
+from pytest_agentgym.collect.scenario_code import mentions_scenarios
 from pytest_agentgym.play.run_context import RunContext
 
 _ENDED = {
@@ -66,9 +68,7 @@ class NotJudged:
 
     def conclude(self, session: pytest.Session) -> None:
         """Notes the scenarios of which nothing was seen, as after `-x`."""
-        option = session.config.option
-        # `--setup-plan` and `--setup-only` play nothing, as they should.
-        if self._summary.interrupted or option.collectonly or option.setuponly:
+        if self._summary.interrupted or _plays_nothing(session.config):
             return
         seen = {reason.scenario for reason in self._summary.outside_reasons}
         seen |= self._skipped | self._summary.scenarios.keys()
@@ -78,3 +78,46 @@ class NotJudged:
             if name not in seen:
                 text = f"was not played{why}"
                 self._summary.not_judged(name, text, ReasonKind.not_played)
+
+
+class NotCollected:
+    """Notes the files whose scenarios are missing, since they cannot be collected.
+
+    Without `--continue-on-collection-errors` such a file ends the run.
+
+    Args:
+        config: Of the main process.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._names: list[str] = []
+
+    def reported(self, report: pytest.CollectReport) -> None:
+        """Takes in what came of the collection of a file or folder."""
+        if not report.failed:
+            return
+        place = self._config.rootpath / report.nodeid.partition("::")[0]
+        files = [place] if place.is_file() else place.rglob("*.py")
+        if any(map(_has_scenarios, files)):
+            self._names.append(report.nodeid)
+
+    def conclude(self, summary: RunSummary) -> None:
+        """Has the gate know them, if it judges what was played."""
+        if summary.interrupted or _plays_nothing(self._config):
+            return
+        for name in self._names:
+            sentence = f"{name} cannot be collected"
+            summary.note(Reason(kind=ReasonKind.errored, sentence=sentence))
+
+
+def _plays_nothing(config: pytest.Config) -> bool:
+    """As it should: `--setup-plan` and `--setup-only` play nothing either."""
+    return bool(config.option.collectonly or config.option.setuponly)
+
+
+def _has_scenarios(file: Path) -> bool:
+    try:
+        return mentions_scenarios(file.read_bytes())
+    except OSError:
+        return False

@@ -156,26 +156,12 @@ def check_options(config: pytest.Config) -> None:
             config, "infra-retries", int, 0, 100, DEFAULT_INFRA_RETRIES
         ),
         seed=number(config, "seed", int, 0, 2**63, 0),
-        split=_split(config.getoption("agentgym_split")),
+        split=choice(config, "split", None, "held_out", "train"),
         case=_case(config.getoption("agentgym_case")),
         threshold=number(config, "threshold", float, 0, 1, DEFAULT_THRESHOLD),
         gate=choice(config, "gate", "point", "certified"),
         stop=choice(config, "stop", "fixed", "sequential"),
     )
-
-
-def _split(text: str | None) -> Split | None:
-    match text and text.replace("-", "_"):
-        case None:
-            return None
-        case "held_out":
-            return "held_out"
-        case "train":
-            return "train"
-        case wrong:
-            raise pytest.UsageError(
-                f"--agentgym-split {wrong}: choose held_out or train"
-            )
 
 
 def _case(text: str | None) -> ChosenCase | None:

@@ -12,7 +12,7 @@ from agentgym.scenarios.cases import Case
 from agentgym.simulators.simulation import Simulation
 from pytest_agentgym.collect.collection import ScenarioItem
 from pytest_agentgym.collect.isolation import FixtureWorld
-from pytest_agentgym.collect.simulators import simulation_maker
+from pytest_agentgym.collect.simulators import make_simulation
 from pytest_agentgym.play.capture import EpisodeOutput
 
 if TYPE_CHECKING:
@@ -53,4 +53,4 @@ class FixtureStage:
 
     def make_simulation(self) -> Simulation:
         """Judge and simulated users, as the run's options say."""
-        return simulation_maker(self.item, self.item.settings, self.case)()
+        return make_simulation(self.item, self.item.settings, self.case)

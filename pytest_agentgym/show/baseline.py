@@ -84,11 +84,11 @@ def baseline_section(summary: RunSummary, width: int) -> Iterator[Line]:
         summary: The run, added up.
         width: Characters that a line may have.
     """
+    if summary.baseline is None:
+        return
     from agentgym.report.comparison_terminal import comparison_lines, drop_verdict
     from agentgym.runs.lines import Heading
 
-    if summary.baseline is None:
-        return
     yield Heading("against the baseline")
     yield from comparison_lines(summary.baseline, width, shown=1)
     if summary.baseline.allowed is not None:

@@ -41,6 +41,7 @@ class JUnitVerdicts:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         """Adds the verdicts, before pytest writes the file."""
+        self._drop_nameless()
         reporter = self._config.pluginmanager.get_plugin("agentgym-reporter")
         if reporter is None:
             return
@@ -54,6 +55,14 @@ class JUnitVerdicts:
                 for properties in case.to_xml().iter("properties"):
                     name = f"{PREFIX}verdict"
                     SubElement(properties, "property", name=name, value=verdict)
+
+    def _drop_nameless(self) -> None:
+        """Drops what pytest begins for episodes of an item that it has no report of.
+
+        In a training the workers send episodes, and the main process reports items.
+        """
+        cases = self._config.stash[xml_key].node_reporters_ordered
+        cases[:] = [case for case in cases if case.to_xml().get("name")]
 
     def _add_decision(self, decision: GateDecision) -> None:
         """The run's gate is a property of the whole suite."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agentgym.report import terminal
+from agentgym.runs.gate import Reason, ReasonKind
 from agentgym.runs.summary import RunSummary
 from agentgym.runs.summary_json import SummaryJson
 from pytest_agentgym.play.budget import Budget
@@ -66,7 +67,10 @@ class MeasurementReporter:
             stop=options.stop,
         )
         self.end = RunEnd(
-            self.summary, run.early_end, sequential=options.stop == "sequential"
+            self.summary,
+            run.early_end,
+            lambda: config.pluginmanager.has_plugin("dsession"),
+            sequential=options.stop == "sequential",
         )
         self._not_judged = NotJudged(self.summary, run)
         self._baseline = open_baseline(config)
@@ -101,10 +105,16 @@ class MeasurementReporter:
         """Ends the live view."""
         self._display.close()
 
-    def interrupt(self) -> None:
-        """Notes that the report is not of the whole run."""
+    def interrupt(self, why: str | None = None) -> None:
+        """Notes that the report is not of the whole run.
+
+        Args:
+            why: What ended it, if it was not ended by hand.
+        """
         numbers = self._display.numbers
         self.summary.interrupted = (numbers.done, numbers.planned)
+        if why is not None:
+            self.summary.note(Reason(kind=ReasonKind.interrupted, sentence=why))
 
     def conclude(self, session: pytest.Session, writer: RunWriter) -> None:
         """Gives the summary the last that it must know to decide the gate.

@@ -9,21 +9,22 @@ import pytest
 
 from agentgym.errors import UsageError
 from agentgym.report.otel.export import Exporter, disabled
-from pytest_agentgym.show.options import OTEL_OPTIONS, OtelOptions
+from pytest_agentgym.show.options import OtelOptions
 
 if TYPE_CHECKING:
     from agentgym.playing.episode import Episode
 
 
-def register_otel(config: pytest.Config) -> None:
-    """Registers the export where it is wanted, in the main process.
+def register_otel(config: pytest.Config, options: OtelOptions) -> None:
+    """Registers the export, in the main process.
+
+    Args:
+        config: Of this process.
+        options: Where the episodes go.
 
     Raises:
         pytest.UsageError: OpenTelemetry is missing, or the URL is none.
     """
-    options = config.stash[OTEL_OPTIONS]
-    if options is None:
-        return
 
     def run_id() -> str:
         reporter = config.pluginmanager.get_plugin("agentgym-reporter")

@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 import pytest
 
-from agentgym.exit_code import ExitCode
 from agentgym.report import terminal
 from agentgym.runs.files.store import RunStore
+from agentgym.runs.gate import Reason, ReasonKind
 from agentgym.runs.summary import RunSummary
 from agentgym.runs.summary_json import SummaryJson
 from pytest_agentgym.play.episode_report import EpisodeReport
+from pytest_agentgym.play.not_judged import NotCollected
 from pytest_agentgym.show.rootdir import misled_rootdir
 from pytest_agentgym.show.run_writer import RunWriter
 from pytest_agentgym.show.sections import (
@@ -49,8 +50,12 @@ class Reported(Protocol):
     def close(self) -> None:
         """No more episodes come: leaves the terminal to others."""
 
-    def interrupt(self) -> None:
-        """The run was interrupted by hand."""
+    def interrupt(self, why: str | None = None) -> None:
+        """The run does not come to its end.
+
+        Args:
+            why: What ended it, if it was not ended by hand.
+        """
 
     def conclude(self, session: pytest.Session, writer: RunWriter) -> None:
         """Gives the summary the last that it must know to decide the gate.
@@ -99,6 +104,7 @@ class Reporter:
         self._config = config
         self._reported = reported
         self._writer = writer
+        self._not_collected = NotCollected(config)
 
     @property
     def summary(self) -> RunSummary:
@@ -113,6 +119,10 @@ class Reporter:
     def say(self, text: str) -> None:
         """Shows a line, also while an item runs."""
         self._reported.say(text)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Notes a file whose scenarios are missing in a run that goes on without it."""
+        self._not_collected.reported(report)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Takes in the episodes that just finished, and each scenario's steps."""
@@ -155,6 +165,12 @@ class Reporter:
         """Notes that the report is not of the whole run."""
         self._reported.interrupt()
 
+    def pytest_internalerror(self) -> None:
+        """Notes the same of a run that an error of pytest or of a plugin ended."""
+        self._reported.interrupt(
+            "an internal error ended the run; only complete runs are judged"
+        )
+
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(
         self, session: pytest.Session
@@ -164,6 +180,8 @@ class Reporter:
         if misled is not None:
             self.summary.warnings.insert(0, misled)
         self._reported.conclude(session, self._writer)
+        self._refuse()
+        self._not_collected.conclude(self.summary)
         self.summary.conclude()
         result = yield
         data = self._reported.to_json()
@@ -172,13 +190,25 @@ class Reporter:
         self._set_exit_code(session, data["exit_code"])
         return result
 
+    def _refuse(self) -> None:
+        """Has the gate know the user's mistakes that no scenario's reason tells."""
+        told = {
+            text
+            for reason in self.summary.outside_reasons
+            for text in (reason.sentence, str(reason))
+        }
+        for text in self._reported.usage_errors:
+            if text not in told:
+                self.summary.note(Reason(kind=ReasonKind.usage, sentence=text))
+
     def _set_exit_code(self, session: pytest.Session, decided: int) -> None:
-        judged = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        if session.exitstatus not in judged:
-            return
-        if self._reported.usage_errors:
-            session.exitstatus = ExitCode.USAGE
-        elif self.summary.scenarios or self.summary.decision.of_scenarios:
+        judged = (
+            pytest.ExitCode.OK,
+            pytest.ExitCode.TESTS_FAILED,
+            # A mistake of the user comes first, also of a run that was interrupted.
+            pytest.ExitCode.INTERRUPTED,
+        )
+        if session.exitstatus in judged:
             # An ordinary test that failed beside reliable scenarios still counts.
             session.exitstatus = decided or session.exitstatus
 
@@ -193,8 +223,9 @@ class Reporter:
         if not summary.scenarios:
             mistakes = "; ".join(dict.fromkeys(errors))
             why = mistakes or self._reported.nothing() or "no scenario was run"
-            known = summary.decision.of_scenarios and not errors
-            lines = terminal.verdict(summary, width) if known else ()
+            decision = summary.decision
+            known = decision.of_scenarios or decision.holds(ReasonKind.errored)
+            lines = terminal.verdict(summary, width) if known and not errors else ()
             write_empty_report(terminalreporter, why, lines)
             return
         extra = self._config.hook.pytest_agentgym_report_section(summary=summary)
@@ -203,6 +234,12 @@ class Reporter:
             summary,
             extra=itertools.chain.from_iterable(extra),
             verdict=self._reported.verdict(width),
-            warnings=errors + summary.warnings,
+            warnings=self._mistakes_of_scenarios() + summary.warnings,
             places=self._writer.places(),
         )
+
+    def _mistakes_of_scenarios(self) -> list[str]:
+        """The user's mistakes that the gate's sentence does not tell, but counts."""
+        reasons = self.summary.decision.reasons
+        told = {reason.sentence for reason in reasons if reason.scenario is None}
+        return [text for text in self._reported.usage_errors if text not in told]

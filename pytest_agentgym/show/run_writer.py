@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,11 +40,6 @@ class RunWriter:
         if self.store is None:
             self.store = RunStore(self._root, resumed)
         return self.store
-
-    def append(self, lines: Sequence[str]) -> None:
-        """Stores episodes, one line of JSON each."""
-        if lines:
-            self.open().append(lines)
 
     def write(self, summary: SummaryJson, warnings: list[str]) -> None:
         """Writes what a run leaves at its end.

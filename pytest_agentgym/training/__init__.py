@@ -1,7 +1,7 @@
 """`pytest --agentgym --train`: all of the plugin that uses `agentgym.training`.
 
-The main process has the hub and the trainer (`main`); the single process, or each xdist
-worker, claims rollouts and plays them (`runner`).
+The main process has the hub and the trainer (`hub_process`); the single process, or
+each xdist worker, claims rollouts and plays them (`runner`).
 """
 
 from __future__ import annotations

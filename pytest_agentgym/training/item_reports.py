@@ -27,11 +27,11 @@ def item_reports(
         entry: What was collected.
         tally: The scenario's episodes of the last measurement, None if there are none.
         target: What the run must reach.
-        met: Whether it does; then only a threshold of its own fails a scenario.
+        met: Whether it does; then only another threshold than that fails one.
     """
     setup = deserialized(config, entry.setup)
     threshold = target if entry.threshold is None else entry.threshold
-    about = {"threshold": threshold, "usage_error": None}
+    about = {"threshold": threshold, "usage_error": None, "below": True}
     setup.agentgym = about  # type: ignore[attr-defined]
     yield setup
     if not setup.passed:
@@ -45,8 +45,8 @@ def item_reports(
             *setup.user_properties,
             *tally.properties(judge(tally.passed, tally.counted, threshold)),
         ]
-        # Without a limit it fails only if it cannot be judged.
-        limit = 0.0 if met and entry.threshold is None else threshold
+        # As the gate has it. Without a limit it fails only if it cannot be judged.
+        limit = 0.0 if met and threshold == target else threshold
         failure = tally.failure(limit)
         if failure is not None:
             call.outcome = "failed"

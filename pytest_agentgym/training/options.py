@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from pytest_agentgym.option_values import number
+
 _NEED_TRAIN = (
     *("target", "updates", "budget", "save", "resume"),
     *("train-config", "components"),
@@ -135,7 +137,7 @@ def read_train_options(config: pytest.Config) -> TrainOptions | None:
     file, settings = _settings_file(config)
     given = {
         "target": _share(config.getoption("agentgym_target")),
-        "updates": _count(config.getoption("agentgym_updates")),
+        "updates": number(config, "updates", int, 1, 1e9),
         "minutes": _minutes(config.getoption("agentgym_budget")),
         "components": _components(config.getoption("agentgym_components")),
     }
@@ -160,16 +162,6 @@ def _share(text: str | None) -> float | None:
             f"--agentgym-target {text}: give a share above 0 and up to 1, such as 0.95"
         )
     return value
-
-
-def _count(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdigit() or not int(text):
-        raise pytest.UsageError(
-            f"--agentgym-updates {text}: give a whole number of at least 1"
-        )
-    return int(text)
 
 
 def _minutes(text: str | None) -> float | None:

@@ -17,10 +17,9 @@ from agentgym.runs.files.measured import measured_ids
 from agentgym.runs.files.store import read_episodes
 from agentgym.runs.gate import Reason, ReasonKind, reason_of_training
 from agentgym.runs.lines import Heading, Line
-from agentgym.runs.summary import (
-    RunSummary,
-)
+from agentgym.runs.summary import RunSummary
 from pytest_agentgym.play.episode_report import EpisodeReport
+from pytest_agentgym.play.not_judged import NotJudged
 from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.play.scenario_result import ScenarioResult
 from pytest_agentgym.show.baseline import open_baseline
@@ -102,7 +101,7 @@ class TrainingReporter:
     def closing(self, over: bool) -> None:
         """No more episodes come; the trainer may still have to save."""
         self.observer.close()
-        if not over:
+        if not over and self._writer.store is not None:
             self._screen.write_line("stopping the training; what was learned is saved")
 
     def ended(self, result: TrainingResult | None) -> None:
@@ -120,7 +119,8 @@ class TrainingReporter:
                 self._baseline.add(episode)
         if self._interrupted or (result is not None and result.interrupted):
             self.interrupt()
-        else:
+        elif result is not None:
+            # Without a result something else has ended it, and has a reason of its own.
             self._add_reason(result)
 
     def tally(self, entry: CatalogueEntry) -> ScenarioResult | None:
@@ -140,30 +140,30 @@ class TrainingReporter:
             "and --agentgym-resume"
         )
 
-    def interrupt(self) -> None:
-        """Notes that the training did not come to its end."""
+    def interrupt(self, why: str | None = None) -> None:
+        """Notes that the training did not come to its end.
+
+        Args:
+            why: What ended it, if it was not ended by hand.
+        """
         self._interrupted = True
         played = len(self._last)
         self.summary.interrupted = (played, max(played, self.progress.planned))
-        sentence = (
+        sentence = why or (
             "what was learned is saved; go on with pytest --agentgym --train and "
             "--agentgym-resume"
         )
-        reason = Reason(kind=ReasonKind.interrupted, sentence=sentence)
-        if reason not in self.summary.outside_reasons:
-            self.summary.outside_reasons.append(reason)
+        self.summary.note(Reason(kind=ReasonKind.interrupted, sentence=sentence))
 
-    def _add_reason(self, result: TrainingResult | None) -> None:
+    def _add_reason(self, result: TrainingResult) -> None:
         """Has the summary decide by what the trainer says, too."""
-        reason = reason_of_training(
-            judgeable=result is None or result.judgeable,
-            met=result is not None and result.met,
-        )
+        reason = reason_of_training(judgeable=result.judgeable, met=result.met)
         if reason is not None:
-            self.summary.outside_reasons.append(reason)
+            self.summary.note(reason)
 
     def scenario_reported(self, report: Any) -> None:
-        """Nothing: what cannot be set up ends a training, before it is measured."""
+        """Notes an error outside of any episode, as of a set-up or a tear-down."""
+        NotJudged(self.summary, self._run).scenario_reported(report)
 
     def other_reported(self, report: Any) -> None:
         """Nothing: a runner that died has its episodes played again."""
@@ -236,12 +236,11 @@ class TrainingReporter:
             if result["agent"]:
                 result["agent"] = str(relative(Path(result["agent"])))
             yield from training_section(result, self._measured, width)
-        if self._interrupted:
-            yield Heading("verdict")
-            yield from terminal.gate_lines(self.summary.decision, width)
-            return
         yield Heading("verdict")
-        yield from terminal.verdict(self.summary, width)
+        if self._interrupted:
+            yield from terminal.gate_lines(self.summary.decision, width)
+        else:
+            yield from terminal.verdict(self.summary, width)
 
     def _view(self) -> TrainingView:
         writer, file = self._screen.writer, self._screen.panel_file

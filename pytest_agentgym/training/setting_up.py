@@ -67,7 +67,6 @@ class Start:
         Raises:
             UsageError: Training is impossible; says why and what to do.
         """
-        check_installed()
         root = config.rootpath
         given = config.stash[MODEL_OPTIONS].policy
         seed = config.stash[PLAY_OPTIONS].seed

@@ -134,6 +134,48 @@ def test_a_limit_that_only_the_last_episodes_reach_stops_nothing(paying):
     result.assert_outcomes(passed=1)
 
 
+@pytest.fixture
+def swept(paying, monkeypatch):
+    """A project whose runs lose their temporary folder, as to something that cleans."""
+    temporary = paying.pytester.mkdir("temporary")
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    paying.conftest(
+        PAYING_AGENT,
+        add="""
+        import pathlib, shutil, tempfile
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_agentgym_episode_finished():
+            for folder in pathlib.Path(tempfile.gettempdir()).glob("agentgym-*"):
+                shutil.rmtree(folder)
+        """,
+    )
+    return paying
+
+
+def test_a_limit_is_kept_without_a_file_that_says_so(swept):
+    for name in "ab":
+        swept.file(paid(name, 40), f"test_{name}.py")
+    result = swept.start("--agentgym-max-tokens=1000", "--agentgym-concurrency=1")
+    assert result.ret == 2
+    assert {e["scenario"] for e in swept.episodes()} == {"test_a.py::test_a"}
+    assert swept.summary()["stopped"].endswith("--agentgym-max-tokens 1000 are used")
+
+
+def test_a_limit_that_workers_cannot_know_ends_the_run(swept):
+    swept.file(paid(episodes=40, message="7 sleep=1"))
+    args = ["-n1", "--agentgym-max-tokens=1000", "--agentgym-concurrency=1"]
+    result = swept.start(*args, plugins=("xdist",))
+    assert result.ret == 2
+    result.stdout.fnmatch_lines(
+        ["*1,100 of --agentgym-max-tokens 1000 are used: pytest-xdist's workers *"]
+    )
+    assert len(swept.episodes()) < 40
+    for lines in (result.stdout, result.stderr):
+        lines.no_fnmatch_line("*INTERNALERROR*")
+        lines.no_fnmatch_line("*Traceback*")
+
+
 def test_ordinary_tests_go_on_after_a_limit(paying):
     paying.file(paid(episodes=40) + "\n    def test_z():\n        assert True\n")
     result = paying.run("--agentgym-max-tokens=1000", "--agentgym-concurrency=1")
@@ -147,8 +189,14 @@ def test_a_limit_on_money_needs_prices(paying):
     result = paying.run("--agentgym-max-cost=5", "--agentgym-concurrency=2")
     assert result.ret == 4
     text = " ".join(result.stdout.str().split())
-    assert "--agentgym-max-cost cannot be kept: the price of shop-7b is not" in text
+    mistake = "--agentgym-max-cost cannot be kept: the price of shop-7b is not"
+    assert text.count(mistake) == 1
     assert len(paying.episodes()) < 20
+    summary = paying.summary()
+    assert (summary["exit_code"], summary["decision"]["exit_code"]) == (4, 4)
+    kinds = [reason["kind"] for reason in summary["decision"]["reasons"]]
+    assert kinds == ["usage", "stopped"]
+    assert mistake in summary["decision"]["sentence"]
 
 
 def test_a_limit_needs_tokens(paying):
@@ -158,7 +206,9 @@ def test_a_limit_needs_tokens(paying):
     paying.file(paid(episodes=40, message="7 sleep=0.02"))
     result = paying.run("--agentgym-max-tokens=500", "--agentgym-concurrency=2")
     assert result.ret == 4
-    result.stdout.fnmatch_lines(["*max-tokens cannot be kept: *do not report their *"])
+    text = " ".join(result.stdout.str().split())
+    mistake = "max-tokens cannot be kept: the agent's model calls do not report their"
+    assert text.count(mistake) == 1
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,28 @@ def test_an_async_agent_that_does_not_stop_in_time_failed(gym):
     assert gym.summary()["episodes"]["failed"] == 2
 
 
+def test_an_overdue_episode_whose_result_cannot_be_made_ends_the_run(gym):
+    gym.file("""
+        import pathlib, threading
+        from agentgym import Scenario
+
+        class TestStuck(Scenario):
+            episodes, timeout = 1, 0.2
+
+            def play(self, agent):
+                assert agent.run("hi").reply
+                threading.Event().wait(60)
+                pathlib.Path("waited").touch()
+
+            def broadcast_rewards(self, trajectory):
+                raise ValueError("what now")
+    """)
+    result = gym.start()
+    assert result.ret == 4
+    result.stdout.fnmatch_lines(["*TestStuck.broadcast_rewards() raised *what now"])
+    assert not (gym.pytester.path / "waited").exists()
+
+
 def test_the_limit_on_tool_calls_is_the_agents_failure(gym):
     gym.file(ONE.format(message="look_up=7 " * 5))
     gym.run("--agentgym-max-tool-calls=4")

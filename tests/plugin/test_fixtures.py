@@ -79,6 +79,54 @@ def test_an_override_gets_the_fixture_that_it_overrides(gym):
     gym.run().assert_outcomes(passed=1)
 
 
+def test_an_async_override_gets_the_async_fixture_that_it_overrides(gym):
+    gym.more_conftest("""
+        import pytest
+
+        made = []
+
+        @pytest.fixture
+        async def shop():
+            made.append("shop")
+            yield "shop"
+            made.append("shop over")
+
+        @pytest.fixture
+        async def street(shop):
+            return "street"
+    """)
+    gym.file("""
+        import pytest
+        from agentgym import scenario
+        from conftest import made
+
+        @pytest.fixture
+        def street(street, shop):
+            return [street, shop]
+
+        @pytest.fixture
+        async def sign(shop):
+            return f"the sign of {shop}"
+
+        @pytest.fixture
+        async def shop(shop, sign):
+            yield [shop, sign]
+            made.append("override over")
+
+        @scenario(episodes=2)
+        async def test_shop(agent, shop, street):
+            assert shop == ["shop", "the sign of shop"]
+            assert street == ["street", shop]
+            assert (await agent.run("hi")).reply
+
+        def test_after():
+            assert made.count("shop") == made.count("shop over") == 2
+            assert made.count("override over") == 2
+            assert made[-2:] == ["override over", "shop over"]
+    """)
+    gym.run().assert_outcomes(passed=2)
+
+
 def test_parametrized_and_autouse_fixtures(gym):
     gym.file("""
         import pytest

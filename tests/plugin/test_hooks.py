@@ -139,3 +139,21 @@ def test_a_whole_run_imports_no_heavy_package(gym):
             return [f"heavy: {[name for name in heavy if name in sys.modules]}"]
     """)
     gym.start().stdout.fnmatch_lines(["heavy: [[]]"])
+
+
+def test_a_run_imports_nothing_for_options_that_are_not_given(gym):
+    gym.file(SCENARIO)
+    gym.more_conftest("""
+        import sys
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_terminal_summary(terminalreporter):
+            parts = {part for name in sys.modules for part in name.split(".")}
+            unasked = {"otel", "comparison", "comparison_terminal", "snapshot"}
+            terminalreporter.write_line(f"unasked: {sorted(unasked & parts)}")
+    """)
+    gym.start().stdout.fnmatch_lines(["unasked: [[]]"])
+    parts = "'comparison', 'comparison_terminal', 'snapshot'"
+    gym.start("--agentgym-baseline=latest").stdout.fnmatch_lines(
+        [f"unasked: [[]{parts}[]]"]
+    )

@@ -181,6 +181,24 @@ def test_a_scenario_that_is_written_wrongly(gym):
     assert shown.partition(" verdict ")[2].count("there is no fixture") == 1
 
 
+def test_a_mistake_that_does_not_name_its_scenario_is_shown_once(gym):
+    gym.file(
+        PLAIN
+        + """
+    from agentgym import UsageError
+
+    @scenario(episodes=1)
+    def test_shop(agent):
+        raise UsageError("what a scenario")
+    """
+    )
+    result = gym.run()
+    assert result.ret == USAGE
+    assert reasons(gym) == [("usage", "test_it.py::test_shop", "what a scenario")]
+    shown = result.stdout.str().partition("short test summary")[0]
+    assert shown.partition(" verdict ")[2].count("what a scenario") == 1
+
+
 def test_what_a_debugger_shows_is_an_episodes_failure(gym):
     gym.file(PLAIN.replace("look_up=7", "hi"))
     result = gym.start("--pdb")
@@ -200,6 +218,79 @@ def test_what_is_below_comes_first(gym):
     assert [kind for kind, _, _ in reasons(gym)] == ["below", "errored"]
 
 
+@pytest.mark.parametrize("workers", [False, True])
+def test_a_file_of_scenarios_that_cannot_be_collected(gym, workers):
+    gym.file(PLAIN)
+    gym.file(PLAIN + "    import nothing_of_the_kind\n", "test_bad.py")
+    gym.file("import nothing_of_the_kind\n", "test_ordinary.py")
+    gym.file(PLAIN, "shops/test_shop.py")
+    gym.file("import nothing_of_the_kind\n", "shops/conftest.py")
+    args = ["--continue-on-collection-errors", "--junitxml=junit.xml"]
+    result = gym.start("-n2", *args, plugins=("xdist",)) if workers else gym.run(*args)
+    assert result.ret == CANNOT_JUDGE
+    # Of workers, pytest-xdist reports the folder's error twice.
+    result.assert_outcomes(passed=1, errors=4 if workers else 3)
+    files = ["shops", "test_bad.py"]
+    whys = [f"{name} cannot be collected" for name in files]
+    assert sorted(reasons(gym)) == [("errored", None, why) for why in whys]
+    result.stdout.fnmatch_lines(["CANNOT JUDGE: *; * cannot be collected"])
+    result.stdout.no_fnmatch_line("*gate met*")
+    # What was played has passed.
+    assert [s["met"] for s in gym.summary()["scenarios"]] == [True]
+    assert gate_in_junit(gym)["agentgym_exit_code"] == str(CANNOT_JUDGE)
+
+
+def test_nothing_but_a_file_that_cannot_be_collected(gym):
+    gym.file(PLAIN + "    import nothing_of_the_kind\n")
+    result = gym.run("--continue-on-collection-errors")
+    assert result.ret == CANNOT_JUDGE
+    result.stdout.fnmatch_lines(
+        [
+            "agentgym: no scenario was run",
+            "CANNOT JUDGE: test_it.py cannot be collected; no scenario was played",
+        ]
+    )
+    # Without the option pytest itself ends the run, and says why.
+    result = gym.run()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.no_fnmatch_line("CANNOT JUDGE*")
+
+
+@pytest.mark.parametrize("workers", [False, True])
+def test_an_internal_error_leaves_no_gate_that_is_met(gym, workers):
+    hook = "pytest_agentgym_episode_finished" if workers else "pytest_runtest_logfinish"
+    gym.more_conftest(f"""
+        def {hook}():
+            raise OSError("the metrics server is down")
+    """)
+    gym.file(PLAIN)
+    args = ["--junitxml=junit.xml"]
+    result = gym.start("-n1", *args, plugins=("xdist",)) if workers else gym.run(*args)
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    why = "an internal error ended the run; only complete runs are judged"
+    assert reasons(gym) == [("interrupted", None, why)]
+    assert gym.summary()["interrupted"]
+    assert gate_in_junit(gym)["agentgym_gate"] == f"INTERRUPTED: {why}"
+
+
+def test_a_mistake_of_the_user_comes_before_an_interruption(gym):
+    gym.file(
+        PLAIN
+        + """
+    @scenario(episodes=2)
+    def test_shop(agent, shop):
+        assert agent.run("hi").reply
+
+    def test_stop():
+        raise KeyboardInterrupt
+    """
+    )
+    result = gym.start()
+    assert result.ret == USAGE
+    assert [kind for kind, _, _ in reasons(gym)] == ["usage", "interrupted"]
+    assert gym.summary()["exit_code"] == USAGE
+
+
 def test_x_leaves_scenarios_that_were_not_played(gym):
     gym.file(PLAIN, "test_a.py")
     gym.file("def test_ordinary(): assert 0\n", "test_b.py")
@@ -212,10 +303,13 @@ def test_x_leaves_scenarios_that_were_not_played(gym):
 
 
 @pytest.mark.parametrize("option", ["--setup-plan", "--collect-only"])
-def test_what_plays_nothing_misses_nothing(gym, option):
+@pytest.mark.parametrize("broken", [False, True])
+def test_what_plays_nothing_misses_nothing(gym, option, broken):
     gym.file(PLAIN)
-    result = gym.run(option)
-    assert result.ret == 0
+    if broken:
+        gym.file(PLAIN + "    import nothing_of_the_kind\n", "test_bad.py")
+    result = gym.run(option, "--continue-on-collection-errors")
+    assert result.ret == int(broken)
     result.stdout.no_fnmatch_line("*CANNOT JUDGE*")
 
 

@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -430,6 +431,7 @@ def test_a_missing_fixture_is_told_before_anything_is_played(train):
     result = train.run()
     assert result.ret == 4
     result.stdout.fnmatch_lines(["*there is no fixture 'warehouse'*"])
+    result.stdout.no_fnmatch_line("*what was learned is saved*")
     assert not train.gym.runs
 
 
@@ -476,8 +478,10 @@ def test_a_scenario_that_cannot_be_set_up_is_an_error(train, workers):
     )
     result = train.start(*workers) if workers else train.run()
     result.assert_outcomes(errors=1)
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(["*OSError: no shop*"])
+    assert result.ret == 6
+    sentence = "CANNOT JUDGE: 1 scenario errored outside of the episodes"
+    why = "test_it.py::test_shop: set-up failed: OSError: no shop"
+    result.stdout.fnmatch_lines(["*OSError: no shop*", sentence, f"  {why}"])
     assert not train.gym.runs
 
 
@@ -493,10 +497,39 @@ def test_a_fixture_that_cannot_be_torn_down_is_an_error(train):
         raise OSError("still open")
     """
     )
-    result = train.run()
+    result = train.run("--junitxml=junit.xml")
     result.assert_outcomes(passed=1, errors=1)
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(["*OSError: still open*", "gate met*"])
+    assert result.ret == 6
+    sentence = "CANNOT JUDGE: 1 scenario errored outside of the episodes"
+    result.stdout.fnmatch_lines(["*OSError: still open*", sentence])
+    result.stdout.no_fnmatch_line("*gate met*")
+    summary = train.gym.summary()
+    assert summary["exit_code"] == 6
+    (reason,) = summary["decision"]["reasons"]
+    assert (reason["kind"], reason["scenario"]) == ("errored", "test_it.py::test_order")
+    assert reason["sentence"] == "tear-down failed: OSError: still open"
+    assert sentence in (train.path / "junit.xml").read_text()
+
+
+@pytest.mark.parametrize(("threshold", "passed"), [(0.75, 2), (0.7, 1)])
+def test_a_threshold_that_is_the_target_is_no_other_one(train, threshold, passed):
+    """The run reaches its 75 %: only another threshold fails the scenario of 50 %."""
+    train.gym.file(f"""
+        from agentgym import scenario
+
+        @scenario(episodes=4)
+        def test_good(agent):
+            assert agent.run("ok").called("look_up", order="7")
+
+        @scenario(episodes=4, threshold={threshold})
+        def test_half(agent, case):
+            run = agent.run("never" if case.index % 2 else "ok")
+            assert run.called("look_up", order="7")
+    """)
+    train.script(phases=[["after", "held_out", 4]])
+    result = train.run("--agentgym-target=0.75")
+    result.assert_outcomes(passed=passed, failed=2 - passed)
+    assert result.ret == train.gym.summary()["exit_code"] == 2 - passed
 
 
 def test_the_trainers_mistakes(train):
@@ -505,11 +538,18 @@ def test_the_trainers_mistakes(train):
     result = train.run()
     assert result.ret == 4
     result.stdout.fnmatch_lines(["agentgym: the rewards never vary"])
+    assert result.stdout.str().count("the rewards never vary") == 1
+    summary = train.gym.summary()
+    assert (summary["exit_code"], summary["decision"]["exit_code"]) == (4, 4)
+    reasons = [r["kind"] for r in summary["decision"]["reasons"]]
+    assert reasons == ["usage", "no_scenario"]
     result.stdout.no_fnmatch_line("*Traceback*")
     train.script(crash="what now")
     result = train.run()
     assert result.ret == 3
     result.stdout.fnmatch_lines(["*RuntimeError: what now"])
+    sentence = train.gym.summary()["decision"]["sentence"]
+    assert sentence.startswith("INTERRUPTED: an internal error ended the run")
 
 
 def test_a_target_that_is_met_before_training(train):
@@ -571,8 +611,14 @@ def test_two_workers(train):
             ["after", "train", 4],
         ]
     )
-    result = train.start("-n2", "-rA", "--agentgym-concurrency=2")
+    args = ["-n2", "-rA", "--agentgym-concurrency=2", "--junitxml=junit.xml"]
+    result = train.start(*args)
     assert result.ret == 0, result.stdout.str()
+    cases = ElementTree.parse(train.path / "junit.xml").getroot().iter("testcase")
+    assert sorted(c.attrib.get("name", "") for c in cases) == [
+        "test_more",
+        "test_order",
+    ]
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         [
@@ -628,7 +674,7 @@ def test_a_usage_error_in_a_worker_ends_the_run(train):
     result = train.start("-n2")
     assert result.ret == 4, result.stdout.str()
     # With a report before it if the other worker has played an episode.
-    result.stdout.re_match_lines(["(agentgym: )?what a scenario$"])
+    result.stdout.re_match_lines(["(agentgym|CANNOT JUDGE): what a scenario"])
 
 
 def begin(train, *args):
