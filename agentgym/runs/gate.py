@@ -370,16 +370,15 @@ def _of(reasons: Iterable[Reason], *kinds: ReasonKind) -> list[Reason]:
 
 
 def _met(facts: GateFacts) -> str:
-    limit, several = threshold(facts.threshold), len(facts.scenarios) > 1
-    each = ""
-    if several and not facts.whole:
-        each = f" and each of {len(facts.scenarios)} scenarios"
-    if facts.certified:
-        verb = "are" if each else "is"
-        return f"gate met: the run{each} {verb} certified to reach {limit}"
-    same = all(s.threshold == facts.threshold for s in facts.scenarios)
-    own = "" if same else "; scenarios have their own thresholds"
-    return f"gate met: the run{each} reached {limit}{own}"
+    limit, number = threshold(facts.threshold), len(facts.scenarios)
+    one = "is certified to reach" if facts.certified else "reached"
+    if facts.whole or number == 1:
+        return f"gate met: the run {one} {limit}"
+    if any(s.threshold != facts.threshold for s in facts.scenarios):
+        each = f"each of {number} scenarios its threshold"
+        return f"gate met: the run {one} {limit}, and {each}"
+    all_of_them = "are certified to reach" if facts.certified else "reached"
+    return f"gate met: the run and each of {number} scenarios {all_of_them} {limit}"
 
 
 def _sentence(facts: GateFacts, reasons: Sequence[Reason]) -> str:
@@ -439,7 +438,7 @@ def _below_clause(facts: GateFacts, below: int) -> str:
     if all(s.threshold == facts.threshold for s in facts.scenarios):
         own = threshold(facts.threshold)
     else:
-        own = "the threshold" if below == 1 else "their thresholds"
+        own = "its threshold" if below == 1 else "their thresholds"
     return f"{which} {verb} below {own}"
 
 

@@ -72,6 +72,9 @@ class Trainer:
         self.root = Path(root or ".").absolute()
         if not self.root.is_dir():
             raise UsageError(f"root={str(root)!r}: there is no such folder")
+        # What is no number is told by xdist.
+        if isinstance(workers, int) and workers < 0:
+            raise UsageError(f"workers={workers}: give a number from 0")
         if config is not None:
             _check(config)
         self.scenarios = [_node(what, self.root) for what in _listed(scenario)]

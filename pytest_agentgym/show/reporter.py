@@ -161,9 +161,14 @@ class Reporter:
         finally:
             self._reported.close()
 
-    def pytest_keyboard_interrupt(self) -> None:
+    def pytest_keyboard_interrupt(
+        self, excinfo: pytest.ExceptionInfo[BaseException]
+    ) -> None:
         """Notes that the report is not of the whole run."""
-        self._reported.interrupt()
+        # pytest ends runs so, too: after an error of collection, or as -x asks for.
+        ended = isinstance(excinfo.value, pytest.Session.Interrupted)
+        why = f"{excinfo.value}; only complete runs are judged" if ended else None
+        self._reported.interrupt(why)
 
     def pytest_internalerror(self) -> None:
         """Notes the same of a run that an error of pytest or of a plugin ended."""

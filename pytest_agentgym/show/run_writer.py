@@ -34,11 +34,13 @@ class RunWriter:
         if options.summary is not None:
             self._json = config.invocation_params.dir / options.summary
         self.store: RunStore | None = None
+        self._resumed = False
 
     def open(self, resumed: Path | None = None) -> RunStore:
         """Opens the run's folder, or one of an earlier run to go on with."""
         if self.store is None:
             self.store = RunStore(self._root, resumed)
+            self._resumed = resumed is not None
         return self.store
 
     def write(self, summary: SummaryJson, warnings: list[str]) -> None:
@@ -51,14 +53,17 @@ class RunWriter:
         """
         store = self.store
         summary["folder"] = None if store is None else str(store.folder)
-        if store is not None:
+        folder = None
+        # A training that could not go on leaves what its earlier session wrote.
+        refused = self._resumed and summary.get("training") is None
+        if store is not None and not refused:
             store.write_summary(summary)
             if store.warning is not None:
                 warnings.append(store.warning)
             store.close()
             folder = None if store.warning else store.folder
-            content: SummaryJson = {**summary, "warnings": list(warnings)}
-            warnings += self._html.write(folder, content)
+        content: SummaryJson = {**summary, "warnings": list(warnings)}
+        warnings += self._html.write(folder, content)
         if self._json is not None:
             try:
                 self._json.parent.mkdir(parents=True, exist_ok=True)

@@ -74,7 +74,10 @@ class Start:
         assert train is not None
         resumed = None if train.resume is None else _resumed(root, train.resume)
         if resumed is not None:
+            from agentgym.training.loop.checkpoint import Checkpoint
+
             os.close(hold(resumed))
+            Checkpoint(resumed / "training").check()
         before = {} if resumed is None else _state(resumed)
         policy = before.get("policy", given)
         if resumed is not None:

@@ -251,9 +251,13 @@ def test_nothing_but_a_file_that_cannot_be_collected(gym):
         ]
     )
     # Without the option pytest itself ends the run, and says why.
-    result = gym.run()
+    result = gym.run("--agentgym-json=summary.json")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.no_fnmatch_line("CANNOT JUDGE*")
+    written = json.loads((gym.pytester.path / "summary.json").read_text())
+    assert written["decision"]["sentence"] == (
+        "INTERRUPTED: 1 error during collection; only complete runs are judged"
+    )
 
 
 @pytest.mark.parametrize("workers", [False, True])

@@ -108,7 +108,13 @@ def test_a_run_whose_folder_cannot_be_written_still_has_one(gym: Gym) -> None:
     assert "nothing is stored in " in page.report["summary"]["warnings"][0]
 
 
-def test_without_a_scenario_there_is_no_report(gym: Gym) -> None:
+def test_without_a_scenario_the_report_says_so(gym: Gym) -> None:
+    """An earlier run's report does not stay in its place."""
+    path = gym.pytester.path / "report.html"
+    path.write_text("of an earlier run")
     gym.file("def test_ordinary(): ...\n")
+    gym.run("--agentgym-report=report.html", "--collect-only")
+    assert path.read_text() == "of an earlier run"
     gym.run("--agentgym-report=report.html")
-    assert not (gym.pytester.path / "report.html").exists()
+    decision = Page(path).report["summary"]["decision"]
+    assert decision["sentence"] == "no gate: no scenario was played"

@@ -253,3 +253,19 @@ def test_settings_are_read(gym):
         "updates": 7,
         "learning_rate": 0.5,
     }
+
+
+@needs_extra
+def test_a_training_of_another_version(gym):
+    """It is refused before anything is started, and what it left stays."""
+    gym.file(SCENARIO)
+    folder = resumable(gym)
+    (folder / "training").mkdir()
+    (folder / "training" / "state.json").write_text('{"format": 1}')
+    (folder / "summary.json").write_text("what it came to")
+    line = sentence_of(gym.run("--train", "--agentgym-resume"))
+    assert line == (
+        f"the training in {folder} cannot be resumed: another version of agentgym "
+        "wrote it; start a new one"
+    )
+    assert (folder / "summary.json").read_text() == "what it came to"

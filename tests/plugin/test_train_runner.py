@@ -710,6 +710,10 @@ def test_ctrl_c_saves_and_says_how_to_go_on(train, workers):
     assert summary["reliability"]["value"] == 1.0
 
     (folder,) = train.gym.runs
+    # One that cannot go on leaves what is there.
+    train.script(usage="the memory is too small", phases=[])
+    assert train.run("--agentgym-resume").ret == pytest.ExitCode.USAGE_ERROR
+    assert train.gym.summary() == summary
     train.script(phases=[["after", "held_out", 4]])
     result = train.run("--agentgym-resume")
     assert result.ret == 0

@@ -229,6 +229,7 @@ def test_a_missed_target_is_no_error(project):
         ({"resume": True}, "--agentgym-resume: there is no training in "),
         ({"save": "../x"}, "--agentgym-save: '../x' cannot be an agent's name"),
         ({"workers": "x"}, "argument -n/--numprocesses: "),
+        ({"workers": -1}, "workers=-1: give a number from 0"),
         ({"scenario": "shop/test_it.py::test_none"}, "not found: "),
     ],
 )

@@ -25,7 +25,8 @@ _COMMAND = re.compile(
     r"|\b(?:uvx|pipx run)\s+|--with[ =]"
 )
 _REQUIREMENT = re.compile(
-    rf"{_ALONE}\s*(?:\[|(?:==|>=|<=|~=|!=|<|>)\s*\d)|\binstall {_ALONE}"
+    rf"{_ALONE}\s*(?:\[|(?:==|>=|<=|~=|!=|<|>)\s*\d)"
+    rf"|\b(?:install|update|upgrade) {_ALONE}"
 )
 _EXTRAS = re.compile(
     rf"(?:{DISTRIBUTION}|(?<=['\"])\.)\[([a-z][a-z-]*(?:,[a-z][a-z-]*)*)\]"
@@ -87,6 +88,7 @@ def project() -> dict[str, Any]:
         f"dependencies = ['{STRANGER}>=0.1']",
         f"{STRANGER}==0.1.0",
         f"install {STRANGER} first",
+        f"cannot read: update {STRANGER}",
     ],
 )
 def test_a_strangers_package_is_seen(text):

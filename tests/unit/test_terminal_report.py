@@ -489,7 +489,7 @@ def test_own_thresholds_are_told():
     ]
     summary.scenario("a.py::test_easy", 0.6)
     assert verdict(summary)[2:4] == [
-        "gate not met: 1 of 2 scenarios is below the threshold",
+        "gate not met: 1 of 2 scenarios is below its threshold",
         "  a.py::test_easy: 50.0 %, needs 60 %",
     ]
 

@@ -66,6 +66,12 @@ def load(
         torch_dtype = _DTYPES[dtype]
     else:
         raise UsageError(f"dtype {dtype!r} is unknown: use auto, {', '.join(_DTYPES)}")
+    try:
+        torch.empty(0, device=device)
+    except Exception as error:  # of another kind for each device
+        raise UsageError(
+            f"device {device!r} cannot be used ({_one_line(error)}): use auto or cpu"
+        ) from error
     tokenizer = _load_tokenizer(folder)
     hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:

@@ -24,6 +24,7 @@ import uvicorn
 from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode, UsageParser
 from agentgym.policy.engine.loading import load
+from agentgym.policy.server.process import check_port
 from agentgym.policy.server.routes import PolicyServer
 from agentgym.runs.files.store import write_json
 
@@ -151,6 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    check_port(port)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off, which makes answers wait for 40 ms, only
     # where the protocol is given.

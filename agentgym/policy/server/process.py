@@ -23,7 +23,7 @@ from agentgym.errors import InfraError, UsageError
 from agentgym.policy.folders.adapter_folder import check_adapter
 from agentgym.policy.folders.model_folder import check_folder
 
-_NEEDED = ("torch", "transformers", "starlette", "uvicorn", "pydantic")
+_NEEDED = ("torch", "transformers", "starlette", "uvicorn", "pydantic", "jinja2")
 _API_KEY = "agentgym"
 """Clients insist on a key; the server, for this machine only, asks for none."""
 _START_SECONDS, _ANSWER_SECONDS, _HEALTH_SECONDS = 600, 600, 5

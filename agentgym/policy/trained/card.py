@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from agentgym.distribution import DISTRIBUTION
 from agentgym.errors import UsageError
 from agentgym.policy.trained.agent_folder import CARD, FORMAT
 
@@ -35,7 +36,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     if format_ > FORMAT:
         raise UsageError(
             f"{file} has format {format_}, which this version of agentgym cannot read: "
-            "update agentgym"
+            f"update {DISTRIBUTION}"
         )
     card: dict[str, Any] = about
     return card

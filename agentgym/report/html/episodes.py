@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from agentgym.distribution import DISTRIBUTION
 from agentgym.playing.episode import FORMAT
 from agentgym.report.html.cutting import cut_episode
 from agentgym.runs.lines import count
@@ -122,7 +123,9 @@ class EpisodePacker:
     def _add(self, line: bytes) -> None:
         episode = json.loads(line)
         if episode["format"] != FORMAT:
-            raise ValueError(f"its format is {episode['format']}: update agentgym")
+            raise ValueError(
+                f"its format is {episode['format']}: update {DISTRIBUTION}"
+            )
         row = self._row(episode)
         if len(line) > MOST_LINE:
             line = json.dumps(cut_episode(episode, MOST_LINE)).encode() + b"\n"

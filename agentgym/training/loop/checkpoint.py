@@ -96,29 +96,51 @@ class Checkpoint:
             if old.name != name:
                 old.unlink(missing_ok=True)
 
+    def check(self) -> None:
+        """Checks the last state, if there is one, without loading its tensors.
+
+        Raises:
+            UsageError: It cannot be read.
+        """
+        self._read()
+
     def load(self) -> tuple[State, dict[str, Tensor]] | None:
         """The last state; None if there is none yet.
 
         Raises:
             UsageError: The files are damaged.
         """
-        if not self._state.exists():
-            return None
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
+        kept = self._read()
+        if kept is None:
+            return None
+        state, tensors = kept
+        try:
+            return state, load_file(tensors)
+        except (OSError, SafetensorError) as error:
+            raise self._unreadable(error) from error
+
+    def _read(self) -> tuple[State, Path] | None:
+        """The state, and the file of its tensors; None if there is none yet."""
+        if not self._state.exists():
+            return None
         try:
             kept: dict[str, Any] = json.loads(self._state.read_text(encoding="utf-8"))
             if kept.pop("format") != FORMAT:
                 raise ValueError("another version of agentgym wrote it")
-            tensors = load_file(self._folder / kept.pop("tensors"))
+            tensors = self._folder / kept.pop("tensors")
             kept["validated"] = {int(v): r for v, r in kept["validated"].items()}
             return State(**kept), tensors
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise UsageError(
-                f"the training in {self._folder.parent} cannot be resumed: {error}; "
-                "start a new one"
-            ) from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> UsageError:
+        return UsageError(
+            f"the training in {self._folder.parent} cannot be resumed: {error}; "
+            "start a new one"
+        )
 
 
 def no_room(error: Exception, run: Path) -> UsageError | None:
