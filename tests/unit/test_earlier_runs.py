@@ -121,7 +121,13 @@ CHANGES: list[tuple[dict[str, Any], str, int]] = [
         # What its episodes say already, a training does not say again.
         {
             "training": {"met": False, "judgeable": True, "interrupted": False},
-            "reliability": {"threshold": 0.99, "value": 0.958, "verdict": None},
+            "reliability": {
+                "value": 0.958,
+                "low": 0.789,
+                "high": 0.999,
+                "threshold": 0.99,
+                "verdict": None,
+            },
         },
         "gate not met: the run is below 99 % and 1 of 2 scenarios is below the "
         "threshold",

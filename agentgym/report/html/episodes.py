@@ -15,6 +15,7 @@ from typing import Any
 
 from agentgym.playing.episode import FORMAT
 from agentgym.report.html.cutting import cut_episode
+from agentgym.runs.files.store import read_line
 from agentgym.runs.lines import count
 
 CHUNK_EPISODES, CHUNK_BYTES = 256, 1_000_000
@@ -120,7 +121,7 @@ class EpisodePacker:
         }
 
     def _add(self, line: bytes) -> None:
-        episode = json.loads(line)
+        episode = read_line(line)
         if episode["format"] != FORMAT:
             raise ValueError(f"its format is {episode['format']}: update agentgym")
         row = self._row(episode)
