@@ -20,6 +20,7 @@ class CheckLine(TypedDict):
     """What a check said."""
 
     text: str
+    status: str
     message: NotRequired[str | None]
 
 
