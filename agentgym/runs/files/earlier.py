@@ -54,9 +54,10 @@ def upgraded(summary: Mapping[str, Any]) -> SummaryJson:
             {**scenario, "met": decision.scenarios.get(scenario["name"])}
             for scenario in summary.get("scenarios", ())
         ]
-    elif "qualifier" not in stored:
+    else:
         kinds = (reason["kind"] for reason in stored["reasons"])
-        whole["decision"] = {**stored, "qualifier": qualifier(kinds)}
+        whole["decision"] = {"qualifier": qualifier(kinds), **stored}
+        whole["scenarios"] = [{"met": None, **one} for one in summary["scenarios"]]
     return cast("SummaryJson", whole)
 
 
