@@ -108,7 +108,8 @@ def certified(summary: RunSummary, width: int) -> Iterator[Line]:
         yield from wrapped(text, width)
     yield from not_played(summary, width)
     played = sum(scenario.total for scenario in summary.ordered)
-    if summary.stop == "sequential" and played < summary.planned:
+    spared = summary.stop == "sequential" and summary.interrupted is None
+    if spared and played < summary.planned:
         yield Line(f"stopped after {played} of at most {summary.planned} episodes")
 
 
