@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.errors import UsageError
+from agentgym.recording.trajectory import shorten
 from agentgym.runs.files.earlier import fields_of_later_versions, upgraded
 from agentgym.runs.files.layout import EPISODES, RUNS, SUMMARY, SUMMARY_FORMAT
 from agentgym.runs.files.shape import check_shape, loads
@@ -53,9 +55,10 @@ def find_run(given: str, folder: Path) -> StoredRun:
         UsageError: There is no such run.
     """
     path = Path(given)
-    if path.is_file():
+    # What is too long for a path may be asked for only there.
+    if os.path.isfile(path):
         return _beside(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         found = _in_folder(path) or next(finished_runs(path), None)
         if found is not None:
             return found
@@ -75,8 +78,8 @@ def find_run(given: str, folder: Path) -> StoredRun:
     if runs:
         raise UsageError(f"{given} begins the ids of {len(runs)} runs: write one whole")
     raise UsageError(
-        f"{given} is no run: it is no file, no folder and no id of a run in {folder} "
-        "(agentgym history lists them)"
+        f"{shorten(given, 100)} is no run: it is no file, no folder and no id of a run "
+        f"in {folder} (agentgym history lists them)"
     )
 
 
