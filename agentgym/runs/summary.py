@@ -294,7 +294,7 @@ class RunSummary:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 the gate is met, 1 it is not, 2 interrupted, 6 not to be judged."""
+        """What the scenarios alone say, see `agentgym.runs.gate.decide`."""
         return self.decision.exit_code
 
     @property
