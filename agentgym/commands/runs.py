@@ -18,7 +18,7 @@ from agentgym.exit_code import ExitCode
 
 if TYPE_CHECKING:
     from agentgym.runs.lines import Line
-    from agentgym.runs.snapshot import Side
+    from agentgym.runs.side import Side
 
 MOST_WIDTH = 160
 
@@ -53,7 +53,7 @@ def compare(options: argparse.Namespace) -> int:
 def _chosen(first: str | None, second: str | None) -> tuple[Side, Side]:
     """The two runs; by default the latest and the one before it."""
     from agentgym.runs.files.stored import LATEST, runs_folder
-    from agentgym.runs.snapshot import open_side
+    from agentgym.runs.side import open_side
 
     folder = runs_folder()
     after = open_side(second or LATEST, folder)
@@ -72,7 +72,7 @@ def _chosen(first: str | None, second: str | None) -> tuple[Side, Side]:
 def _earlier(after: Side, folder: Path) -> Side:
     """The latest run before this one that has a scenario in common with it."""
     from agentgym.runs.files.stored import finished_runs
-    from agentgym.runs.snapshot import read_side
+    from agentgym.runs.side import read_side
 
     others = [run for run in finished_runs(folder) if run.name != after.name]
     unread: list[str] = []

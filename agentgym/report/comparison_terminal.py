@@ -23,7 +23,7 @@ from agentgym.runs.lines import (
     table,
     wrapped,
 )
-from agentgym.runs.snapshot import Side
+from agentgym.runs.side import Side
 
 SHOWN_CASES = 2
 """Newly failing cases, and newly fixed ones, that are shown side by side."""

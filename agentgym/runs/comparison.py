@@ -18,7 +18,7 @@ from agentgym.runs.differences import (
 )
 from agentgym.runs.drop import MOST_NAMES, Allowance, judge_drop
 from agentgym.runs.lines import count, listed, threshold
-from agentgym.runs.snapshot import Played, Side
+from agentgym.runs.side import Played, Side
 from agentgym.runs.summary_json import (
     ChangedCaseJson,
     ComparedJson,

@@ -35,7 +35,7 @@ class Baseline:
     ) -> None:
         from agentgym.runs.comparison import compare
         from agentgym.runs.files.layout import RUNS
-        from agentgym.runs.snapshot import Side, open_side
+        from agentgym.runs.side import Side, open_side
 
         here = config.invocation_params.dir / given
         run = str(here) if os.path.exists(here) else given

@@ -18,7 +18,7 @@ from agentgym.runs.comparison import Comparison, compare
 from agentgym.runs.drop import Drop
 from agentgym.runs.files.stored import find_run
 from agentgym.runs.lines import Heading
-from agentgym.runs.snapshot import Side, open_side
+from agentgym.runs.side import Side, open_side
 from agentgym.runs.summary import RunSummary
 from tests.made_episodes import (
     SCENARIO,

@@ -20,7 +20,7 @@ from agentgym.runs.files.shape import check_shape
 from agentgym.runs.files.store import read_episodes
 from agentgym.runs.files.stored import read_summary
 from agentgym.runs.files.updates import read_updates
-from agentgym.runs.snapshot import open_side
+from agentgym.runs.side import open_side
 from agentgym.runs.summary_json import SummaryJson
 from tests.html_page import Page
 
