@@ -114,16 +114,17 @@ def _fields(kind: Any, later: Callable[[], Later]) -> _Check:
         for name in sorted(required - value.keys()):
             raise _Misfit("is missing", f".{name}")
         for name, item in value.items():
-            _check_item(checks.get(name, _finite), item, f".{name}")
+            _check_item(checks.get(name, _finite), item, name)
 
     return check
 
 
-def _check_item(check: _Check, item: Any, place: str) -> None:
+def _check_item(check: _Check, item: Any, place: str | int) -> None:
     try:
         check(item)
     except _Misfit as exc:
-        exc.path = shorten(place, 80) + exc.path
+        step = f"[{place}]" if isinstance(place, int) else f".{place}"
+        exc.path = shorten(step, 80) + exc.path
         raise
 
 
@@ -132,7 +133,7 @@ def _items(check_one: _Check) -> _Check:
         if type(value) is not list:
             raise _Misfit(f"is {_shown(value)}, not a list")
         for number, item in enumerate(value):
-            _check_item(check_one, item, f"[{number}]")
+            _check_item(check_one, item, number)
 
     return check
 
@@ -142,17 +143,20 @@ def _values(check_one: _Check) -> _Check:
         if type(value) is not dict:
             raise _Misfit(f"is {_shown(value)}, not an object")
         for name, item in value.items():
-            _check_item(check_one, item, f".{name}")
+            _check_item(check_one, item, name)
 
     return check
 
 
 def _scalar(words: str, kinds: tuple[type, ...]) -> _Check:
+    number = int in kinds
+
     def check(value: Any) -> None:
         # Of JSON's types only, as true would be a number.
         if type(value) not in kinds:
             raise _Misfit(f"is {_shown(value)}, not {words}")
-        _finite(value)
+        if number and not _is_finite(value):
+            raise _Misfit(f"is {_shown(value)}, not a finite number")
 
     return check
 
@@ -188,10 +192,10 @@ def _finite(value: Any) -> None:
     """Anything, but without a number that is no JSON or that no float can hold."""
     if isinstance(value, dict):
         for name, item in value.items():
-            _check_item(_finite, item, f".{name}")
+            _check_item(_finite, item, name)
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            _check_item(_finite, item, f"[{number}]")
+            _check_item(_finite, item, number)
     elif isinstance(value, int | float) and not _is_finite(value):
         raise _Misfit(f"is {_shown(value)}, not a finite number")
 
