@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import time
@@ -19,6 +20,8 @@ from agentgym.exit_code import ExitCode, UsageParser
 if TYPE_CHECKING:
     from agentgym.runs.summary_json import SummaryJson
 
+_FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code."""
@@ -30,10 +33,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"agentgym: {exc}", file=sys.stderr)
         code = ExitCode.USAGE
     except BrokenPipeError:
-        # At its end Python would write what is left, and complain once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         code = ExitCode.PIPE
+    except OSError as exc:
+        where = exc.filename or type(exc).__name__
+        if exc.filename is None and exc.errno in _FULL:
+            where = "the output cannot be written"
+            _drop_output()
+        print(f"agentgym: {where}: {exc.strerror or exc}", file=sys.stderr)
+        code = ExitCode.USAGE
     return code
+
+
+def _drop_output() -> None:
+    """At its end Python would write what is left, and complain once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def lint(options: argparse.Namespace) -> int:
@@ -112,6 +126,7 @@ def merge(options: argparse.Namespace) -> int:
 def report(options: argparse.Namespace) -> int:
     """Writes a run's report as Markdown, or as an HTML page."""
     from agentgym.report.markdown import markdown
+    from agentgym.runs.files.layout import SUMMARY
     from agentgym.runs.files.stored import find_summary, read_summary, runs_folder
 
     folder = runs_folder()
@@ -120,7 +135,15 @@ def report(options: argparse.Namespace) -> int:
     if options.html is not None:
         if options.baseline is not None:
             raise UsageError("--baseline compares in Markdown: leave out --html")
-        _write_page(found.parent, options.html, summary)
+        # Another name is a copy: what lies beside it may be of another run.
+        own = found.parent if found.name == SUMMARY else None
+        if own is None:
+            print(
+                f"agentgym: {found} has no episodes.jsonl of its own beside it: the "
+                "page has no episodes",
+                file=sys.stderr,
+            )
+        _write_page(own, options.html, summary)
         if options.markdown is None:
             return ExitCode.OK
     baseline = None
@@ -130,19 +153,17 @@ def report(options: argparse.Namespace) -> int:
     if options.markdown is None:
         print(text, end="")
         return ExitCode.OK
-    with writing():
+    with writing(options.markdown):
         options.markdown.write_text(text, encoding="utf-8")
     return ExitCode.OK
 
 
-def _write_page(folder: Path, path: Path, summary: SummaryJson) -> None:
+def _write_page(folder: Path | None, path: Path, summary: SummaryJson) -> None:
     from agentgym.report.html import check_writable, write_html
 
     check_writable(path)
-    try:
+    with writing(path):
         notes = write_html(folder, path, summary)
-    except OSError as exc:
-        raise UsageError(f"{path} cannot be written: {exc.strerror or exc}") from exc
     for note in notes:
         print(f"agentgym: {note}", file=sys.stderr)
 

@@ -22,8 +22,11 @@ def add_file_option(command: argparse.ArgumentParser, name: str, what: str) -> N
 
 
 @contextmanager
-def writing() -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Makes a file that cannot be written a mistake of the user.
+
+    Args:
+        path: As the user gave it; what is written first may be another one.
 
     Raises:
         UsageError: Names the file, and what is wrong.
@@ -31,4 +34,4 @@ def writing() -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise UsageError(f"{exc.filename}: {exc.strerror or exc}") from exc
+        raise UsageError(f"{path} cannot be written: {exc.strerror or exc}") from exc

@@ -17,9 +17,8 @@ from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode
 
 if TYPE_CHECKING:
-    from agentgym.runs.comparison import Comparison
     from agentgym.runs.lines import Line
-    from agentgym.runs.snapshot import Side
+    from agentgym.runs.side import Side
 
 MOST_WIDTH = 160
 
@@ -32,6 +31,7 @@ def compare(options: argparse.Namespace) -> int:
     from agentgym.report.comparison_terminal import comparison_lines, drop_verdict
     from agentgym.runs.comparison import compare
     from agentgym.runs.files.store import write_json
+    from agentgym.runs.gate import exit_code_of_drop
 
     comparison = compare(*_chosen(options.before, options.after), options.max_drop)
     if not comparison.scenarios:
@@ -40,28 +40,20 @@ def compare(options: argparse.Namespace) -> int:
     _print(comparison_lines(comparison, width, options.show))
     if comparison.allowed is not None:
         _print(drop_verdict(comparison.allowed, width))
-    with writing():
-        if options.markdown is not None:
+    if options.markdown is not None:
+        with writing(options.markdown):
             text = comparison_markdown(comparison)
             options.markdown.write_text(text, encoding="utf-8")
-        if options.json is not None:
+    if options.json is not None:
+        with writing(options.json):
             write_json(options.json, comparison.to_json())
-    return _exit_code(comparison)
-
-
-def _exit_code(comparison: Comparison) -> int:
-    from agentgym.runs.drop import Drop
-
-    verdict = None if comparison.allowed is None else comparison.allowed.verdict
-    if verdict is Drop.unknown:
-        return ExitCode.CANNOT_JUDGE
-    return ExitCode.BELOW if verdict is Drop.exceeded else 0
+    return exit_code_of_drop(comparison.allowed, certified=False)
 
 
 def _chosen(first: str | None, second: str | None) -> tuple[Side, Side]:
     """The two runs; by default the latest and the one before it."""
     from agentgym.runs.files.stored import LATEST, runs_folder
-    from agentgym.runs.snapshot import open_side
+    from agentgym.runs.side import open_side
 
     folder = runs_folder()
     after = open_side(second or LATEST, folder)
@@ -80,16 +72,22 @@ def _chosen(first: str | None, second: str | None) -> tuple[Side, Side]:
 def _earlier(after: Side, folder: Path) -> Side:
     """The latest run before this one that has a scenario in common with it."""
     from agentgym.runs.files.stored import finished_runs
-    from agentgym.runs.snapshot import read_side
+    from agentgym.runs.side import read_side
 
     others = [run for run in finished_runs(folder) if run.name != after.name]
+    unread: list[str] = []
     for run in others:
-        side = read_side(run)
+        try:
+            side = read_side(run)
+        except UsageError as exc:
+            unread.append(f"left out: {exc}")
+            continue
         if side.scenarios & after.scenarios:
+            side.notes += unread
             return side
     raise UsageError(
         f"{after.name} is the only run of these scenarios in {folder}: there is "
-        "nothing to compare it with"
+        f"nothing to compare it with{''.join(f'; {note}' for note in unread)}"
     )
 
 

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 from agentgym.reliability import (
-    CONFIDENCE,
     CaseSpread,
     Reliability,
     SequentialTest,
@@ -18,18 +17,20 @@ from agentgym.reliability import (
 )
 from agentgym.reliability.sizing import exact_verdict
 from agentgym.runs.lines import (
+    SURE,
     Heading,
     Line,
     count,
     interval,
+    listed,
     percent,
+    short_name,
     threshold,
     wrapped,
 )
 from agentgym.runs.summary import RunSummary
 
 MOST_SCENARIOS = 5
-_SURE = threshold(CONFIDENCE)
 
 
 def repeated_cases(summary: RunSummary, width: int) -> Iterator[Line]:
@@ -52,8 +53,8 @@ def repeated_cases(summary: RunSummary, width: int) -> Iterator[Line]:
     yield Heading("repeated cases")
     found.sort(key=lambda one: -one[0])
     for _, scenario, spread in found[:MOST_SCENARIOS]:
-        name = scenario.name.partition("::")[2] or scenario.name
-        yield from wrapped(f"{name}: {_spread(spread)}", width, hanging="    ")
+        text = f"{short_name(scenario.name)}: {_spread(spread)}"
+        yield from wrapped(text, width, hanging="    ")
     if len(found) > MOST_SCENARIOS:
         yield Line(f"and {count(len(found) - MOST_SCENARIOS, 'more scenario')}")
 
@@ -104,11 +105,12 @@ def certified(summary: RunSummary, width: int) -> Iterator[Line]:
     verdicts = Counter(summary.verdicts.values())
     if verdicts.total() > 1:
         counts = ", ".join(f"{verdicts[kind]} {kind.value}" for kind in Verdict)
-        text = f"scenarios, together at {_SURE} confidence: {counts}"
+        text = f"scenarios, together at {SURE} confidence: {counts}"
         yield from wrapped(text, width)
     yield from not_played(summary, width)
     played = sum(scenario.total for scenario in summary.ordered)
-    if summary.stop == "sequential" and played < summary.planned:
+    spared = summary.stop == "sequential" and summary.interrupted is None
+    if spared and played < summary.planned:
         yield Line(f"stopped after {played} of at most {summary.planned} episodes")
 
 
@@ -123,9 +125,7 @@ def not_played(summary: RunSummary, width: int) -> Iterator[Line]:
     rest = [name for name in summary.not_played if name not in summary.scenarios]
     for what, names in (("not played", rest), ("cut short", cut)):
         if names:
-            more = len(names) - MOST_SCENARIOS
-            which = ", ".join(sorted(names)[:MOST_SCENARIOS])
-            which += f" and {more} more" if more > 0 else ""
+            which = listed(sorted(names), MOST_SCENARIOS)
             yield from wrapped(f"{what}: {which}", width, hanging="  ")
 
 
@@ -138,7 +138,7 @@ _MARKUP = {
 
 def _run(summary: RunSummary, reliability: Reliability) -> str:
     limit = threshold(reliability.threshold)
-    sure = f"at {_SURE} confidence"
+    sure = f"at {SURE} confidence"
     if reliability.verdict is Verdict.reliable:
         share = percent(reliability.at_least, reliability.threshold)
         return f"at least {share} {sure}"

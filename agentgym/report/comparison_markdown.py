@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from agentgym.reliability import CONFIDENCE
 from agentgym.report.comparison_terminal import (
     SHOWN_CASES,
     Examples,
@@ -14,12 +13,10 @@ from agentgym.report.marks import WIDTH, block, code, row, table_head
 from agentgym.report.side_by_side import episodes_beside
 from agentgym.runs.comparison import ChangedCase, Compared, Comparison
 from agentgym.runs.differences import Difference
-from agentgym.runs.lines import count, left, percent, points, threshold
+from agentgym.runs.lines import SURE, count, left, percent, points, short_name
 
 MOST_ROWS = 50
 MOST_CASES = 10
-
-_SURE = threshold(CONFIDENCE)
 
 
 def comparison_markdown(comparison: Comparison) -> str:
@@ -52,7 +49,7 @@ def _head(comparison: Comparison) -> Iterator[str]:
         how = "pair" if found.paired else "episode"
         paired = "" if found.paired else ", not paired"
         yield (
-            f"{_points(found)} with a {_SURE} interval, from run {sides}; "
+            f"{_points(found)} with a {SURE} interval, from run {sides}; "
             f"{count(found.episodes, how)}{paired}."
         )
     if comparison.allowed is not None:
@@ -65,7 +62,7 @@ def _table(title: str, compared: Sequence[Compared]) -> Iterator[str]:
         return
     yield f"### {title}"
     yield ""
-    yield from table_head(["", "before", "after", f"difference, {_SURE} interval"])
+    yield from table_head(["", "before", "after", f"difference, {SURE} interval"])
     # The largest losses come first: a long table is cut.
     ordered = sorted(compared, key=lambda c: c.difference.value if c.difference else 0)
     for each in ordered[:MOST_ROWS]:
@@ -93,7 +90,7 @@ def _cases(
     yield f"### {title}: {count(len(cases), 'case')}"
     for place, case in enumerate(cases[:MOST_CASES]):
         often = [f"{passed}/{n}" for passed, n in (case.before, case.after)]
-        name = case.scenario.partition("::")[2] or case.scenario
+        name = short_name(case.scenario)
         yield ""
         yield f"- {code(name)} {code(case.id)}: passed {often[0]}, now {often[1]}"
         if place < SHOWN_CASES:

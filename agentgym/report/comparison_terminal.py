@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from agentgym.playing.episode import Episode
-from agentgym.reliability import CONFIDENCE
 from agentgym.report.by_file import rows_by_file
 from agentgym.report.side_by_side import episodes_beside
 from agentgym.runs.comparison import ChangedCase, Compared, Comparison
@@ -13,24 +12,24 @@ from agentgym.runs.differences import Difference
 from agentgym.runs.drop import Allowance, Drop
 from agentgym.runs.files.store import each_episode
 from agentgym.runs.lines import (
+    SURE,
     Heading,
     Line,
     TableRow,
     count,
     percent,
     points,
+    short_name,
     table,
-    threshold,
     wrapped,
 )
-from agentgym.runs.snapshot import Side
+from agentgym.runs.side import Side
 
 SHOWN_CASES = 2
 """Newly failing cases, and newly fixed ones, that are shown side by side."""
 
 MOST_CASES = 10
 
-_SURE = threshold(CONFIDENCE)
 
 _DROPS = {
     Drop.within: {"green": True},
@@ -144,7 +143,7 @@ def _scenario_table(scenarios: Sequence[Compared], width: int) -> Iterator[Line]
 
 
 def _table(rows: Sequence[TableRow], width: int) -> Iterator[Line]:
-    columns = ["before", "after", "points", f"{_SURE} interval"]
+    columns = ["before", "after", "points", f"{SURE} interval"]
     yield from table(columns, rows, width)
 
 
@@ -168,7 +167,7 @@ def _cases(
     cases: Sequence[ChangedCase], examples: Examples, width: int, shown: int
 ) -> Iterator[Line]:
     for place, case in enumerate(cases[:MOST_CASES]):
-        name = case.scenario.partition("::")[2] or case.scenario
+        name = short_name(case.scenario)
         often = [f"{passed}/{n}" for passed, n in (case.before, case.after)]
         text = f"{name} --agentgym-case {case.id}: passed {often[0]}, now {often[1]}"
         yield from wrapped(text, width, markup={"bold": True}, hanging="  ")

@@ -13,6 +13,7 @@ from agentgym.runs.lines import (
     TableRow,
     count,
     dollars,
+    listed,
     number,
     table,
     wrapped,
@@ -117,9 +118,7 @@ def unpriced_models(spent: Spending) -> list[str]:
 
 def unknown_price(models: list[str]) -> str:
     """The sentence for models without a known price, and what to do."""
-    named = ", ".join(models[:MOST_MODELS])
-    if len(models) > MOST_MODELS:
-        named += f" and {len(models) - MOST_MODELS} more"
+    named = listed(models, MOST_MODELS)
     hint = "" if installed() else f"{install_command('prices')} for a list of prices, "
     plural = "" if len(models) == 1 else "s"
     return (

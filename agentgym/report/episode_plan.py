@@ -16,8 +16,8 @@ from agentgym.reliability import (
     episodes_for_power,
 )
 from agentgym.reliability.simulated_runs import quantiles
-from agentgym.runs.files.layout import RUNS, SUMMARY
-from agentgym.runs.files.stored import read_summary
+from agentgym.runs.files.layout import RUNS
+from agentgym.runs.files.stored import finished_runs, read_summary
 from agentgym.runs.lines import (
     Heading,
     Line,
@@ -186,12 +186,13 @@ def known_costs(root: Path, names: Sequence[str]) -> dict[str, EpisodeCost]:
         root: The project's folder.
         names: The scenarios.
     """
-    for file in sorted((root / RUNS).glob(f"*/{SUMMARY}"), reverse=True):
+    for run in finished_runs(root / RUNS):
+        assert run.summary is not None
         try:
-            found = read_summary(file)["scenarios"]
-            known = {s["name"]: _cost(s) for s in found if s.get("tokens")}
-        except (UsageError, KeyError, TypeError, ValueError, AttributeError):
+            found = read_summary(run.summary)["scenarios"]
+        except UsageError:
             continue  # a plan needs no cost
+        known = {s["name"]: _cost(s) for s in found if s["tokens"] and s["episodes"]}
         known = {name: known[name] for name in names if name in known}
         if known:
             return known
@@ -199,7 +200,9 @@ def known_costs(root: Path, names: Sequence[str]) -> dict[str, EpisodeCost]:
 
 
 def _cost(scenario: ScenarioJson) -> EpisodeCost:
-    usd = scenario["cost"]["total"]["usd"]
+    # Early versions did not know what judges took.
+    cost = scenario["cost"]
+    usd = cost.get("total", cost)["usd"]
     return EpisodeCost(
         tokens=float(scenario["tokens"] or 0),
         usd=None if usd is None else usd / scenario["episodes"],

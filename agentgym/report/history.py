@@ -34,10 +34,7 @@ from agentgym.runs.summary_json import (
 WIDE = 110
 """Characters of a terminal that has room for the date, which an id begins with."""
 
-_VERDICTS = {
-    "RELIABLE": {"green": True},
-    "UNRELIABLE": {"red": True},
-}
+_COLOURS = {True: "green", False: "red", None: "yellow"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +48,10 @@ class Entry:
         scenarios: How many the run has.
         reliability: As in `summary.json`: value, low, high, threshold, verdict.
         state: "finished", "interrupted", or "not judged" if too few episodes count.
+        met: Whether the run passes its gate, or the scenario its part of it; None if
+            that is not judged.
+        exit_code: Of the run's scenarios alone; None of a scenario.
+        qualifier: What the verdict is about, if not the whole run.
         passed: Episodes that passed, of those that the gate judges.
         counted: Those that passed or failed.
         tokens_per_pass: Of all counted episodes; None where tokens are not known or
@@ -65,6 +66,9 @@ class Entry:
     policy: str | None
     reliability: ReliabilityJson
     state: str
+    met: bool | None
+    exit_code: int | None
+    qualifier: str | None
     passed: int
     counted: int
     tokens_per_pass: float | None
@@ -148,6 +152,7 @@ def _entry(summary: SummaryJson, scenario: ScenarioJson | None = None) -> Entry:
     # A scenario's tokens are a mean over its counted episodes.
     tokens = sum((s["tokens"] or 0) * n for s, n in zip(chosen, counts, strict=True))
     whole = summary["reliability"] if scenario is None else scenario["reliability"]
+    decision = summary["decision"]
     state = "finished"
     if summary.get("interrupted"):
         state = "interrupted"
@@ -161,6 +166,9 @@ def _entry(summary: SummaryJson, scenario: ScenarioJson | None = None) -> Entry:
         policy=summary.get("policy"),
         reliability=whole,
         state=state,
+        met=decision["met"] if scenario is None else scenario["met"],
+        exit_code=decision["exit_code"] if scenario is None else None,
+        qualifier=decision["qualifier"] if scenario is None else None,
         passed=passed,
         counted=sum(counts),
         tokens_per_pass=round(tokens / passed, 1) if passed and tokens else None,
@@ -218,7 +226,11 @@ def _rows(entries: Sequence[Entry], policy: int, wide: bool) -> Iterator[TableRo
         if wide:
             date = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.started))
             cells.insert(0, date)
-        yield TableRow(entry.run, cells, _VERDICTS.get(shown, {"yellow": True}))
+        yield TableRow(entry.run, cells, {_COLOURS[entry.met]: True})
+        if entry.qualifier is not None and finished:
+            # It has a line of its own, as no table has room for it.
+            text = f"    {entry.qualifier}; exit code {entry.exit_code}"
+            yield TableRow(text)
         if entry.training is not None and entry.scenario is None:
             yield TableRow(f"    {_training(entry.training)}")
 

@@ -6,18 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Literal, cast, get_args
 
-from agentgym.reliability import CONFIDENCE
 from agentgym.report.marks import block, code, row, table_head
 from agentgym.runs.differences import unpaired_difference
 from agentgym.runs.lines import (
+    SURE,
     count,
     dollars,
     duration,
     interval,
     left,
+    listed,
     percent,
     percentage_points,
     points,
+    short_name,
     threshold,
 )
 from agentgym.runs.summary_json import (
@@ -39,7 +41,6 @@ MOST_CHECKS = 5
 MOST_REASONS = 10
 MOST_LINES = 10
 
-_SURE = threshold(CONFIDENCE)
 Calls = Literal[
     "calls", "correct", "wrong_arguments", "not_allowed", "missing", "raised"
 ]
@@ -83,13 +84,13 @@ def _verdict(summary: SummaryJson, baseline: SummaryJson | None) -> Iterator[str
     if counted:
         text += (
             f" {_mean(summary)}{passed} of {count(counted, 'episode')} passed, "
-            f"{_SURE} interval "
+            f"{SURE} interval "
             f"{interval(reliability['low'], reliability['high'])} %."
         )
     if reliability["verdict"]:
         qualifier = decision["qualifier"]
         sure = f"{qualifier}, at" if qualifier else "at"
-        text += f" {capitalised(sure)} {_SURE} confidence: {reliability['verdict']}."
+        text += f" {capitalised(sure)} {SURE} confidence: {reliability['verdict']}."
     yield text
     yield from _reasons(decision)
     yield from _stopped_early(summary)
@@ -213,7 +214,7 @@ def _scenarios(
 ) -> Iterator[str]:
     yield "### Scenarios"
     yield ""
-    titles = ["scenario", "passed", "reliability", f"{_SURE} interval", "threshold"]
+    titles = ["scenario", "passed", "reliability", f"{SURE} interval", "threshold"]
     if before is not None:
         titles.append("against the baseline")
     yield from table_head(titles)
@@ -231,7 +232,7 @@ def _scenarios(
     if before:
         yield ""
         yield (
-            f"Bold: the {_SURE} interval of the difference leaves 0 out, which happens "
+            f"Bold: the {SURE} interval of the difference leaves 0 out, which happens "
             "by chance to one scenario in 20."
         )
 
@@ -258,11 +259,8 @@ def _against(before: ScenarioJson, after: ScenarioJson) -> str:
 def _gone(summary: SummaryJson, before: Mapping[str, ScenarioJson]) -> Iterator[str]:
     gone = sorted(before.keys() - _by_name(summary).keys())
     if gone:
-        names = ", ".join(code(left(name, 100)) for name in gone[:MOST_CHECKS])
-        more = len(gone) - MOST_CHECKS
-        yield f"Not measured this time: {names}" + (
-            f" and {more} more" if more > 0 else ""
-        )
+        names = [code(left(name, 100)) for name in gone]
+        yield f"Not measured this time: {listed(names, MOST_CHECKS)}"
 
 
 def _tools(tools: Sequence[ToolJson]) -> Iterator[str]:
@@ -303,7 +301,7 @@ def _failures(scenarios: Sequence[ScenarioJson]) -> Iterator[str]:
 
 
 def _failure(often: int, scenario: ScenarioJson, check: CheckJson) -> Iterator[str]:
-    name = scenario["name"].partition("::")[2] or scenario["name"]
+    name = short_name(scenario["name"])
     judged = count(often + check["passed"], "episode")
     text = f"assert {check['text']}"
     yield f"- {code(text)}  "
@@ -353,9 +351,7 @@ def _simulators(simulators: SimulatorsJson) -> Iterator[str]:
 def _role(role: JudgeJson | UserJson, who: str, did: str) -> Iterator[str]:
     models = ", ".join(map(code, role["models"]))
     names = [code(left(name, 100)) for name in role["scenarios"]]
-    more = len(names) - MOST_CHECKS
-    where = ", ".join(names[:MOST_CHECKS]) + (f" and {more} more" if more > 0 else "")
-    yield f"{who} {models}: {did}, in {where}."
+    yield f"{who} {models}: {did}, in {listed(names, MOST_CHECKS)}."
 
 
 def _cost(cost: CostJson) -> Iterator[str]:

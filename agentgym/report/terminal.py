@@ -9,7 +9,6 @@ from typing import Any
 
 from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
-from agentgym.reliability import CONFIDENCE
 from agentgym.report import certainty
 from agentgym.report.by_file import rows_by_file
 from agentgym.report.cost import cost_section
@@ -17,6 +16,7 @@ from agentgym.report.simulators import simulators_section
 from agentgym.report.transcript import transcript
 from agentgym.runs.gate import GateDecision, ReasonKind
 from agentgym.runs.lines import (
+    SURE,
     Heading,
     Line,
     TableRow,
@@ -26,8 +26,8 @@ from agentgym.runs.lines import (
     left,
     number,
     percent,
+    short_name,
     table,
-    threshold,
     wrapped,
 )
 from agentgym.runs.summary import RunSummary
@@ -39,7 +39,6 @@ MOST_CHECKS = 5
 MOST_ERRORS = 3
 MOST_REASONS = 5
 MOST_LINES = 5
-_SURE = threshold(CONFIDENCE)
 _COLOURS = {True: "green", False: "red", None: "yellow"}
 
 _WHAT_TO_DO = {
@@ -85,7 +84,7 @@ def scenario_table(summary: RunSummary, width: int) -> Iterator[Line]:
     rows = rows_by_file(
         named, lambda name, one: _scenario_row(name, one, met.get(one.name))
     )
-    columns = ["passed", f"reliability ({_SURE})", "reward", "tok/ep", "s/ep"]
+    columns = ["passed", f"reliability ({SURE})", "reward", "tok/ep", "s/ep"]
     yield from table(columns, rows, width)
 
 
@@ -118,7 +117,7 @@ def tool_table(tools: Iterable[ToolTally], width: int) -> Iterator[Line]:
     ordered = sorted(tools, key=lambda t: (-t.counts["calls"], t.name))
     columns = {
         "calls": "\ncalls",
-        "correct": f"correct\n({_SURE})",
+        "correct": f"correct\n({SURE})",
         "wrong_arguments": "wrong\nargs",
         "not_allowed": "not\nallowed",
         "missing": "\nmissing",
@@ -179,7 +178,7 @@ def _failed_check(
     yield Line(left(f"  {_place(scenario, about)}", width))
     judged = check.missed + check.counts["passed"]
     often = f"failed in {check.missed} of {count(judged, 'episode')}"
-    yield from wrapped(f"{often} of {_short(scenario)}", width, "  ")
+    yield from wrapped(f"{often} of {short_name(scenario.name)}", width, "  ")
     if about["must"]:
         yield from wrapped(f"required: {about['must']}", width, "  ")
     yield from _introspection(check.example.message or "", width)
@@ -203,10 +202,6 @@ def _place(scenario: ScenarioTally, about: dict[str, Any]) -> str:
     if PurePath(path).name != PurePath(about["file"]).name:
         path = about["file"]
     return f"{path}:{about['line']}"
-
-
-def _short(scenario: ScenarioTally) -> str:
-    return scenario.name.partition("::")[2] or scenario.name
 
 
 def _example(episode: Episode, width: int, shown: set[str]) -> Iterator[Line]:
@@ -251,7 +246,7 @@ def _agent_error(
         episode.error or "", width, markup={"red": True, "bold": True}, most=3
     )
     often = f"ended {error.count} of {count(scenario.counted, 'episode')}"
-    yield from wrapped(f"{often} of {_short(scenario)}", width, "  ")
+    yield from wrapped(f"{often} of {short_name(scenario.name)}", width, "  ")
     # The last line of a traceback is the error itself.
     frames = (episode.details or "").splitlines()[:-1]
     for text in [text for text in frames if text.strip(" ^~")][-6:]:
@@ -272,7 +267,7 @@ def smallest_cases(summary: RunSummary, width: int) -> Iterator[Line]:
         return
     yield Heading("smallest failing cases")
     for scenario in found:
-        text = f"{_short(scenario)}: {scenario.smallest}"
+        text = f"{short_name(scenario.name)}: {scenario.smallest}"
         yield from wrapped(text, width, hanging="    ", most=4)
 
 
@@ -316,7 +311,7 @@ def verdict(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     if reliability.value is not None and reward is not None:
         text = (
             f"reliability {percent(reliability.value, summary.threshold)} "
-            f"({_of(summary)}, {_SURE} interval "
+            f"({_of(summary)}, {SURE} interval "
             f"{interval(reliability.low, reliability.high)} %)"
         )
         yield from wrapped(text, width, markup={"bold": True})

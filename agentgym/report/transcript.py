@@ -55,7 +55,7 @@ def _turns(episode: Episode) -> Iterator[tuple[str, str]]:
     """Who said what, and what was called."""
     trajectory = episode.trajectory
     answers = {
-        message.get("tool_call_id"): _text(message)
+        str(message.get("tool_call_id")): _text(message)
         for message in trajectory.messages
         if message.get("role") == "tool"
     }
@@ -72,7 +72,7 @@ def _turn(message: Message) -> tuple[str, str]:
     return who, _text(message)[:2000]
 
 
-def _answer(call: ToolCall, answers: dict[Any, str]) -> str:
+def _answer(call: ToolCall, answers: dict[str, str]) -> str:
     if call.error is not None:
         return f"error: {shorten(call.error, 300)}"
     if call.executed:

@@ -16,9 +16,9 @@ from agentgym.runs.differences import (
     compare_outcomes,
     partners,
 )
-from agentgym.runs.drop import Allowance, judge_drop
-from agentgym.runs.lines import count, threshold
-from agentgym.runs.snapshot import Played, Side
+from agentgym.runs.drop import MOST_NAMES, Allowance, judge_drop
+from agentgym.runs.lines import count, listed, threshold
+from agentgym.runs.side import Played, Side
 from agentgym.runs.summary_json import (
     ChangedCaseJson,
     ComparedJson,
@@ -26,8 +26,6 @@ from agentgym.runs.summary_json import (
     ComparisonJson,
     CountsJson,
 )
-
-MOST_NAMES = 5
 
 Counts = tuple[int, int]
 """Passed and counted episodes."""
@@ -266,7 +264,7 @@ def _notes(
     for side, other in ((before, after), (after, before)):
         only = sorted(side.scenarios - other.scenarios)
         if only:
-            yield f"only in {side.name}, not compared: {_names(only)}"
+            yield f"only in {side.name}, not compared: {listed(only, MOST_NAMES)}"
         if not side.judgeable(gated):
             yield (
                 f"{side.name} lost more than {threshold(ATTRITION_LIMIT)} of these "
@@ -278,7 +276,7 @@ def _notes(
         if before.checks[name] and before.checks[name] != after.checks[name]
     ]
     if changed:
-        yield f"the checks are not the same as before: {_names(changed)}"
+        yield f"the checks are not the same as before: {listed(changed, MOST_NAMES)}"
 
 
 def _pairing(before: Side, after: Side, shared: list[str]) -> Iterable[str]:
@@ -299,15 +297,10 @@ def _pairing(before: Side, after: Side, shared: list[str]) -> Iterable[str]:
         reason = "most of their cases are not in both runs"
         if before.seed != after.seed and None not in (before.seed, after.seed):
             reason = f"the runs have different seeds, {before.seed} and {after.seed}"
-        which = "" if len(apart) == len(shared) else f": {_names(apart)}"
+        which = "" if len(apart) == len(shared) else f": {listed(apart, MOST_NAMES)}"
         yield f"not paired, as {reason}{which}"
     if left and len(apart) < len(shared):
         yield f"{count(left, 'episode')} without a partner in the other run left out"
-
-
-def _names(names: list[str]) -> str:
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def _counts_json(counts: Counts) -> CountsJson:

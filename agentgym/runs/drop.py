@@ -13,12 +13,10 @@ from agentgym.runs.differences import (
     by_scenario,
     compare_outcomes,
 )
-from agentgym.runs.lines import percentage_points, threshold
+from agentgym.runs.lines import SURE, listed, percentage_points
 from agentgym.runs.summary_json import MaxDropJson
 
 MOST_NAMES = 5
-
-_SURE = threshold(CONFIDENCE)
 
 
 class Drop(StrEnum):
@@ -62,12 +60,11 @@ class Allowance:
         if self.verdict is Drop.unknown:
             return f"the drop cannot be compared with {limit}"
         if self.verdict is Drop.within:
-            return f"the run did not drop by {limit} or more, at {_SURE} confidence"
+            return f"the run did not drop by {limit} or more, at {SURE} confidence"
         if self.verdict is Drop.exceeded:
-            names = [*(["the run"] if self.run else []), *self.scenarios[:MOST_NAMES]]
-            more = len(self.scenarios) - MOST_NAMES
-            where = ", ".join(names) + (f" and {more} more" if more > 0 else "")
-            return f"more than {limit}, at {_SURE} confidence: {where}"
+            names = ["the run"] if self.run else []
+            where = listed([*names, *self.scenarios], MOST_NAMES + len(names))
+            return f"more than {limit}, at {SURE} confidence: {where}"
         text = f"these episodes cannot tell whether it is more than {limit}"
         if self.episodes is None:
             return text

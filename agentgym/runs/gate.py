@@ -248,6 +248,17 @@ def reason_of_training(*, judgeable: bool, met: bool) -> Reason | None:
     return None
 
 
+def exit_code_of_drop(allowed: Allowance | None, *, certified: bool) -> ExitCode:
+    """What the drop since the baseline alone says.
+
+    Args:
+        allowed: None if any drop is.
+        certified: Whether it must be certain that the drop is within its limit.
+    """
+    reasons = () if allowed is None else _dropped(allowed, certified)
+    return next((_CODES[reason.kind] for reason in reasons), ExitCode.OK)
+
+
 # The reasons.
 
 _NO_SCENARIO = "no scenario was played"

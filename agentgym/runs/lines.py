@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from agentgym.reliability import CONFIDENCE
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -146,6 +148,22 @@ def right(text: str, length: int) -> str:
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
+def short_name(scenario: str) -> str:
+    """A scenario's name without its file."""
+    return scenario.partition("::")[2] or scenario
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """The first names, and how many there are besides.
+
+    Args:
+        names: In the order in which they are told.
+        most: How many are told.
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def percent(share: float | None, limit: float | None = None) -> str:
     """A share with one decimal, more where it would look like another one.
 
@@ -166,6 +184,10 @@ def percent(share: float | None, limit: float | None = None) -> str:
 def threshold(share: float) -> str:
     """A threshold as the user wrote it: 95 %, 99.9 %."""
     return f"{100 * share:.10g} %"
+
+
+SURE = threshold(CONFIDENCE)
+"""How certain intervals and verdicts are: 95 %."""
 
 
 def interval(low: float, high: float) -> str:

@@ -22,7 +22,6 @@ from agentgym.reliability import (
     judge,
     judge_mean,
 )
-from agentgym.runs.drop import Drop
 from agentgym.runs.files.layout import SUMMARY_FORMAT
 from agentgym.runs.gate import GateDecision, Reason, ReasonKind, decide
 from agentgym.runs.gate_facts import GateFacts, ScenarioFacts
@@ -297,14 +296,8 @@ class RunSummary:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 the gate is met, 1 it is not, 2 interrupted, 6 not to be judged."""
+        """What the scenarios alone say, see `agentgym.runs.gate.decide`."""
         return self.decision.exit_code
-
-    @property
-    def drop(self) -> Drop | None:
-        """What is certain about the drop; None if any drop is allowed."""
-        allowed = None if self.baseline is None else self.baseline.allowed
-        return None if allowed is None else allowed.verdict
 
     def missed_checks(self) -> list[tuple[ScenarioTally, CheckTally]]:
         """Checks that did not always pass, the commonest failure first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -32,12 +33,15 @@ class Baseline:
     def __init__(
         self, given: str, max_drop: float | None, config: pytest.Config
     ) -> None:
+        from agentgym.runs.comparison import compare
         from agentgym.runs.files.layout import RUNS
-        from agentgym.runs.snapshot import Side, open_side
+        from agentgym.runs.side import Side, open_side
 
         here = config.invocation_params.dir / given
-        run = str(here) if here.exists() else given
+        run = str(here) if os.path.exists(here) else given
         self._before = open_side(run, config.rootpath / RUNS)
+        # What cannot be compared must be known before an episode is paid for.
+        compare(self._before, Side(name="this run"), max_drop)
         self._after = Side(name="this run")
         self._max_drop = max_drop
 

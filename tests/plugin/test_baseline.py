@@ -200,6 +200,37 @@ def test_a_baseline_that_cannot_be_used_is_one_sentence(gym, workers):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new", "sentence"),
+    [
+        ("episodes.jsonl", '"index":3,', '"index":"x",', 'index is "x", not a whole'),
+        ("episodes.jsonl", '"repeat":0', '"repeat":null', "repeat is null, not a"),
+        ("episodes.jsonl", '"tools":[', '"tools":null,"x":[', "tools is null"),
+        ("summary.json", '"passed": 24', '"passed": NaN', "passed is NaN, not a whole"),
+        ("summary.json", '"failed": 0', '"failed": 30000000', "are not of 24 episodes"),
+    ],
+)
+def test_a_damaged_baseline_is_known_before_an_episode_is_played(
+    gym, name, old, new, sentence
+):
+    scenario(gym, 1.0)
+    measured(gym)
+    base = gym.pytester.path / "base"
+    shutil.move(gym.runs[-1], base)
+    text = (base / name).read_text()
+    assert old in text
+    (base / name).write_text(text.replace(old, new))
+    if name == "summary.json":
+        (base / "episodes.jsonl").unlink()
+    result = measured(gym, "--agentgym-baseline=base")
+    text = " ".join((result.stdout.str() + result.stderr.str()).split())
+    assert result.ret == USAGE
+    assert "--agentgym-baseline: " in text
+    assert sentence in text
+    assert "Traceback" not in text
+    assert not gym.runs
+
+
 def test_a_baseline_file_of_another_place(gym):
     scenario(gym, 1.0)
     measured(gym)
@@ -270,7 +301,9 @@ def test_compare_has_one_sentence_for_a_mistake(
     refused("nope is no run", "nope")
     refused(f"{new} is the latest run itself: name a run to compare it", new)
     refused(f"{old} and {old} are the same run", old, old)
-    refused(f"{tmp_path}: Is a directory", "--markdown", str(tmp_path))
+    refused(
+        f"{tmp_path} cannot be written: Is a directory", "--markdown", str(tmp_path)
+    )
     (gym.pytester.path / "no" / "runs").mkdir(parents=True)
     with pytest.raises(SystemExit) as exit_:
         main(["compare", "--max-drop", "7"])

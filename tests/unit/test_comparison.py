@@ -18,7 +18,7 @@ from agentgym.runs.comparison import Comparison, compare
 from agentgym.runs.drop import Drop
 from agentgym.runs.files.stored import find_run
 from agentgym.runs.lines import Heading
-from agentgym.runs.snapshot import Side, open_side
+from agentgym.runs.side import Side, open_side
 from agentgym.runs.summary import RunSummary
 from tests.made_episodes import (
     SCENARIO,
@@ -178,6 +178,12 @@ def test_too_many_lost_episodes_are_no_verdict() -> None:
     assert found.allowed is not None
     assert found.allowed.verdict is Drop.unknown
     assert any("lost more than 5 % of these episodes" in note for note in found.notes)
+
+
+def test_too_many_lost_episodes_of_the_earlier_run_are_no_verdict_either() -> None:
+    found = compare(side(played("p" * 8 + "iiii")), side(played("p" * 12)), 0.02)
+    assert found.allowed is not None
+    assert found.allowed.verdict is Drop.unknown
 
 
 def test_tools_are_compared_by_episode() -> None:
@@ -377,6 +383,11 @@ def test_a_training_is_its_last_measurement(tmp_path: Path) -> None:
     groups = [phase("ffff", "before"), phase("pfpf", "train"), phase("pppf", "after")]
     training = {"training": {"version": 3}}
     run = store(tmp_path / "r1", *groups, **training)
+    # A rollout that was played again has the same id: the last one counts.
+    again = phase("f", "after")
+    lines = [json.dumps(episode.to_json()) for episode in [*again, *groups[2][:1]]]
+    file = run / "episodes.jsonl"
+    file.write_text("\n".join([lines[0], file.read_text() + lines[1], ""]))
     with (run / "measured.jsonl").open("w") as file:
         for version, name in ((0, "before"), (2, "after"), (3, "after")):
             for case in range(4):

@@ -74,6 +74,10 @@ def test_history(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [entry["passed"] for entry in entries] == [24, 23]
 
 
+LOST = json.loads((STORED / BAD / "summary.json").read_text())["scenarios"][0]
+LOST["outcomes"] = dict.fromkeys(LOST["outcomes"], 0) | {"passed": 1, "infra_error": 9}
+LOST["episodes"] = 10
+
 CHANGES: list[tuple[dict[str, Any], str, int]] = [
     ({}, SENTENCE, 1),
     (
@@ -121,7 +125,13 @@ CHANGES: list[tuple[dict[str, Any], str, int]] = [
         # What its episodes say already, a training does not say again.
         {
             "training": {"met": False, "judgeable": True, "interrupted": False},
-            "reliability": {"threshold": 0.99, "value": 0.958, "verdict": None},
+            "reliability": {
+                "value": 0.958,
+                "low": 0.789,
+                "high": 0.999,
+                "threshold": 0.99,
+                "verdict": None,
+            },
         },
         "gate not met: the run is below 99 % and 1 of 2 scenarios is below the "
         "threshold",
@@ -137,6 +147,21 @@ CHANGES: list[tuple[dict[str, Any], str, int]] = [
         {"training": {"met": True, "judgeable": True, "interrupted": False}},
         "gate met: the run reached 95 %",
         0,
+    ),
+    (
+        # What was interrupted has not missed its target.
+        {"training": {"met": False, "judgeable": False, "interrupted": True}},
+        "gate met: the run reached 95 %",
+        0,
+    ),
+    (
+        {
+            "not_played": [{"name": "x", "played": 0, "planned": 9}],
+            "stop": "sequential",
+            "scenarios": [LOST],
+        },
+        "gate not met: the run is below 95 %",
+        1,
     ),
     ({"scenarios": []}, "no gate: no scenario was played", 0),
 ]

@@ -171,6 +171,16 @@ def test_the_only_scenario_is_the_run_unless_its_threshold_is_its_own():
     assert str(own.reasons[1]) == "bad: 90.0 %, needs 99 %"
 
 
+def test_a_settled_run_is_below_whatever_was_lost():
+    lost = scenario("lost", 0, 40, lost=10, ended=False)
+    assert kinds(decided(lost, met=False, settled=True)) == ["below"]
+    assert kinds(decided(lost, met=False)) == ["lost"]
+    # A settled run has no reason for what was lost, and still does not judge it.
+    ended = scenario("ended", 40, lost=10)
+    settled = decided(BAD, ended, met=False, settled=True)
+    assert settled.scenarios == {"bad": False, "ended": None}
+
+
 def test_a_training_is_judged_as_a_whole():
     """A scenario then fails a run that reaches it by a threshold of its own only."""
     assert decided(GOOD, BAD, whole=True).met
@@ -203,6 +213,10 @@ def test_what_the_gate_says_of_each_scenario():
     assert decided(scenario("only", 9, 1)).scenarios == {"only": False}
     easy = decided(scenario("easy", 9, 1, threshold=0.5))
     assert (easy.met, easy.scenarios) == (False, {"easy": True})
+    # What was lost is not judged, whatever the rest says.
+    few = scenario("few", 2, 6, lost=2)
+    assert decided(few).scenarios == {"few": None}
+    assert kinds(decided(GOOD, few)) == ["lost"]
     assert decided(BAD, interrupted=(20, 80)).scenarios == {"bad": None}
     # A share is not enough for the certified gate, nor is a run for its scenarios.
     sure = scenario("sure", 400, verdict=Verdict.reliable)

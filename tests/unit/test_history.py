@@ -24,7 +24,8 @@ def run(folder: Path, name: str, passed: int, failed: int, **more: Any) -> None:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    training = {"before": {"value": 0.5}, "seconds": 90, "agent": "/a/support/v1.2"}
+    before = {"value": 0.5, "low": 0.3, "high": 0.7}
+    training = {"before": before, "seconds": 90, "agent": "/a/support/v1.2"}
     run(tmp_path, "20260102-120000-bbbb", 60, 0, started=2.0, training=training)
     run(tmp_path, "20260101-120000-aaaa", 3, 1, started=1.0)
     run(tmp_path, "20260103-120000-cccc", 2, 2, started=3.0, interrupted=True)

@@ -316,7 +316,7 @@ def test_what_cannot_be_reported(
         "20260103-killed has no summary.json: it was killed, or is not over",
         "20260103-killed",
     )
-    refused(f"{here}: Is a directory", "--markdown", here)
+    refused(f"{here} cannot be written: Is a directory", "--markdown", here)
     file = tmp_path / "some.json"
     whole = json.loads((runs / "20260101-old" / "summary.json").read_text())
     for text, reason in (

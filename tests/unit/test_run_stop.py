@@ -185,6 +185,45 @@ def test_a_settled_run_is_judged_even_if_what_was_cut_short_lost_episodes():
     assert summary.exit_code == 1
 
 
+def test_scenarios_that_were_not_played_count_in_the_correction():
+    """Clean episodes that certify one of two scenarios do not certify one of three."""
+    summary = RunSummary(threshold=0.95, gate="certified")
+    for name in ("a", "b"):
+        made = made_episodes({"passed": 73}, scenario=f"a.py::test_{name}")
+        for episode in made:
+            summary.add(episode)
+    assert set(summary.verdicts.values()) == {Verdict.reliable}
+    summary.not_played = {"a.py::test_no": 73}
+    assert summary.unseen == 1
+    assert set(summary.verdicts.values()) == {Verdict.undecided}
+
+
+@pytest.mark.parametrize(
+    ("passed", "late", "not_played", "verdict"),
+    [
+        (74, 0, [], Verdict.reliable),
+        (74, 0, ["a.py::test_no"], Verdict.undecided),
+        # Where the sequence certified at half the chance of error, what came late
+        # changes nothing.
+        (100, 5, ["a.py::test_no"], Verdict.reliable),
+    ],
+)
+def test_scenarios_that_were_not_played_count_in_sequential_verdicts(
+    passed, late, not_played, verdict
+):
+    summary = RunSummary(threshold=0.95, stop="sequential", planned=400)
+    for name in ("a", "xfail"):
+        counts = {"passed": passed, "failed": late}
+        made = made_episodes(counts, scenario=f"a.py::test_{name}")
+        for episode in made:
+            summary.add(episode)
+    summary.scenarios["a.py::test_xfail"].xfail = True
+    summary.not_played = dict.fromkeys(not_played, 400)
+    assert summary.verdicts == {"a.py::test_a": verdict}
+    told = [s["reliability"]["verdict"] for s in summary.to_json()["scenarios"]]
+    assert told == [verdict.value, verdict.value]
+
+
 def test_late_episodes_do_not_save_a_settled_run():
     summary = settled(bad=(4000, 40))
     assert summary.reliability.value is not None

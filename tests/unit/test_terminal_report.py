@@ -419,6 +419,18 @@ def test_stopped_when_certain():
     ]
 
 
+def test_a_run_that_was_stopped_did_not_end_because_it_was_certain():
+    groups = [made_episodes({"passed": 30}, scenario="a.py::test_a")]
+    fields = {"stop": "sequential", "planned": 400}
+    stopped = certified(
+        *groups, **fields, interrupted=(30, 400), stopped="$5 are spent"
+    )
+    assert not any("stopped after" in line for line in verdict(stopped))
+    assert any(
+        "stopped after" in line for line in verdict(certified(*groups, **fields))
+    )
+
+
 def test_clean_episodes_when_stopping_early():
     summary = RunSummary(threshold=0.95, stop="sequential", planned=10)
     for episode in made_episodes({"passed": 10}):

@@ -16,6 +16,7 @@ from typing import Any
 from agentgym.distribution import DISTRIBUTION
 from agentgym.playing.episode import FORMAT
 from agentgym.report.html.cutting import cut_episode
+from agentgym.runs.files.store import read_line
 from agentgym.runs.lines import count
 
 CHUNK_EPISODES, CHUNK_BYTES = 256, 1_000_000
@@ -121,7 +122,7 @@ class EpisodePacker:
         }
 
     def _add(self, line: bytes) -> None:
-        episode = json.loads(line)
+        episode = read_line(line)
         if episode["format"] != FORMAT:
             raise ValueError(
                 f"its format is {episode['format']}: update {DISTRIBUTION}"

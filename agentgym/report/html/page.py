@@ -101,8 +101,8 @@ def _write(file: TextIO, folder: Path | None, summary: SummaryJson) -> list[str]
             "notes": notes,
             **names,
         }
-        data = json.dumps(report, separators=(",", ":")).encode()
-        _write_block(file, "report", zlib.compress(data, LEVEL))
+        data = json.dumps(report, separators=(",", ":"), allow_nan=False)
+        _write_block(file, "report", zlib.compress(data.encode(), LEVEL))
 
     values: dict[str, str | Callable[[], None]] = {
         "title": html.escape(f"agentgym: {summary['run']}"),
@@ -134,7 +134,7 @@ def _updates(folder: Path | None) -> list[dict[str, Any]]:
     return [
         {name: row[name] for name in _UPDATE_FIELDS}
         for row in rows
-        if all(name in row for name in _UPDATE_FIELDS)
+        if all(isinstance(row.get(name), int | float) for name in _UPDATE_FIELDS)
     ]
 
 

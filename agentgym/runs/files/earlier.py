@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from agentgym.reliability import Verdict
@@ -15,7 +15,24 @@ from agentgym.runs.gate import (
     reason_of_training,
 )
 from agentgym.runs.gate_facts import GateFacts, ScenarioFacts
-from agentgym.runs.summary_json import SummaryJson
+from agentgym.runs.summary_json import (
+    CostJson,
+    DecisionJson,
+    ScenarioJson,
+    SummaryJson,
+    TrainingJson,
+)
+
+
+def fields_of_later_versions() -> Mapping[type, Collection[str]]:
+    """What an early `summary.json` may lack; who reads it, reads it with `get`."""
+    return {
+        SummaryJson: {"decision", "not_played"},
+        DecisionJson: {"qualifier"},
+        ScenarioJson: {"met", "planned"},
+        CostJson: {"judges", "total"},
+        TrainingJson: TrainingJson.__required_keys__,
+    }
 
 
 def upgraded(summary: Mapping[str, Any]) -> SummaryJson:
@@ -37,9 +54,10 @@ def upgraded(summary: Mapping[str, Any]) -> SummaryJson:
             {**scenario, "met": decision.scenarios.get(scenario["name"])}
             for scenario in summary.get("scenarios", ())
         ]
-    elif "qualifier" not in stored:
+    else:
         kinds = (reason["kind"] for reason in stored["reasons"])
-        whole["decision"] = {**stored, "qualifier": qualifier(kinds)}
+        whole["decision"] = {"qualifier": qualifier(kinds), **stored}
+        whole["scenarios"] = [{"met": None, **one} for one in summary["scenarios"]]
     return cast("SummaryJson", whole)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from agentgym.runs.files.layout import MEASURED
+from agentgym.runs.files.shape import check_shape, loads
 
 
 class MeasuredLine(TypedDict):
@@ -35,7 +35,7 @@ class MeasuredLine(TypedDict):
 
 
 def read_measured(folder: Path) -> Iterator[MeasuredLine]:
-    """The measured episodes of a run, in order; a line that was cut off is left out.
+    """The measured episodes of a run, in order; a line that is none is left out.
 
     Args:
         folder: The run's folder.
@@ -45,11 +45,11 @@ def read_measured(folder: Path) -> Iterator[MeasuredLine]:
         return
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            line: Any = json.loads(text)
+            line: MeasuredLine = loads(text)
+            check_shape(line, MeasuredLine)
         except ValueError:
             continue
-        if isinstance(line, dict) and MeasuredLine.__required_keys__ <= set(line):
-            yield line  # type: ignore[misc]
+        yield line
 
 
 def measured_ids(folder: Path, phase: str, version: int) -> list[str]:

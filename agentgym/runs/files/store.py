@@ -10,11 +10,13 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from agentgym.errors import UsageError
-from agentgym.playing.episode import Episode
+from agentgym.playing.episode import FORMAT, Episode
+from agentgym.runs.files.episode_line import EpisodeLine
 from agentgym.runs.files.layout import EPISODES, RUNS, SUMMARY
+from agentgym.runs.files.shape import check_shape, loads
 
 _ADVICE = {
     errno.ENOSPC: "free some space there",
@@ -198,9 +200,21 @@ def each_episode(
 
 def _episode(path: Path, number: int, line: bytes) -> Episode:
     try:
-        return Episode.from_json(json.loads(line))
-    except (ValueError, KeyError, TypeError) as exc:
+        return Episode.from_json(read_line(line))
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise UsageError(
             f"{path}: line {number} is no episode that this version of agentgym "
             f"can read ({type(exc).__name__}: {exc})"
         ) from exc
+
+
+def read_line(line: bytes) -> dict[str, Any]:
+    """The JSON form of an episode, with the types that it must have.
+
+    Raises:
+        ValueError: It is none; the message names the field.
+    """
+    found = loads(line, finite=True)
+    if isinstance(found, dict) and found.get("format", FORMAT) == FORMAT:
+        check_shape(found, EpisodeLine)
+    return cast("dict[str, Any]", found)

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agentgym.errors import UsageError
-from agentgym.runs.files.earlier import upgraded
+from agentgym.recording.trajectory import shorten
+from agentgym.runs.files.earlier import fields_of_later_versions, upgraded
 from agentgym.runs.files.layout import EPISODES, RUNS, SUMMARY, SUMMARY_FORMAT
+from agentgym.runs.files.shape import check_shape, loads
 from agentgym.runs.summary_json import SummaryJson
 
 LATEST = "latest"
-_FIELDS = ("episodes", "exit_code", "reliability", "run", "scenarios", "tools")
+_FIELDS = (
+    "format",
+    "episodes",
+    "exit_code",
+    "reliability",
+    "run",
+    "scenarios",
+    "tools",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +55,10 @@ def find_run(given: str, folder: Path) -> StoredRun:
         UsageError: There is no such run.
     """
     path = Path(given)
-    if path.is_file():
+    # What is too long for a path may be asked for only there.
+    if os.path.isfile(path):
         return _beside(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         found = _in_folder(path) or next(finished_runs(path), None)
         if found is not None:
             return found
@@ -65,8 +78,8 @@ def find_run(given: str, folder: Path) -> StoredRun:
     if runs:
         raise UsageError(f"{given} begins the ids of {len(runs)} runs: write one whole")
     raise UsageError(
-        f"{given} is no run: it is no file, no folder and no id of a run in {folder} "
-        "(agentgym history lists them)"
+        f"{shorten(given, 100)} is no run: it is no file, no folder and no id of a run "
+        f"in {folder} (agentgym history lists them)"
     )
 
 
@@ -146,26 +159,49 @@ def read_summary(file: Path) -> SummaryJson:
         UsageError: It cannot be read; the message says why.
     """
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise TypeError("it is no object")
-        newer = found["format"] > SUMMARY_FORMAT
-        missing = [name for name in _FIELDS if name not in found]
+        found = loads(file.read_text(encoding="utf-8"))
     except OSError as exc:
         raise UsageError(f"{file} cannot be read: {exc.strerror or exc}") from exc
-    except KeyError as exc:
-        raise UsageError(f"{file} is no summary of a run: it has no {exc}") from exc
-    except (ValueError, TypeError) as exc:
+    except ValueError as exc:
         raise UsageError(f"{file} is no summary of a run: {exc}") from exc
-    if newer:
+    _check_is_summary(file, found)
+    try:
+        check_shape(found, SummaryJson, fields_of_later_versions)
+        time.localtime(found["started"])
+        _check_counts(found)
+        return upgraded(found)
+    except (ValueError, OverflowError, OSError) as exc:
+        # Some systems know no time after the year 2038, or before 1970.
+        what = exc if type(exc) is ValueError else "started is no time"
         raise UsageError(
-            f"{file} has format {found['format']}, which this version of agentgym "
-            "cannot read: update agentgym"
-        )
+            f"{file}: {what}; mend the file, or leave this run out"
+        ) from exc
+
+
+def _check_counts(summary: Mapping[str, Any]) -> None:
+    """Raises a ValueError for counts that no run has: reports calculate with them."""
+    for number, scenario in enumerate(summary["scenarios"]):
+        outcomes, played = scenario["outcomes"], scenario["episodes"]
+        if min(outcomes.values()) < 0 or sum(outcomes.values()) != played:
+            raise ValueError(
+                f"scenarios[{number}].outcomes are not of {played} episodes"
+            )
+
+
+def _check_is_summary(file: Path, found: Any) -> None:
+    """Raises a UsageError for what is no summary, or one of a newer version."""
+    if not isinstance(found, dict):
+        raise UsageError(f"{file} is no summary of a run: it is no object")
+    missing = [name for name in _FIELDS if name not in found]
     if missing:
         raise UsageError(f"{file} is no summary of a run: it has no {missing[0]!r}")
-    try:
-        return upgraded(found)
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        reason = f"it has no {exc}" if isinstance(exc, KeyError) else str(exc)
-        raise UsageError(f"{file} is no summary of a run: {reason}") from exc
+    version = found["format"]
+    if type(version) is not int or version < 1:
+        raise UsageError(
+            f"{file} is no summary of a run: its format is no whole number from 1"
+        )
+    if version > SUMMARY_FORMAT:
+        raise UsageError(
+            f"{file} has format {version}, which this version of agentgym "
+            "cannot read: update agentgym"
+        )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict
+
+from agentgym.runs.files.shape import loads
 
 UPDATES_FILE = "updates.jsonl"
 _RENAMED = {
@@ -96,7 +97,7 @@ def read_updates(folder: Path) -> Iterator[dict[str, Any]]:
     text = path.read_text(encoding="utf-8", errors="replace")
     for line in text.splitlines():
         try:
-            row: Any = json.loads(line)
+            row = loads(line, finite=True)
         except ValueError:
             continue
         if isinstance(row, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -159,7 +160,7 @@ def open_side(given: str, folder: Path) -> Side:
         UsageError: There is no such run, or a file cannot be read.
     """
     run, at, _ = given.rpartition(BEFORE)
-    before = bool(at) and given.endswith(BEFORE) and not Path(given).exists()
+    before = bool(at) and given.endswith(BEFORE) and not os.path.exists(given)
     return read_side(find_run(run if before else given, folder), before_training=before)
 
 
