@@ -191,7 +191,8 @@ class Reporter:
         result = yield
         data = self._reported.to_json()
         data["usage_errors"] = list(dict.fromkeys(self._reported.usage_errors))
-        self._writer.write(data, self.summary.warnings)
+        if not self._config.getoption("collectonly"):
+            self._writer.write(data, self.summary.warnings)
         self._set_exit_code(session, data["exit_code"])
         return result
 

@@ -174,11 +174,14 @@ def test_a_resumed_training_is_the_same_one(gym):
 
 @needs_extra
 def test_a_finished_training_is_left_alone(gym):
+    from agentgym.training.loop.checkpoint import FORMAT
+
     gym.file(SCENARIO)
     early = resumable(gym)
     (early / "updates.jsonl").touch()
     (early / "training").mkdir()
-    (early / "training" / "state.json").touch()
+    state = {"format": FORMAT, "tensors": "x", "validated": {}}
+    (early / "training" / "state.json").write_text(json.dumps(state))
     done = resumable(gym, "20260102-120000-cd")
     (done / "updates.jsonl").touch()
     assert sentence_of(gym.run("--train", f"--agentgym-resume={done.name}")) == (

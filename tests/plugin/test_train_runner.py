@@ -258,7 +258,7 @@ def test_a_missed_target_fails_the_scenarios_below_it(train):
             "    4 x test_it.py:*: agent.run(*",
             "*- training -*",
             "before     16.7 % *",
-            "gate not met: the run is below 95 % and 1 of 3 scenarios is below the *",
+            "gate not met: the run is below 95 % and 1 of 3 scenarios is below its *",
             "FAILED test_it.py::test_never - reliability 0.0%*",
         ]
     )

@@ -229,7 +229,6 @@ def test_a_missed_target_is_no_error(project):
         ({"resume": True}, "--agentgym-resume: there is no training in "),
         ({"save": "../x"}, "--agentgym-save: '../x' cannot be an agent's name"),
         ({"workers": "x"}, "argument -n/--numprocesses: "),
-        ({"workers": -1}, "workers=-1: give a number from 0"),
         ({"scenario": "shop/test_it.py::test_none"}, "not found: "),
     ],
 )
@@ -239,6 +238,11 @@ def test_wrong_usage_is_told_in_the_childs_words(project, capfd, arguments, sent
     assert str(caught.value).startswith(sentence)
     assert "\n" not in str(caught.value)
     assert str(caught.value) in " ".join(capfd.readouterr().err.split())
+
+
+def test_fewer_workers_than_none(project):
+    with pytest.raises(UsageError, match="workers=-1: give a number from 0"):
+        project.train(workers=-1)
 
 
 def test_what_the_trainer_finds_wrong(project):

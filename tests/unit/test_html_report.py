@@ -143,7 +143,8 @@ def test_a_line_that_is_cut_or_strange_is_left_out_and_named(tmp_path: Path) -> 
     assert len(made.rows) == 3
     assert notes == made.report["notes"]
     assert notes[0] == "Line 9 of episodes.jsonl is cut: left out."
-    assert "line 4 (ValueError: its format is 2: update agentgym), line 5 " in notes[1]
+    newer = "(ValueError: its format is 2: update pytest-agentgym)"
+    assert f"line 4 {newer}, line 5 " in notes[1]
     assert notes[1].endswith(" and 2 more.")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agentgym.commands.main import main
+from agentgym.distribution import DISTRIBUTION
 from agentgym.recording.trajectory import ModelCall, Step, Trajectory
 from agentgym.report.markdown import markdown
 from agentgym.runs.differences import unpaired_difference
@@ -332,7 +333,7 @@ def test_what_cannot_be_reported(
     file.write_text(json.dumps(whole | {"format": 99}))
     refused(
         f"{file} has format 99, which this version of agentgym cannot read: "
-        "update agentgym",
+        f"update {DISTRIBUTION}",
         str(file),
     )
 

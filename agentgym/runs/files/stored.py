@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agentgym.distribution import DISTRIBUTION
 from agentgym.errors import UsageError
 from agentgym.recording.trajectory import shorten
 from agentgym.runs.files.earlier import fields_of_later_versions, upgraded
@@ -203,5 +204,5 @@ def _check_is_summary(file: Path, found: Any) -> None:
     if version > SUMMARY_FORMAT:
         raise UsageError(
             f"{file} has format {version}, which this version of agentgym "
-            "cannot read: update agentgym"
+            f"cannot read: update {DISTRIBUTION}"
         )
