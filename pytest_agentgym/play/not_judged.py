@@ -38,13 +38,14 @@ class NotJudged:
         about = report.agentgym
         if report.skipped:
             self._skipped.add(report.nodeid)
-        if not report.failed:
-            return
         mistake, error = about["usage_error"], about.get("error")
         if mistake is not None:
+            # Also of one that is expected to fail: that is no failure of the agent.
             # Most say which scenario has it; a reason does, too.
             mistake = mistake.removeprefix(f"{report.nodeid}: ")
             self._summary.not_judged(report.nodeid, mistake, ReasonKind.usage)
+        elif not report.failed:
+            return
         elif error is not None:
             text = f"{_ENDED[report.when]}: {error}"
             self._summary.not_judged(report.nodeid, text)

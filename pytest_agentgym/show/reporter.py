@@ -245,7 +245,6 @@ class Reporter:
         )
 
     def _mistakes_of_scenarios(self) -> list[str]:
-        """The user's mistakes that the gate's sentence does not tell, but counts."""
-        reasons = self.summary.decision.reasons
-        told = {reason.sentence for reason in reasons if reason.scenario is None}
-        return [text for text in self._reported.usage_errors if text not in told]
+        """The user's mistakes that the gate's sentence counts, but does not tell."""
+        reasons = self.summary.decision.of_scenarios
+        return [str(reason) for reason in reasons if reason.kind is ReasonKind.usage]

@@ -378,3 +378,24 @@ def test_no_scenario_was_played(gym, skipped):
 def test_pytest_s_own_code_stays_where_nothing_is_collected(gym):
     gym.file("")
     assert gym.run().ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_a_mistake_in_a_scenario_that_is_expected_to_fail(gym):
+    gym.file(f"""
+{PLAIN}
+
+    import pytest
+
+    @pytest.mark.xfail
+    @scenario(episodes=2)
+    def test_no_check(agent):
+        agent.run("look_up=7")
+    """)
+    result = gym.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    [(kind, name, sentence)] = reasons(gym)
+    assert (kind, name) == ("usage", "test_it.py::test_no_check")
+    assert sentence.startswith("the scenario judged no check: ")
+    result.stdout.fnmatch_lines(
+        ["*test_it.py::test_no_check*: the scenario judged no*"]
+    )
