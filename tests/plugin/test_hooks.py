@@ -149,11 +149,11 @@ def test_a_run_imports_nothing_for_options_that_are_not_given(gym):
         @pytest.hookimpl(trylast=True)
         def pytest_terminal_summary(terminalreporter):
             parts = {part for name in sys.modules for part in name.split(".")}
-            unasked = {"otel", "comparison", "comparison_terminal", "snapshot"}
+            unasked = {"otel", "comparison", "comparison_terminal", "side"}
             terminalreporter.write_line(f"unasked: {sorted(unasked & parts)}")
     """)
     gym.start().stdout.fnmatch_lines(["unasked: [[]]"])
-    parts = "'comparison', 'comparison_terminal', 'snapshot'"
+    parts = "'comparison', 'comparison_terminal', 'side'"
     gym.start("--agentgym-baseline=latest").stdout.fnmatch_lines(
         [f"unasked: [[]{parts}[]]"]
     )
