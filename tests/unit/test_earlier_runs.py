@@ -133,7 +133,7 @@ CHANGES: list[tuple[dict[str, Any], str, int]] = [
                 "verdict": None,
             },
         },
-        "gate not met: the run is below 99 % and 1 of 2 scenarios is below the "
+        "gate not met: the run is below 99 % and 1 of 2 scenarios is below its "
         "threshold",
         1,
     ),
