@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+_MASK = "***"
+_USER_INFO = re.compile(r"(://)[^\s/?#'\"<>]*@")
+_KEY = re.compile(
+    r"""([?&;](?:[\w.%-]*[-_.])?
+    (?:[a-z]*(?:key|token|secret|password|passwd|signature|credentials?)
+    |pass|pwd|sig|auth|authorization|jwt)=)
+    [^&;\#\s'"<>)]+""",
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +30,11 @@ class Endpoint:
     base_url: str
     api_key: str = field(repr=False)
     model: str
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        url = without_secrets(self.base_url)
+        return f"{name}(base_url={url!r}, model={self.model!r})"
 
 
 # The public name: an agent's own factory is given the endpoint of its policy.
@@ -39,3 +55,20 @@ def split_url_and_model(spec: str) -> tuple[str, str] | None:
     except ValueError:
         return None
     return (url.rstrip("/"), model) if reachable else None
+
+
+def without_secrets(text: str) -> str:
+    """The text with the secrets of the addresses in it masked.
+
+    Those are a user's name and password before the host, and query parameters whose
+    name ends as a key's does. Addresses become text in more places than ours: clients
+    write them into their errors and logs.
+
+    Args:
+        text: An address, or a text that may hold some.
+    """
+    if "://" in text:
+        text = _USER_INFO.sub(rf"\1{_MASK}@", text)
+    if "=" in text:
+        text = _KEY.sub(rf"\1{_MASK}", text)
+    return text

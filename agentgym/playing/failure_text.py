@@ -6,6 +6,7 @@ import os
 import traceback
 from pathlib import Path
 
+from agentgym.endpoint import without_secrets
 from agentgym.recording.blame import Outcome, describe
 
 _OURS = tuple(
@@ -35,7 +36,8 @@ def error_details(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not f.filename.startswith(_OURS)] or list(frames)
     lines = traceback.format_list(own[-_MAX_FRAMES:])
-    return ("".join(lines) + describe(error))[:_MAX_LENGTH]
+    traced = without_secrets("".join(lines))
+    return (traced + describe(error))[:_MAX_LENGTH]
 
 
 def _place(error: BaseException) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+from agentgym.endpoint import without_secrets
 from agentgym.errors import (
     EpisodeStopped,
     EpisodeTimeout,
@@ -275,8 +276,9 @@ class EpisodePlay:
             error=None if error is None else error_line(error, result.outcome),
             # What ended it from outside was raised nowhere.
             details=None if error is None or error is reason else error_details(error),
-            output=attempt.output.text(),
-            policy=spec.policy,
+            # Clients log the address that they ask.
+            output=without_secrets(attempt.output.text()),
+            policy=None if spec.policy is None else without_secrets(spec.policy),
             tokens=trajectory.tokens,
             discarded=self._discarded,
             attempt_start=attempt.recorder.begun - self._clock,

@@ -7,6 +7,7 @@ from collections import deque
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from agentgym.endpoint import without_secrets
 from agentgym.errors import AgentError, HarnessError, InfraError, SimulatorError
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def is_infra(exc: BaseException) -> bool:
 
 def describe(exc: BaseException) -> str:
     """One line of at most 500 characters that names the exception."""
-    text = " ".join(str(exc).split())
+    # Clients write the address that they asked into their errors.
+    text = without_secrets(" ".join(str(exc).split()))
     return f"{type(exc).__name__}: {text}"[:500] if text else type(exc).__name__
 
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from agentgym.endpoint import without_secrets
 from agentgym.errors import EpisodeStopped, ToolCallLimit, UsageError
 from agentgym.recording.activation import Activation
 from agentgym.recording.blame import chain, is_infra
@@ -401,7 +402,7 @@ class Recorder:
 
 
 def _error_text(exc: BaseException) -> str:
-    return f"{type(exc).__name__}: {printed(exc, str)}"
+    return f"{type(exc).__name__}: {without_secrets(printed(exc, str))}"
 
 
 def _copy(value: Any, depth: int = MAX_DEPTH) -> Any:

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
+from agentgym.endpoint import without_secrets
 from agentgym.errors import UsageError
 from agentgym.recording.activation import Activation
 from agentgym.recording.blame import Outcome, classify
@@ -79,7 +80,7 @@ class CheckLog:
             result.errored += 1
             text = f"{type(exc).__name__}: {_text(exc)} (in: {spec.text})"
         if result.message is None:
-            result.message = text[:MAX_MESSAGE]
+            result.message = without_secrets(text)[:MAX_MESSAGE]
         if self.keep_exceptions and self.first_exception is None:
             self.first_exception = exc
         self._settle(spec, False, begun)

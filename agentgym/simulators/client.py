@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agentgym.endpoint import Endpoint
+from agentgym.endpoint import Endpoint, without_secrets
 from agentgym.errors import SimulatorError
 from agentgym.recording.trajectory import Message, shorten
 from agentgym.simulators.role import Role
@@ -56,7 +56,8 @@ class ChatModel:
 
     def __init__(self, role: Role, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.name = f"{_NAMES[role]} {endpoint.model} at {endpoint.base_url}"
+        where = without_secrets(endpoint.base_url)
+        self.name = f"{_NAMES[role]} {endpoint.model} at {where}"
         self._role = role
         self._door = threading.Lock()
         self._client: AsyncOpenAI | None = None
@@ -156,7 +157,7 @@ class ChatModel:
             problem = f"answered {exc.status_code}: {shorten(_message(exc), 200)}"
         else:
             problem = f"gave no answer that can be read: {type(exc).__name__}: {exc}"
-        return SimulatorError(f"{self.name} {problem}")
+        return SimulatorError(f"{self.name} {without_secrets(problem)}")
 
     def _read(self, completion: Any) -> Answer:
         # Some servers answer 200 with an error, or with no choice at all.

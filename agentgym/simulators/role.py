@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from agentgym.endpoint import Endpoint, split_url_and_model
+from agentgym.endpoint import Endpoint, split_url_and_model, without_secrets
 from agentgym.errors import UsageError
 
 Role = Literal["judge", "user"]
@@ -24,13 +24,13 @@ def read_endpoint(role: Role, spec: str, api_key: str) -> Endpoint:
     named = split_url_and_model(spec)
     if named is None:
         raise UsageError(
-            f"--agentgym-{role} {spec}: give the URL of an OpenAI-compatible API and a "
-            "model, such as https://api.example.com/v1#MODEL"
+            f"--agentgym-{role} {without_secrets(spec)}: give the URL of an "
+            "OpenAI-compatible API and a model, such as https://api.example.com/v1#MODEL"
         )
     url, model = named
     if not model:
         raise UsageError(
-            f"--agentgym-{role} {spec}: say which model, as in "
-            f"--agentgym-{role} {url}#MODEL"
+            f"--agentgym-{role} {without_secrets(spec)}: say which model, as in "
+            f"--agentgym-{role} {without_secrets(url)}#MODEL"
         )
     return Endpoint(url, api_key, model)

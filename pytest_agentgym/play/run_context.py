@@ -25,6 +25,7 @@ from pytest_agentgym.play.options import PLAY_OPTIONS
 from pytest_agentgym.play.shared_folder import STOP_FILE, SharedFolder
 
 SELECTED_FILE = "selected"
+_EPISODES_LOG = "Captured log call"
 
 
 class RunContext:
@@ -121,6 +122,8 @@ class RunContext:
             error = None if call.excinfo is None else call.excinfo.value
             if isinstance(error, ScenarioFailed | UsageError):
                 report.longrepr = str(error)
+            # Each episode has its own part of it; together they have no bound.
+            report.sections = [s for s in report.sections if s[0] != _EPISODES_LOG]
             # A debugger gets the failure of an episode as the item's own.
             debugged = call.when == "call" and debugging(item.config)
             report.agentgym = {  # type: ignore[attr-defined]

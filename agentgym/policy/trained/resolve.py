@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
 import json
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-from agentgym.endpoint import Endpoint, split_url_and_model
+from agentgym.endpoint import Endpoint, split_url_and_model, without_secrets
 from agentgym.errors import UsageError
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.trained.agent_folder import is_agent
@@ -73,34 +76,50 @@ def resolve(
                 return Local(agent.base, agent.adapter, str(agent))
     if not path.exists():
         raise UsageError(
-            f"policy {spec!r} is neither an existing folder nor an http(s) URL "
-            'nor "embedded" nor a trained agent'
+            f"policy {without_secrets(spec)!r} is neither an existing folder nor an "
+            'http(s) URL nor "embedded" nor a trained agent'
         )
     return Local(path)
 
 
 def _first_model(base_url: str, api_key: str) -> str:
-    url = f"{base_url}/models"
+    shown = without_secrets(base_url)
     try:
-        request = urllib.request.Request(  # noqa: S310
-            url, headers={"Authorization": f"Bearer {api_key}"}
-        )
+        request = _models_request(base_url, api_key)
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
             listing = json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
             raise UsageError(
-                f"the policy endpoint {url} answered {error.code} {error.reason}: "
-                "is this the base URL of an OpenAI-compatible API?"
+                f"the policy endpoint {shown}/models answered {error.code} "
+                f"{error.reason}: is this the base URL of an OpenAI-compatible API?"
             ) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = without_secrets(str(getattr(error, "reason", error)))
         raise UsageError(
-            f"the policy endpoint {url} is not reachable: {reason}"
+            f"the policy endpoint {shown}/models is not reachable: {reason}"
         ) from None
     try:
         return str(listing["data"][0]["id"])
     except (KeyError, IndexError, TypeError):
         raise UsageError(
-            f"the policy endpoint {url} lists no model: name one as {base_url}#MODEL"
+            f"the policy endpoint {shown}/models lists no model: name one as "
+            f"{shown}#MODEL"
         ) from None
+
+
+def _models_request(base_url: str, api_key: str) -> urllib.request.Request:
+    """Asks for the list of models as agents' clients would ask.
+
+    urllib takes a user's name before the host for a part of the host.
+    """
+    address = urlsplit(base_url)
+    user, at, host = address.netloc.rpartition("@")
+    authorization = f"Bearer {api_key}"
+    if at:
+        basic = base64.b64encode(unquote(user).encode()).decode()
+        authorization = f"Basic {basic}"
+    path = f"{address.path.rstrip('/')}/models"
+    url = address._replace(netloc=host, path=path).geturl()
+    headers = {"Authorization": authorization}
+    return urllib.request.Request(url, headers=headers)  # noqa: S310

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agentgym.distribution import __version__, install_command
+from agentgym.endpoint import without_secrets
 from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
 from agentgym.recording.trajectory import shorten
@@ -46,7 +47,7 @@ def endpoint_of(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
-            f"{url} is no http(s) URL: give a collector's, such as "
+            f"{without_secrets(url)} is no http(s) URL: give a collector's, such as "
             "http://localhost:4318, in the form --agentgym-otel=URL"
         )
     if parts.path.rstrip("/").endswith(_PATH):
@@ -87,7 +88,7 @@ class Exporter:
                 f"--agentgym-otel needs OpenTelemetry: {install_command('otel')}"
             ) from exc
         exporter = OTLPSpanExporter(None if url is None else endpoint_of(url))
-        self.endpoint: str = exporter._endpoint
+        self.endpoint = without_secrets(exporter._endpoint)
         self.exported = self.lost = 0
         self._content = content
         self._run = run
@@ -126,7 +127,7 @@ class Exporter:
         total = self.exported + self.lost
         return (
             f"--agentgym-otel: {self.lost} of {total} episodes could not be exported "
-            f"to {self.endpoint}: {self._sender.reason}"
+            f"to {self.endpoint}: {without_secrets(self._sender.reason)}"
         )
 
     def _left(self) -> int:
