@@ -39,6 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     for options in OPTIONS:
         options.add_options(group)
+    parser.addini(
+        show_options.INI_K, "which k of pass^k and pass@k to report, such as 1,3,5"
+    )
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

@@ -13,7 +13,7 @@ from agentgym.reliability.intervals import (
     jeffreys,
 )
 from agentgym.reliability.paired import paired_difference
-from agentgym.reliability.rates import pass_at_k, pass_hat_k
+from agentgym.reliability.rates import KEpisodes, k_episodes, pass_at_k, pass_hat_k
 from agentgym.reliability.run_stop import RunStop
 from agentgym.reliability.sequential import (
     Decision,
@@ -50,6 +50,7 @@ __all__ = [
     "CaseSpread",
     "ClusteredRate",
     "Decision",
+    "KEpisodes",
     "Reliability",
     "RunStop",
     "SequentialStop",
@@ -70,6 +71,7 @@ __all__ = [
     "judge",
     "judge_mean",
     "judge_sequence",
+    "k_episodes",
     "mean_verdict",
     "paired_difference",
     "pass_at_k",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from agentgym.reliability.intervals import check_counts
 
@@ -40,6 +43,45 @@ def pass_at_k(passed: int, n: int, k: int) -> float:
     """
     _check("pass@", passed, n, k)
     return 1 - math.comb(n - passed, k) / math.comb(n, k)
+
+
+class KEpisodes(NamedTuple):
+    """What k episodes of one case come to, as the mean over cases.
+
+    Attributes:
+        k: How many episodes of a case.
+        all_pass: pass^k; None without a case that was played so often.
+        any_passes: pass@k; None as before.
+        cases: Cases with at least k counted episodes, of which both are the means.
+        left_out: Cases with fewer.
+    """
+
+    k: int
+    all_pass: float | None
+    any_passes: float | None
+    cases: int
+    left_out: int
+
+
+def k_episodes(cases: Iterable[tuple[int, int]], k: int) -> KEpisodes:
+    """pass^k and pass@k as their sources have them: per case, then the mean.
+
+    The episodes of all cases in one heap would say something else: where half of the
+    cases always pass and half never, all of k episodes of a case pass with 0.5.
+
+    Args:
+        cases: Passed and counted episodes of each case.
+        k: How many episodes of a case.
+    """
+    numbers = Counter(cases)
+    enough = {(c, n): often for (c, n), often in numbers.items() if n >= k}
+    size = sum(enough.values())
+    left_out = numbers.total() - size
+    if not size:
+        return KEpisodes(k, None, None, 0, left_out)
+    every = sum(often * pass_hat_k(c, n, k) for (c, n), often in enough.items())
+    some = sum(often * pass_at_k(c, n, k) for (c, n), often in enough.items())
+    return KEpisodes(k, every / size, some / size, size, left_out)
 
 
 def _check(name: str, passed: int, n: int, k: int) -> None:

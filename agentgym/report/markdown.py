@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Literal, cast, get_args
 
+from agentgym.report.case_report import failed_cases, k_table
 from agentgym.report.marks import block, code, row, table_head
 from agentgym.runs.differences import unpaired_difference
 from agentgym.runs.lines import (
@@ -60,7 +61,9 @@ def markdown(summary: SummaryJson, baseline: SummaryJson | None = None) -> str:
         _scenarios(summary["scenarios"], before if baseline is not None else None),
         _gone(summary, before),
         _tools(summary["tools"]),
+        k_table(summary),
         _failures(summary["scenarios"]),
+        failed_cases(summary),
         _notes(summary),
     ]
     return "\n\n".join("\n".join(part) for part in map(list, parts) if part) + "\n"

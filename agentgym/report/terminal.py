@@ -11,6 +11,7 @@ from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
 from agentgym.report import certainty
 from agentgym.report.by_file import rows_by_file
+from agentgym.report.case_report import k_section
 from agentgym.report.cost import cost_section
 from agentgym.report.simulators import simulators_section
 from agentgym.report.transcript import transcript
@@ -68,6 +69,7 @@ def report(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     yield from agent_errors(summary, width, shown)
     yield from smallest_cases(summary, width)
     yield from certainty.repeated_cases(summary, width)
+    yield from k_section(summary, width)
     yield from not_counted(summary, width)
     yield from simulators_section(summary.simulators, width)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +16,7 @@ from agentgym.recording.blame import Outcome
 from agentgym.reliability import (
     ATTRITION_LIMIT,
     CONFIDENCE,
+    KEpisodes,
     Reliability,
     Verdict,
     attrition_bounds,
@@ -22,6 +24,7 @@ from agentgym.reliability import (
     judge,
     judge_mean,
 )
+from agentgym.runs.case_results import families, of_k, of_k_json
 from agentgym.runs.files.layout import SUMMARY_FORMAT
 from agentgym.runs.gate import GateDecision, Reason, ReasonKind, decide
 from agentgym.runs.gate_facts import GateFacts, ScenarioFacts
@@ -29,7 +32,7 @@ from agentgym.runs.outcome_sequence import Stop
 from agentgym.runs.prices import Prices
 from agentgym.runs.simulator_tally import SimulatorTally
 from agentgym.runs.spending import Spending
-from agentgym.runs.summary_json import SummaryJson
+from agentgym.runs.summary_json import FamilyJson, SummaryJson
 from agentgym.runs.tallies import (
     CheckTally,
     ErrorTally,
@@ -83,6 +86,7 @@ class RunSummary:
             it is below its threshold, whatever the others do.
         not_played: Scenarios that were therefore not played to their end, and the
             episodes that they were to have.
+        ks: Which k of pass^k and pass@k were asked for; None for the usual ones.
         outside_reasons: What the gate must know and no episode says, see `note`.
     """
 
@@ -106,6 +110,7 @@ class RunSummary:
     planned: int = 0
     settled: Reliability | None = None
     not_played: dict[str, int] = field(default_factory=dict)
+    ks: Sequence[int] | None = None
     outside_reasons: list[Reason] = field(default_factory=list)
     _concluded: GateDecision | None = field(default=None, init=False, repr=False)
 
@@ -119,6 +124,7 @@ class RunSummary:
         tally = self.scenarios.get(name)
         if tally is None:
             tally = ScenarioTally(name=name, threshold=self.threshold, stop=self.stop)
+            tally.cases.ks = self.ks
             self.scenarios[name] = tally
         if threshold is not None:
             tally.threshold = threshold
@@ -198,6 +204,17 @@ class RunSummary:
         return replace(
             self.settled, **{name: getattr(played, name) for name in numbers}
         )
+
+    @property
+    def k_episodes(self) -> list[KEpisodes]:
+        """pass^k and pass@k over all cases that the run is judged by."""
+        cases = [case for scenario in self.gated for case in scenario.cases.cases]
+        return of_k(cases, self.ks)
+
+    @property
+    def families(self) -> list[FamilyJson]:
+        """The scenarios that are one function with several parameter sets."""
+        return families({s.name: s.cases for s in self.gated}, self.ks)
 
     @property
     def unseen(self) -> int:
@@ -353,6 +370,8 @@ class RunSummary:
                 s.to_json(gates, verdicts.get(s.name), decision.scenarios.get(s.name))
                 for s in self.ordered
             ],
+            "families": self.families,
+            "k_episodes": of_k_json(self.k_episodes),
             "tools": [self.tools[name].to_json() for name in sorted(self.tools)],
             "cost": {**self.spent.to_json(), "prices": self.prices.source},
             "simulators": self.simulators.to_json(),

@@ -113,6 +113,33 @@ class CasesJson(TypedDict):
     more_cases: bool | None
 
 
+class KEpisodesJson(TypedDict):
+    """What k episodes of a case come to, by k: the means over the cases."""
+
+    pass_hat_k: dict[str, float | None]
+    pass_at_k: dict[str, float | None]
+    pass_k_cases: dict[str, int]
+    pass_k_left_out: dict[str, int]
+
+
+class CaseResultJson(TypedDict):
+    """What came of a case; `case` is null where a scenario asks for none."""
+
+    case: str | None
+    passed: int
+    failed: int
+    other: int
+
+
+class FamilyJson(KEpisodesJson):
+    """Scenarios that are one function with several parameter sets."""
+
+    name: str
+    scenarios: int
+    passed: int
+    counted: int
+
+
 class ScenarioJson(TypedDict):
     """A scenario."""
 
@@ -125,6 +152,10 @@ class ScenarioJson(TypedDict):
     met: bool | None
     pass_hat_k: dict[str, float | None]
     pass_at_k: dict[str, float | None]
+    pass_k_cases: NotRequired[dict[str, int]]
+    pass_k_left_out: NotRequired[dict[str, int]]
+    case_results: NotRequired[list[CaseResultJson]]
+    case_results_left_out: NotRequired[int]
     cases: CasesJson | None
     attrition: BoundsJson
     mean_reward: float | None
@@ -333,6 +364,8 @@ class SummaryJson(TypedDict):
     mean_reward: float | None
     episodes: OutcomesJson
     scenarios: list[ScenarioJson]
+    families: NotRequired[list[FamilyJson]]
+    k_episodes: NotRequired[KEpisodesJson]
     tools: list[ToolJson]
     cost: CostJson
     simulators: SimulatorsJson

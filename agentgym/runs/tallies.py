@@ -19,16 +19,16 @@ from agentgym.reliability import (
     ALPHA,
     CaseSpread,
     ClusteredRate,
+    KEpisodes,
     Reliability,
     Verdict,
     attrition_bounds,
     attrition_exceeded,
     case_spread,
     judge,
-    pass_at_k,
-    pass_hat_k,
 )
 from agentgym.reliability.verdicts import verdict_of
+from agentgym.runs.case_results import CaseResults, of_k, of_k_json
 from agentgym.runs.outcome_sequence import OutcomeSequence, Stop
 from agentgym.runs.prices import Prices
 from agentgym.runs.spending import Spending
@@ -143,7 +143,7 @@ class ScenarioTally:
         smallest: The failing case with the shortest value, where cases have values.
         xfail: Whether it failed as it was expected to; the run's gate leaves it out.
         stop: When it ended.
-        cases: Passed and counted episodes of each case.
+        cases: What came of each case.
         planned: Episodes that it would have had, had nothing stopped it.
     """
 
@@ -162,7 +162,7 @@ class ScenarioTally:
     errors: dict[str, ErrorTally] = field(default_factory=dict)
     uncounted: dict[Outcome, tuple[int, str]] = field(default_factory=dict)
     smallest: str | None = None
-    cases: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    cases: CaseResults = field(default_factory=CaseResults)
     results: OutcomeSequence = field(default_factory=OutcomeSequence)
     planned: int = 0
 
@@ -195,7 +195,12 @@ class ScenarioTally:
     @property
     def spread(self) -> CaseSpread | None:
         """What its repeated cases say of other cases."""
-        return case_spread(self.cases.values())
+        return case_spread(self.cases.drawn)
+
+    @property
+    def k_episodes(self) -> list[KEpisodes]:
+        """pass^k and pass@k, as the means over its cases."""
+        return of_k(self.cases.cases, self.cases.ks)
 
     @property
     def attrition(self) -> tuple[float, float] | None:
@@ -223,6 +228,7 @@ class ScenarioTally:
         self.outcomes[episode.outcome] += 1
         self.spent.add(episode, prices)
         self.results.add(episode)
+        self.cases.add(episode)
         if not episode.counted:
             earliest = (episode.index, episode.error or "")
             kept = self.uncounted.get(episode.outcome, earliest)
@@ -231,7 +237,6 @@ class ScenarioTally:
         self.reward += episode.reward
         self.tokens += episode.tokens
         self.seconds += episode.duration
-        self._add_case(episode)
         for check in episode.checks:
             key = (check["file"], check["line"], check["id"])
             tally = self.checks.get(key)
@@ -240,12 +245,6 @@ class ScenarioTally:
             tally.add(check, episode)
         if episode.outcome is Outcome.failed:
             self._add_failure(episode)
-
-    def _add_case(self, episode: Episode) -> None:
-        case = (episode.case.get("split", ""), episode.case.get("index", 0))
-        passed, counted = self.cases.get(case, (0, 0))
-        passed += episode.outcome is Outcome.passed
-        self.cases[case] = (passed, counted + 1)
 
     def _add_failure(self, episode: Episode) -> None:
         if episode.error is not None:
@@ -281,6 +280,7 @@ class ScenarioTally:
             verdict = verdict_of(judged.p_above, judged.p_below, ALPHA / gates)
         judged = replace(judged, verdict=verdict)
         spread = self.spread
+        results, left_out = self.cases.to_json()
         return {
             "name": self.name,
             "episodes": self.total,
@@ -289,16 +289,9 @@ class ScenarioTally:
             "reliability": reliability_json(judged, self.judgeable),
             "xfail": self.xfail,
             "met": met,
-            "pass_hat_k": {
-                str(k): rounded(pass_hat_k(self.passed, self.counted, k))
-                for k in (1, 2, 4, 8)
-                if k <= self.counted
-            },
-            "pass_at_k": {
-                str(k): rounded(pass_at_k(self.passed, self.counted, k))
-                for k in (1, 2, 4, 8)
-                if k <= self.counted
-            },
+            **of_k_json(self.k_episodes),
+            "case_results": results,
+            "case_results_left_out": left_out,
             "cases": None if spread is None else spread_json(spread),
             "attrition": attrition_json(self.attrition),
             "mean_reward": rounded(self.mean(self.reward)),

@@ -49,13 +49,16 @@ _wide_lock = threading.RLock()
 """Of the whole process, as pytest's set-up and what these fixtures change are."""
 
 
+CASE_ASKED = pytest.StashKey[bool]()
+"""Whether a scenario has asked for its case; its episodes are all alike if not."""
+
+
 class EpisodeRequest:
     """The `request` of a function-scoped fixture within one episode.
 
     It has what `pytest.FixtureRequest` documents, and the episode's own facts.
 
     Attributes:
-        case: The case of this episode.
         episode: Index of this episode in its scenario.
         policy: The episode's own policy endpoint; None if the run's is meant.
     """
@@ -78,13 +81,18 @@ class EpisodeRequest:
         self.path = item.path
         self.keywords = item.keywords
         self.instance = world.instance
-        self.case = world.case
         self.episode = world.index
         self.policy = world.policy
         callspec = getattr(item, "callspec", None)
         if callspec is not None and fixturename in callspec.params:
             self.param = callspec.params[fixturename]
             self.param_index = callspec.indices.get(fixturename, 0)
+
+    @property
+    def case(self) -> Case:
+        """The case of this episode."""
+        self._world.item.stash[CASE_ASKED] = True
+        return self._world.case
 
     @property
     def fixturenames(self) -> list[str]:
@@ -150,6 +158,7 @@ class FixtureWorld:
             if isinstance(self.instance, Scenario):
                 self.scenario = self.instance
                 self.scenario.case = self.case
+                item.stash[CASE_ASKED] = True
         wanted = [name for name in item.fixturenames if name != "request"]
         if self._asynchronous:
             for name in wanted:

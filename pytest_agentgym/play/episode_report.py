@@ -22,6 +22,7 @@ class EpisodeReport(pytest.TestReport):
         planned: Episodes of all collected scenarios of the run.
         of_scenario: Those of this scenario.
         in_flight: Those of this scenario that are being played.
+        one_case: Whether all episodes of the scenario are repeats of one case.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class EpisodeReport(pytest.TestReport):
         planned: int,
         of_scenario: int = 0,
         in_flight: int = 0,
+        one_case: bool = False,
         **report: Any,
     ) -> None:
         super().__init__(**report)
@@ -38,6 +40,7 @@ class EpisodeReport(pytest.TestReport):
         self.planned = planned
         self.of_scenario = of_scenario
         self.in_flight = in_flight
+        self.one_case = one_case
         self._episodes: list[Episode] | None = None
 
     @classmethod
@@ -49,6 +52,7 @@ class EpisodeReport(pytest.TestReport):
         *,
         of_scenario: int = 0,
         in_flight: int = 0,
+        one_case: bool = False,
     ) -> EpisodeReport:
         """The report of episodes that just finished in this process.
 
@@ -58,12 +62,14 @@ class EpisodeReport(pytest.TestReport):
             planned: Episodes of all collected scenarios of the run.
             of_scenario: Those of this scenario.
             in_flight: Those of this scenario that are being played.
+            one_case: Whether all of its episodes are repeats of one case.
         """
         report = cls(
             lines=[dump(episode) for episode in episodes],
             planned=planned,
             of_scenario=of_scenario,
             in_flight=in_flight,
+            one_case=one_case,
             nodeid=item.nodeid,
             location=item.location,
             keywords={},
@@ -102,6 +108,7 @@ def pytest_report_to_serializable(report: object) -> dict[str, Any] | None:
         "planned": report.planned,
         "of_scenario": report.of_scenario,
         "in_flight": report.in_flight,
+        "one_case": report.one_case,
         "nodeid": report.nodeid,
         "location": report.location,
     }
@@ -117,6 +124,7 @@ def pytest_report_from_serializable(data: dict[str, Any]) -> EpisodeReport | Non
         planned=data["planned"],
         of_scenario=data["of_scenario"],
         in_flight=data["in_flight"],
+        one_case=data["one_case"],
         nodeid=data["nodeid"],
         location=tuple(data["location"]),
         keywords={},

@@ -16,6 +16,7 @@ from agentgym.runs.outcome_sequence import OutcomeSequence
 from agentgym.scenarios.cases import Case, make_cases
 from agentgym.scenarios.scenario import split_to_play
 from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
+from pytest_agentgym.collect.isolation import CASE_ASKED
 from pytest_agentgym.collect.policy import POLICY
 from pytest_agentgym.play.capture import split_output
 from pytest_agentgym.play.episode_report import EpisodeReport
@@ -170,8 +171,15 @@ class _Results:
             self.run.planned,
             of_scenario=self._planned,
             in_flight=min(self._at_once, self._planned - self.count),
+            one_case=self._one_case,
         )
         self.item.ihook.pytest_runtest_logreport(report=report)
+
+    @property
+    def _one_case(self) -> bool:
+        """Whether nothing that an episode is made of could tell its case."""
+        generated = self.item.settings.cases is None
+        return generated and not self.item.stash.get(CASE_ASKED, False)
 
     def enough(self) -> bool:
         """Whether a verdict is certain, and episodes are played for nothing else."""

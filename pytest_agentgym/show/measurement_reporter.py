@@ -20,6 +20,7 @@ from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.show.baseline import open_baseline
 from pytest_agentgym.show.live.display import LiveDisplay
 from pytest_agentgym.show.live.screen import Screen
+from pytest_agentgym.show.options import K_OPTION
 from pytest_agentgym.show.reporter import register_reporter
 from pytest_agentgym.show.run_writer import RunWriter
 
@@ -65,6 +66,7 @@ class MeasurementReporter:
             prices=run.prices,
             gate=options.gate,
             stop=options.stop,
+            ks=config.stash[K_OPTION],
         )
         self.end = RunEnd(
             self.summary,
@@ -84,7 +86,9 @@ class MeasurementReporter:
             if self._baseline is not None:
                 self._baseline.add(episode)
         if report.nodeid in self.summary.scenarios:
-            self.summary.scenarios[report.nodeid].planned = report.of_scenario
+            scenario = self.summary.scenarios[report.nodeid]
+            scenario.planned = report.of_scenario
+            scenario.cases.one_case = report.one_case
         self._display.add(report, self.summary.spent)
 
     def scenario_reported(self, report: Any) -> None:

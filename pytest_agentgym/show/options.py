@@ -45,6 +45,11 @@ class OtelOptions(NamedTuple):
     content: bool
 
 
+INI_K = "agentgym_k"
+MOST_KS, LARGEST_K = 10, 1000
+
+K_OPTION = pytest.StashKey[tuple[int, ...] | None]()
+"""Which k of pass^k and pass@k were asked for."""
 FILE_OPTIONS = pytest.StashKey[FileOptions]()
 BASELINE_OPTIONS = pytest.StashKey[BaselineOptions | None]()
 OTEL_OPTIONS = pytest.StashKey[OtelOptions | None]()
@@ -52,6 +57,13 @@ OTEL_OPTIONS = pytest.StashKey[OtelOptions | None]()
 
 def add_options(group: pytest.OptionGroup) -> None:
     """Adds the options."""
+    group.addoption(
+        "--agentgym-k",
+        metavar="LIST",
+        help="which k of pass^k (all of k episodes of a case pass) and pass@k (any) "
+        "to report, such as 1,3,5 (default: 1,2,4,8, as far as cases are played so "
+        "often; in an ini file: agentgym_k)",
+    )
     group.addoption(
         "--agentgym-plan",
         action="store_true",
@@ -102,12 +114,32 @@ def check_options(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: One clear sentence for the first value that is wrong.
     """
+    config.stash[K_OPTION] = _ks(config)
     config.stash[FILE_OPTIONS] = FileOptions(
         summary=config.getoption("agentgym_json"),
         report=config.getoption("agentgym_report"),
     )
     config.stash[BASELINE_OPTIONS] = _baseline(config)
     config.stash[OTEL_OPTIONS] = _otel(config)
+
+
+def _ks(config: pytest.Config) -> tuple[int, ...] | None:
+    given = config.getoption("agentgym_k")
+    where, text = "--agentgym-k", given
+    if given is None:
+        where, text = f"{INI_K} =", config.getini(INI_K)
+        if not text:
+            return None
+    try:
+        ks = sorted({int(part) for part in text.split(",") if part.strip()})
+    except ValueError:
+        ks = []
+    if not ks or len(ks) > MOST_KS or not 1 <= ks[0] <= ks[-1] <= LARGEST_K:
+        raise pytest.UsageError(
+            f"{where} {text}: give up to {MOST_KS} whole numbers from 1 to "
+            f"{LARGEST_K}, separated by commas, such as 1,3,5"
+        )
+    return tuple(ks)
 
 
 def _baseline(config: pytest.Config) -> BaselineOptions | None:

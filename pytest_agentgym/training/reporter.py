@@ -24,6 +24,7 @@ from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.play.scenario_result import ScenarioResult
 from pytest_agentgym.show.baseline import open_baseline
 from pytest_agentgym.show.live.screen import Screen
+from pytest_agentgym.show.options import K_OPTION
 from pytest_agentgym.show.run_writer import RunWriter, relative
 from pytest_agentgym.training.catalogue import CatalogueEntry
 from pytest_agentgym.training.dashboard import (
@@ -69,6 +70,7 @@ class TrainingReporter:
         self._screen = screen
         self._writer = writer
         self._baseline = open_baseline(config)
+        self._ks = config.stash[K_OPTION]
         self.target = target
         self.usage_errors: list[str] = []
         self.entries: list[CatalogueEntry] = []
@@ -207,6 +209,7 @@ class TrainingReporter:
             seed=self._run.options.seed,
             prices=self._run.prices,
             whole=True,
+            ks=self._ks,
         )
 
     def add(self, report: EpisodeReport) -> None:

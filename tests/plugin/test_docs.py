@@ -73,9 +73,13 @@ def test_every_option_is_in_the_table() -> None:
             self.names.append(name)
 
     group = Group()
-    parser = argparse.Namespace(getgroup=lambda *_: group)
+    ini: list[str] = []
+    parser = argparse.Namespace(
+        getgroup=lambda *_: group, addini=lambda name, *_, **__: ini.append(name)
+    )
     pytest_addoption(parser)  # type: ignore[arg-type]
     table = (ROOT / "docs" / "measuring.md").read_text()
+    assert [name for name in ini if f"`{name}`" not in table] == []
     assert [name for name in group.names if f"| `{name}" not in table] == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from itertools import combinations
+from statistics import fmean
 
 import pytest
 
@@ -15,6 +16,7 @@ from agentgym.reliability import (
     holm,
     jeffreys,
     judge,
+    k_episodes,
     pass_at_k,
     pass_hat_k,
 )
@@ -118,3 +120,19 @@ def test_no_power_at_the_threshold():
     assert episodes_for_power(0.95, 0.95, alpha=0.05) is None
     assert episodes_for_power(0.951, 0.95, alpha=0.05, most=1000) is None
     assert episodes_for_power(1.0, 0.95, alpha=0.05) == 59
+
+
+def test_k_episodes_are_means_over_cases_and_leave_out_what_is_short():
+    """By hand: all subsets of each case's episodes, then the mean."""
+    cases = [[True, True, False], [False] * 4, [True] * 5, [True]]
+    for k in range(1, 7):
+        enough = [case for case in cases if len(case) >= k]
+        every = [fmean(map(all, combinations(case, k))) for case in enough]
+        some = [fmean(map(any, combinations(case, k))) for case in enough]
+        found = k_episodes([(sum(case), len(case)) for case in cases], k)
+        assert (found.cases, found.left_out) == (len(enough), 4 - len(enough))
+        if not enough:
+            assert (found.all_pass, found.any_passes) == (None, None)
+            continue
+        assert found.all_pass == pytest.approx(fmean(every))
+        assert found.any_passes == pytest.approx(fmean(some))

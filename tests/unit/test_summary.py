@@ -53,8 +53,9 @@ def test_a_run_is_added_up():
     assert scenario["mean_reward"] == 0.8
     assert scenario["tokens"] == 15
     assert scenario["seconds"] == 2.5
-    # C(3, k) / C(4, k)
-    assert scenario["pass_hat_k"] == {"1": 0.75, "2": 0.5, "4": 0.0}
+    # Each case was played once, and one did not count.
+    assert scenario["pass_hat_k"] == {"1": 0.75}
+    assert scenario["pass_k_left_out"] == {"1": 1}
     assert (data["run"], data["seed"], data["policy"]) == ("r1", 7, "embedded")
     assert {"python", "agentgym", "pytest"} <= data["versions"].keys()
 

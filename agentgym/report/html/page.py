@@ -34,6 +34,7 @@ SCRIPTS = (
     "charts",
     "overview",
     "tables",
+    "cases",
     "comparison",
     "cost",
     "conversation",

@@ -1,7 +1,7 @@
 // The episodes: filters, search, a list that draws only what is seen, and the link.
 
 const ROW_HEIGHT = 58;
-const EMPTY = { scenario: "", outcome: "", tool: "", fault: "", check: "", phase: "", q: "" };
+const EMPTY = { scenario: "", outcome: "", tool: "", fault: "", check: "", case: "", phase: "", q: "" };
 const FAULT_NAMES = { called: "called", ...FAULTS };
 
 class Browser {
@@ -105,6 +105,7 @@ class Browser {
     let rows = report.rows.filter((row) =>
       (!filter.scenario || row.scenario === filter.scenario)
       && (!filter.outcome || row.outcome === filter.outcome)
+      && (!filter.case || row.case === filter.case)
       && (!filter.phase || row.phase === filter.phase)
       && (!filter.tool || flagsOf(row, tool) & wanted)
       && (check === null || row.failed.includes(check)));
@@ -112,7 +113,8 @@ class Browser {
     if (query) rows = await this.search(rows, query, turn);
     if (turn !== this.searching || rows === null) return;
     this.shown = rows;
-    this.status.textContent = `${number(rows.length)} of ${count(report.rows.length, "episode")}`;
+    const which = filter.case ? [" of case ", inline(filter.case)] : [];
+    this.status.replaceChildren(`${number(rows.length)} of ${count(report.rows.length, "episode")}`, ...which);
     this.spacer.style.height = `${rows.length * ROW_HEIGHT}px`;
     this.list.scrollTop = 0;
     if (this.selected && rows.includes(this.selected)) this.reveal(rows.indexOf(this.selected));
