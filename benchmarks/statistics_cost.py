@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from agentgym.playing.episode import Episode
-from agentgym.reliability import ALPHA, SequentialStop
+from agentgym.reliability import ALPHA, ScenarioStop, sequential_test
 from agentgym.report import certainty
 from agentgym.runs.summary import RunSummary
 from tests.made_episodes import made_check, made_episode, made_row
@@ -63,7 +63,8 @@ def seconds_per_episode(made: list[Episode], stop: str, scenarios: int) -> list[
         summary.add(episode)
     added = time.perf_counter()
     stops = {
-        name: SequentialStop(0.95, ALPHA / scenarios) for name in summary.scenarios
+        name: ScenarioStop(sequential_test(0.95, ALPHA / scenarios))
+        for name in summary.scenarios
     }
     for episode in made:
         stops[episode.scenario].add(episode.index, episode.outcome == "passed")

@@ -15,12 +15,12 @@ from agentgym.reliability.intervals import (
 from agentgym.reliability.paired import paired_difference
 from agentgym.reliability.rates import KEpisodes, k_episodes, pass_at_k, pass_hat_k
 from agentgym.reliability.run_stop import RunStop
+from agentgym.reliability.scenario_stop import Decision, ScenarioStop
 from agentgym.reliability.sequential import (
-    Decision,
-    SequentialStop,
     SequentialTest,
     confidence_sequence,
     sequential_bounds,
+    sequential_test,
 )
 from agentgym.reliability.sequential_verdicts import (
     judge_mean,
@@ -53,7 +53,7 @@ __all__ = [
     "KEpisodes",
     "Reliability",
     "RunStop",
-    "SequentialStop",
+    "ScenarioStop",
     "SequentialTest",
     "Verdict",
     "attrition_bounds",
@@ -77,4 +77,5 @@ __all__ = [
     "pass_at_k",
     "pass_hat_k",
     "sequential_bounds",
+    "sequential_test",
 ]

@@ -29,12 +29,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 
 from agentgym.reliability.beta import log_beta, log_beta_cdf
 from agentgym.reliability.intervals import CONFIDENCE, check_counts
-from agentgym.reliability.verdicts import Verdict, attrition_exceeded
+from agentgym.reliability.verdicts import Verdict
 
 _ABOVE, _BELOW = 1 / 2, 1 / 8
 _PRECISION = 1e-9
@@ -216,71 +215,3 @@ def sequential_test(threshold: float, alpha: float) -> SequentialTest:
         alpha: Probability of error, at most.
     """
     return SequentialTest(threshold, alpha)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """When a verdict was certain.
-
-    Attributes:
-        episodes: Episodes in the order of their indices up to then.
-        passed: How many of them passed.
-        failed: How many failed.
-    """
-
-    verdict: Verdict
-    episodes: int
-    passed: int
-    failed: int
-
-
-class SequentialStop:
-    """Says when enough episodes were played.
-
-    Episodes finish in any order, and an agent's failures may take longer than its
-    successes. The decision is therefore taken in the order of the indices: on episode 5
-    only when 0 to 4 are known.
-
-    Attributes:
-        decision: The first verdict that was certain.
-    """
-
-    def __init__(self, threshold: float, alpha: float) -> None:
-        self.decision: Decision | None = None
-        self._test = sequential_test(threshold, alpha)
-        self._waiting: dict[int, bool | None] = {}
-        self._next = self._passed = self._failed = 0
-
-    def add(self, index: int, passed: bool | None) -> None:
-        """Takes in a finished episode; `passed` is None where it does not count.
-
-        Args:
-            index: Of the episode; each index comes once.
-            passed: None where the episode does not count.
-        """
-        self._waiting[index] = passed
-        while self._next in self._waiting:
-            outcome = self._waiting.pop(self._next)
-            self._next += 1
-            if outcome is None:
-                continue
-            self._passed += outcome
-            self._failed += not outcome
-            if self.decision is None:
-                self._decide()
-
-    @property
-    def enough(self) -> bool:
-        """Whether no further episode is needed: a verdict that may be given."""
-        counted = self._passed + self._failed
-        return self.decision is not None and not attrition_exceeded(counted, self._next)
-
-    def _decide(self) -> None:
-        verdict = self._test.verdict(self._passed, self._failed)
-        if verdict is not Verdict.undecided:
-            self.decision = Decision(
-                verdict=verdict,
-                episodes=self._next,
-                passed=self._passed,
-                failed=self._failed,
-            )

@@ -10,13 +10,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from agentgym.reliability.intervals import CONFIDENCE
+from agentgym.reliability.scenario_stop import ScenarioStop
 from agentgym.reliability.sequential import (
-    SequentialStop,
     confidence_sequence,
     log_capital_above,
     log_capital_below,
     p_values,
     sequential_bounds,
+    sequential_test,
 )
 from agentgym.reliability.verdicts import ALPHA, Reliability, Verdict, verdict_of
 
@@ -38,7 +39,7 @@ def judge_sequence(
         alpha: Of the decision that stopped them: smaller than 5 % where several
             verdicts are given together.
     """
-    stop = SequentialStop(threshold, alpha)
+    stop = ScenarioStop(sequential_test(threshold, alpha))
     for index, outcome in enumerate(outcomes):
         stop.add(index, outcome)
     passed, counted = outcomes.count(True), len(outcomes) - outcomes.count(None)

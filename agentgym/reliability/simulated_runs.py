@@ -122,20 +122,26 @@ def run_in_flight(
 
     Returns:
         The decision in the order of the indices, and the run's end, when what was in
-        flight at the decision has finished, too.
+        flight has finished, too.
     """
     decided, failures = run_until_decided(reliability, boundary, most, random)
-    started = _started(decided.episodes, failures, most, concurrency)
+    started = _started(decided, failures, most, concurrency)
     late = started - decided.episodes
     late_passed = late - _failures_of(late, reliability, random)
     return decided, SimulatedEnd(decided.verdict, started, decided.passed + late_passed)
 
 
-def _started(decided: int, failures: list[int], most: int, concurrency: int) -> int:
-    """Episodes that have begun when the first `decided` have all finished.
+def _started(
+    end: SimulatedEnd, failures: list[int], most: int, concurrency: int
+) -> int:
+    """Episodes that have begun when the decision can be taken.
 
-    Those after the decision are taken to pass, which starts the most.
+    Failures in flight are taken for failed where it is RELIABLE, which is what they
+    are; for any other, they have to land. Episodes after the decision are taken to
+    pass, which starts the most.
     """
+    decided = end.episodes
+    awaited = end.verdict is not Verdict.reliable
     begun = [min(concurrency, most)]
     failed: list[int] = []
     finish = 0
@@ -146,7 +152,7 @@ def _started(decided: int, failures: list[int], most: int, concurrency: int) -> 
         failed.append(slow)
         if first < decided:
             own = failures[bisect_left(failures, first) :]
-            slowest = own and own[0] < min(begun[time], decided)
+            slowest = awaited and own and own[0] < min(begun[time], decided)
             finish = max(finish, time + (SLOW if slowest else 1))
         if time + 1 >= finish and begun[time] >= decided:
             return begun[time]

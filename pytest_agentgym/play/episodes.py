@@ -11,7 +11,7 @@ from agentgym.playing.episode import Episode
 from agentgym.playing.play import EpisodePlay
 from agentgym.playing.pool import Finished, default_concurrency, play_all
 from agentgym.playing.spec import EpisodeSpec, Limits
-from agentgym.reliability import ALPHA, SequentialStop
+from agentgym.reliability import ALPHA, ScenarioStop, sequential_test
 from agentgym.runs.outcome_sequence import OutcomeSequence
 from agentgym.scenarios.cases import Case, make_cases
 from agentgym.scenarios.scenario import split_to_play
@@ -145,7 +145,8 @@ class _Results:
         self._stop = None
         if self.run.options.stop == "sequential":
             # All scenarios' verdicts shall be right together.
-            self._stop = SequentialStop(self.threshold, ALPHA / self.run.gates)
+            alpha = ALPHA / self.run.gates
+            self._stop = ScenarioStop(sequential_test(self.threshold, alpha))
         self._rewarded = item.ihook.pytest_agentgym_reward_computed
         # That it begins.
         self._report([])
