@@ -31,6 +31,7 @@ class BodyWorld:
     body: Callable[..., Any]
     fixtures: Callable[[], Mapping[str, Any]] = no_fixtures
     scenario: Scenario | None = None
+    busy_with: str | None = None
 
     async def set_up(self) -> Callable[[], Any]:
         given = self.fixtures()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from agentgym.errors import EpisodeStopped
-from agentgym.playing.stage import Output
+from agentgym.errors import EpisodeStopped, InfraError
+from agentgym.playing.stage import Output, World
 from agentgym.recording import event_loop
 from agentgym.recording.blame import Outcome, chain, classify
 from agentgym.recording.recorder import Recorder
@@ -16,6 +17,9 @@ from agentgym.scenarios.checks import CheckResult, CheckSpec
 from agentgym.scenarios.reward import compute_reward, step_rewards
 from agentgym.scenarios.scenario import Scenario
 from agentgym.simulators.simulation import Simulation
+
+Part = Literal["set-up", "body", "tear-down"]
+"""What an attempt consists of; each part has the time limit for itself."""
 
 
 class AttemptResult(NamedTuple):
@@ -47,6 +51,9 @@ class Attempt:
         simulation: What judge and simulated users do.
 
     Attributes:
+        world: Its fixtures, once there are any.
+        part: What it is doing, or did last.
+        part_begun: When that began, by `time.perf_counter`.
         scenario: The instance of a `Scenario` class that is played, if it is one.
         finished: Whether the scenario's body ran to its end.
         error: The first error.
@@ -63,10 +70,18 @@ class Attempt:
         self.log = log
         self.output = output
         self.simulation = simulation
+        self.world: World | None = None
+        self.part: Part = "set-up"
+        self.part_begun = recorder.begun
         self.scenario: Scenario | None = None
         self.finished = False
         self.error: BaseException | None = None
         self._harness_fault = False
+
+    def enter(self, part: Part) -> None:
+        """A part of it begins."""
+        self.part = part
+        self.part_begun = time.perf_counter()
 
     def catch(self, error: BaseException, *, harness: bool = False) -> None:
         """Keeps the error, as `fail` does, unless it is the event loop's word to stop.
@@ -118,9 +133,19 @@ class Attempt:
         if error is None:
             return Outcome.passed
         outcome = classify(error, from_tool=self.recorder.is_tool_error)
-        if outcome is Outcome.failed and reason is None and self._harness_fault:
+        if reason is not None or not self._harness_fault:
+            return outcome
+        if outcome is Outcome.infra_error and not self._asked_a_model(error):
+            # A fixture's data base that is down is no model's server.
             return Outcome.harness_error
-        return outcome
+        return Outcome.harness_error if outcome is Outcome.failed else outcome
+
+    def _asked_a_model(self, error: BaseException) -> bool:
+        """Whether the error arose while a model was asked, or says so itself."""
+        return any(
+            isinstance(link, InfraError) or self.recorder.is_model_error(link)
+            for link in chain(error)
+        )
 
     def result(
         self, specs: Sequence[CheckSpec], reason: BaseException | None = None

@@ -6,29 +6,25 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Coroutine
+from typing import Any, TypeVar
 
 from agentgym.endpoint import without_secrets
-from agentgym.errors import (
-    EpisodeStopped,
-    EpisodeTimeout,
-    HarnessError,
-    InfraError,
-    SimulatorError,
-    UsageError,
-)
-from agentgym.playing.attempt import Attempt
+from agentgym.errors import EpisodeStopped, HarnessError, UsageError
+from agentgym.playing.attempt import Attempt, Part
 from agentgym.playing.episode import Episode
 from agentgym.playing.failure_text import error_details, error_line
 from agentgym.playing.spec import EpisodeSpec, Limits
 from agentgym.playing.stage import Stage
+from agentgym.playing.time_out import time_out
 from agentgym.playing.tool_table import tool_table
 from agentgym.recording.blame import Outcome
 from agentgym.recording.recorder import Recorder
 from agentgym.scenarios.check_log import CheckLog
 
 FIRST_BACKOFF_SECONDS = 0.5
+
+T = TypeVar("T")
 
 
 class EpisodePlay:
@@ -48,7 +44,8 @@ class EpisodePlay:
         control: An exception that steers the runner (a skip, an exit, a usage error)
             and is no result of the agent; the caller raises it again.
         first_failure: The first failed check's exception, kept for a debugger.
-        started: Monotonic time at which the current attempt began, or None.
+        started: Monotonic time at which the current part of the current attempt began
+            (set-up, body, tear-down), or None.
         attempts: Attempts so far.
         steps: Reward of each step, if the scenario has a `broadcast_rewards` of its
             own.
@@ -80,6 +77,8 @@ class EpisodePlay:
         self._stop = threading.Event()
         self._episode: Episode | None = None
         self._attempt: Attempt | None = None
+        # Seconds that judge and simulated users took before the current part.
+        self._simulated = 0.0
 
     @property
     def id(self) -> str:
@@ -111,10 +110,7 @@ class EpisodePlay:
         while True:
             attempt = self._begin()
             try:
-                async with asyncio.timeout(self.limits.timeout):
-                    await self._play(attempt, asynchronous=True)
-            except TimeoutError:
-                attempt.fail(self._timed_out())
+                await self._play(attempt, asynchronous=True)
             except asyncio.CancelledError as exc:
                 attempt.fail(EpisodeStopped(str(exc)))
             except BaseException as exc:  # noqa: BLE001 - the task's last resort
@@ -124,7 +120,7 @@ class EpisodePlay:
             await asyncio.sleep(self._backoff())
 
     def overdue(self, now: float) -> bool:
-        """Whether the current attempt has used up its time (monotonic `now`)."""
+        """Whether the attempt's current part has used up its time (monotonic `now`)."""
         limit, started = self.limits.timeout, self.started
         return limit is not None and started is not None and now - started > limit
 
@@ -142,17 +138,21 @@ class EpisodePlay:
         attempt = self._attempt
         if attempt is None:
             return None
-        if reason is None:
-            reason = self._timed_out()
-        attempt.recorder.stop(EpisodeStopped(str(reason)))
-        return self._finish(attempt, reason)
+        ended = self._timed_out(attempt) if reason is None else reason
+        attempt.recorder.stop(EpisodeStopped(str(ended)))
+        if reason is None and attempt.part == "tear-down":
+            # Its body has ended: what that came to is changed by no tear-down.
+            attempt.fail(ended, harness=True)
+            return self._finish(attempt)
+        return self._finish(attempt, ended)
 
     async def _play(self, attempt: Attempt, *, asynchronous: bool) -> None:
         """The way of one attempt, of sync and of async scenarios.
 
         Nothing but a cancellation leaves it, and that only in an event loop.
         """
-        world = self._stage.make_world()
+        world = attempt.world = self._stage.make_world()
+        within = self._within if asynchronous else _at_once
         with (
             attempt.output.activate(),
             attempt.recorder.activate(),
@@ -160,39 +160,51 @@ class EpisodePlay:
             attempt.simulation.activate(),
         ):
             try:
-                body = await world.set_up()
+                body = await within(attempt, world.set_up())
             except BaseException as exc:  # noqa: BLE001
                 attempt.catch(exc, harness=True)
             else:
                 attempt.scenario = world.scenario
+                self._enter(attempt, "body")
                 try:
                     result = body()
                     if asynchronous:
-                        await result
+                        await within(attempt, result)
                     attempt.finished = True
                 except BaseException as exc:  # noqa: BLE001
                     attempt.catch(exc)
             finally:
                 attempt.freeze()
+                self._enter(attempt, "tear-down")
                 try:
-                    await world.tear_down()
+                    await within(attempt, world.tear_down())
                 except BaseException as exc:  # noqa: BLE001
                     attempt.catch(exc, harness=True)
 
-    def _timed_out(self) -> BaseException:
-        limit = self.limits.timeout or 0.0
-        attempt = self._attempt
-        if attempt is not None and attempt.simulation.waited() > limit / 2:
-            return SimulatorError(
-                f"judge and simulated user took {attempt.simulation.waited():.0f} s of "
-                f"the episode's {limit:g} s (--agentgym-timeout)"
-            )
-        waiting = None if attempt is None else attempt.recorder.model_in_flight()
-        if waiting is not None and waiting > limit / 2:
-            return InfraError(f"the model gave no answer for {waiting:.0f} s")
-        return EpisodeTimeout(
-            f"the agent did not stop within {limit:g} s (--agentgym-timeout)"
-        )
+    async def _within(self, attempt: Attempt, part: Awaitable[T]) -> T:
+        """Awaits a part of the attempt for as long as it may take."""
+        try:
+            async with asyncio.timeout(self.limits.timeout) as clock:
+                result = await part
+        except TimeoutError:
+            if not clock.expired():
+                raise
+        if clock.expired():
+            # Also if the part swallowed the cancellation, and ended later.
+            reason = self._timed_out(attempt)
+            attempt.fail(reason, harness=attempt.part != "body")
+            raise EpisodeStopped(str(reason))
+        return result
+
+    def _enter(self, attempt: Attempt, part: Part) -> None:
+        """A part begins: it has the whole time limit, whatever those before took."""
+        attempt.enter(part)
+        self._simulated = attempt.simulation.waited()
+        self.started = time.monotonic()
+
+    def _timed_out(self, attempt: Attempt) -> BaseException:
+        simulated = attempt.simulation.waited() - self._simulated
+        return time_out(attempt, self.limits.timeout or 0.0, simulated)
 
     def _begin(self) -> Attempt:
         self.attempts += 1
@@ -206,6 +218,7 @@ class EpisodePlay:
             simulation,
         )
         self._attempt = attempt
+        self._simulated = 0.0
         self.started = time.monotonic()
         return attempt
 
@@ -284,6 +297,11 @@ class EpisodePlay:
             attempt_start=attempt.recorder.begun - self._clock,
             simulators=attempt.simulation.to_json(),
         )
+
+
+async def _at_once(_: Attempt, part: Awaitable[T]) -> T:
+    """The same in a sync scenario, which the pool watches from another thread."""
+    return await part
 
 
 def _run_without_loop(play: Coroutine[Any, Any, None]) -> None:

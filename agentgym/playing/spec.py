@@ -40,7 +40,8 @@ class Limits:
     """What one episode may use up.
 
     Attributes:
-        timeout: Seconds for one attempt; None for no limit.
+        timeout: Seconds for each of an attempt's set-up, body and tear-down; None for
+            no limit.
         max_tool_calls: Tool calls; the next one is the agent's failure.
         infra_retries: New attempts after an infrastructure error.
     """

@@ -18,9 +18,11 @@ class World(Protocol):
     Attributes:
         scenario: The instance of a `Scenario` class, once `set_up` has made it; None
             for a scenario function.
+        busy_with: Name of the fixture that is being made or torn down, if any is.
     """
 
     scenario: Scenario | None
+    busy_with: str | None
 
     async def set_up(self) -> Callable[[], Any]:
         """Makes the world.

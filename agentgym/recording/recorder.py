@@ -25,6 +25,7 @@ from agentgym.recording.trajectory import (
     printed,
     shorten,
 )
+from agentgym.recording.waiting import Waiting, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +69,8 @@ class Recorder:
         # Exceptions are kept, so that no other one can get the same id.
         self._tool_errors: dict[int, BaseException] = {}
         self._model_errors: dict[int, BaseException] = {}
-        self._models: dict[int, tuple[Step, float]] = {}
+        self._models: dict[int, Step] = {}
+        self._refused: set[int] = set()
         self._answers: dict[int, Message | None] = {}
         self._running: defaultdict[str, int] = defaultdict(int)
         self._claimed: defaultdict[str, int] = defaultdict(int)
@@ -122,7 +124,7 @@ class Recorder:
             call = ModelCall(start=self._now(), model=model, path=path)
             step = Step(model=call)
             self.trajectory.steps.append(step)
-            self._models[id(call)] = (step, time.monotonic())
+            self._models[id(call)] = step
             self._turn_begins = False
             return call
 
@@ -149,7 +151,7 @@ class Recorder:
         """
         with self._lock:
             self._refuse_if_stopped()
-            step, _ = self._models.pop(id(call))
+            step = self._models.pop(id(call))
             self.infra_failure = None
             now = self._now()
             call.duration = now - call.start
@@ -181,7 +183,10 @@ class Recorder:
             call.duration = self._now() - call.start
             call.error = _error_text(exc)
             self._model_errors[id(exc)] = exc
-            self.infra_failure = exc if any(map(is_infra, chain(exc))) else None
+            self.infra_failure = None
+            if any(map(is_infra, chain(exc))):
+                self.infra_failure = exc
+                self._refused.add(id(call))
 
     def tool_started(
         self,
@@ -292,10 +297,29 @@ class Recorder:
         """Whether a tool raised this exception."""
         return id(exc) in self._tool_errors
 
+    def is_model_error(self, exc: BaseException) -> bool:
+        """Whether a model call raised this exception."""
+        return id(exc) in self._model_errors
+
     def model_in_flight(self) -> float | None:
         """Seconds that the oldest unanswered model call has taken; None if none."""
-        started = [begun for _, begun in list(self._models.values())]
-        return time.monotonic() - min(started) if started else None
+        begun = [step.model.start for step in list(self._models.values()) if step.model]
+        return self._now() - min(begun) if begun else None
+
+    def waiting(self, since: float) -> Waiting:
+        """What the agent waited for its model.
+
+        Args:
+            since: From when on, by `time.perf_counter`.
+        """
+        with self._lock:
+            return waiting(
+                self.trajectory.model_calls,
+                running=self._models,
+                refused=self._refused,
+                since=since - self.begun,
+                now=self._now(),
+            )
 
     def stop(self, reason: BaseException) -> None:
         """Freezes the trajectory: whoever writes from now on gets `EpisodeStopped`."""

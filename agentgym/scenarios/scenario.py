@@ -27,7 +27,7 @@ class ScenarioSettings:
             keeps all of them on one side.
         cases: See `agentgym.scenarios.cases.make_cases`.
         threshold: Reliability in [0, 1] that the scenario must reach.
-        timeout: Seconds that one episode may take.
+        timeout: Seconds for each of an episode's set-up, body and tear-down.
         trainable_components: What of the agent's messages training may change, where
             it differs from `TRAINABLE_COMPONENTS`.
         judged: Whether a judge or a simulated user may take part in the rewards that a

@@ -105,7 +105,7 @@ class EpisodeRequest:
 
     def addfinalizer(self, finalizer: Callable[[], object]) -> None:
         """Calls `finalizer` when the episode is torn down."""
-        self._world.finalizers.append(finalizer)
+        self._world.add_finalizer(self.fixturename, finalizer)
 
     def applymarker(self, marker: str | pytest.MarkDecorator) -> None:
         """Marks the item (not only this episode)."""
@@ -139,7 +139,8 @@ class FixtureWorld:
         self.policy = policy
         self.scenario: Scenario | None = None
         self.instance: Any = None
-        self.finalizers: list[Callable[[], object]] = []
+        self.busy_with: str | None = None
+        self._finalizers: list[tuple[str | None, Callable[[], object]]] = []
         # By name and depth: an override and what it overrides are two values.
         self._values = {(name, 0): value for name, value in case.params.items()}
         self._asynchronous = inspect.iscoroutinefunction(item.function)
@@ -172,15 +173,25 @@ class FixtureWorld:
     async def tear_down(self) -> None:
         """Runs the finalizers, the last one first; raises their first error."""
         errors: list[BaseException] = []
-        while self.finalizers:
+        while self._finalizers:
+            self.busy_with, finalizer = self._finalizers.pop()
             try:
-                result = self.finalizers.pop()()
+                result = finalizer()
                 if self._asynchronous and inspect.isawaitable(result):
                     await result
             except BaseException as exc:  # noqa: BLE001 - all finalizers must run
                 errors.append(exc)
         if errors:
             raise errors[0]
+
+    def add_finalizer(self, name: str | None, finalizer: Callable[[], object]) -> None:
+        """Calls `finalizer` in the tear-down, before those that were added earlier.
+
+        Args:
+            name: The fixture that it belongs to.
+            finalizer: Called without arguments.
+        """
+        self._finalizers.append((name, finalizer))
 
     def environment(self) -> Any:
         """What `Scenario.create_environment` made for this episode."""
@@ -236,6 +247,7 @@ class FixtureWorld:
         if function is TMP_PATH:
             return episode_folder(self.item, self.index)
         function, arguments = self._call(name, definition, depths)
+        self.busy_with = name
         if kind != "generator":
             return function(**arguments)
         generator = function(**arguments)
@@ -243,7 +255,7 @@ class FixtureWorld:
             value = next(generator)
         except StopIteration:
             raise UsageError(f"the fixture {name!r} did not yield a value") from None
-        self.finalizers.append(functools.partial(_finish, name, generator))
+        self.add_finalizer(name, functools.partial(_finish, name, generator))
         return value
 
     def _call(
@@ -280,12 +292,15 @@ class FixtureWorld:
         kind = _kind(definition.func)
         if kind == "coroutine":
             function, arguments = self._call(name, definition, depths)
+            self.busy_with = name
             value = await function(**arguments)
         elif kind == "async generator":
             function, arguments = self._call(name, definition, depths)
             generator = function(**arguments)
+            self.busy_with = name
             value = await anext(generator)
-            self.finalizers.append(functools.partial(_finish_async, name, generator))
+            finish = functools.partial(_finish_async, name, generator)
+            self.add_finalizer(name, finish)
         else:
             return
         self._keep(name, depth, value)

@@ -43,7 +43,7 @@ class PlayOptions(NamedTuple):
     Attributes:
         episodes: Per scenario; None leaves it to the scenario.
         concurrency: Episodes in flight per process; None follows the cores.
-        timeout: Seconds that one episode may take.
+        timeout: Seconds for each of an episode's set-up, body and tear-down.
         max_tool_calls: Of one episode.
         infra_retries: New attempts after a failure of the infrastructure.
         seed: Of the cases.
@@ -124,7 +124,8 @@ def _add_limits(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--agentgym-timeout",
         metavar="SECONDS",
-        help=f"limit for one episode (default: {DEFAULT_TIMEOUT:g})",
+        help="limit for each of an episode's set-up, body and tear-down (default: "
+        f"{DEFAULT_TIMEOUT:g})",
     )
     group.addoption(
         "--agentgym-max-tool-calls",
