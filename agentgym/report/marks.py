@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from agentgym.runs.lines import plain, right
+from agentgym.runs.lines import harmless, plain, right
 
 WIDTH = 160
 
@@ -57,5 +57,5 @@ def _fence(text: str, least: int) -> str:
 
 
 def _printable(line: str) -> str:
-    text = "".join(c if c.isprintable() else "?" for c in line.expandtabs())
+    text = harmless(line.expandtabs())
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"

@@ -10,12 +10,39 @@ from dataclasses import dataclass, field
 from agentgym.reliability import CONFIDENCE
 
 
+def harmless(line: str) -> str:
+    """A line that neither a terminal nor a CI's runner obeys.
+
+    GitHub's runner takes what begins with two colons for a command, and two hashes
+    with a bracket wherever they are.
+
+    Args:
+        line: Of whatever origin, such as an agent's words.
+    """
+    if not line.isprintable():
+        line = "".join(
+            c if c.isprintable() else " " if c.isspace() else "?" for c in line
+        )
+    if line.lstrip().startswith("::"):
+        line = line.replace("::", ": :", 1)
+    return line.replace("##[", "## [")
+
+
+def harmless_lines(text: str) -> str:
+    """The same of a text that may have several lines."""
+    return "\n".join(map(harmless, text.splitlines()))
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line and how to show it; `markup` has the names of pytest's writer."""
 
     text: str = ""
     markup: dict[str, bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Here, as wrapping brings any word of a text to the beginning of a line.
+        object.__setattr__(self, "text", harmless(self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +135,7 @@ def wrapped(
 
 def plain(text: str) -> str:
     """The text on one line, without what could steer a terminal."""
-    line = " ".join(text.split())
-    if line.isprintable():
-        return line
-    return "".join(c if c.isprintable() else "?" for c in line)
+    return harmless(" ".join(text.split()))
 
 
 def middle(text: str, length: int) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from agentgym.errors import UsageError
 from agentgym.playing.spec import Limits
+from agentgym.runs.lines import harmless_lines
 from agentgym.runs.prices import Prices
 from agentgym.scenarios.cases import CaseSource
 from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
@@ -121,7 +122,7 @@ class RunContext:
         if isinstance(item, ScenarioItem):
             error = None if call.excinfo is None else call.excinfo.value
             if isinstance(error, ScenarioFailed | UsageError):
-                report.longrepr = str(error)
+                report.longrepr = harmless_lines(str(error))
             # Each episode has its own part of it; together they have no bound.
             report.sections = [s for s in report.sections if s[0] != _EPISODES_LOG]
             # A debugger gets the failure of an episode as the item's own.

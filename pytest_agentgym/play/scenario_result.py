@@ -9,6 +9,7 @@ from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
 from agentgym.reliability import Reliability
 from agentgym.runs.gate_facts import ScenarioFacts
+from agentgym.runs.lines import plain
 from agentgym.runs.prices import Prices
 from agentgym.runs.spending import Spending, Usage
 
@@ -79,7 +80,8 @@ class ScenarioResult:
                 "threshold": judged.threshold,
                 "mean_reward": round(self.reward / self.counted, 4),
             }
-        values |= {**self._models, **_cost("", self.spent)}
+        values |= {role: plain(model) for role, model in self._models.items()}
+        values |= _cost("", self.spent)
         values |= _cost("judges_", self.spent.judges)
         return [(f"{PREFIX}{name}", value) for name, value in values.items()]
 
@@ -106,7 +108,7 @@ class ScenarioResult:
         )
         if facts.lost:
             lost = [
-                f"{self.outcomes[outcome]} {outcome}: {error}"
+                f"{self.outcomes[outcome]} {outcome}: {plain(error)}"
                 for outcome, error in self._first_error.items()
                 if outcome is not Outcome.failed
             ]
@@ -124,7 +126,7 @@ class ScenarioResult:
         lines = [f"{n:>5} x {text}" for text, n in self._failed_checks.most_common(5)]
         error = self._first_error.get(Outcome.failed)
         if error is not None:
-            lines.append(f"  first error: {error}")
+            lines.append(f"  first error: {plain(error)}")
         return "".join("\n" + line[:300] for line in lines)
 
 

@@ -12,6 +12,7 @@ from xml.etree.ElementTree import SubElement
 import pytest
 from _pytest.junitxml import xml_key
 
+from agentgym.runs.lines import plain
 from pytest_agentgym.play.scenario_result import PREFIX
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class JUnitVerdicts:
     def _add_decision(self, decision: GateDecision) -> None:
         """The run's gate is a property of the whole suite."""
         xml = self._config.stash[xml_key]
-        xml.add_global_property(f"{PREFIX}gate", decision.sentence)
+        xml.add_global_property(f"{PREFIX}gate", plain(decision.sentence))
         xml.add_global_property(f"{PREFIX}exit_code", str(int(decision.exit_code)))
         for reason in decision.of_scenarios:
-            xml.add_global_property(f"{PREFIX}reason", str(reason))
+            xml.add_global_property(f"{PREFIX}reason", plain(str(reason)))

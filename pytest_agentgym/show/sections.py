@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from agentgym.report import terminal
+from agentgym.runs.lines import harmless
 from agentgym.runs.summary import RunSummary
 from pytest_agentgym.show.baseline import baseline_section
 
@@ -46,7 +47,7 @@ def write_empty_report(
         lines: What follows from it.
     """
     writer.section("agentgym", "=")
-    writer.write_line(f"agentgym: {why}")
+    writer.write_line(harmless(f"agentgym: {why}"))
     write_lines(writer, lines)
 
 
@@ -73,10 +74,10 @@ def write_report(
     writer.section("agentgym", "=", bold=True)
     write_lines(writer, terminal.report(summary, width))
     for text in extra:
-        writer.write_line(text)
+        writer.write_line(harmless(text))
     write_lines(writer, baseline_section(summary, width))
     write_lines(writer, verdict)
     for text in dict.fromkeys(warnings):
-        writer.write_line(text, yellow=True)
+        writer.write_line(harmless(text), yellow=True)
     for text in places:
         writer.write_line(text)

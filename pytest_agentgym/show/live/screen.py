@@ -12,6 +12,8 @@ from typing import TextIO
 
 import pytest
 
+from agentgym.runs.lines import harmless
+
 
 class Screen:
     """Writes to the terminal past pytest's capture.
@@ -93,7 +95,7 @@ class Screen:
             return
         with self._lock, self.uncaptured():
             writer.ensure_newline()
-            writer.write_line(text)
+            writer.write_line(harmless(text))
             writer.flush()
 
     def close(self) -> None:

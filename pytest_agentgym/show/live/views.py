@@ -10,6 +10,7 @@ import pytest
 
 from agentgym.runs.lines import (
     dollars,
+    harmless,
     interval,
     left,
     middle,
@@ -106,7 +107,7 @@ class MeasuringLines:
         """
         with self._screen():
             self._fresh_line()
-            self._writer.write_line(text, **markup)
+            self._writer.write_line(harmless(text), **markup)
             self._writer.flush()
         self._written = time.monotonic()
 
@@ -131,6 +132,7 @@ class MeasuringLines:
                 self._fresh_line()
                 name = scenario.name
             room = self._width - tw.width_of_current_line - len(counts) - 11
+            name = harmless(name)
             self._writer.write(f"{middle(name, max(room, 12))}: {counts} ")
             self._writer.flush()
         self._written = time.monotonic()
@@ -206,7 +208,7 @@ class MeasuringPanel:
         for scenario in scenarios:
             share = scenario.passed / scenario.counted if scenario.counted else None
             table.add_row(
-                Text(left(scenario.name, room)),
+                Text(left(harmless(scenario.name), room)),
                 *([bar(scenario.done, scenario.planned, _BAR)] if bars else []),
                 f"{scenario.done}/{scenario.planned}",
                 percent(share),
