@@ -1,9 +1,9 @@
-"""What came of cases: pass^k and pass@k, and the cases that failed most."""
+"""What came of cases: pass^k and pass@k, those that failed most or were not played."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 from agentgym.report.marks import code, row, table_head
@@ -13,12 +13,18 @@ from agentgym.runs.lines import (
     Line,
     count,
     left,
+    listed,
     percent,
     short_name,
     wrapped,
 )
 from agentgym.runs.summary import RunSummary
-from agentgym.runs.summary_json import FamilyJson, KEpisodesJson, SummaryJson
+from agentgym.runs.summary_json import (
+    FamilyJson,
+    KEpisodesJson,
+    ListedJson,
+    SummaryJson,
+)
 
 MOST_ROWS = 10
 MOST_CASES = 10
@@ -128,6 +134,38 @@ def k_table(summary: SummaryJson) -> Iterator[str]:
     which = "; ".join(f"{count(n, 'case')} for k = {k}" for k, n in out)
     rest = f" Left out, as they have fewer episodes: {which}." if out else ""
     yield f"All, or any, of k episodes of a case pass: the mean over the cases.{rest}"
+
+
+def unplayed_cases(scenarios: Iterable[tuple[str, ListedJson | None]]) -> str | None:
+    """How many cases of a list were played, where some were not.
+
+    Args:
+        scenarios: Each one's name, and its cases if it lists them.
+    """
+    counts = [
+        (short_name(name), cases["played"], cases["cases"])
+        for name, cases in scenarios
+        if cases is not None and cases["played"] < cases["cases"]
+    ]
+    if not counts:
+        return None
+    if len(counts) == 1:
+        [(name, played, cases)] = counts
+        return f"{name}: {played} of {cases} listed cases were played"
+    texts = [f"{name} {played} of {cases}" for name, played, cases in counts]
+    return f"listed cases that were played: {listed(texts, MOST_ROWS)}"
+
+
+def unplayed_section(summary: RunSummary, width: int) -> Iterator[Line]:
+    """The same for the terminal.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
+    found = unplayed_cases((s.name, s.listed_cases) for s in summary.ordered)
+    if found is not None:
+        yield from wrapped(found, width, hanging="  ")
 
 
 def failed_cases(summary: SummaryJson) -> Iterator[str]:

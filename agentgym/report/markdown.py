@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Literal, cast, get_args
 
-from agentgym.report.case_report import failed_cases, k_table
+from agentgym.report.case_report import failed_cases, k_table, unplayed_cases
 from agentgym.report.marks import block, code, row, table_head
 from agentgym.runs.differences import unpaired_difference
 from agentgym.runs.lines import (
@@ -97,6 +97,12 @@ def _verdict(summary: SummaryJson, baseline: SummaryJson | None) -> Iterator[str
     yield text
     yield from _reasons(decision)
     yield from _stopped_early(summary)
+    unplayed = unplayed_cases(
+        (s["name"], s.get("listed")) for s in summary["scenarios"]
+    )
+    if unplayed is not None:
+        yield ""
+        yield f"{capitalised(unplayed)}."
     if baseline is not None:
         earlier = baseline["reliability"]["value"]
         change = _points(_counts(baseline), (passed, counted))

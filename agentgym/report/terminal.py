@@ -11,7 +11,7 @@ from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
 from agentgym.report import certainty
 from agentgym.report.by_file import rows_by_file
-from agentgym.report.case_report import k_section
+from agentgym.report.case_report import k_section, unplayed_section
 from agentgym.report.cost import cost_section
 from agentgym.report.simulators import simulators_section
 from agentgym.report.transcript import transcript
@@ -322,6 +322,7 @@ def verdict(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     yield from gate_lines(decision, width)
     if summary.certifiable and summary.counted:
         yield from certainty.certified(summary, width)
+    yield from unplayed_section(summary, width)
 
 
 def gate_lines(decision: GateDecision, width: int) -> Iterator[Line]:

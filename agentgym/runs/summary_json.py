@@ -140,6 +140,13 @@ class FamilyJson(KEpisodesJson):
     counted: int
 
 
+class ListedJson(TypedDict):
+    """Cases that a scenario lists, and how many of them were played."""
+
+    cases: int
+    played: int
+
+
 class ScenarioJson(TypedDict):
     """A scenario."""
 
@@ -157,6 +164,7 @@ class ScenarioJson(TypedDict):
     case_results: NotRequired[list[CaseResultJson]]
     case_results_left_out: NotRequired[int]
     cases: CasesJson | None
+    listed: NotRequired[ListedJson | None]
     attrition: BoundsJson
     mean_reward: float | None
     tokens: float | None

@@ -37,6 +37,7 @@ from agentgym.runs.summary_json import (
     CasesJson,
     CheckJson,
     LatencyJson,
+    ListedJson,
     OutcomesJson,
     ReliabilityJson,
     ScenarioJson,
@@ -145,6 +146,7 @@ class ScenarioTally:
         stop: When it ended.
         cases: What came of each case.
         planned: Episodes that it would have had, had nothing stopped it.
+        listed: Cases that it lists; 0 where they are generated.
     """
 
     name: str
@@ -165,6 +167,7 @@ class ScenarioTally:
     cases: CaseResults = field(default_factory=CaseResults)
     results: OutcomeSequence = field(default_factory=OutcomeSequence)
     planned: int = 0
+    listed: int = 0
 
     @property
     def passed(self) -> int:
@@ -293,6 +296,7 @@ class ScenarioTally:
             "case_results": results,
             "case_results_left_out": left_out,
             "cases": None if spread is None else spread_json(spread),
+            "listed": self.listed_cases,
             "attrition": attrition_json(self.attrition),
             "mean_reward": rounded(self.mean(self.reward)),
             "tokens": rounded(self.mean(self.tokens)),
@@ -302,6 +306,13 @@ class ScenarioTally:
             "smallest_failing_case": self.smallest,
             "checks": [self.checks[key].to_json() for key in sorted(self.checks)],
         }
+
+    @property
+    def listed_cases(self) -> ListedJson | None:
+        """How many of the cases that it lists were played."""
+        if not self.listed:
+            return None
+        return {"cases": self.listed, "played": len(self.cases.drawn)}
 
 
 @dataclass(slots=True, kw_only=True)

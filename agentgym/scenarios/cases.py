@@ -6,7 +6,7 @@ import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from agentgym.distribution import install_command
 from agentgym.errors import UsageError
@@ -118,7 +118,7 @@ def make_cases(
             generated, and all of them where values are listed.
 
     Returns:
-        At least one case; episode `i` plays case `i % len(cases)`.
+        At least one case; `Rounds` says which episode plays which.
 
     Raises:
         UsageError: No case is left in this split.
@@ -149,6 +149,52 @@ def make_cases(
             "--agentgym-split"
         )
     return chosen
+
+
+class Rounds:
+    """Which case an episode plays: all of them once, then all of them again.
+
+    Whoever lists cases has a reason for their order: the easy ones come first, or those
+    of one kind together. Some of them are therefore no sample of the list. So each
+    round has an order of its own, drawn by the seed: the first n episodes are a sample
+    without replacement, whose share of passed ones strays no further from the list's
+    than with replacement (W. Hoeffding, Probability inequalities for sums of bounded
+    random variables, Journal of the American Statistical Association 58 (1963) 13-30,
+    section 6). The others keep their order if a case is added at the end.
+
+    Args:
+        number: Cases that there are.
+        seed: The seed of the run.
+        scenario: Name of the scenario; other scenarios get other orders.
+        shuffled: False for generated cases, which chance has put in their order.
+    """
+
+    def __init__(
+        self, number: int, *, seed: int, scenario: str, shuffled: bool = True
+    ) -> None:
+        self.shuffled = shuffled
+        self._number = number
+        self._key = seed, scenario
+        self._orders: dict[int, list[int]] = {}
+
+    def place(self, episode: int) -> int:
+        """Position of the case that the episode of this number plays, from 0."""
+        turn, place = divmod(episode, self._number)
+        if not self.shuffled:
+            return place
+        if turn not in self._orders:
+            self._orders = {turn: self._order(turn)}
+        return self._orders[turn][place]
+
+    def _order(self, turn: int) -> list[int]:
+        seed, scenario = self._key
+        drawn = [_seed(seed, scenario, f"round {turn}", i) for i in range(self._number)]
+        return sorted(range(self._number), key=drawn.__getitem__)
+
+
+def is_listed(cases: Cases) -> TypeGuard[Sequence[Any]]:
+    """Whether somebody has put the cases in an order."""
+    return not (cases is None or isinstance(cases, int | given))
 
 
 class CaseSource:
@@ -196,7 +242,7 @@ class CaseSource:
             UsageError: The scenario has none.
         """
         cases, position = self._cases, index
-        if not (cases is None or isinstance(cases, int | given)):
+        if is_listed(cases):
             position = sum(listed_split(i) == split for i in range(index))
         case = self.at(split, position)
         if case.index != index:
@@ -238,6 +284,8 @@ class CaseSource:
         if split not in self._values:
             seed = _seed(self._seed, self._scenario, split, 0)
             drawn = cases.draw(MOST_DRAWN, seed)
+            # Hypothesis begins with the simplest ones, which may be the easiest.
+            random.Random(seed).shuffle(drawn)  # noqa: S311 - reproducible, no secret
             if split == "train":
                 held_out = {repr(value) for value in self._drawn(cases, "held_out")}
                 drawn = [value for value in drawn if repr(value) not in held_out]

@@ -23,6 +23,7 @@ class EpisodeReport(pytest.TestReport):
         of_scenario: Those of this scenario.
         in_flight: Those of this scenario that are being played.
         one_case: Whether all episodes of the scenario are repeats of one case.
+        listed: Cases that the scenario lists; 0 where they are generated.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class EpisodeReport(pytest.TestReport):
         of_scenario: int = 0,
         in_flight: int = 0,
         one_case: bool = False,
+        listed: int = 0,
         **report: Any,
     ) -> None:
         super().__init__(**report)
@@ -41,6 +43,7 @@ class EpisodeReport(pytest.TestReport):
         self.of_scenario = of_scenario
         self.in_flight = in_flight
         self.one_case = one_case
+        self.listed = listed
         self._episodes: list[Episode] | None = None
 
     @classmethod
@@ -53,6 +56,7 @@ class EpisodeReport(pytest.TestReport):
         of_scenario: int = 0,
         in_flight: int = 0,
         one_case: bool = False,
+        listed: int = 0,
     ) -> EpisodeReport:
         """The report of episodes that just finished in this process.
 
@@ -63,6 +67,7 @@ class EpisodeReport(pytest.TestReport):
             of_scenario: Those of this scenario.
             in_flight: Those of this scenario that are being played.
             one_case: Whether all of its episodes are repeats of one case.
+            listed: Cases that it lists; 0 where they are generated.
         """
         report = cls(
             lines=[dump(episode) for episode in episodes],
@@ -70,6 +75,7 @@ class EpisodeReport(pytest.TestReport):
             of_scenario=of_scenario,
             in_flight=in_flight,
             one_case=one_case,
+            listed=listed,
             nodeid=item.nodeid,
             location=item.location,
             keywords={},
@@ -109,6 +115,7 @@ def pytest_report_to_serializable(report: object) -> dict[str, Any] | None:
         "of_scenario": report.of_scenario,
         "in_flight": report.in_flight,
         "one_case": report.one_case,
+        "listed": report.listed,
         "nodeid": report.nodeid,
         "location": report.location,
     }
@@ -125,6 +132,7 @@ def pytest_report_from_serializable(data: dict[str, Any]) -> EpisodeReport | Non
         of_scenario=data["of_scenario"],
         in_flight=data["in_flight"],
         one_case=data["one_case"],
+        listed=data["listed"],
         nodeid=data["nodeid"],
         location=tuple(data["location"]),
         keywords={},

@@ -13,7 +13,7 @@ from agentgym.playing.pool import Finished, default_concurrency, play_all
 from agentgym.playing.spec import EpisodeSpec, Limits
 from agentgym.reliability import ALPHA, ScenarioStop, sequential_test
 from agentgym.runs.outcome_sequence import OutcomeSequence
-from agentgym.scenarios.cases import Case, make_cases
+from agentgym.scenarios.cases import Case, Rounds, is_listed, make_cases
 from agentgym.scenarios.scenario import split_to_play
 from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
 from pytest_agentgym.collect.isolation import CASE_ASKED
@@ -52,7 +52,7 @@ def play_scenario(item: ScenarioItem) -> None:
     plays = _Plays(item, _cases(item, count), policy.spec if policy else None)
     debugged = debugging(item.config)
     capture = item.config.getoption("capture") != "no" and not item.one_at_a_time
-    results = _Results(item, count, 1 if debugged else plays.at_once)
+    results = _Results(item, count, plays, 1 if debugged else plays.at_once)
     with split_output(capture and not debugged), errors_as_warnings():
         begin = plays.one_by_one if debugged else plays.many
         batches = begin(count, lambda: results.enough() or run.early_end.begun)
@@ -78,11 +78,23 @@ class _Plays:
         options = item.config.stash[RUN].options
         self.item = item
         self.cases = cases
+        self._rounds = Rounds(
+            len(cases),
+            seed=options.seed,
+            scenario=item.name,
+            shuffled=is_listed(item.settings.cases),
+        )
         self.policy = policy
         self.limits = item.config.stash[RUN].limits_of(item)
         most = options.concurrency or default_concurrency()
         self.at_once = 1 if item.one_at_a_time else most
         self._started = item.ihook.pytest_agentgym_episode_started
+
+    @property
+    def listed(self) -> int:
+        """Cases that it could play of a list; 0 for one that was asked for."""
+        asked = self.item.config.stash[RUN].options.case is not None
+        return len(self.cases) if self._rounds.shuffled and not asked else 0
 
     def many(self, count: int, enough: Callable[[], bool]) -> Iterator[list[Finished]]:
         """Plays them concurrently."""
@@ -112,7 +124,7 @@ class _Plays:
 
     def make(self, index: int, keep_exceptions: bool = False) -> EpisodePlay:
         """The episode at this index."""
-        item, case = self.item, self.cases[index % len(self.cases)]
+        item, case = self.item, self.cases[self._rounds.place(index)]
         self._started(item=item, index=index, case=case)
         spec = EpisodeSpec(
             scenario=item.nodeid,
@@ -133,8 +145,11 @@ class _Plays:
 class _Results:
     """Sends an item's episodes on, and judges the item."""
 
-    def __init__(self, item: ScenarioItem, planned: int, at_once: int) -> None:
+    def __init__(
+        self, item: ScenarioItem, planned: int, plays: _Plays, at_once: int
+    ) -> None:
         self.item = item
+        self._listed = plays.listed
         self._planned = planned
         self._at_once = at_once
         self.run = item.config.stash[RUN]
@@ -173,6 +188,7 @@ class _Results:
             of_scenario=self._planned,
             in_flight=min(self._at_once, self._planned - self.count),
             one_case=self._one_case,
+            listed=self._listed,
         )
         self.item.ihook.pytest_runtest_logreport(report=report)
 

@@ -89,6 +89,7 @@ class MeasurementReporter:
             scenario = self.summary.scenarios[report.nodeid]
             scenario.planned = report.of_scenario
             scenario.cases.one_case = report.one_case
+            scenario.listed = report.listed
         self._display.add(report, self.summary.spent)
 
     def scenario_reported(self, report: Any) -> None:

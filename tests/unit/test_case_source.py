@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agentgym.errors import UsageError
-from agentgym.scenarios.cases import CaseSource, given, make_cases
+from agentgym.scenarios.cases import CaseSource, Rounds, given, make_cases
 
 
 @pytest.mark.parametrize("split", ["train", "held_out"])
@@ -20,6 +20,46 @@ def test_the_same_cases_as_a_measurement(cases, split):
     else:
         assert source.count(split) == len(made)
         assert source.at(split, len(made)) == made[0]
+
+
+@pytest.mark.parametrize("number", [1, 3, 7, 100])
+def test_each_round_plays_all_cases_in_an_order_of_its_own(number):
+    rounds = Rounds(number, seed=0, scenario="test_x")
+    places = [rounds.place(i) for i in range(3 * number)]
+    turns = [places[i : i + number] for i in range(0, 3 * number, number)]
+    assert all(sorted(turn) == list(range(number)) for turn in turns)
+    again = Rounds(number, seed=0, scenario="test_x")
+    assert [again.place(i) for i in range(3 * number)] == places
+    if number == 100:
+        others = [
+            Rounds(100, seed=1, scenario="test_x"),
+            Rounds(100, seed=0, scenario="y"),
+        ]
+        orders = [*turns, *([o.place(i) for i in range(100)] for o in others)]
+        assert len({tuple(order) for order in orders}) == 5
+        assert list(range(100)) not in orders
+
+
+def test_a_case_that_is_added_leaves_the_order_of_the_others():
+    few, more = (Rounds(n, seed=0, scenario="test_x") for n in (20, 21))
+    orders = [few.place(i) for i in range(20)], [more.place(i) for i in range(21)]
+    assert [place for place in orders[1] if place != 20] == orders[0]
+
+
+def test_chance_puts_generated_cases_in_their_order():
+    rounds = Rounds(3, seed=0, scenario="test_x", shuffled=False)
+    assert [rounds.place(i) for i in range(7)] == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_the_simplest_examples_do_not_come_first():
+    st = pytest.importorskip("hypothesis.strategies")
+    source = CaseSource(
+        given(text=st.lists(st.integers(0, 9))), seed=0, scenario="test_x"
+    )
+    lengths = [len(source.at("held_out", i).params["text"]) for i in range(256)]
+    drawn = given(text=st.lists(st.integers(0, 9))).draw(256, 0)
+    assert len(drawn[0]["text"]) == 0
+    assert sum(lengths[:25]) > 2 * sum(len(one["text"]) for one in drawn[:25])
 
 
 def test_a_scenario_may_keep_its_cases_on_one_side():

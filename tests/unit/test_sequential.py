@@ -58,6 +58,43 @@ def test_peeking_after_each_episode_errs_in_at_most_5_percent(threshold):
         assert 0.01 < chance_of(verdict, test, threshold) <= 0.05
 
 
+def chance_of_list(verdict, boundary, good, bad, rounds=2):
+    """The same for a list of cases that always or never pass, drawn in rounds."""
+    said, cases = 0.0, good + bad
+    states = {0: 1.0}
+    for n in range(rounds * cases):
+        turn, drawn = divmod(n, cases)
+        following: dict[int, float] = {}
+        for failed, mass in states.items():
+            own = failed - turn * bad
+            share = (good - (drawn - own)) / (cases - drawn)
+            for more, chance in ((0, share), (1, 1 - share)):
+                passed, failures = n + 1 - failed - more, failed + more
+                if chance <= 0:
+                    continue
+                if passed >= boundary.enough(failures):
+                    said += mass * chance * (verdict is RELIABLE)
+                elif passed <= boundary.few(failures):
+                    said += mass * chance * (verdict is UNRELIABLE)
+                else:
+                    mass_there = following.get(failures, 0)
+                    following[failures] = mass_there + mass * chance
+        states = following
+    return said
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"), [(3, 2), (19, 1), (95, 5), (285, 15), (190, 10), (270, 30)]
+)
+def test_a_list_in_rounds_errs_no_more_than_independent_episodes(good, bad):
+    threshold = good / (good + bad)
+    test = SequentialTest(threshold, 0.05)
+    for verdict in (RELIABLE, UNRELIABLE):
+        listed = chance_of_list(verdict, test, good, bad)
+        alike = chance_of(verdict, test, threshold, most=2 * (good + bad))
+        assert listed <= alike + 1e-9
+
+
 def test_peeking_with_the_exact_test_errs_often():
     naive = NaivePeeking(0.95)
     assert chance_of(RELIABLE, naive, 0.95, most=500) > 0.15

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agentgym.scenarios.cases import Rounds
 from agentgym.training.job.task import Phase, ScenarioInfo, Task
 
 VALIDATION_EPISODES = 192
@@ -19,18 +20,29 @@ def held_out_tasks(scenarios: Sequence[ScenarioInfo], phase: Phase) -> list[Task
         scenarios: What is trained; those without held-out cases are left out.
         phase: What the episodes are for.
     """
-    return [
-        Task(
+    tasks = []
+    for info in scenarios:
+        if info.held_out_cases == 0:
+            continue
+        cases = info.held_out_cases or info.episodes
+        # The seed of a training draws no other ones: they are fixed beforehand.
+        rounds = Rounds(
+            cases,
+            seed=0,
             scenario=info.scenario,
-            split="held_out",
-            case=number % (info.held_out_cases or info.episodes),
-            repeat=number // (info.held_out_cases or info.episodes),
-            phase=phase,
+            shuffled=info.held_out_cases is not None,
         )
-        for info in scenarios
-        if info.held_out_cases != 0
-        for number in range(info.episodes)
-    ]
+        tasks += [
+            Task(
+                scenario=info.scenario,
+                split="held_out",
+                case=rounds.place(number),
+                repeat=number // cases,
+                phase=phase,
+            )
+            for number in range(info.episodes)
+        ]
+    return tasks
 
 
 def validation_tasks(scenarios: Sequence[ScenarioInfo], before: int = 0) -> list[Task]:
