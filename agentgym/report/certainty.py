@@ -26,6 +26,7 @@ from agentgym.runs.lines import (
     percent,
     short_name,
     threshold,
+    too_close,
     wrapped,
 )
 from agentgym.runs.summary import RunSummary
@@ -141,10 +142,15 @@ def _run(summary: RunSummary, reliability: Reliability) -> str:
     sure = f"at {SURE} confidence"
     if reliability.verdict is Verdict.reliable:
         share = percent(reliability.at_least, reliability.threshold)
+        if too_close(reliability.at_least, reliability.threshold):
+            share = limit
         return f"at least {share} {sure}"
     if reliability.verdict is Verdict.unreliable:
         share = percent(reliability.at_most, reliability.threshold)
-        return f"at most {share} {sure}{_whatever(summary)}"
+        most = f"at most {share}"
+        if too_close(reliability.at_most, reliability.threshold):
+            most = f"below {limit}"
+        return f"{most} {sure}{_whatever(summary)}"
     if summary.stop == "sequential" and len(summary.gated) > 1:
         return f"the mean of the scenarios cannot be distinguished from {limit} {sure}"
     return _more_episodes(summary, reliability, f"{limit} {sure}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from agentgym.playing.episode import Episode
-from agentgym.report.by_file import rows_by_file
 from agentgym.report.side_by_side import episodes_beside
 from agentgym.runs.comparison import ChangedCase, Compared, Comparison
 from agentgym.runs.differences import Difference
@@ -19,6 +18,7 @@ from agentgym.runs.lines import (
     count,
     percent,
     points,
+    rows_by_file,
     short_name,
     table,
     wrapped,

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from agentgym.distribution import install_command
-from agentgym.report.by_file import rows_by_file
 from agentgym.runs.lines import (
     Heading,
     Line,
@@ -15,6 +14,7 @@ from agentgym.runs.lines import (
     dollars,
     listed,
     number,
+    rows_by_file,
     table,
     wrapped,
 )
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from agentgym.runs.summary import RunSummary
 
 MOST_MODELS = 5
+MOST_SCENARIOS = 20
+"""Scenarios in the table; of more of them the dearest are shown."""
 
 
 def cost_section(summary: RunSummary, width: int = 80) -> Iterator[Line]:
@@ -50,16 +52,27 @@ def cost_section(summary: RunSummary, width: int = 80) -> Iterator[Line]:
 def _scenarios(summary: RunSummary, width: int) -> Iterator[Line]:
     paid = bool(summary.spent.usd)
     columns = ["in/ep", "out/ep", "tok/pass", *(["$/ep", "$/pass"] if paid else [])]
-    named = ((scenario.name, scenario.spent) for scenario in summary.ordered)
+    scenarios = summary.ordered
+    dearest = sorted(scenarios, key=lambda s: (-s.spent.usd, -s.spent.tokens))
+    if len(scenarios) > MOST_SCENARIOS:
+        scenarios = dearest[:MOST_SCENARIOS]
+    named = ((scenario.name, scenario.spent) for scenario in scenarios)
     rows = rows_by_file(named, lambda name, spent: TableRow(name, _cells(spent, paid)))
     yield from table(columns, rows, width)
+    more = len(dearest) - len(scenarios)
+    if more:
+        yield Line(f"and {count(more, 'scenario')} that took less")
 
 
 def _cells(spent: Spending, paid: bool) -> list[str]:
     episode, passed = spent.per(spent.episodes), spent.per(spent.passed)
     tokens = spent.tokens / spent.passed if spent.passed else None
-    cells = [number(episode["input_tokens"]), number(episode["output_tokens"])]
-    cells.append(number(tokens))
+    if spent.tokens:
+        cells = [number(episode["input_tokens"]), number(episode["output_tokens"])]
+        cells.append(number(tokens))
+    else:
+        # No call reported any, or there was none.
+        cells = ["-"] * 3
     if paid:
         cells += [dollars(episode["usd"]), dollars(passed["usd"])]
     return cells

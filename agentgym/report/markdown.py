@@ -8,6 +8,7 @@ from typing import Literal, cast, get_args
 
 from agentgym.report.case_report import failed_cases, k_table, unplayed_cases
 from agentgym.report.marks import block, code, row, table_head
+from agentgym.report.what_failed import alike, place_of
 from agentgym.runs.differences import unpaired_difference
 from agentgym.runs.lines import (
     SURE,
@@ -301,21 +302,25 @@ def _failures(scenarios: Sequence[ScenarioJson]) -> Iterator[str]:
         return
     yield "### Commonest failed checks"
     missed.sort(key=lambda found: -found[0])
-    for often, scenario, check in missed[:MOST_CHECKS]:
+    checks = alike(missed, lambda one: place_of(one[2]), lambda one: one[0])
+    for same in checks[:MOST_CHECKS]:
         yield ""
-        yield from _failure(often, scenario, check)
-    if len(missed) > MOST_CHECKS:
+        yield from _failure(same)
+    if len(checks) > MOST_CHECKS:
         yield ""
-        yield f"and {count(len(missed) - MOST_CHECKS, 'more check')}"
+        yield f"and {count(len(checks) - MOST_CHECKS, 'more check')}"
 
 
-def _failure(often: int, scenario: ScenarioJson, check: CheckJson) -> Iterator[str]:
+def _failure(same: Sequence[tuple[int, ScenarioJson, CheckJson]]) -> Iterator[str]:
+    _, scenario, check = same[0]
+    often = sum(found[0] for found in same)
+    judged = count(often + sum(found[2]["passed"] for found in same), "episode")
+    many = f"{len(same)} scenarios, such as " if len(same) > 1 else ""
     name = short_name(scenario["name"])
-    judged = count(often + check["passed"], "episode")
     text = f"assert {check['text']}"
     yield f"- {code(text)}  "
     where = code(_place(scenario, check))
-    yield f"  failed in {often} of {judged} of {code(name)}, {where}"
+    yield f"  failed in {often} of {judged} of {many}{code(name)}, {where}"
     lines = (check.get("message") or "").splitlines()
     if lines:
         yield ""

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from agentgym.runs.lines import Heading, Line, count, number, wrapped
 from agentgym.runs.simulator_tally import RoleTally, SimulatorTally
 
+MOST_SCENARIOS = 10
+
 
 def simulators_section(simulators: SimulatorTally, width: int) -> Iterator[Line]:
     """Who judged and who was simulated; nothing if nobody did.
@@ -45,5 +47,8 @@ def _models(tally: RoleTally) -> str:
 
 def _role(text: str, tally: RoleTally, width: int) -> Iterator[Line]:
     yield from wrapped(text, width, hanging="  ")
-    for name in sorted(tally.scenarios):
+    names = sorted(tally.scenarios)
+    for name in names[:MOST_SCENARIOS]:
         yield from wrapped(name, width, "  ")
+    if len(names) > MOST_SCENARIOS:
+        yield Line(f"  and {count(len(names) - MOST_SCENARIOS, 'more scenario')}")

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
-from pathlib import PurePath
-from typing import Any
 
-from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
 from agentgym.report import certainty
-from agentgym.report.by_file import rows_by_file
 from agentgym.report.case_report import k_section, unplayed_section
 from agentgym.report.cost import cost_section
 from agentgym.report.simulators import simulators_section
-from agentgym.report.transcript import transcript
+from agentgym.report.what_failed import agent_errors, failed_checks, smallest_cases
 from agentgym.runs.gate import GateDecision, ReasonKind
 from agentgym.runs.lines import (
     SURE,
@@ -24,22 +19,19 @@ from agentgym.runs.lines import (
     count,
     duration,
     interval,
-    left,
     number,
     percent,
-    short_name,
+    rows_by_file,
     table,
     wrapped,
 )
 from agentgym.runs.summary import RunSummary
-from agentgym.runs.tallies import CheckTally, ErrorTally, ScenarioTally, ToolTally
+from agentgym.runs.tallies import ScenarioTally, ToolTally
 
 __all__ = ["Heading", "Line", "report", "verdict"]
 
-MOST_CHECKS = 5
 MOST_ERRORS = 3
 MOST_REASONS = 5
-MOST_LINES = 5
 _COLOURS = {True: "green", False: "red", None: "yellow"}
 
 _WHAT_TO_DO = {
@@ -146,131 +138,6 @@ def _correct(tool: ToolTally) -> str:
         return f"{100 * share:.0f} %"
     low, high = tool.correct.interval()
     return f"{100 * share:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
-
-
-def failed_checks(summary: RunSummary, width: int, shown: set[str]) -> Iterator[Line]:
-    """The commonest failed checks with one example trajectory each.
-
-    Args:
-        summary: The run, added up.
-        width: Characters that a line may have.
-        shown: Ids of the episodes that the report has shown; gets those shown here.
-    """
-    missed = summary.missed_checks()
-    if not missed:
-        return
-    yield Heading("commonest failed checks")
-    for place, (scenario, check) in enumerate(missed[:MOST_CHECKS]):
-        if place:
-            yield Line()
-        yield from _failed_check(scenario, check, width, shown)
-    if len(missed) > MOST_CHECKS:
-        yield Line()
-        others = count(len(missed) - MOST_CHECKS, "more check")
-        yield Line(f"and {others} that did not always pass: summary.json has them all")
-
-
-def _failed_check(
-    scenario: ScenarioTally, check: CheckTally, width: int, shown: set[str]
-) -> Iterator[Line]:
-    about = check.check
-    yield from wrapped(
-        f"assert {about['text']}", width, markup={"red": True, "bold": True}, most=3
-    )
-    yield Line(left(f"  {_place(scenario, about)}", width))
-    judged = check.missed + check.counts["passed"]
-    often = f"failed in {check.missed} of {count(judged, 'episode')}"
-    yield from wrapped(f"{often} of {short_name(scenario.name)}", width, "  ")
-    if about["must"]:
-        yield from wrapped(f"required: {about['must']}", width, "  ")
-    yield from _introspection(check.example.message or "", width)
-    if check.example.episode is not None:
-        yield from _example(check.example.episode, width, shown)
-
-
-def _introspection(message: str, width: int) -> Iterator[Line]:
-    """The beginning of what pytest says; the rest says where the values come from."""
-    lines = (
-        line
-        for text in message.splitlines()
-        for line in wrapped(text, width, "E   ", markup={"red": True}, hanging="E     ")
-    )
-    yield from itertools.islice(lines, MOST_LINES)
-
-
-def _place(scenario: ScenarioTally, about: dict[str, Any]) -> str:
-    """Where a check is: relative to the root directory if it is in its own file."""
-    path = scenario.name.partition("::")[0]
-    if PurePath(path).name != PurePath(about["file"]).name:
-        path = about["file"]
-    return f"{path}:{about['line']}"
-
-
-def _example(episode: Episode, width: int, shown: set[str]) -> Iterator[Line]:
-    """The episode, once in a report."""
-    if episode.id in shown:
-        yield Line(f"  as in episode #{episode.index} above")
-        return
-    shown.add(episode.id)
-    yield Line(f"  as in episode #{episode.index}:")
-    yield from transcript(episode, width)
-
-
-def agent_errors(summary: RunSummary, width: int, shown: set[str]) -> Iterator[Line]:
-    """Errors of the agent that ended episodes.
-
-    Args:
-        summary: The run, added up.
-        width: Characters that a line may have.
-        shown: Ids of the episodes that the report has shown; gets those shown here.
-    """
-    errors = summary.agent_errors()
-    if not errors:
-        return
-    yield Heading("errors of the agent")
-    for place, (scenario, error) in enumerate(errors[:MOST_ERRORS]):
-        if place:
-            yield Line()
-        yield from _agent_error(scenario, error, width, shown)
-    if len(errors) > MOST_ERRORS:
-        yield Line()
-        more = count(len(errors) - MOST_ERRORS, "more kind")
-        yield Line(f"and {more} of errors: episodes.jsonl has them all")
-
-
-def _agent_error(
-    scenario: ScenarioTally, error: ErrorTally, width: int, shown: set[str]
-) -> Iterator[Line]:
-    episode = error.example.episode
-    if episode is None:
-        return
-    yield from wrapped(
-        episode.error or "", width, markup={"red": True, "bold": True}, most=3
-    )
-    often = f"ended {error.count} of {count(scenario.counted, 'episode')}"
-    yield from wrapped(f"{often} of {short_name(scenario.name)}", width, "  ")
-    # The last line of a traceback is the error itself.
-    frames = (episode.details or "").splitlines()[:-1]
-    for text in [text for text in frames if text.strip(" ^~")][-6:]:
-        indent = "    " if text.startswith("  File") else "      "
-        yield from wrapped(text, width, indent, most=2)
-    yield from _example(episode, width, shown)
-
-
-def smallest_cases(summary: RunSummary, width: int) -> Iterator[Line]:
-    """The smallest failing case of each scenario whose cases have values.
-
-    Args:
-        summary: The run, added up.
-        width: Characters that a line may have.
-    """
-    found = [s for s in summary.ordered if s.smallest is not None]
-    if not found:
-        return
-    yield Heading("smallest failing cases")
-    for scenario in found:
-        text = f"{short_name(scenario.name)}: {scenario.smallest}"
-        yield from wrapped(text, width, hanging="    ", most=4)
 
 
 def not_counted(summary: RunSummary, width: int) -> Iterator[Line]:

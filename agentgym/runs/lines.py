@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from os.path import commonprefix
+from typing import TypeVar
 
 from agentgym.reliability import CONFIDENCE
+
+Scenario = TypeVar("Scenario")
 
 
 def harmless(line: str) -> str:
@@ -45,6 +51,10 @@ class Line:
         object.__setattr__(self, "text", harmless(self.text))
 
 
+MOST_DECIMALS = 3
+"""Of a share in percent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heading(Line):
     """A section's title."""
@@ -77,6 +87,7 @@ def table(
         max(len(text) for text in (*head, *(row.cells[i] for row in rows if row.cells)))
         for i, head in enumerate(heads)
     ]
+    groups = list(_below_titles(rows))
     names = [len(row.name) for row in rows if row.cells]
     longest = max(names, default=0)
     least = min(longest, 12)
@@ -85,12 +96,46 @@ def table(
     for level in range(max(map(len, heads))):
         texts = [head[level] if level < len(head) else "" for head in heads]
         yield Line(_joined("", texts, room, widths, gap), {"bold": True})
+    for title, below in groups:
+        if title is not None:
+            yield Line(left(title.name, width), title.markup)
+        short = distinct([row.name for row in below], room)
+        for name, row in zip(short, below, strict=True):
+            yield Line(_joined(name, row.cells, room, widths, gap), row.markup)
+
+
+def _below_titles(
+    rows: Sequence[TableRow],
+) -> Iterator[tuple[TableRow | None, list[TableRow]]]:
+    """Each title with the rows below it."""
+    title, below = None, list[TableRow]()
     for row in rows:
         if row.cells:
-            text = _joined(middle(row.name, room), row.cells, room, widths, gap)
-            yield Line(text, row.markup)
-        else:
-            yield Line(left(row.name, width), row.markup)
+            below.append(row)
+            continue
+        if title is not None or below:
+            yield title, below
+        title, below = row, []
+    yield title, below
+
+
+def rows_by_file(
+    scenarios: Iterable[tuple[str, Scenario]],
+    row: Callable[[str, Scenario], TableRow],
+) -> list[TableRow]:
+    """The rows, and a title above those of each file.
+
+    Args:
+        scenarios: Node id of each, and what its row is made of; in order, files by
+            their first scenario.
+        row: Makes the row, with the scenario's name within its file.
+    """
+    files: dict[str, list[TableRow]] = {}
+    for node_id, scenario in scenarios:
+        path, _, name = node_id.partition("::")
+        rows = files.setdefault(path, [TableRow(path)])
+        rows.append(row(name or path, scenario))
+    return [row for rows in files.values() for row in rows]
 
 
 def _joined(
@@ -151,6 +196,61 @@ def middle(text: str, length: int) -> str:
     return f"{text[: length - 1 - tail]}…{text[len(text) - tail :]}"
 
 
+def distinct(names: Sequence[str], length: int) -> list[str]:
+    """The names, shortened so that no two that differ look alike.
+
+    What a name has in common with all that begin like it goes first: it tells them
+    apart from nothing.
+
+    Args:
+        names: Of a group, such as the scenarios of a file.
+        length: Characters at most.
+    """
+    if all(len(name) <= length for name in names):
+        return list(names)
+    ordered = sorted(set(names))
+    # Of letters, though the function is among those of paths.
+    forks = {commonprefix(pair) for pair in itertools.pairwise(ordered)}  # noqa: RUF071
+    short = {name: _without_common(name, forks, length) for name in ordered}
+    alike = Counter(short.values())
+    taken: Counter[str] = Counter()
+    for name, text in short.items():
+        if alike[text] > 1:
+            taken[text] += 1
+            number_of = f"~{taken[text]}"
+            short[name] = middle(text, length - len(number_of)) + number_of
+    return [short[name] for name in names]
+
+
+def _without_common(name: str, forks: Set[str], length: int) -> str:
+    """The name, its longest parts in which no other one goes its own way cut first."""
+    own_way = (place for place in range(len(name)) if name[:place] in forks)
+    places = sorted({near for place in own_way for near in _number(name, place)})
+    ends = zip([0, *places], [*places, len(name)], strict=True)
+    parts = [name[begin:end] for begin, end in ends]
+    for place in sorted(range(len(parts)), key=lambda i: -len(parts[i])):
+        excess = sum(map(len, parts)) - length
+        # All but the first part begin with the letter that tells the name apart.
+        own = parts[place][: min(place, 1)]
+        common = parts[place][len(own) :]
+        if excess <= 0 or len(common) < 2:
+            break
+        kept = len(common) - excess
+        # A few letters of something say nothing.
+        parts[place] = own + (middle(common, kept) if kept > 4 else "…")
+    return middle("".join(parts), length)
+
+
+def _number(name: str, place: int) -> range:
+    """The places of the number that is there, or just this one: 1 is not 100."""
+    begin, end = place, place
+    while begin and name[begin - 1].isdigit():
+        begin -= 1
+    while end < len(name) and name[end].isdigit():
+        end += 1
+    return range(begin, max(end, place + 1))
+
+
 def left(text: str, length: int) -> str:
     """The text, with its beginning left out where it is too long.
 
@@ -189,7 +289,9 @@ def listed(names: Sequence[str], most: int) -> str:
 
 
 def percent(share: float | None, limit: float | None = None) -> str:
-    """A share with one decimal, more where it would look like another one.
+    """A share with one decimal, or up to three where it would look like another one.
+
+    One that is closer still is moved away from it, never to its other side.
 
     Args:
         share: In [0, 1].
@@ -198,11 +300,26 @@ def percent(share: float | None, limit: float | None = None) -> str:
     if share is None:
         return "-"
     limits = [x for x in (0.0, 1.0, limit) if x is not None and x != share]
-    for digits in range(1, 12):
+    # A limit with more decimals asks for one more than it has.
+    most = max(MOST_DECIMALS, len(f"{100 * (limit or 0):.10g}".partition(".")[2]) + 1)
+    for digits in range(1, most + 1):
         text = f"{100 * share:.{digits}f}"
-        if all(text != f"{100 * x:.{digits}f}" for x in limits):
-            break
-    return f"{text} %"
+        near = [x for x in limits if text == f"{100 * x:.{digits}f}"]
+        if not near:
+            return f"{text} %"
+    step = 10.0**-most
+    moved = float(text) + (step if share > near[0] else -step)
+    return f"{moved:.{most}f} %"
+
+
+def too_close(share: float, limit: float) -> bool:
+    """Whether no decimal that is shown tells the two apart.
+
+    Args:
+        share: In [0, 1].
+        limit: Another one.
+    """
+    return abs(share - limit) < 0.5 * 10.0 ** (-MOST_DECIMALS - 2)
 
 
 def threshold(share: float) -> str:

@@ -87,6 +87,7 @@ class RunSummary:
         not_played: Scenarios that were therefore not played to their end, and the
             episodes that they were to have.
         ks: Which k of pass^k and pass@k were asked for; None for the usual ones.
+        collected: The place of each scenario among what was collected, as far as known.
         outside_reasons: What the gate must know and no episode says, see `note`.
     """
 
@@ -111,6 +112,7 @@ class RunSummary:
     settled: Reliability | None = None
     not_played: dict[str, int] = field(default_factory=dict)
     ks: Sequence[int] | None = None
+    collected: dict[str, int] = field(default_factory=dict)
     outside_reasons: list[Reason] = field(default_factory=list)
     _concluded: GateDecision | None = field(default=None, init=False, repr=False)
 
@@ -146,8 +148,10 @@ class RunSummary:
 
     @property
     def ordered(self) -> list[ScenarioTally]:
-        """The scenarios by name, whichever came first."""
-        return [self.scenarios[name] for name in sorted(self.scenarios)]
+        """The scenarios as they were collected, else by name, whichever came first."""
+        last = len(self.collected)
+        names = sorted(self.scenarios, key=lambda n: (self.collected.get(n, last), n))
+        return [self.scenarios[name] for name in names]
 
     @property
     def gated(self) -> list[ScenarioTally]:

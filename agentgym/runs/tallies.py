@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import statistics
+import sys
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -53,18 +54,24 @@ _CALLS = ("calls", "correct", "wrong_arguments", "not_allowed", "missing", "rais
 _VARIABLE_PART = re.compile(r"'[^']*'|\"[^\"]*\"|\w*\d\w*")
 
 
+Rank = tuple[bool, int, int]
+
+
 class Example:
     """The shortest of the episodes it was offered, the earliest of these.
 
     An episode that an error cut off is taken only if there is no other.
+
+    Attributes:
+        rank: The less, the better it serves as an example.
     """
 
-    __slots__ = ("_key", "episode", "message")
+    __slots__ = ("episode", "message", "rank")
 
     def __init__(self) -> None:
         self.episode: Episode | None = None
         self.message: str | None = None
-        self._key: tuple[bool, int, int] | None = None
+        self.rank: Rank = (True, sys.maxsize, sys.maxsize)
 
     def offer(self, episode: Episode, message: str | None = None) -> None:
         """Keeps the episode, cut to what a file would hold, if it is shorter.
@@ -76,11 +83,11 @@ class Example:
         trajectory = episode.trajectory
         calls = sum(len(step.tool_calls) for step in trajectory.steps)
         length = len(trajectory.messages) + calls
-        key = (episode.error is not None, length, episode.index)
-        if self._key is None or key < self._key:
+        rank = (episode.error is not None, length, episode.index)
+        if self.episode is None or rank < self.rank:
             # A tool's result may be 10 MB, and another thread may still write to it.
             self.episode = Episode.from_json(episode.to_json())
-            self.message, self._key = message, key
+            self.message, self.rank = message, rank
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,6 +135,7 @@ class CheckTally:
 class ErrorTally:
     """How often one kind of error of the agent ended an episode."""
 
+    kind: str
     count: int = 0
     example: Example = field(default_factory=Example)
 
@@ -265,7 +273,7 @@ class ScenarioTally:
         kind = _VARIABLE_PART.sub("*", error)
         if kind not in self.errors and len(self.errors) >= MOST_ERRORS:
             kind = "other errors"
-        return self.errors.setdefault(kind, ErrorTally())
+        return self.errors.setdefault(kind, ErrorTally(kind=kind))
 
     def to_json(
         self, gates: int = 1, verdict: Verdict | None = None, met: bool | None = None

@@ -53,6 +53,7 @@ class RunContext:
         self.planned = 0
         self.gates = 1
         self._places: dict[str, int] = {}
+        self._collected: dict[str, int] = {}
 
     def episodes_of(self, item: ScenarioItem) -> int:
         """How many episodes the scenario gets."""
@@ -84,6 +85,10 @@ class RunContext:
         """Skips the scenarios that the end of the run leaves out."""
         if isinstance(item, ScenarioItem) and self.early_end.begun:
             self.early_end.skip(item, played=0, planned=self.episodes_of(item))
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Notes the order of the files: plugins may shuffle what is played."""
+        self._collected.setdefault(item.nodeid, len(self._collected))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Counts what is going to be played."""
@@ -134,6 +139,7 @@ class RunContext:
                 "below": debugged or isinstance(error, ScenarioFailed),
                 "left_out": item.stash.get(LEFT_OUT, False),
                 "planned": self.episodes_of(item),
+                "collected": self._collected.get(item.nodeid, len(self._collected)),
                 "place": self._places.get(item.nodeid),
                 "scenarios": self.gates,
             }

@@ -9,7 +9,8 @@ from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
 from agentgym.reliability import Reliability
 from agentgym.runs.gate_facts import ScenarioFacts
-from agentgym.runs.lines import plain
+from agentgym.runs.lines import count, percent, plain
+from agentgym.runs.lines import threshold as limit_text
 from agentgym.runs.prices import Prices
 from agentgym.runs.spending import Spending, Usage
 
@@ -118,9 +119,10 @@ class ScenarioResult:
             )
         if facts.passes(certified=certified is not None):
             return None
-        text = f"reliability {passed / counted:.1%} ({passed} of {counted} episodes "
+        share = percent(passed / counted, threshold)
+        text = f"reliability {share} ({passed} of {count(counted, 'episode')} passed)"
         verb = "is below" if certified is None else "is not certified to reach"
-        return f"{text}passed) {verb} {threshold:.1%}{self._reasons()}"
+        return f"{text} {verb} {limit_text(threshold)}{self._reasons()}"
 
     def _reasons(self) -> str:
         lines = [f"{n:>5} x {text}" for text, n in self._failed_checks.most_common(5)]

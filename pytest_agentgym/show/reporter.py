@@ -146,6 +146,7 @@ class Reporter:
 
     def _scenario_reported(self, report: Any) -> None:
         about = report.agentgym
+        self.summary.collected[report.nodeid] = about["collected"]
         if report.nodeid in self.summary.scenarios:
             scenario = self.summary.scenario(report.nodeid, about["threshold"])
             scenario.xfail |= hasattr(report, "wasxfail") and report.skipped

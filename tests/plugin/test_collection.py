@@ -154,7 +154,7 @@ def test_junitxml_has_scenarios_and_their_reliability(gym):
     assert 'failures="1"' in text
     assert '<property name="agentgym_reliability" value="1.0"' in text
     assert '<property name="agentgym_verdict" value="UNDECIDED"' in text
-    assert "reliability 0.0% (0 of 2 episodes passed) is below 95.0%" in text
+    assert "reliability 0.0 % (0 of 2 episodes passed) is below 95 %" in text
 
 
 AGAIN = """

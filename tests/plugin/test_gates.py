@@ -41,7 +41,7 @@ def test_a_certified_gate_asks_for_59_clean_episodes(gym, episodes, code):
     result.assert_outcomes(passed=1 - code, failed=code)
     if code:
         result.stdout.fnmatch_lines(
-            ["*100.0% (58 of 58 episodes passed) is not certified to reach 95.0%*"]
+            ["*100.0 % (58 of 58 episodes passed) is not certified to reach 95 %*"]
         )
     assert gym.summary()["gate"] == "certified"
     assert gym.start().ret == 0

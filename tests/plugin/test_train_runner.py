@@ -254,7 +254,7 @@ def test_a_missed_target_fails_the_scenarios_below_it(train):
             "update 1, reward 0.5, *",
             "after: 50.0 % (6/12 episodes) in *",
             "*FAILURES*",
-            "reliability 0.0% (0 of 4 episodes passed) is below 95.0%",
+            "reliability 0.0 % (0 of 4 episodes passed) is below 95 %",
             "    4 x test_it.py:*: agent.run(*",
             "*- training -*",
             "before     16.7 % *",

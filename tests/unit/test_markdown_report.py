@@ -251,13 +251,26 @@ def test_texts_of_agents_stay_texts() -> None:
 
 
 def test_long_reports_are_cut() -> None:
-    told = summary(1, 1, checks=[made_check("failed", message="x" * 500)])
+    checks = [made_check("failed", line=n, message="x" * 500) for n in range(400)]
+    told = summary(1, 1, checks=checks)
     told["scenarios"] = told["scenarios"] * 400
     text = markdown(told, told)
     # What GitHub takes as a comment.
     assert len(text) < 65_536
     assert "and 350 more scenarios" in text
     assert "and 395 more checks" in text
+
+
+def test_a_check_of_many_scenarios_is_one() -> None:
+    told = summary(1, 1, checks=[made_check("failed"), made_check("failed", line=11)])
+    told["scenarios"] = [
+        {**told["scenarios"][0], "name": f"test_refunds.py::test_refund[{n}]"}
+        for n in range(184)
+    ]
+    text = markdown(told)
+    where = "failed in 368 of 368 episodes of 184 scenarios, such as `test_refund[0]`"
+    assert text.count(where) == 2
+    assert "more check" not in text
 
 
 # The command.
