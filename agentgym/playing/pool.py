@@ -13,6 +13,7 @@ from queue import Empty, Queue
 from agentgym.errors import EpisodeStopped
 from agentgym.playing.episode import Episode
 from agentgym.playing.play import EpisodePlay
+from agentgym.recording.event_loop import new_loop
 
 TICK_SECONDS = 0.05
 GATHER_SECONDS = 0.01
@@ -182,12 +183,18 @@ class EpisodePool:
             begun.put(asyncio.get_running_loop())
             await asyncio.Event().wait()
 
-        def work() -> None:
+        def work(loop: asyncio.AbstractEventLoop) -> None:
             # `stop` cancels all tasks.
-            with contextlib.suppress(asyncio.CancelledError):
-                asyncio.run(run())
+            with (
+                contextlib.suppress(asyncio.CancelledError),
+                asyncio.Runner(loop_factory=lambda: loop) as runner,
+            ):
+                runner.run(run())
 
-        threading.Thread(target=work, name="agentgym-episodes", daemon=True).start()
+        # Made here: what a thread raises, nobody would hear of.
+        threading.Thread(
+            target=work, args=(new_loop(),), name="agentgym-episodes", daemon=True
+        ).start()
         self._loops.append(begun.get())
 
     def _take(self) -> EpisodePlay | None:

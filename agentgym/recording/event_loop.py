@@ -11,6 +11,9 @@ from collections.abc import Awaitable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from agentgym.errors import HarnessError
+from agentgym.recording.blame import describe
+
 T = TypeVar("T")
 
 _lock = threading.Lock()
@@ -36,7 +39,24 @@ def run(awaitable: Awaitable[T]) -> T:
 
 def submit(awaitable: Awaitable[T]) -> Future[T]:
     """Begins to await something on the loop; the same for who cannot wait here."""
-    return asyncio.run_coroutine_threadsafe(_settle(awaitable), _running_loop())
+    loop = _running_loop()
+    return asyncio.run_coroutine_threadsafe(_settle(awaitable), loop)
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """An event loop.
+
+    Raises:
+        HarnessError: None can be made, as where a plugin forbids all sockets: a loop
+            wakes itself up by a pair of them.
+    """
+    try:
+        return asyncio.new_event_loop()
+    except Exception as exc:
+        raise HarnessError(
+            f"an event loop cannot be made: {describe(exc)} (pytest-socket: "
+            "--allow-unix-socket allows the sockets that it needs)"
+        ) from exc
 
 
 def is_running() -> bool:
@@ -56,7 +76,7 @@ def _running_loop() -> asyncio.AbstractEventLoop:
     global _loop
     with _lock:
         if _loop is None:
-            _loop = asyncio.new_event_loop()
+            _loop = new_loop()
             threading.Thread(
                 target=_run_forever, args=(_loop,), name="agentgym-agents", daemon=True
             ).start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import unittest
 from collections.abc import Generator
 from typing import Any
 
@@ -88,6 +89,22 @@ class ScenarioItem(pytest.Function):
         """Whether it uses fixtures that change the whole process."""
         return not PROCESS_WIDE.isdisjoint(self.fixturenames)
 
+    def get_closest_marker(
+        self, name: str, default: pytest.Mark | None = None
+    ) -> pytest.Mark | None:
+        """The nearest mark, but not anyio's.
+
+        anyio puts an item of its own, which calls the function once, in the place of
+        one that has its mark.
+
+        Args:
+            name: Of the mark.
+            default: What is returned where there is none.
+        """
+        if name == "anyio":
+            return default
+        return super().get_closest_marker(name, default)
+
     def setup(self) -> None:
         """Sets up the wider-scoped fixtures; the others are made per episode."""
         self._check_fixtures()
@@ -124,6 +141,8 @@ def pytest_pycollect_makeitem(
 ) -> Generator[None, Any, Any]:
     """Replaces the items of scenario functions; other plugins have had their say."""
     result = yield
+    if isinstance(obj, type) and issubclass(obj, unittest.TestCase):
+        _refuse_test_case(f"{collector.nodeid}::{name}", obj)
     if isinstance(collector, ScenarioClass):
         if name != "play":
             return []
@@ -140,7 +159,7 @@ def pytest_pycollect_makeitem(
     items = [
         ScenarioItem.from_function(item, settings)
         for item in result
-        if isinstance(item, pytest.Function)
+        if isinstance(item, pytest.Function) and not _for_trio(item)
     ]
     if items:
         for spec in rewards_idleness(items[0].specs):
@@ -160,6 +179,13 @@ def pytest_make_collect_report(
     return report
 
 
+def _for_trio(item: pytest.Function) -> bool:
+    """Whether anyio made it besides that for asyncio, on which scenarios play."""
+    callspec = getattr(item, "callspec", None)
+    backend = None if callspec is None else callspec.params.get("anyio_backend")
+    return (backend[0] if isinstance(backend, tuple) else backend) == "trio"
+
+
 def _refuse_tests(nodeid: str, scenario: object) -> None:
     for name, value in vars(scenario).items():
         if name.startswith("test") and inspect.isroutine(value):
@@ -168,6 +194,18 @@ def _refuse_tests(nodeid: str, scenario: object) -> None:
                 "method play(self, agent, environment); rename it, or leave Scenario "
                 "out and put @scenario before the method"
             )
+
+
+def _refuse_test_case(nodeid: str, case: type[unittest.TestCase]) -> None:
+    """Refuses what unittest would run once, without an agent."""
+    methods = [n for n in dir(case) if _settings(getattr(case, n, None)) is not None]
+    for name in methods or (["play"] if is_scenario_class(case) else []):
+        raise UsageError(
+            f"{nodeid}.{name} is not played: unittest runs the methods of a "
+            "unittest.TestCase, and they can have no fixtures; write the scenario as "
+            "a function, or in a class without that base, with fixtures in place of "
+            "setUp()"
+        )
 
 
 def _settings(obj: object) -> ScenarioSettings | None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 _COUNT = "agentgym_not_run"
+_SCENARIOS = "agentgym.scenarios.scenario"
 
 
 class NotRun:
@@ -27,6 +28,15 @@ class NotRun:
             return result
         self.count += len(result) if isinstance(result, list) else 1
         return []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Drops those that another collector has made, as of a unittest.TestCase."""
+        if _SCENARIOS not in sys.modules:
+            return
+        kept = [item for item in items if not _is_scenario(getattr(item, "obj", None))]
+        self.count += len(items) - len(kept)
+        items[:] = kept
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Under xdist: reports the number to the main process."""
@@ -53,7 +63,7 @@ class NotRun:
 
 def _is_scenario(obj: object) -> bool:
     # A scenario's module has imported agentgym.scenarios: plain runs never load it.
-    module = sys.modules.get("agentgym.scenarios.scenario")
+    module = sys.modules.get(_SCENARIOS)
     if module is None:
         return False
     if isinstance(obj, type):

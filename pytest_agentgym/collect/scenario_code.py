@@ -24,7 +24,13 @@ from agentgym.scenarios.source import Names
 from pytest_agentgym.collect import check_pass
 from pytest_agentgym.collect.check_pass import Specs, instrument
 
-_MENTION = re.compile(rb"^\s*(from|import)\s[^\n]*\bagentgym\b", re.MULTILINE)
+# An import may come after a byte order mark, a semicolon or a colon, and its line may
+# be continued.
+_MENTION = re.compile(
+    rb"(?:^|[\r;:]|\xef\xbb\xbf)\s*(?:from|import)[\s\\]"
+    rb"(?:[^\r\n\\]|\\\r?\n)*\bagentgym\b",
+    re.MULTILINE,
+)
 _MAKERS = ("scenario", "Scenario", "rubric")
 _USES = re.compile(rb"\b(scenario|Scenario|rubric)\b")
 

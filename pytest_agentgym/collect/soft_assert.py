@@ -31,12 +31,19 @@ class SoftAssertFinder(importlib.abc.MetaPathFinder):
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
+        self._session: pytest.Session | None = None
 
     @property
     def introspect(self) -> bool:
-        """Whether pytest rewrites asserts in this run."""
+        """Whether pytest rewrites asserts in this run; not with `-p no:assertion`."""
         # Set before the options, which initial conftests come before.
-        return bool(self.config.known_args_namespace.assertmode == "rewrite")
+        mode = getattr(self.config.known_args_namespace, "assertmode", "plain")
+        return bool(mode == "rewrite")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> None:
+        """Learns from whom to ask what `--pyargs` names."""
+        self._session = session
 
     def find_spec(
         self,
@@ -51,7 +58,11 @@ class SoftAssertFinder(importlib.abc.MetaPathFinder):
             path: The folders of the package that it is in, if any.
             target: Unused: what is reloaded is found as what is loaded.
         """
-        if name.rpartition(".")[2] == "conftest" or (path and all(map(_foreign, path))):
+        if name.rpartition(".")[2] == "conftest":
+            return None
+        if path and all(
+            _foreign(folder) and not self._named(folder) for folder in path
+        ):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         if (
@@ -74,14 +85,21 @@ class SoftAssertFinder(importlib.abc.MetaPathFinder):
     def _may_claim(self, path: Path) -> bool:
         """Whether it is a file of the project, or lies beside one that was named."""
         if _foreign(str(path)):
-            return False
+            return self._named(str(path))
         if path.is_relative_to(self.config.rootpath) or path.name.startswith("test"):
             return True
         here = self.config.invocation_params.dir
         named = (here / str(arg).partition("::")[0] for arg in self.config.args)
+        return any(path.is_relative_to(_folder(place)) for place in named)
+
+    def _named(self, path: str) -> bool:
+        """Whether it is installed, and in what the command line names itself."""
+        if self._session is None or Path(path).is_relative_to(_OWN):
+            return False
+        # Not all that is installed below a folder of the project, as in its `.venv`.
         return any(
-            path.is_relative_to(place.parent if place.suffix == ".py" else place)
-            for place in named
+            _foreign(str(place)) and Path(path).is_relative_to(_folder(place))
+            for place in self._session._initialpaths
         )
 
 
@@ -113,6 +131,10 @@ def _foreign(path: str) -> bool:
     return not _INSTALLED.isdisjoint(place.parts) or place.is_relative_to(_OWN)
 
 
+def _folder(place: Path) -> Path:
+    return place.parent if place.suffix == ".py" else place
+
+
 _OWN = Path(agentgym.__file__).parent
 
 
@@ -123,6 +145,7 @@ def install(config: pytest.Config) -> SoftAssertFinder:
             return installed
     finder = SoftAssertFinder(config)
     sys.meta_path.insert(0, finder)
+    config.pluginmanager.register(finder, "agentgym-soft-assert")
     return finder
 
 

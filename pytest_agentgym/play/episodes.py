@@ -11,6 +11,7 @@ from agentgym.playing.episode import Episode
 from agentgym.playing.play import EpisodePlay
 from agentgym.playing.pool import Finished, default_concurrency, play_all
 from agentgym.playing.spec import EpisodeSpec, Limits
+from agentgym.recording.event_loop import new_loop
 from agentgym.reliability import ALPHA, ScenarioStop, sequential_test
 from agentgym.runs.outcome_sequence import OutcomeSequence
 from agentgym.scenarios.cases import Case, Rounds, is_listed, make_cases
@@ -20,7 +21,7 @@ from pytest_agentgym.collect.isolation import CASE_ASKED
 from pytest_agentgym.collect.policy import POLICY
 from pytest_agentgym.play.capture import split_output
 from pytest_agentgym.play.episode_report import EpisodeReport
-from pytest_agentgym.play.run_context import RUN, case_source, debugging
+from pytest_agentgym.play.run_context import RUN, captures, case_source, debugging
 from pytest_agentgym.play.scenario_result import PREFIX, ScenarioResult
 from pytest_agentgym.play.stage import CONTROL, FixtureStage
 from pytest_agentgym.play.warning_filters import errors_as_warnings
@@ -51,7 +52,7 @@ def play_scenario(item: ScenarioItem) -> None:
         policy.endpoint()
     plays = _Plays(item, _cases(item, count), policy.spec if policy else None)
     debugged = debugging(item.config)
-    capture = item.config.getoption("capture") != "no" and not item.one_at_a_time
+    capture = captures(item.config) and not item.one_at_a_time
     results = _Results(item, count, plays, 1 if debugged else plays.at_once)
     with split_output(capture and not debugged), errors_as_warnings():
         begin = plays.one_by_one if debugged else plays.many
@@ -118,7 +119,8 @@ class _Plays:
                 return
             play = self.make(index, keep_exceptions=True)
             if self.item.asynchronous:
-                yield [(play, asyncio.run(play.run_async()))]
+                with asyncio.Runner(loop_factory=new_loop) as runner:
+                    yield [(play, runner.run(play.run_async()))]
             else:
                 yield [(play, play.run())]
 

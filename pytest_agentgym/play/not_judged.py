@@ -114,7 +114,7 @@ class NotCollected:
 
 def _plays_nothing(config: pytest.Config) -> bool:
     """As it should: `--setup-plan` and `--setup-only` play nothing either."""
-    return bool(config.option.collectonly or config.option.setuponly)
+    return bool(config.option.collectonly or config.getoption("setuponly", False))
 
 
 def _has_scenarios(file: Path) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agentgym.errors import UsageError
+from agentgym.errors import HarnessError, UsageError
 from agentgym.playing.spec import Limits
 from agentgym.runs.lines import harmless_lines
 from agentgym.runs.prices import Prices
@@ -126,7 +126,7 @@ class RunContext:
         report = yield
         if isinstance(item, ScenarioItem):
             error = None if call.excinfo is None else call.excinfo.value
-            if isinstance(error, ScenarioFailed | UsageError):
+            if isinstance(error, ScenarioFailed | UsageError | HarnessError):
                 report.longrepr = harmless_lines(str(error))
             # Each episode has its own part of it; together they have no bound.
             report.sections = [s for s in report.sections if s[0] != _EPISODES_LOG]
@@ -148,7 +148,13 @@ class RunContext:
 
 def debugging(config: pytest.Config) -> bool:
     """Whether a debugger is to ask questions in the thread of an episode."""
-    return bool(config.getoption("usepdb") or config.getoption("trace"))
+    # Without a default the options are errors under `-p no:debugging`.
+    return bool(config.getoption("usepdb", False) or config.getoption("trace", False))
+
+
+def captures(config: pytest.Config) -> bool:
+    """Whether output is captured: neither `-s` nor `-p no:capture` is asked for."""
+    return bool(config.getoption("capture", "no") != "no")
 
 
 def _outside(error: BaseException | None) -> str | None:

@@ -189,6 +189,7 @@ class Reporter:
         self._refuse()
         self._not_collected.conclude(self.summary)
         self.summary.conclude()
+        self._keep_what_errored()
         result = yield
         data = self._reported.to_json()
         data["usage_errors"] = list(dict.fromkeys(self._reported.usage_errors))
@@ -196,6 +197,16 @@ class Reporter:
             self._writer.write(data, self.summary.warnings)
         self._set_exit_code(session, data["exit_code"])
         return result
+
+    def _keep_what_errored(self) -> None:
+        """Opens the folder of a run that errored before its first episode.
+
+        Who looks for its `summary.json` later shall find why nothing was played.
+        """
+        errored = self.summary.decision.holds(ReasonKind.errored, ReasonKind.not_played)
+        training = self._config.getoption("agentgym_train")
+        if errored and not training and self._writer.store is None:
+            self.summary.run_id = self._writer.open().id
 
     def _refuse(self) -> None:
         """Has the gate know the user's mistakes that no scenario's reason tells."""

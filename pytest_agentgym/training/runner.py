@@ -20,7 +20,7 @@ from agentgym.playing.pool import default_concurrency
 from agentgym.training.hub.runner_client import HubGone, RunnerClient
 from pytest_agentgym.collect.collection import ScenarioItem
 from pytest_agentgym.play.episode_report import EpisodeReport
-from pytest_agentgym.play.run_context import RUN
+from pytest_agentgym.play.run_context import RUN, captures
 from pytest_agentgym.play.warning_filters import errors_as_warnings
 from pytest_agentgym.training.catalogue import CannotSetUp, serialized, set_up
 from pytest_agentgym.training.claims import POLL_SECONDS, ClaimLoop
@@ -100,7 +100,7 @@ class Runner:
                     played,
                     client,
                     room=options.concurrency or default_concurrency(),
-                    capture=self._config.getoption("capture") != "no",
+                    capture=captures(self._config),
                     ended=partial(self.ended, session),
                     report=partial(self.report, session),
                     fail=self.files.write_failure,

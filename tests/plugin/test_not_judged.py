@@ -74,6 +74,8 @@ def test_nothing_but_a_scenario_that_cannot_be_set_up(gym):
     result.stdout.fnmatch_lines(
         ["agentgym: no scenario was run", "CANNOT JUDGE: 1 scenario errored outside*"]
     )
+    why = "set-up failed: ConnectionError: the cellar is locked"
+    assert reasons(gym) == [("errored", "test_it.py::test_cellar", why)]
 
 
 @pytest.mark.parametrize("mark", ["xfail", "skip(reason='not now')"])

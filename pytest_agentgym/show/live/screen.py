@@ -13,6 +13,7 @@ from typing import TextIO
 import pytest
 
 from agentgym.runs.lines import harmless
+from pytest_agentgym.play.run_context import captures, debugging
 
 
 class Screen:
@@ -60,9 +61,8 @@ class Screen:
             and writer._tw.hasmarkup
             and os.environ.get("TERM") != "dumb"
             # Episodes then write to the terminal themselves.
-            and self._config.getoption("capture") != "no"
-            and not self._config.getoption("usepdb")
-            and not self._config.getoption("trace")
+            and captures(self._config)
+            and not debugging(self._config)
             # Asked for without importing it.
             and find_spec("rich") is not None
         )
