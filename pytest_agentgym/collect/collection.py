@@ -89,9 +89,7 @@ class ScenarioItem(pytest.Function):
         """Whether it uses fixtures that change the whole process."""
         return not PROCESS_WIDE.isdisjoint(self.fixturenames)
 
-    def get_closest_marker(
-        self, name: str, default: pytest.Mark | None = None
-    ) -> pytest.Mark | None:
+    def get_closest_marker(self, name: str, default: Any = None) -> Any:
         """The nearest mark, but not anyio's.
 
         anyio puts an item of its own, which calls the function once, in the place of
