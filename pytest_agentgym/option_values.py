@@ -60,7 +60,6 @@ def choice(config: pytest.Config, name: str, *choices: str | None) -> Any:
     words = [word for word in choices if word is not None]
     word = text.replace("-", "_")
     if word not in words:
-        raise pytest.UsageError(
-            f"--agentgym-{name} {text}: choose {' or '.join(words)}"
-        )
+        listed = f"{', '.join(words[:-1])} or {words[-1]}"
+        raise pytest.UsageError(f"--agentgym-{name} {text}: choose {listed}")
     return word

@@ -6,6 +6,7 @@ from agentgym.reliability.clusters import (
     case_spread,
     clustered_rate,
 )
+from agentgym.reliability.gate_odds import noticed, point_alarm
 from agentgym.reliability.intervals import (
     CONFIDENCE,
     bounds,
@@ -73,9 +74,11 @@ __all__ = [
     "judge_sequence",
     "k_episodes",
     "mean_verdict",
+    "noticed",
     "paired_difference",
     "pass_at_k",
     "pass_hat_k",
+    "point_alarm",
     "sequential_bounds",
     "sequential_test",
 ]

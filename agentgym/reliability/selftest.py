@@ -14,6 +14,7 @@ from functools import lru_cache
 from random import Random
 
 from agentgym.reliability.intervals import CONFIDENCE
+from agentgym.reliability.many_scenarios import many_scenarios
 from agentgym.reliability.run_stop import RunStop
 from agentgym.reliability.sequential import SequentialTest
 from agentgym.reliability.sequential_verdicts import mean_verdict
@@ -119,7 +120,9 @@ def selftest(runs: int = DEFAULT_RUNS, seed: int = 0) -> tuple[list[str], bool]:
         for gate in gates()
     }
     broken = [text for gate in results for text in _broken(gate, results[gate])]
-    return [*_report(results, runs), *broken, _conclusion(broken)], not broken
+    many, more_broken = many_scenarios(runs, seed)
+    broken += more_broken
+    return [*_report(results, runs), *many, *broken, _conclusion(broken)], not broken
 
 
 def _point(true: float, runs: int, random: Random) -> Seen:

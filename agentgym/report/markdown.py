@@ -97,6 +97,10 @@ def _verdict(summary: SummaryJson, baseline: SummaryJson | None) -> Iterator[str
         text += f" {capitalised(sure)} {SURE} confidence: {reliability['verdict']}."
     yield text
     yield from _reasons(decision)
+    odds = summary.get("gate_odds")
+    if odds is not None:
+        yield ""
+        yield f"{capitalised(odds)}."
     yield from _stopped_early(summary)
     unplayed = unplayed_cases(
         (s["name"], s.get("listed")) for s in summary["scenarios"]

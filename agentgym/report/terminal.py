@@ -187,6 +187,8 @@ def verdict(summary: RunSummary, width: int = 80) -> Iterator[Line]:
         yield Line(f"mean reward {reward:.2f}")
     decision = summary.decision
     yield from gate_lines(decision, width)
+    if summary.gate_odds is not None:
+        yield from wrapped(summary.gate_odds, width)
     if summary.certifiable and summary.counted:
         yield from certainty.certified(summary, width)
     yield from unplayed_section(summary, width)

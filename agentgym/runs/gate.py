@@ -29,6 +29,7 @@ class ReasonKind(StrEnum):
         lost: Too many episodes were lost to errors that are not the agent's.
         below: The measured share does not reach the threshold.
         not_certified: It is not certain that the reliability reaches it.
+        certainly_below: It is certain that it does not.
         dropped: It is certain that reliability dropped by more than is allowed.
         drop_not_certified: It is not certain that it did not.
         target_missed: A training has not reached its target.
@@ -47,6 +48,7 @@ class ReasonKind(StrEnum):
     lost = "lost"
     below = "below"
     not_certified = "not_certified"
+    certainly_below = "certainly_below"
     dropped = "dropped"
     drop_not_certified = "drop_not_certified"
     target_missed = "target_missed"
@@ -66,6 +68,7 @@ _CODES: Mapping[ReasonKind, ExitCode] = {
     ReasonKind.lost: ExitCode.CANNOT_JUDGE,
     ReasonKind.below: ExitCode.BELOW,
     ReasonKind.not_certified: ExitCode.BELOW,
+    ReasonKind.certainly_below: ExitCode.BELOW,
     ReasonKind.dropped: ExitCode.BELOW,
     ReasonKind.drop_not_certified: ExitCode.BELOW,
     ReasonKind.target_missed: ExitCode.BELOW,
@@ -82,7 +85,7 @@ _ORDER = list(ReasonKind)
 _MET: Mapping[ExitCode, bool] = {ExitCode.OK: True, ExitCode.BELOW: False}
 _CUT_OFF = ReasonKind.interrupted, ReasonKind.stopped
 _NO_GATE = ReasonKind.expected_to_fail, ReasonKind.no_scenario
-_BELOW = ReasonKind.below, ReasonKind.not_certified
+_BELOW = ReasonKind.below, ReasonKind.not_certified, ReasonKind.certainly_below
 _IN_PART = {
     ReasonKind.stopped,
     ReasonKind.usage,
@@ -328,13 +331,16 @@ def _below(facts: GateFacts) -> Iterator[Reason]:
     if facts.certified:
         kind = ReasonKind.not_certified
         below = f"is not certified to reach {threshold(facts.threshold)}"
+    elif facts.tolerant:
+        kind = ReasonKind.certainly_below
+        below = f"is certain to be below {threshold(facts.threshold)}"
     missed = not facts.met and (facts.settled or not facts.lost)
     if missed:
         yield Reason(kind=kind, sentence=f"the run {below}")
     for scenario in facts.below:
         # That is no second reason.
         if not (missed and _is_the_run(facts, scenario)):
-            sentence = _needs(scenario, facts.certified)
+            sentence = _needs(scenario, facts)
             yield Reason(kind=kind, sentence=sentence, scenario=scenario.name)
 
 
@@ -343,11 +349,13 @@ def _is_the_run(facts: GateFacts, scenario: ScenarioFacts) -> bool:
     return len(facts.scenarios) == 1 and scenario.threshold == facts.threshold
 
 
-def _needs(scenario: ScenarioFacts, certified: bool) -> str:
+def _needs(scenario: ScenarioFacts, facts: GateFacts) -> str:
     """How a scenario misses its gate: `93.8 %, needs 95 %`."""
     share = percent(scenario.value, scenario.threshold)
     needs = threshold(scenario.threshold)
-    if not certified:
+    if facts.tolerant:
+        return f"{share}, certainly below {needs}"
+    if not facts.certified:
         return f"{share}, needs {needs}"
     verdict = Verdict.undecided if scenario.verdict is None else scenario.verdict
     return f"{share}, {verdict.value} against {needs}"
@@ -382,6 +390,8 @@ def _of(reasons: Iterable[Reason], *kinds: ReasonKind) -> list[Reason]:
 
 def _met(facts: GateFacts) -> str:
     limit, number = threshold(facts.threshold), len(facts.scenarios)
+    if facts.tolerant:
+        return f"gate met: {_nothing_below(facts, limit, number)}"
     one = "is certified to reach" if facts.certified else "reached"
     if facts.whole or number == 1:
         return f"gate met: the run {one} {limit}"
@@ -390,6 +400,16 @@ def _met(facts: GateFacts) -> str:
         return f"gate met: the run {one} {limit}, and {each}"
     all_of_them = "are certified to reach" if facts.certified else "reached"
     return f"gate met: the run and each of {number} scenarios {all_of_them} {limit}"
+
+
+def _nothing_below(facts: GateFacts, limit: str, number: int) -> str:
+    if number == 1:
+        return f"the run is not certain to be below {limit}"
+    if any(s.threshold != facts.threshold for s in facts.scenarios):
+        limit = "its threshold"
+    return (
+        f"neither the run nor one of {number} scenarios is certain to be below {limit}"
+    )
 
 
 def _sentence(facts: GateFacts, reasons: Sequence[Reason]) -> str:
@@ -446,11 +466,12 @@ def _below_clause(facts: GateFacts, below: int) -> str:
     if facts.certified:
         own = "its threshold" if below == 1 else "their thresholds"
         return f"{which} {verb} not certified to reach {own}"
+    certainly = "certain to be " if facts.tolerant else ""
     if all(s.threshold == facts.threshold for s in facts.scenarios):
         own = threshold(facts.threshold)
     else:
         own = "its threshold" if below == 1 else "their thresholds"
-    return f"{which} {verb} below {own}"
+    return f"{which} {verb} {certainly}below {own}"
 
 
 def _lost_clause(facts: GateFacts, reasons: Sequence[Reason]) -> str:

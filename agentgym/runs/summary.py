@@ -14,6 +14,7 @@ from agentgym.exit_code import ExitCode
 from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
 from agentgym.reliability import (
+    ALPHA,
     ATTRITION_LIMIT,
     CONFIDENCE,
     KEpisodes,
@@ -24,10 +25,15 @@ from agentgym.reliability import (
     judge,
     judge_mean,
 )
+from agentgym.reliability.gate_odds import tolerant_alpha
 from agentgym.runs.case_results import families, of_k, of_k_json
 from agentgym.runs.files.layout import SUMMARY_FORMAT
 from agentgym.runs.gate import GateDecision, Reason, ReasonKind, decide
-from agentgym.runs.gate_facts import GateFacts, ScenarioFacts
+from agentgym.runs.gate_facts import (
+    GateFacts,
+    ScenarioFacts,
+    odds,
+)
 from agentgym.runs.outcome_sequence import Stop
 from agentgym.runs.prices import Prices
 from agentgym.runs.simulator_tally import SimulatorTally
@@ -47,8 +53,9 @@ from agentgym.runs.tallies import (
 if TYPE_CHECKING:
     from agentgym.runs.comparison import Comparison
 
-Gate = Literal["point", "certified"]
-"""What the exit code asks for: a measured share, or a certain one."""
+Gate = Literal["point", "tolerant", "certified"]
+"""What the exit code asks for: a measured share that reaches the threshold, one that is
+not certain to be below it, or one that is certain to reach it."""
 
 
 _VERSIONS = (
@@ -195,7 +202,9 @@ class RunSummary:
         that fails is given up early, and its few episodes would weigh too little.
         """
         if self.stop == "fixed":
-            return judge(self.passed, self.counted, self.threshold)
+            # The tolerant gate's verdicts, of the run and its scenarios, share the 5 %.
+            gates = round(ALPHA / self._alpha)
+            return judge(self.passed, self.counted, self.threshold, gates=gates)
         gated = self.gated
         if self.settled is None and len(gated) == 1:
             return gated[0].results.judge(self.threshold, self.stop)
@@ -226,13 +235,20 @@ class RunSummary:
         return len(self.not_played.keys() - self.scenarios.keys())
 
     @property
+    def _alpha(self) -> float:
+        """The chance of error of the run's verdict, and of its scenarios' together."""
+        judged = len(self.gated) + self.unseen
+        return tolerant_alpha(judged) if self.gate == "tolerant" else ALPHA
+
+    @property
     def verdicts(self) -> dict[str, Verdict]:
         """Of the scenarios that the run is judged by, all right together (Holm)."""
         gated = self.gated
         gates = len(gated) + self.unseen
         judged = [scenario.judged(gates) for scenario in gated]
         names = [scenario.name for scenario in gated]
-        return dict(zip(names, holm(judged, unseen=self.unseen), strict=True))
+        given = holm(judged, self._alpha, self.unseen)
+        return dict(zip(names, given, strict=True))
 
     @property
     def met(self) -> bool:
@@ -241,6 +257,8 @@ class RunSummary:
             return False
         if self.gate == "certified":
             return self.reliability.verdict is Verdict.reliable
+        if self.gate == "tolerant":
+            return self.reliability.verdict is not Verdict.unreliable
         return self.reliability.met
 
     @property
@@ -294,6 +312,8 @@ class RunSummary:
         return GateFacts(
             threshold=self.threshold,
             certified=self.gate == "certified",
+            tolerant=self.gate == "tolerant",
+            fixed=self.stop == "fixed",
             met=self.met,
             whole=self.whole,
             settled=self.settled is not None,
@@ -314,6 +334,11 @@ class RunSummary:
             interrupted=self.interrupted,
             stopped=self.stopped,
         )
+
+    @property
+    def gate_odds(self) -> str | None:
+        """What a gate of this size does by chance, where that has to be said."""
+        return odds(self._facts())
 
     @property
     def exit_code(self) -> ExitCode:
@@ -360,6 +385,7 @@ class RunSummary:
             "interrupted": self.interrupted is not None,
             "stopped": self.stopped,
             "gate": self.gate,
+            "gate_odds": self.gate_odds,
             "stop": self.stop,
             "planned": self.planned,
             "not_played": [

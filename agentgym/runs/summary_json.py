@@ -363,7 +363,8 @@ class SummaryJson(TypedDict):
     judgeable: bool
     interrupted: bool
     stopped: str | None
-    gate: Literal["point", "certified"]
+    gate: Literal["point", "tolerant", "certified"]
+    gate_odds: NotRequired[str | None]
     stop: Literal["fixed", "sequential"]
     planned: int
     not_played: list[NotPlayedJson]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,8 @@ from agentgym.playing.pool import Finished, default_concurrency, play_all
 from agentgym.playing.spec import EpisodeSpec, Limits
 from agentgym.recording.event_loop import new_loop
 from agentgym.reliability import ALPHA, ScenarioStop, sequential_test
+from agentgym.reliability.gate_odds import tolerant_alpha
+from agentgym.reliability.verdicts import verdict_of
 from agentgym.runs.outcome_sequence import OutcomeSequence
 from agentgym.scenarios.cases import Case, Rounds, is_listed, make_cases
 from agentgym.scenarios.scenario import split_to_play
@@ -214,8 +217,16 @@ class _Results:
             *(p for p in self.item.user_properties if not p[0].startswith(PREFIX)),
             *self._result.properties(judged),
         ]
-        certified = judged if self.run.options.gate == "certified" else None
-        failure = self._result.failure(self.threshold, certified)
+        gate = self.run.options.gate
+        if gate == "tolerant":
+            # What is failed here must be failed by the gate, too, which knows them all.
+            gates = self.run.gates
+            alpha = tolerant_alpha(gates) / gates
+            certain = verdict_of(judged.p_above, judged.p_below, alpha)
+            judged = replace(judged, verdict=certain)
+        failure = self._result.failure(
+            self.threshold, None if gate == "point" else judged, gate
+        )
         if failure is not None:
             raise ScenarioFailed(failure)
 

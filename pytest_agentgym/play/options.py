@@ -99,7 +99,9 @@ def add_options(group: pytest.OptionGroup) -> None:
         "--agentgym-gate",
         metavar="GATE",
         help="what passes: point (default), a measured share that reaches the "
-        "threshold, or certified, a verdict RELIABLE of the run and of every scenario",
+        "threshold; tolerant, whatever is not certain to be below it, so that chance "
+        "fails at most 5 %% of runs; certified, a verdict RELIABLE of the run and of "
+        "every scenario",
     )
     group.addoption(
         "--agentgym-stop",
@@ -160,9 +162,15 @@ def check_options(config: pytest.Config) -> None:
         split=choice(config, "split", None, "held_out", "train"),
         case=_case(config.getoption("agentgym_case")),
         threshold=number(config, "threshold", float, 0, 1, DEFAULT_THRESHOLD),
-        gate=choice(config, "gate", "point", "certified"),
+        gate=choice(config, "gate", "point", "tolerant", "certified"),
         stop=choice(config, "stop", "fixed", "sequential"),
     )
+    options = config.stash[PLAY_OPTIONS]
+    if (options.gate, options.stop) == ("tolerant", "sequential"):
+        raise pytest.UsageError(
+            "--agentgym-gate tolerant looks at all episodes of a run: leave out "
+            "--agentgym-stop sequential, or use --agentgym-gate certified"
+        )
 
 
 def _case(text: str | None) -> ChosenCase | None:

@@ -13,8 +13,14 @@ from agentgym.runs.lines import count, percent, plain
 from agentgym.runs.lines import threshold as limit_text
 from agentgym.runs.prices import Prices
 from agentgym.runs.spending import Spending, Usage
+from agentgym.runs.summary import Gate
 
 ROLES = ("judge", "user")
+_VERBS: dict[Gate, str] = {
+    "point": "is below",
+    "tolerant": "is certain to be below",
+    "certified": "is not certified to reach",
+}
 PREFIX = "agentgym_"
 """What the names of properties begin with."""
 
@@ -87,7 +93,10 @@ class ScenarioResult:
         return [(f"{PREFIX}{name}", value) for name, value in values.items()]
 
     def failure(
-        self, threshold: float, certified: Reliability | None = None
+        self,
+        threshold: float,
+        judged: Reliability | None = None,
+        gate: Gate = "point",
     ) -> str | None:
         """Why the scenario fails against this threshold, or cannot be judged.
 
@@ -95,7 +104,8 @@ class ScenarioResult:
 
         Args:
             threshold: The reliability that it must reach.
-            certified: What is certain, if only a certified scenario may pass.
+            judged: What is certain, if the gate asks for that.
+            gate: What it asks for.
         """
         passed, counted = self.passed, self.counted
         total = sum(self.outcomes.values())
@@ -105,7 +115,7 @@ class ScenarioResult:
             counted=counted,
             total=total,
             threshold=threshold,
-            verdict=None if certified is None else certified.verdict,
+            verdict=None if judged is None else judged.verdict,
         )
         if facts.lost:
             lost = [
@@ -117,12 +127,11 @@ class ScenarioResult:
                 f"cannot judge: {total - counted} of {total} episodes do not count\n"
                 + "\n".join(lost)
             )
-        if facts.passes(certified=certified is not None):
+        if facts.passes(certified=gate == "certified", tolerant=gate == "tolerant"):
             return None
         share = percent(passed / counted, threshold)
         text = f"reliability {share} ({passed} of {count(counted, 'episode')} passed)"
-        verb = "is below" if certified is None else "is not certified to reach"
-        return f"{text} {verb} {limit_text(threshold)}{self._reasons()}"
+        return f"{text} {_VERBS[gate]} {limit_text(threshold)}{self._reasons()}"
 
     def _reasons(self) -> str:
         lines = [f"{n:>5} x {text}" for text, n in self._failed_checks.most_common(5)]

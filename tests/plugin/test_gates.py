@@ -303,7 +303,7 @@ def test_a_plan_without_scenarios(gym):
 @pytest.mark.parametrize(
     ("option", "sentence"),
     [
-        ("gate=maybe", "--agentgym-gate maybe: choose point or certified"),
+        ("gate=maybe", "--agentgym-gate maybe: choose point, tolerant or certified"),
         ("stop=early", "--agentgym-stop early: choose fixed or sequential"),
     ],
 )
@@ -321,3 +321,86 @@ def test_a_training_has_its_own(gym, option):
     assert result.ret == USAGE
     name = option.partition("=")[0]
     result.stderr.fnmatch_lines([f"*--agentgym-{name} has no place beside --train: *"])
+
+
+MANY = """
+    import itertools
+    import pytest
+    from agentgym import scenario
+
+    numbers = itertools.count()
+
+    @pytest.mark.parametrize("kind", range(17))
+    @scenario(episodes=32)
+    def test_good(kind):
+        assert True
+
+    @scenario(episodes=32)
+    def test_other():
+        assert next(numbers) >= {failed}
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_a_tolerant_gate_of_many_scenarios(gym, workers):
+    """Two failures of 32 are chance, 12 are none."""
+    args = {"plugins": ("xdist",) if workers else ()}
+    gym.file(MANY.format(failed=2))
+    result = gym.start(*workers, **args)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "gate not met: 1 of 18 scenarios is below 95 %",
+            "that may be chance: an agent of 99 % in every scenario misses a gate*",
+            "*in 53 % of runs; --agentgym-gate tolerant fails only*",
+        ]
+    )
+    assert "that may be chance" in gym.summary()["gate_odds"]
+    result = gym.start("--agentgym-gate", "tolerant", *workers, **args)
+    assert result.ret == 0
+    result.assert_outcomes(passed=18)
+    result.stdout.fnmatch_lines(
+        [
+            "gate met: neither the run nor one of 18 scenarios is certain to be *",
+            "a gate of this size sees a scenario of 73.0 % or less and a run of*",
+        ]
+    )
+    check_summary(gym.summary())
+    gym.file(MANY.format(failed=12))
+    result = gym.start("--agentgym-gate", "tolerant", *workers, **args)
+    assert result.ret == 1
+    result.assert_outcomes(passed=17, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*62.5 % (20 of 32 episodes passed) is certain to be below 95 %*",
+        ]
+    )
+    result.stdout.fnmatch_lines(
+        [
+            "gate not met: 1 of 18 scenarios is certain to be below 95 %",
+            "  test_it.py::test_other: 62.5 %, certainly below 95 %",
+        ]
+    )
+    found = gym.summary()
+    assert found["decision"]["reasons"][0]["kind"] == "certainly_below"
+    assert found["gate_odds"] is None
+    # What is certain is no chance, whichever gate.
+    assert "that may be chance" not in gym.start(*workers, **args).stdout.str()
+
+
+def test_a_tolerant_gate_plays_all_episodes(gym):
+    gym.file(ONE.format(episodes=4))
+    result = gym.run("--agentgym-gate=tolerant", "--agentgym-stop=sequential")
+    assert result.ret == USAGE
+    result.stderr.fnmatch_lines(["*--agentgym-gate tolerant looks at all episodes*"])
+    result = gym.run("--agentgym-gate=lenient")
+    assert result.ret == USAGE
+    result.stderr.fnmatch_lines(["*choose point, tolerant or certified*"])
+    result = gym.run("--agentgym-gate=tolerant")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "gate met: the run is not certain to be below 95 %",
+            "a gate of this size sees an agent of * or less in 80 % of runs",
+        ]
+    )

@@ -263,3 +263,38 @@ def test_scenarios_that_passed_unexpectedly():
     assert decision.sentence == (
         "gate not met: 2 scenarios passed, though they were expected to fail"
     )
+
+
+LOW = scenario("low", 20, 12, verdict=Verdict.unreliable)
+
+
+def test_a_tolerant_gate_fails_only_what_is_certain():
+    decision = decided(GOOD, BAD, tolerant=True, met=True)
+    assert (decision.exit_code, kinds(decision)) == (0, [])
+    assert decision.sentence == (
+        "gate met: neither the run nor one of 2 scenarios is certain to be below 95 %"
+    )
+    assert decision.scenarios == {"good": True, "bad": True}
+    decision = decided(GOOD, BAD, LOW, tolerant=True, met=False)
+    assert kinds(decision) == ["certainly_below"] * 2
+    assert decision.exit_code is ExitCode.BELOW
+    assert decision.sentence == (
+        "gate not met: the run is certain to be below 95 % and 1 of 3 scenarios is "
+        "certain to be below 95 %"
+    )
+    assert str(decision.of_scenarios[0]) == "low: 62.5 %, certainly below 95 %"
+
+
+def test_a_tolerant_gate_of_one_scenario():
+    decision = decided(BAD, tolerant=True, met=True)
+    assert decision.sentence == "gate met: the run is not certain to be below 95 %"
+    decision = decided(LOW, tolerant=True, met=False)
+    assert decision.sentence == "gate not met: the run is certain to be below 95 %"
+
+
+def test_own_thresholds_of_a_tolerant_gate():
+    own = scenario("own", 20, threshold=0.5)
+    assert decided(GOOD, own, tolerant=True, met=True).sentence == (
+        "gate met: neither the run nor one of 2 scenarios is certain to be below its "
+        "threshold"
+    )

@@ -26,16 +26,21 @@ function head(report) {
       ? `${mean}${number(passed)} of ${count(counted, "episode")} passed. ${sure} interval ${interval(reliability)}, threshold ${threshold(reliability.threshold)}.`
       : "No episode counts.", stoppedEarly(summary)),
     gateReasons(summary.decision),
+    summary.gate_odds ? element("p", { id: "odds", class: "hint" }, inline(capitalised(summary.gate_odds)), ".") : null,
     facts(summary));
 }
 
 const MOST_REASONS = 10;
 
+function capitalised(sentence) {
+  return `${sentence[0].toUpperCase()}${sentence.slice(1)}`;
+}
+
 // What the run's summary has decided.
 function gateChip({ met, sentence }) {
   const kind = met === null ? "plain" : met ? "good" : "bad";
   const sign = met === null ? mark("", "–", "not judged") : met ? mark("", "✓", "met") : mark("", "✕", "not met");
-  return element("span", { class: `chip ${kind}`, id: "gate" }, sign, ` ${sentence[0].toUpperCase()}${sentence.slice(1)}`);
+  return element("span", { class: `chip ${kind}`, id: "gate" }, sign, ` ${capitalised(sentence)}`);
 }
 
 function gateReasons({ reasons: all }) {
