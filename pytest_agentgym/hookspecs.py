@@ -35,6 +35,16 @@ def pytest_agentgym_reward_computed(item: ScenarioItem, episode: Episode) -> Non
     """
 
 
+@pytest.hookspec(firstresult=True)
+def pytest_agentgym_classify_error(exception: BaseException) -> str | None:
+    """An exception ended an episode, or a call of its model; say who is to blame.
+
+    Return "infra_error", "failed", "harness_error" or "simulator_error", or None to
+    leave it to agentgym. Called in the process and thread that play the episode, for
+    the exception and then for each of its causes.
+    """
+
+
 @pytest.hookspec
 def pytest_agentgym_episode_finished(episode: Episode) -> None:
     """An episode is in the run: called once per episode, in the main process."""

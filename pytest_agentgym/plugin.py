@@ -72,6 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _register(config: pytest.Config) -> None:
     """Registers what this process needs: xdist's workers play, the main one reports."""
     from pytest_agentgym.collect import collection, fixtures, soft_assert
+    from pytest_agentgym.error_hook import ErrorHook
     from pytest_agentgym.play import episode_report, episodes
     from pytest_agentgym.play.process_settings import prepare_process
     from pytest_agentgym.play.run_context import join_run
@@ -80,6 +81,7 @@ def _register(config: pytest.Config) -> None:
     join_run(config)
     for module in (collection, episodes, fixtures, episode_report):
         config.pluginmanager.register(module, module.__name__)
+    config.pluginmanager.register(ErrorHook(config), "agentgym-error-hook")
     soft_assert.install(config)
     config.add_cleanup(soft_assert.uninstall)
     main = not hasattr(config, "workerinput")

@@ -29,6 +29,7 @@ from pydantic import BaseModel
 from agentgym.errors import UsageError
 from agentgym.integrations.messages import assistant, begin, text_of
 from agentgym.integrations.protocol import AsyncDriver
+from agentgym.recording.joining import ToolAnswer
 from agentgym.recording.recorder import Recorder, current
 from agentgym.recording.trajectory import Message, ModelCall
 
@@ -320,10 +321,11 @@ class _Execution(contextlib.AbstractContextManager["_Execution"]):
 
 
 def _join(recorder: Recorder, results: Iterable[Any]) -> None:
-    for result in results:
-        recorder.tool_answered(
-            result.call_id, result.content, refused=bool(result.is_error)
-        )
+    answers = [
+        ToolAnswer(r.call_id or "", r.content, bool(r.is_error), r.name or "")
+        for r in results
+    ]
+    recorder.tools_answered(answers)
 
 
 def _reply(result: TaskResult) -> str:

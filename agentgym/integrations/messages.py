@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agentgym.recording.joining import ToolAnswer
+
 if TYPE_CHECKING:
     from agentgym.recording.recorder import Recorder
     from agentgym.recording.trajectory import Message, ModelCall
@@ -62,13 +64,16 @@ def begin(
     for message in reversed(messages):
         if field(message, "role") != "tool":
             break
-        answers.append(message)
-    for message in reversed(answers):
-        recorder.tool_answered(
-            str(field(message, "tool_call_id")),
-            text_of(field(message, "content")),
-            refused=watched,
+        answers.append(
+            ToolAnswer(
+                str(field(message, "tool_call_id") or ""),
+                text_of(field(message, "content")),
+                refused=watched,
+                name=str(field(message, "name") or ""),
+            )
         )
+    if answers:
+        recorder.tools_answered(answers[::-1], path=path)
     return recorder.model_started(model, heard=_heard(messages), path=path)
 
 

@@ -195,7 +195,9 @@ class _RunRecord:
         self._begun = time.perf_counter()
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, _: object, exc: BaseException | None, __: object) -> None:
+        if exc is not None:
+            self.recorder.origins.agent_raised(exc)
         self._duration = time.perf_counter() - self._begun
         self._own.close()
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from agentgym.errors import EpisodeStopped, InfraError
+from agentgym.errors import AgentGymError, EpisodeStopped, InfraError
 from agentgym.playing.stage import Output, World
 from agentgym.recording import event_loop
 from agentgym.recording.blame import Outcome, chain, classify
@@ -99,9 +99,11 @@ class Attempt:
 
     def freeze(self) -> None:
         """Ends recording: what a tear-down calls is not the agent's doing."""
-        if self.error is None and self.recorder.infra_failure is not None:
-            # The agent swallowed the model's error and answered all the same.
-            self.error = self.recorder.infra_failure
+        failure = self.recorder.infra_failure
+        if failure is not None and self._is_the_agents(self.error):
+            # The agent swallowed the model's error and answered all the same, or could
+            # do nothing with an answer that was none.
+            self.error = failure
         if self.error is None and self.simulation.failure is not None:
             # The scenario swallowed the judge's error: nobody knows the verdict.
             self.error = self.simulation.failure
@@ -132,7 +134,7 @@ class Attempt:
         error = reason if reason is not None else self.error
         if error is None:
             return Outcome.passed
-        outcome = classify(error, from_tool=self.recorder.is_tool_error)
+        outcome = self._classify(error)
         if reason is not None or not self._harness_fault:
             return outcome
         if outcome is Outcome.infra_error and not self._asked_a_model(error):
@@ -143,8 +145,26 @@ class Attempt:
     def _asked_a_model(self, error: BaseException) -> bool:
         """Whether the error arose while a model was asked, or says so itself."""
         return any(
-            isinstance(link, InfraError) or self.recorder.is_model_error(link)
+            isinstance(link, InfraError) or self.recorder.origins.is_of_agent(link)
             for link in chain(error)
+        )
+
+    def _is_the_agents(self, error: BaseException | None) -> bool:
+        """Whether, as far as is known, the agent is to blame for the error, if any.
+
+        An error of our own says itself who is, and others than exceptions steer us.
+        """
+        if error is None:
+            return True
+        if isinstance(error, AgentGymError) or not isinstance(error, Exception):
+            return False
+        return not self._harness_fault and self._classify(error) is Outcome.failed
+
+    def _classify(self, error: BaseException) -> Outcome:
+        return classify(
+            error,
+            from_tool=self.recorder.is_tool_error,
+            asking=self.recorder.origins.is_of_agent,
         )
 
     def result(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
+import json
 from collections import deque
+from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from agentgym.endpoint import without_secrets
 from agentgym.errors import AgentError, HarnessError, InfraError, SimulatorError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from agentgym.recording.client_errors import is_servers
 
 
 class Outcome(StrEnum):
@@ -36,30 +34,33 @@ _OWN = (
     (AgentError, Outcome.failed),
 )
 
-# By name, because naming a class must not import its package. A wrong key or model
-# name says as little about the agent as a server that is down.
-_INFRA_CLASSES = frozenset(
-    {
-        *("aiohttp.ClientConnectionError", "aiohttp.ClientPayloadError"),
-        *("anthropic.APIConnectionError", "anthropic.AuthenticationError"),
-        *("anthropic.NotFoundError", "anthropic.PermissionDeniedError"),
-        "builtins.ConnectionError",
-        *("httpcore.NetworkError", "httpcore.ProtocolError"),
-        *("httpcore.TimeoutException", "httpx.TransportError"),
-        *("openai.APIConnectionError", "openai.AuthenticationError"),
-        *("openai.InternalServerError", "openai.NotFoundError"),
-        *("openai.PermissionDeniedError", "openai.RateLimitError"),
-        *("requests.ChunkedEncodingError", "requests.ConnectionError"),
-        "requests.Timeout",
-        *("socket.gaierror", "ssl.SSLError", "urllib.URLError"),
-        *("urllib3.MaxRetryError", "urllib3.NewConnectionError"),
-        *("urllib3.ProtocolError", "urllib3.TimeoutError"),
-    }
-)
+# What a client that reads an answer stumbles over when the answer is none.
+_UNREADABLE = (json.JSONDecodeError, AttributeError, LookupError, TypeError)
+
+Judge = Callable[[BaseException], Outcome | None]
+"""Says which outcome an exception gives, or None if it cannot say."""
+
+_judges: list[Judge] = []
+
+
+def register_judge(judge: Judge) -> Callable[[], None]:
+    """Lets somebody say which outcome exceptions give, before the tables do.
+
+    Args:
+        judge: Asked of each exception that ends an episode, and of its causes.
+
+    Returns:
+        What takes it away again.
+    """
+    _judges.append(judge)
+    return lambda: _judges.remove(judge)
 
 
 def classify(
-    exc: BaseException, *, from_tool: Callable[[BaseException], bool] | None = None
+    exc: BaseException,
+    *,
+    from_tool: Callable[[BaseException], bool] | None = None,
+    asking: Callable[[BaseException], bool] | None = None,
 ) -> Outcome:
     """The outcome of an episode that an exception ended.
 
@@ -67,34 +68,40 @@ def classify(
         exc: The exception; its causes and grouped exceptions count, too.
         from_tool: Says which exceptions a tool raised: a tool's connection error is
             not the model's.
+        asking: Says which exceptions left the agent or a call of its model: there a
+            404 is the model server's; elsewhere it may be anybody's.
 
     Returns:
         `failed`, which blames the agent, unless something else is to blame.
     """
+    asked = False
     for link in chain(exc):
         for kind, outcome in _OWN:
             if isinstance(link, kind):
                 return outcome
+        for judge in _judges:
+            judged = judge(link)
+            if judged is not None:
+                return judged
         if from_tool is not None and from_tool(link):
             return Outcome.failed
-        if is_infra(link):
+        asked = asked or (asking is not None and asking(link))
+        if isinstance(link, Exception) and is_servers(link, asking=asked):
             return Outcome.infra_error
     return Outcome.failed
 
 
-def is_infra(exc: BaseException) -> bool:
-    """Whether the exception itself says that a model server or the network failed."""
-    if isinstance(exc, InfraError):
+def fails_asking(exc: BaseException, *, unread: bool = True) -> bool:
+    """Whether infrastructure is to blame for what a call of a model raised.
+
+    Args:
+        exc: What it raised.
+        unread: Whether the answer may not have been one: what an integration raises
+            when it reads `choices` that are none is then the server's.
+    """
+    if classify(exc, asking=lambda _: True) is Outcome.infra_error:
         return True
-    if not isinstance(exc, Exception):
-        return False
-    status = _status(exc)
-    if status is not None and (status in (402, 408, 429) or 500 <= status < 600):
-        return True
-    # urllib's HTTPError is a URLError, but a server that answered is reachable.
-    return _has_infra_class(type(exc)) and not (
-        status is not None and isinstance(exc, OSError)
-    )
+    return unread and any(isinstance(link, _UNREADABLE) for link in chain(exc))
 
 
 def describe(exc: BaseException) -> str:
@@ -120,25 +127,3 @@ def chain(exc: BaseException) -> Iterator[BaseException]:
         if isinstance(link, BaseExceptionGroup):
             queue.extend(link.exceptions)
         queue.extend(e for e in (link.__cause__, link.__context__) if e is not None)
-
-
-def _has_infra_class(kind: type[BaseException]) -> bool:
-    return any(
-        f"{cls.__module__.partition('.')[0]}.{cls.__name__}" in _INFRA_CLASSES
-        for cls in kind.__mro__
-    )
-
-
-def _status(exc: Exception) -> int | None:
-    """The HTTP status that an exception carries, under the names in use."""
-    response = None
-    with contextlib.suppress(Exception):
-        response = getattr(exc, "response", None)
-    for holder in (exc, response):
-        for name in ("status_code", "status", "code"):
-            # A property of a foreign exception may raise anything.
-            with contextlib.suppress(Exception):
-                value = getattr(holder, name, None)
-                if isinstance(value, int) and 100 <= value < 600:
-                    return int(value)
-    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import defaultdict
@@ -10,25 +9,28 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from agentgym.endpoint import without_secrets
-from agentgym.errors import EpisodeStopped, ToolCallLimit, UsageError
+from agentgym.errors import EpisodeStopped, InfraError, ToolCallLimit, UsageError
 from agentgym.recording.activation import Activation
-from agentgym.recording.blame import chain, is_infra
+from agentgym.recording.answer_watch import AnswerWatch
+from agentgym.recording.blame import fails_asking
+from agentgym.recording.error_origins import ErrorOrigins
+from agentgym.recording.joining import ToolAnswer, pair_answers, requested, waiting_call
 from agentgym.recording.shared_state import SharedStateCheck
 from agentgym.recording.trajectory import (
-    MAX_DEPTH,
     Message,
     ModelCall,
     Step,
     ToolCall,
     Trajectory,
-    jsonable,
+    as_text,
+    copied,
     printed,
     shorten,
 )
 from agentgym.recording.waiting import Waiting, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _current: ContextVar[Recorder | None] = ContextVar("agentgym_recorder", default=None)
 
@@ -42,14 +44,15 @@ class Recorder:
     """Builds the trajectory of one episode.
 
     A tool call comes from up to three sides: the model's message asks for it, the tool
-    runs, and the model's next request has the answer. They are joined by call id,
-    or by name where there is none.
+    runs, and the model's next request has the answer. They are joined by call id, and
+    by name, arguments and order where that does not tell.
 
     Args:
         max_tool_calls: The call after these raises `ToolCallLimit`; an agent that
             swallows it is ended by its next model or tool call, with `EpisodeStopped`.
 
     Attributes:
+        origins: Where the exceptions of the episode arose.
         begun: When it was made, by `time.perf_counter`; its times count from then.
         infra_failure: The last model call's failure, if infrastructure is to blame.
         limit_exceeded: Set once the agent made too many tool calls, also if its
@@ -66,9 +69,8 @@ class Recorder:
         self.begun = time.perf_counter()
         self._lock = threading.Lock()
         self._stopped: BaseException | None = None
-        # Exceptions are kept, so that no other one can get the same id.
-        self._tool_errors: dict[int, BaseException] = {}
-        self._model_errors: dict[int, BaseException] = {}
+        self.origins = ErrorOrigins()
+        self._watch = AnswerWatch()
         self._models: dict[int, Step] = {}
         self._refused: set[int] = set()
         self._answers: dict[int, Message | None] = {}
@@ -152,6 +154,13 @@ class Recorder:
         with self._lock:
             self._refuse_if_stopped()
             step = self._models.pop(id(call))
+            fault = self._watch.ends_well(
+                alone=not self._models,
+                says=bool(message.get("content") or message.get("tool_calls")),
+            )
+            if fault is not None:
+                self._fail(call, fault, fault)
+                return
             self.infra_failure = None
             now = self._now()
             call.duration = now - call.start
@@ -161,7 +170,7 @@ class Recorder:
             call.finish_reason = finish_reason
             self.trajectory.messages.append(message)
             for request in message.get("tool_calls") or ():
-                asked = _requested(request)
+                asked = requested(request)
                 asked.start = now
                 asked.path = call.path
                 step.tool_calls.append(asked)
@@ -180,13 +189,36 @@ class Recorder:
         with self._lock:
             self._refuse_if_stopped()
             self._models.pop(id(call), None)
-            call.duration = self._now() - call.start
-            call.error = _error_text(exc)
-            self._model_errors[id(exc)] = exc
-            self.infra_failure = None
-            if any(map(is_infra, chain(exc))):
-                self.infra_failure = exc
-                self._refused.add(id(call))
+            self.origins.model_raised(exc)
+            fault, read = self._watch.ends_badly()
+            if fault is None and fails_asking(exc, unread=not read):
+                fault = exc
+            self._fail(call, exc, fault)
+
+    def _fail(
+        self, call: ModelCall, exc: BaseException, fault: BaseException | None
+    ) -> None:
+        call.duration = self._now() - call.start
+        call.error = _error_text(exc)
+        self.infra_failure = fault
+        if fault is not None:
+            self._refused.add(id(call))
+
+    def answer_arrived(
+        self, fault: BaseException | None, odd: InfraError | None = None
+    ) -> None:
+        """A client of a model was answered, whoever asked by it.
+
+        Args:
+            fault: Why the answer is none, if it is none.
+            odd: What of it a framework may not be able to read.
+        """
+        with self._lock:
+            if self._models:
+                self._watch.arrives(fault, odd, alone=len(self._models) == 1)
+            elif not any(self._running.values()):
+                # A plain function asked; what a tool asks is its own affair.
+                self.infra_failure = fault
 
     def tool_started(
         self,
@@ -201,14 +233,14 @@ class Recorder:
         Args:
             name: The tool's.
             arguments: What it is called with.
-            call_id: The model's; without one it is found by name and arguments.
+            call_id: The model's; without one the name has to be the same.
             path: Names of the nested agents that call it, from the outermost one.
 
         Raises:
             ToolCallLimit: The episode has used up its tool calls.
         """
         with self._lock:
-            call = self._start(name, arguments, call_id)
+            call = self._start(name, arguments, call_id, path)
             call.path = call.path or path
             return call
 
@@ -244,10 +276,10 @@ class Recorder:
         with self._lock:
             self._refuse_if_stopped()
             self._end(call)
-            call.result = _copy(result)
+            call.result = copied(result)
             call.error = error
             if id(call) in self._answers:
-                self._answer(call, result if isinstance(result, str) else _json(result))
+                self._answer(call, as_text(result))
 
     def tool_failed(self, call: ToolCall, exc: BaseException) -> None:
         """The tool raised.
@@ -260,46 +292,54 @@ class Recorder:
             self._refuse_if_stopped()
             self._end(call)
             call.error = _error_text(exc)
-            # A sub-agent's model that fails within a tool is no tool error.
-            if not any(id(link) in self._model_errors for link in chain(exc)):
-                self._tool_errors[id(exc)] = exc
+            self.origins.tool_raised(exc)
             if id(call) in self._answers:
                 self._answer(call, call.error)
 
     def tool_answered(
         self, call_id: str, content: str, *, refused: bool = False
     ) -> None:
-        """The model gets the answer to a call, as seen in its next request.
+        """The model gets the answer to one call.
 
         Args:
-            call_id: The call that the model asked for; unknown ones are ignored.
-            content: What the model gets.
-            refused: If no tool was seen to run: whether none did (such as an unknown
-                one), or the agent ran one that nobody watched.
+            call_id: As of a `ToolAnswer`.
+            content: As of a `ToolAnswer`.
+            refused: As of a `ToolAnswer`.
+        """
+        self.tools_answered([ToolAnswer(call_id, content, refused)])
+
+    def tools_answered(
+        self, answers: Sequence[ToolAnswer], *, path: tuple[str, ...] = ()
+    ) -> None:
+        """The model gets the answers to its calls, as seen in its next request.
+
+        Args:
+            answers: All of the request that are new, in its order.
+            path: Names of the nested agents that ask.
         """
         with self._lock:
             self._refuse_if_stopped()
-            step, call = self._asked(call_id)
-            if step is None or call is None:
-                return
-            if not call.executed and call.error is None and call.result is None:
-                if refused:
-                    call.error = content
-                else:
-                    # Nobody saw when it ran: the time is shared among the step's calls.
-                    elapsed = self._now() - call.start
-                    call.duration = elapsed / len(step.tool_calls)
-                    call.executed = True
-                    call.result = content
-            self._answer(call, content)
+            steps = self.trajectory.steps[::-1]
+            # Parallel agents may use the same ids.
+            steps.sort(key=lambda step: step.model is None or step.model.path != path)
+            for step, call, answer in pair_answers(steps, answers, self._answers):
+                self._take(step, call, answer)
+
+    def _take(self, step: Step, call: ToolCall, answer: ToolAnswer) -> None:
+        if not call.executed and call.error is None and call.result is None:
+            if answer.refused:
+                call.error = answer.content
+            else:
+                # Nobody saw when it ran: the time is shared among the step's calls.
+                elapsed = self._now() - call.start
+                call.duration = elapsed / len(step.tool_calls)
+                call.executed = True
+                call.result = answer.content
+        self._answer(call, answer.content)
 
     def is_tool_error(self, exc: BaseException) -> bool:
         """Whether a tool raised this exception."""
-        return id(exc) in self._tool_errors
-
-    def is_model_error(self, exc: BaseException) -> bool:
-        """Whether a model call raised this exception."""
-        return id(exc) in self._model_errors
+        return self.origins.is_tools(exc)
 
     def model_in_flight(self) -> float | None:
         """Seconds that the oldest unanswered model call has taken; None if none."""
@@ -359,13 +399,18 @@ class Recorder:
         return time.perf_counter() - self.begun
 
     def _start(
-        self, name: str, arguments: dict[str, Any], call_id: str | None
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        call_id: str | None,
+        path: tuple[str, ...] = (),
     ) -> ToolCall:
         self._refuse_if_stopped()
         self._refuse_over_limit()
-        call = self._waiting(name, arguments, call_id)
+        steps = self.trajectory.steps
+        call = waiting_call(steps, name, arguments, call_id, path)
         if call is None:
-            call = ToolCall(id=call_id or "", name=name, arguments=_copy(arguments))
+            call = ToolCall(id=call_id or "", name=name, arguments=copied(arguments))
             if self._turn_begins or not self.trajectory.steps:
                 self.trajectory.steps.append(Step())
                 self._turn_begins = False
@@ -375,7 +420,7 @@ class Recorder:
             self._refuse_over_limit()
         elif call.malformed is not None:
             # The framework repaired what the model wrote; it stays malformed.
-            call.arguments = _copy(arguments)
+            call.arguments = copied(arguments)
         call.executed = True
         call.start = self._now()
         self._running[call.name] += 1
@@ -386,34 +431,6 @@ class Recorder:
         self._running[call.name] -= 1
         if self._claimed[call.name]:
             self._claimed[call.name] -= 1
-
-    def _waiting(
-        self, name: str, arguments: dict[str, Any], call_id: str | None
-    ) -> ToolCall | None:
-        """The requested call that this execution belongs to."""
-        named = None
-        for step in reversed(self.trajectory.steps):
-            for call in step.tool_calls:
-                if call.executed:
-                    continue
-                if call_id:
-                    if call.id == call_id:
-                        return call
-                elif call.name == name and call.malformed is None:
-                    # Parallel calls of one tool differ by their arguments;
-                    # those may have been completed by the tool's defaults.
-                    if call.arguments == arguments:
-                        return call
-                    named = named or call
-        return named
-
-    def _asked(self, call_id: str) -> tuple[Step | None, ToolCall | None]:
-        """The newest call with this id that a model asked for."""
-        for step in reversed(self.trajectory.steps):
-            for call in step.tool_calls:
-                if call.id == call_id and id(call) in self._answers:
-                    return step, call
-        return None, None
 
     def _answer(self, call: ToolCall, content: str) -> None:
         answer = self._answers.get(id(call))
@@ -427,36 +444,3 @@ class Recorder:
 
 def _error_text(exc: BaseException) -> str:
     return f"{type(exc).__name__}: {without_secrets(printed(exc, str))}"
-
-
-def _copy(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """The value with its plain containers copied: a tool may change them later."""
-    kind = type(value)
-    if kind is dict and depth:
-        return {key: _copy(item, depth - 1) for key, item in value.items()}
-    if kind is list and depth:
-        return [_copy(item, depth - 1) for item in value]
-    return value
-
-
-def _json(value: Any) -> str:
-    return json.dumps(jsonable(value), ensure_ascii=False)
-
-
-def _requested(request: dict[str, Any]) -> ToolCall:
-    """A tool call as the model's message asks for it."""
-    function = request.get("function") or {}
-    raw = function.get("arguments")
-    arguments: Any = raw
-    if isinstance(raw, str):
-        try:
-            arguments = json.loads(raw) if raw.strip() else {}
-        except (ValueError, RecursionError):
-            arguments = None
-    well_formed = isinstance(arguments, dict)
-    return ToolCall(
-        id=str(request.get("id") or ""),
-        name=str(function.get("name") or ""),
-        arguments=arguments if well_formed else {},
-        malformed=None if well_formed else str(raw),
-    )

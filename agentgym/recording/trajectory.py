@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -238,6 +239,28 @@ def jsonable(value: Any, depth: int = MAX_DEPTH) -> Any:
     if isinstance(value, bytes | bytearray):
         return clean(bytes(value[: MAX_TEXT + 1]).decode("utf-8", "replace"))
     return clean(printed(value))
+
+
+def copied(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """The value with its plain containers copied: a tool may change them later.
+
+    Args:
+        value: Anything.
+        depth: Levels of containers that are copied.
+    """
+    kind = type(value)
+    if kind is dict and depth:
+        return {key: copied(item, depth - 1) for key, item in value.items()}
+    if kind is list and depth:
+        return [copied(item, depth - 1) for item in value]
+    return value
+
+
+def as_text(value: Any) -> str:
+    """What a model gets of a tool's result: a text as it is, the rest as JSON."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(jsonable(value), ensure_ascii=False)
 
 
 def _container(value: Any, depth: int) -> Any:

@@ -241,6 +241,7 @@ def _is_no_judgement(exc: Exception) -> bool:
         return False
     recorder = current()
     from_tool = None if recorder is None else recorder.is_tool_error
+    asking = None if recorder is None else recorder.origins.is_of_agent
     return isinstance(exc, UsageError) or (
-        classify(exc, from_tool=from_tool) is not Outcome.failed
+        classify(exc, from_tool=from_tool, asking=asking) is not Outcome.failed
     )

@@ -103,6 +103,69 @@ def test_a_hook_that_raises_ends_the_run_with_its_error(gym, hook):
     result.stdout.fnmatch_lines(["*RuntimeError: the hook broke*"])
 
 
+REFUSED = """
+    class Refused(Exception):
+        pass
+
+    def answer(message):
+        raise Refused("no seat")
+
+    @pytest.fixture
+    def agent():
+        return answer
+
+    def pytest_agentgym_classify_error(exception):
+        if isinstance(exception, Refused):
+            return {said}
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome"),
+    [
+        ('"infra_error"', "infra_error"),
+        ('"failed"', "failed"),
+        ('"harness_error"', "harness_error"),
+        ("None", "failed"),
+    ],
+)
+def test_a_hook_says_whose_fault_an_error_is(gym, said, outcome):
+    gym.more_conftest(REFUSED.format(said=said))
+    gym.file(SCENARIO)
+    gym.run("--agentgym-infra-retries", "0")
+    assert [episode["outcome"] for episode in gym.episodes()] == [outcome] * 2
+
+
+def test_a_hook_is_asked_about_causes_too(gym):
+    gym.more_conftest(
+        REFUSED.format(said='"infra_error"').replace(
+            'raise Refused("no seat")',
+            """try:
+            raise Refused("no seat")
+        except Refused:
+            raise RuntimeError("we are closed")""",
+        )
+    )
+    gym.file(SCENARIO)
+    gym.run("--agentgym-infra-retries", "0")
+    assert [episode["outcome"] for episode in gym.episodes()] == ["infra_error"] * 2
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ('"passed"', "*classify_error returned 'passed': return failed, infra_error,*"),
+        ("1 / 0", "*ZeroDivisionError: division by zero*"),
+    ],
+)
+def test_a_hook_that_says_nothing_known_ends_the_run(gym, said, sentence):
+    gym.more_conftest(REFUSED.format(said=said))
+    gym.file(SCENARIO)
+    result = gym.run()
+    assert result.ret != 0
+    result.stdout.fnmatch_lines([sentence])
+
+
 def test_without_the_plugin_its_hooks_are_unknown(gym):
     gym.conftest("def pytest_agentgym_episode_finished(episode): ...")
     gym.file("def test_ordinary(): ...")

@@ -20,7 +20,8 @@ from agentgym.errors import (
     ToolCallLimit,
     UsageError,
 )
-from agentgym.recording.blame import Outcome, classify, is_infra
+from agentgym.recording.blame import Outcome, classify
+from agentgym.recording.client_errors import is_servers
 from agentgym.recording.recorder import Recorder
 
 
@@ -31,6 +32,10 @@ def foreign(module: str, name: str, base: type[Exception] = Exception) -> Any:
 
 def http_error(code: int) -> urllib.error.HTTPError:
     return urllib.error.HTTPError("http://x", code, "text", Message(), None)
+
+
+def is_infra(exc: Exception, *, asking: bool = False) -> bool:
+    return is_servers(exc, asking=asking)
 
 
 class WithStatus(Exception):

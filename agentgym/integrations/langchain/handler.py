@@ -9,6 +9,7 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+from agentgym.integrations.fragments import Fragments
 from agentgym.integrations.langchain.openai_shape import (
     assistant_message,
     join_answers,
@@ -45,7 +46,7 @@ class RecordingHandler(BaseCallbackHandler):
         self._model = model
         self._models: dict[UUID, ModelCall] = {}
         self._tools: dict[UUID, ToolCall] = {}
-        self._written: dict[UUID, dict[Any, list[str]]] = {}
+        self._written: dict[UUID, Fragments] = {}
         self._agents: dict[str, tuple[tuple[str, ...], str | None]] = {}
 
     def on_chat_model_start(
@@ -66,12 +67,13 @@ class RecordingHandler(BaseCallbackHandler):
             metadata: Names of the model and of the graph's node.
             **kwargs: What else LangChain gives.
         """
-        join_answers(self._recorder, messages[0])
         about = metadata or {}
+        path = self._path(about)
+        join_answers(self._recorder, messages[0], path)
         self._models[run_id] = self._recorder.model_started(
             self._model or about.get("ls_model_name"),
             heard=(text(m) for m in messages[0] if isinstance(m, HumanMessage)),
-            path=self._path(about),
+            path=path,
         )
 
     def on_llm_start(
@@ -100,10 +102,10 @@ class RecordingHandler(BaseCallbackHandler):
         """
         message = getattr(chunk, "message", None)
         for part in getattr(message, "tool_call_chunks", None) or ():
-            calls = self._written.setdefault(run_id, {})
-            written = calls.setdefault(part.get("index"), ["", ""])
-            written[0] += part.get("id") or ""
-            written[1] += part.get("args") or ""
+            written = self._written.setdefault(run_id, Fragments())
+            written.add(
+                part.get("index"), part.get("id"), part.get("name"), part.get("args")
+            )
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """The model answered.
@@ -114,7 +116,7 @@ class RecordingHandler(BaseCallbackHandler):
             **kwargs: What else LangChain gives.
         """
         call = self._models.pop(run_id, None)
-        written = dict(self._written.pop(run_id, {}).values())
+        written = self._written.pop(run_id, Fragments()).calls
         if call is None:
             return
         generation = response.generations[0][0]

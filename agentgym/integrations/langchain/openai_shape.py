@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from agentgym.integrations.messages import assistant, text_of
+from agentgym.recording.joining import ToolAnswer
 
 if TYPE_CHECKING:
+    from agentgym.integrations.fragments import WrittenCall
     from agentgym.recording.recorder import Recorder
     from agentgym.recording.trajectory import Message
 
 
 def assistant_message(
-    message: AIMessage, written: Mapping[str, str] | None = None
+    message: AIMessage, written: Sequence[WrittenCall] = ()
 ) -> Message:
     """A LangChain message in OpenAI's shape, malformed tool calls included.
 
     Args:
         message: The message.
-        written: By the call's id, arguments as the model wrote them, where known.
+        written: Its calls as the model wrote them, where known.
     """
-    known = written or {}
+    left = list(written)
     calls = [
-        (call["id"], call["name"], known.get(call["id"] or "") or call["args"])
+        (call["id"], call["name"], _raw(call["id"], call["name"], left) or call["args"])
         for call in message.tool_calls
     ]
     malformed = [
@@ -35,22 +37,39 @@ def assistant_message(
     return assistant(text(message), [*calls, *malformed])
 
 
-def join_answers(recorder: Recorder, messages: list[BaseMessage]) -> None:
+def _raw(call_id: str | None, name: str, written: list[WrittenCall]) -> str:
+    """Takes the call out of the written ones: those of one id are in their order."""
+    for call in written:
+        if call.id == (call_id or "") and call.name == name:
+            written.remove(call)
+            return call.arguments
+    return ""
+
+
+def join_answers(
+    recorder: Recorder, messages: list[BaseMessage], path: tuple[str, ...] = ()
+) -> None:
     """Records the answers to the last calls, also to those that never ran.
 
     Args:
         recorder: The episode's.
         messages: Of a request or of a graph's state, the latest one last.
+        path: Names of the nested agents that ask.
     """
     answers = []
     for message in reversed(messages):
         if not isinstance(message, ToolMessage):
             break
-        answers.append(message)
-    for answer in reversed(answers):
-        recorder.tool_answered(
-            answer.tool_call_id, text(answer), refused=answer.status == "error"
+        answers.append(
+            ToolAnswer(
+                message.tool_call_id or "",
+                text(message),
+                refused=message.status == "error",
+                name=message.name or "",
+            )
         )
+    if answers:
+        recorder.tools_answered(answers[::-1], path=path)
 
 
 def text(message: BaseMessage) -> str:
