@@ -17,7 +17,7 @@ from agentgym.scenarios.lint import advice, rewards_idleness
 from agentgym.scenarios.scenario import ScenarioSettings, is_scenario_class, settings_of
 from pytest_agentgym.collect import fixtures
 from pytest_agentgym.collect.fixture_definitions import definitions, missing_fixture
-from pytest_agentgym.collect.isolation import PROCESS_WIDE
+from pytest_agentgym.collect.process_wide import CAPTURING, PROCESS_WIDE
 from pytest_agentgym.collect.simulators import check_simulators
 
 
@@ -102,6 +102,11 @@ class ScenarioItem(pytest.Function):
         if name == "anyio":
             return default
         return super().get_closest_marker(name, default)
+
+    @property
+    def takes_output(self) -> bool:
+        """Whether it asks for what is printed, which is then no episode's output."""
+        return not CAPTURING.isdisjoint(self.fixturenames)
 
     def setup(self) -> None:
         """Sets up the wider-scoped fixtures; the others are made per episode."""

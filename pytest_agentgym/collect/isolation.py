@@ -26,24 +26,15 @@ from pytest_agentgym.collect.fixture_definitions import (
     definitions,
     missing_fixture,
 )
+from pytest_agentgym.collect.process_wide import (
+    SUBTESTS,
+    EpisodeLog,
+    EpisodeSubtests,
+    check_alone,
+)
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint
-
-PROCESS_WIDE = frozenset(
-    {
-        "capfd",
-        "capfdbinary",
-        "caplog",
-        "capsys",
-        "capsysbinary",
-        "capteesys",
-        "monkeypatch",
-        "policy_environment",
-        "recwarn",
-    }
-)
-"""Fixtures that change the whole process: episodes that use them run one at a time."""
 
 _wide_lock = threading.RLock()
 """Of the whole process, as pytest's set-up and what these fixtures change are."""
@@ -143,6 +134,7 @@ class FixtureWorld:
         self._finalizers: list[tuple[str | None, Callable[[], object]]] = []
         # By name and depth: an override and what it overrides are two values.
         self._values = {(name, 0): value for name, value in case.params.items()}
+        self._log = EpisodeLog(item) if "caplog" in item.fixturenames else None
         self._asynchronous = inspect.iscoroutinefunction(item.function)
 
     async def set_up(self) -> Callable[[], Any]:
@@ -152,6 +144,8 @@ class FixtureWorld:
             The scenario's body with its arguments.
         """
         item = self.item
+        if self._log is not None:
+            self._log.enter("setup")
         function = item.obj
         if item.cls is not None:
             self.instance = item.cls()
@@ -168,11 +162,15 @@ class FixtureWorld:
             self.value(name, {})
         names = item._fixtureinfo.argnames
         arguments = {name: self.value(name, {}) for name in names}
+        if self._log is not None:
+            self._log.enter("call")
         return functools.partial(function, **arguments)
 
     async def tear_down(self) -> None:
         """Runs the finalizers, the last one first; raises their first error."""
         errors: list[BaseException] = []
+        if self._log is not None:
+            self._log.enter("teardown")
         while self._finalizers:
             self.busy_with, finalizer = self._finalizers.pop()
             try:
@@ -246,6 +244,9 @@ class FixtureWorld:
             )
         if function is TMP_PATH:
             return episode_folder(self.item, self.index)
+        if function is SUBTESTS:
+            return EpisodeSubtests()
+        check_alone(self.item, name)
         function, arguments = self._call(name, definition, depths)
         self.busy_with = name
         if kind != "generator":

@@ -55,7 +55,7 @@ def play_scenario(item: ScenarioItem) -> None:
         policy.endpoint()
     plays = _Plays(item, _cases(item, count), policy.spec if policy else None)
     debugged = debugging(item.config)
-    capture = captures(item.config) and not item.one_at_a_time
+    capture = captures(item.config) and not item.takes_output
     results = _Results(item, count, plays, 1 if debugged else plays.at_once)
     with split_output(capture and not debugged), errors_as_warnings():
         begin = plays.one_by_one if debugged else plays.many
