@@ -1,13 +1,14 @@
 """AG2 1.x: agents watched by a middleware that is given to each turn.
 
-An agent that a tool asks in turn gets one, too, where it is asked.
+An agent that a tool asks in turn gets one, too, where it is asked, and so does one
+within an agent of another kind.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from pydantic import ValidationError
 
 from agentgym.integrations.messages import assistant, begin
 from agentgym.integrations.protocol import AsyncDriver
+from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.recorder import Recorder
 from agentgym.recording.trajectory import Message, printed
 
@@ -38,17 +40,22 @@ TESTED = ("1.0.0", "1.2.1")
 """Versions of ag2."""
 
 
-def driver(agent: Any) -> AG2Driver:
-    """The driver of an agent."""
-    _watch_nested()
-    return AG2Driver(agent)
+def driver(agent: Any, options: Mapping[str, Any] | None = None) -> AG2Driver:
+    """The driver of an agent.
+
+    Args:
+        agent: The agent.
+        options: Of its turns, such as `dependencies`.
+    """
+    return AG2Driver(agent, options or {})
 
 
 class AG2Driver(AsyncDriver):
     """Plays the turns of a conversation; each goes on from the last one's reply."""
 
-    def __init__(self, agent: Any) -> None:
+    def __init__(self, agent: Any, options: Mapping[str, Any]) -> None:
         self._agent = agent
+        self._options = options
         self._reply: AgentReply[Any, Any] | None = None
         self._config: OpenAIConfig | None = None
 
@@ -62,7 +69,14 @@ class AG2Driver(AsyncDriver):
         recorder.message({"role": "user", "content": message})
         ask = self._agent.ask if self._reply is None else self._reply.ask
         watcher = _Watcher(recorder, self._config)
-        reply = await ask(message, config=self._config, middleware=[watcher.watch])
+        reply = await ask(
+            message,
+            **{
+                **self._options,
+                "config": self._config or self._options.get("config"),
+                "middleware": [*self._options.get("middleware", ()), watcher.watch],
+            },
+        )
         self._reply = reply
         recorder.reply(reply.body or "")
         return reply
@@ -99,8 +113,7 @@ _outer: ContextVar[_Watcher | None] = ContextVar("agentgym_ag2_outer", default=N
 """Set while a watched turn's tool runs."""
 
 
-@functools.cache
-def _watch_nested() -> None:
+def watch() -> None:
     """Lets `Agent.ask` and `Agent.run` join the turns that tools start."""
     for name in ("ask", "run"):
         setattr(Agent, name, _joining(getattr(Agent, name)))
@@ -110,13 +123,19 @@ def _joining(own: Any) -> Any:
     @functools.wraps(own)
     def begun(self: Any, *args: Any, **kwargs: Any) -> Any:
         outer = _outer.get()
-        if outer is not None:
-            watcher = outer.within(self.name)
+        watcher = _of_another() if outer is None else outer.within(self.name)
+        if watcher is not None:
             kwargs["middleware"] = [*kwargs.get("middleware", ()), watcher.watch]
             kwargs["config"] = watcher.config or kwargs.get("config")
         return own(self, *args, **kwargs)
 
     return begun
+
+
+def _of_another() -> _Watcher | None:
+    """For a turn within an agent of another kind."""
+    run = run_of_another("ag2")
+    return None if run is None else _Watcher(run.recorder, None, run.path)
 
 
 class _Watcher:

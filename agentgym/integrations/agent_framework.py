@@ -1,8 +1,9 @@
 """Microsoft Agent Framework: agents, and workflows as agents.
 
 Each run of an agent within a driver's turn, nested ones and those of a workflow
-included, gets a middleware that sees the model; tools are seen where they are called,
-as function middleware sees neither what a tool returned nor whether it ran.
+included, or within an agent of another kind gets a middleware that sees the model;
+tools are seen where they are called, as function middleware sees neither what a tool
+returned nor whether it ran.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from pydantic import ValidationError
 
 from agentgym.integrations.messages import assistant, begin
 from agentgym.integrations.protocol import AsyncDriver
+from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.recorder import Recorder
 from agentgym.recording.trajectory import Message, ModelCall, ToolCall
 
@@ -40,18 +42,24 @@ TESTED = ("1.20.0", "1.23.0")
 """Versions of agent-framework-core."""
 
 
-def driver(agent: Any) -> AgentFrameworkDriver:
-    """The driver of an agent or a workflow."""
-    _watch()
-    return AgentFrameworkDriver(agent)
+def driver(
+    agent: Any, options: Mapping[str, Any] | None = None
+) -> AgentFrameworkDriver:
+    """The driver of an agent or a workflow.
+
+    Args:
+        agent: The agent or workflow.
+        options: Of its runs, such as `options` or `function_invocation_kwargs`.
+    """
+    return AgentFrameworkDriver(agent, options or {})
 
 
 class AgentFrameworkDriver(AsyncDriver):
     """Plays the turns of a conversation, which the framework's session keeps."""
 
-    def __init__(self, agent: Any) -> None:
+    def __init__(self, agent: Any, options: Mapping[str, Any]) -> None:
         self._agent = agent.as_agent() if isinstance(agent, Workflow) else agent
-        self._session = self._agent.create_session()
+        self._options = {"session": self._agent.create_session(), **options}
         self._policy: PolicyEndpoint | None = None
         self._client: AsyncOpenAI | None = None
 
@@ -67,7 +75,7 @@ class AgentFrameworkDriver(AsyncDriver):
         path = None if isinstance(self._agent, Agent) else ()
         token = _outer.set(_Watcher(recorder, self, path))
         try:
-            response = await self._agent.run(message, session=self._session)
+            response = await self._agent.run(message, **self._options)
         finally:
             _outer.reset(token)
         recorder.reply(response.text)
@@ -109,14 +117,14 @@ class _Watcher:
 
     Args:
         recorder: Of the episode.
-        driver: Whose turn it is.
+        driver: Whose turn it is; None within an agent of another kind.
         path: Of the run; None before the outermost agent's.
     """
 
     def __init__(
         self,
         recorder: Recorder,
-        driver: AgentFrameworkDriver,
+        driver: AgentFrameworkDriver | None,
         path: tuple[str, ...] | None,
     ) -> None:
         self.recorder = recorder
@@ -162,14 +170,13 @@ _call: ContextVar[_Call | None] = ContextVar(
 """Set until the tool's function is called."""
 
 
-@functools.cache
-def _watch() -> None:
+def watch() -> None:
     """Lets `Agent.run` join the runs of a driver's turn, and watches tools' calls."""
     own_run, own_call = Agent.run, FunctionTool.__call__
 
     @functools.wraps(own_run)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        outer = _outer.get()
+        outer = _outer.get() or _of_another()
         if outer is None:
             return own_run(self, *args, **kwargs)
         watcher = outer.within(str(self.name or "agent"))
@@ -178,7 +185,8 @@ def _watch() -> None:
             _ModelMiddleware(watcher),
             _ToolMiddleware(watcher),
         ]
-        agent = watcher.driver.redirected(self)
+        driver = watcher.driver
+        agent = self if driver is None else driver.redirected(self)
         run_it: Any = own_run
         return run_it(agent, *args, **kwargs)
 
@@ -192,6 +200,12 @@ def _watch() -> None:
 
     Agent.run = run  # type: ignore[method-assign]
     FunctionTool.__call__ = call  # type: ignore[method-assign]
+
+
+def _of_another() -> _Watcher | None:
+    """For a run within an agent of another kind."""
+    run = run_of_another("agent_framework")
+    return None if run is None else _Watcher(run.recorder, None, run.path or None)
 
 
 class _ModelMiddleware(ChatMiddleware):

@@ -13,9 +13,10 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.agents import AssistantAgent, BaseChatAgent
 from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import BaseChatMessage, ToolCallExecutionEvent
+from autogen_agentchat.teams import BaseGroupChat
 from autogen_core.models import (
     AssistantMessage,
     ChatCompletionClient,
@@ -29,6 +30,7 @@ from pydantic import BaseModel
 from agentgym.errors import UsageError
 from agentgym.integrations.messages import assistant, begin, text_of
 from agentgym.integrations.protocol import AsyncDriver
+from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.joining import ToolAnswer
 from agentgym.recording.recorder import Recorder, current
 from agentgym.recording.trajectory import Message, ModelCall
@@ -47,6 +49,54 @@ _redirected: ContextVar[ChatCompletionClient | None] = ContextVar(
 def driver(agent: Any) -> AutoGenDriver:
     """The driver of an agent or a team."""
     return AutoGenDriver(agent)
+
+
+def watch() -> None:
+    """Watches agents and teams that run within an agent of another kind."""
+    for kind in (BaseChatAgent, BaseGroupChat):
+        for name in ("run", "run_stream"):
+            setattr(kind, name, _watching(getattr(kind, name)))
+
+
+def _watching(own: Any) -> Any:
+    """A way to run an agent or a team, which watches it where nobody else does."""
+
+    def begin(agent: Any) -> Recorder | None:
+        run = run_of_another("autogen")
+        if run is None:
+            return None
+        for member, path in _members(agent, run.path):
+            _watch(member, path)
+        return run.recorder
+
+    if inspect.isasyncgenfunction(own):
+
+        @functools.wraps(own)
+        async def run_stream(
+            self: Any, *args: Any, **kwargs: Any
+        ) -> AsyncIterator[Any]:
+            recorder = begin(self)
+            async for event in own(self, *args, **kwargs):
+                _read(recorder, event)
+                yield event
+
+        return run_stream
+
+    @functools.wraps(own)
+    async def run_whole(self: Any, *args: Any, **kwargs: Any) -> Any:
+        recorder = begin(self)
+        result = await own(self, *args, **kwargs)
+        for event in result.messages:
+            _read(recorder, event)
+        return result
+
+    return run_whole
+
+
+def _read(recorder: Recorder | None, event: Any) -> None:
+    """Records the answers to calls, also to those that never ran."""
+    if recorder is not None and isinstance(event, ToolCallExecutionEvent):
+        _join(recorder, event.content)
 
 
 class AutoGenDriver(AsyncDriver):
@@ -73,8 +123,8 @@ class AutoGenDriver(AsyncDriver):
             async for event in self._agent.run_stream(task=message):
                 if isinstance(event, TaskResult):
                     result = event
-                elif isinstance(event, ToolCallExecutionEvent):
-                    _join(recorder, event.content)
+                else:
+                    _read(recorder, event)
         finally:
             _redirected.reset(token)
         if result is not None:

@@ -83,8 +83,28 @@ class FunctionDriver:
                 f"{self._recognised} returned a generator: give a callable that "
                 "returns the whole reply"
             )
-        recorder.reply("" if value is None else printed(value, str))
+        if not (_is_result(value) and _has_replied(recorder)):
+            recorder.reply("" if value is None else printed(value, str))
         return value
+
+
+_RESULTS = frozenset(
+    {"ag2", "agent_framework", "agents", "autogen_agentchat", "crewai", "pydantic_ai"}
+)
+"""Packages whose results hold a reply, and much besides."""
+
+
+def _is_result(value: Any) -> bool:
+    """Whether it is what a framework's run returned, as it is."""
+    if isinstance(value, dict):
+        return isinstance(value.get("messages"), list)
+    return type(value).__module__.partition(".")[0] in _RESULTS
+
+
+def _has_replied(recorder: Recorder) -> bool:
+    """Whether a model has, since the user's last message."""
+    last = recorder.trajectory.messages[-1]
+    return last.get("role") == "assistant" and not last.get("tool_calls")
 
 
 def _check_takes_message(function: Callable[..., Any], recognised: str) -> None:

@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
-from crewai import LLM, BaseLLM, Crew
+from crewai import LLM, Agent, BaseLLM, Crew
 from crewai.hooks import register_after_tool_call_hook, register_before_tool_call_hook
 from crewai.utilities.llm_utils import create_llm
 
 from agentgym.errors import UsageError
 from agentgym.integrations.messages import assistant, begin, field
+from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.recorder import Recorder, current
 from agentgym.recording.trajectory import Message, ToolCall, printed
 
@@ -53,7 +54,6 @@ class CrewAIDriver:
         self._agent = agent
         self._twin: BaseLLM | None = None
         self._history: list[Message] = []
-        _register_hooks()
         for llm in self._models():
             _watch(llm)
 
@@ -108,7 +108,7 @@ class CrewAIDriver:
             _redirected.reset(token)
 
     def _models(self) -> list[BaseLLM]:
-        return _made(self._agent.llm)
+        return _models_of(self._agent)
 
 
 class CrewDriver(CrewAIDriver):
@@ -146,19 +146,22 @@ class CrewDriver(CrewAIDriver):
             f"the description of its first task (placeholders found: {known})"
         )
 
-    def _models(self) -> list[BaseLLM]:
-        crew = self._agent
-        agents = [*crew.agents, crew.manager_agent, *(t.agent for t in crew.tasks)]
-        for name in ("manager_llm", "planning_llm"):
-            # Of an agent that the crew makes when it begins; so are models of names.
-            llm = getattr(crew, name)
-            if isinstance(llm, str):
-                setattr(crew, name, create_llm(llm))
-        return _made(
-            *(agent.llm for agent in agents if agent is not None),
-            crew.manager_llm,
-            crew.planning_llm,
-        )
+
+def _models_of(agent: Any) -> list[BaseLLM]:
+    """The models of an agent or a crew."""
+    if not isinstance(agent, Crew):
+        return _made(agent.llm)
+    agents = [*agent.agents, agent.manager_agent, *(t.agent for t in agent.tasks)]
+    for name in ("manager_llm", "planning_llm"):
+        # Of an agent that the crew makes when it begins; so are models of names.
+        llm = getattr(agent, name)
+        if isinstance(llm, str):
+            setattr(agent, name, create_llm(llm))
+    return _made(
+        *(each.llm for each in agents if each is not None),
+        agent.manager_llm,
+        agent.planning_llm,
+    )
 
 
 def _made(*models: Any) -> list[BaseLLM]:
@@ -280,9 +283,42 @@ def _as_message(answer: Any) -> Message:
     return assistant(printed(answer, str) if dump is None else dump())
 
 
-@functools.cache
+def watch() -> None:
+    """Registers what does nothing outside of episodes, once for the process."""
+    _register_hooks()
+    _watch_kickoffs()
+
+
+def _watch_kickoffs() -> None:
+    """Watches the models of agents and crews that run within a callable, or a flow."""
+    for kind in (Agent, Crew):
+        for name in ("kickoff", "kickoff_async", "akickoff"):
+            setattr(kind, name, _watching(getattr(kind, name)))
+    own: Any = BaseLLM.__init__
+
+    @functools.wraps(own)
+    def made(self: Any, *args: Any, **kwargs: Any) -> None:
+        own(self, *args, **kwargs)
+        if run_of_another("crewai") is not None:
+            # One that is asked without an agent, as in a flow's step.
+            _watch(self)
+
+    BaseLLM.__init__ = made  # type: ignore[method-assign]
+
+
+def _watching(own: Any) -> Any:
+    @functools.wraps(own)
+    def kickoff(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if run_of_another("crewai") is not None:
+            for llm in _models_of(self):
+                _watch(llm)
+        return own(self, *args, **kwargs)
+
+    return kickoff
+
+
 def _register_hooks() -> None:
-    """Registers, once for the process, hooks that do nothing outside of episodes."""
+    """Registers hooks that see tools."""
     # A hook gets another context object before and after, but the same arguments.
     running: dict[int, tuple[Recorder, ToolCall]] = {}
 

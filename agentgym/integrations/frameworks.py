@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import inspect
 import sys
+import threading
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from agentgym.errors import UsageError
 from agentgym.integrations.callables import FunctionDriver
 from agentgym.integrations.protocol import WrappedAgent
+from agentgym.recording.post_import import when_imported
 from agentgym.recording.trajectory import printed, shorten
 
 if TYPE_CHECKING:
@@ -25,11 +28,14 @@ class Framework:
 
     Attributes:
         name: As its makers write it.
-        module: What knows it here; it has `driver(agent)` and `TESTED`.
+        module: What knows it here; it has `driver(agent)`, `watch()`, which lets its
+            agents be seen within the runs of others, and `TESTED`.
         package: The distribution whose version counts.
         classes: By `package.Name`, whichever module of the package has it: the classes
             that are agents, and what they are.
         marker: What the package must have, where a user's own may be called the same.
+        runs: The methods that run an agent: a `functools.partial` of one is an agent
+            with the options of its runs.
     """
 
     name: str
@@ -37,6 +43,7 @@ class Framework:
     package: str
     classes: dict[str, str]
     marker: str = ""
+    runs: tuple[str, ...] = ()
 
 
 FRAMEWORKS = (
@@ -64,7 +71,7 @@ FRAMEWORKS = (
             "autogen_agentchat.BaseChatAgent": "an AutoGen agent",
         },
     ),
-    Framework("AG2", "ag2", "ag2", {"ag2.Agent": "an AG2 agent"}),
+    Framework("AG2", "ag2", "ag2", {"ag2.Agent": "an AG2 agent"}, runs=("ask",)),
     Framework(
         "Agent Framework",
         "agent_framework",
@@ -73,6 +80,7 @@ FRAMEWORKS = (
             "agent_framework.BaseAgent": "a Microsoft Agent Framework agent",
             "agent_framework.Workflow": "a Microsoft Agent Framework workflow",
         },
+        runs=("run",),
     ),
     Framework(
         "OpenAI Agents SDK",
@@ -80,12 +88,14 @@ FRAMEWORKS = (
         "openai-agents",
         {"agents.AgentBase": "an agent of the OpenAI Agents SDK"},
         marker="RunHooks",
+        runs=("run", "run_sync"),
     ),
     Framework(
         "Pydantic AI",
         "pydantic_ai",
         "pydantic-ai-slim",
         {"pydantic_ai.AbstractAgent": "a Pydantic AI agent"},
+        runs=("run", "run_sync"),
     ),
 )
 
@@ -94,8 +104,9 @@ def wrap(agent: Any) -> WrappedAgent:
     """Makes an agent of any known kind one that a scenario can run.
 
     Args:
-        agent: An agent, graph, crew or team of a framework, an object with
-            `run(message)`, or any callable `message -> reply`, sync or async.
+        agent: An agent, graph, crew or team of a framework, a `functools.partial` of
+            what runs one, an object with `run(message)`, or any callable
+            `message -> reply`, sync or async.
 
     Returns:
         The agent behind `run`; its `recognised` says as what it was recognised.
@@ -105,18 +116,20 @@ def wrap(agent: Any) -> WrappedAgent:
     """
     if isinstance(agent, WrappedAgent):
         return agent
+    _watch_imports()
     if "autogen.ConversableAgent" in _bases(agent):
         raise UsageError(
             "AG2 before 1.0 is not supported: update to ag2 1.x, or give a callable "
             "message -> reply"
         )
     for framework in FRAMEWORKS:
-        kind = _kind(agent, framework)
+        inner, options = _with_options(agent, framework)
+        kind = _kind(inner, framework)
         if kind is not None:
-            # Not by name in a table of functions: each import costs up to seconds.
-            module = importlib.import_module(f"{__package__}.{framework.module}")
+            module = _watched(framework)
             _check_version(framework, module.TESTED)
-            return WrappedAgent(agent, module.driver(agent), kind)
+            driver = module.driver(inner, **options)
+            return WrappedAgent(inner, driver, kind, framework.module)
     if not inspect.isclass(agent):
         run = getattr(agent, "run", None)
         if callable(run):
@@ -165,6 +178,46 @@ def redirect(agent: Any, policy: PolicyEndpoint) -> WrappedAgent:
     wrapped = wrap(agent)
     wrapped.redirect(policy)
     return wrapped
+
+
+def _with_options(agent: Any, framework: Framework) -> tuple[Any, dict[str, Any]]:
+    """The agent whose run was given options, if it was, and these."""
+    run = agent.func if isinstance(agent, functools.partial) else None
+    owner = getattr(run, "__self__", None)
+    if owner is None or getattr(run, "__name__", None) not in framework.runs:
+        return agent, {}
+    # `Runner.run` takes the agent as its first argument.
+    held = [*agent.args, agent.keywords.get("starting_agent")]
+    inner = held[0] if inspect.isclass(owner) else owner
+    if len(agent.args) > (inner is held[0]):
+        return agent, {}
+    given = dict(agent.keywords)
+    given.pop("starting_agent", None)
+    return inner, {"options": given} if given else {}
+
+
+_watching: set[str] = set()
+_lock = threading.Lock()
+
+
+@functools.cache
+def _watch_imports() -> None:
+    """Watches every framework once it is there: an agent may use one inside."""
+    for framework in FRAMEWORKS:
+        for package in {name.partition(".")[0] for name in framework.classes}:
+            when_imported(package, functools.partial(_watched, framework))
+
+
+def _watched(framework: Framework) -> Any:
+    """The module that knows the framework, whose agents it watches from now on."""
+    # Not by name in a table of functions: each import costs up to seconds. Not within
+    # the lock: whoever waits for it may be importing the framework.
+    module = importlib.import_module(f"{__package__}.{framework.module}")
+    with _lock:
+        if framework.module not in _watching:
+            _watching.add(framework.module)
+            module.watch()
+    return module
 
 
 def _kind(agent: Any, framework: Framework) -> str | None:

@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from weakref import WeakKeyDictionary
 
 from agentgym.errors import UsageError
 from agentgym.integrations.messages import assistant, begin, of_item, of_output
@@ -61,7 +62,7 @@ def _recorded(method: Callable[..., Any], kind: type[_Call]) -> Callable[..., An
 
         @functools.wraps(method)
         async def recorded_async(*args: Any, **kwargs: Any) -> Any:
-            recorder = current()
+            recorder = _recorder()
             if recorder is None:
                 return await method(*args, **kwargs)
             with kind(recorder, kwargs) as call:
@@ -74,7 +75,7 @@ def _recorded(method: Callable[..., Any], kind: type[_Call]) -> Callable[..., An
 
         @functools.wraps(method)
         def recorded_sync(*args: Any, **kwargs: Any) -> Any:
-            recorder = current()
+            recorder = _recorder()
             if recorder is None:
                 return method(*args, **kwargs)
             with kind(recorder, kwargs) as call:
@@ -86,6 +87,19 @@ def _recorded(method: Callable[..., Any], kind: type[_Call]) -> Callable[..., An
 
     recorded.recorded_by_agentgym = True
     return recorded  # type: ignore[no-any-return]
+
+
+_own: WeakKeyDictionary[Recorder, set[int]] = WeakKeyDictionary()
+"""Ids of the model calls that were recorded here; a trajectory keeps them."""
+
+
+def _recorder() -> Recorder | None:
+    """The episode's, unless a framework that is asking has recorded the call."""
+    recorder = current()
+    if recorder is None:
+        return None
+    own = _own.get(recorder, set())
+    return recorder if all(id(call) in own for call in recorder.asking) else None
 
 
 def _parsed(answer: Any) -> Any:
@@ -102,6 +116,7 @@ class _Call:
         messages, model = self.messages(request), request.get("model")
         # Joins the results in the request to their calls.
         self._call = begin(recorder, messages, model, watched=False)
+        _own.setdefault(recorder, set()).add(id(self._call))
         self._streamed = bool(request.get("stream"))
         self._finished = False
 

@@ -1,14 +1,16 @@
 """The OpenAI Agents SDK: agents run by its `Runner`, watched through its hooks.
 
-Every run within a driver's turn gets the hooks, also one that a tool begins.
+Every run within a driver's turn gets the hooks, also one that a tool begins, and so
+does one within an agent of another kind.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -25,8 +27,10 @@ from agents import (
 from agents.run import AgentRunner
 from openai import AsyncOpenAI
 
+from agentgym.errors import EpisodeStopped
 from agentgym.integrations.messages import begin, of_item, of_output
 from agentgym.integrations.protocol import AsyncDriver
+from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.recorder import Recorder
 from agentgym.recording.trajectory import ModelCall, ToolCall
 
@@ -37,17 +41,26 @@ TESTED = ("0.19.0", "0.20.0")
 """Versions of openai-agents."""
 
 
-def driver(agent: Any) -> OpenAIAgentsDriver:
-    """The driver of an agent."""
-    _watch_runs()
-    return OpenAIAgentsDriver(agent)
+_MEMORIES = ("session", "conversation_id", "previous_response_id")
+"""Options with which somebody else keeps the conversation."""
+
+
+def driver(agent: Any, options: Mapping[str, Any] | None = None) -> OpenAIAgentsDriver:
+    """The driver of an agent.
+
+    Args:
+        agent: The agent.
+        options: Of its runs: what `Runner.run` takes beside agent and input.
+    """
+    return OpenAIAgentsDriver(agent, options or {})
 
 
 class OpenAIAgentsDriver(AsyncDriver):
     """Plays the turns of a conversation; its history is the runs' input list."""
 
-    def __init__(self, agent: Any) -> None:
+    def __init__(self, agent: Any, options: Mapping[str, Any]) -> None:
         self._agent = agent
+        self._options = dict(options)
         self._history: list[Any] = []
         self._model: OpenAIChatCompletionsModel | None = None
 
@@ -59,13 +72,17 @@ class OpenAIAgentsDriver(AsyncDriver):
             recorder: Of the episode; what the agent does is written into it.
         """
         recorder.message({"role": "user", "content": message})
-        given = [*self._history, {"role": "user", "content": message}]
+        given: Any = [*self._history, {"role": "user", "content": message}]
+        if any(self._options.get(name) for name in _MEMORIES):
+            given = message
         token = _outer.set(_Watcher(recorder, self._model, None))
         try:
-            result = await Runner.run(self._agent, given)
+            result = await Runner.run(self._agent, given, **self._options)
         finally:
             _outer.reset(token)
         self._history = result.to_input_list()
+        if self._options.get("previous_response_id"):
+            self._options["previous_response_id"] = result.last_response_id
         output = result.final_output
         dump = getattr(output, "model_dump_json", None)
         recorder.reply(str(output) if dump is None else dump())
@@ -85,15 +102,14 @@ _outer: ContextVar[_Watcher | None] = ContextVar(
 """The watcher of the run that this code is within."""
 
 
-@functools.cache
-def _watch_runs() -> None:
+def watch() -> None:
     """Lets the runs of a driver's turn, nested ones included, have our hooks."""
     runner: Any = AgentRunner
     own_run, own_stream = runner.run, runner.run_streamed
 
     @functools.wraps(own_run)
     async def run(self: Any, agent: Any, *args: Any, **kwargs: Any) -> Any:
-        outer = _outer.get()
+        outer = _outer.get() or _of_another()
         if outer is None:
             return await own_run(self, agent, *args, **kwargs)
         with outer.within(agent, kwargs):
@@ -101,14 +117,24 @@ def _watch_runs() -> None:
 
     @functools.wraps(own_stream)
     def run_streamed(self: Any, agent: Any, *args: Any, **kwargs: Any) -> Any:
-        outer = _outer.get()
+        outer = _outer.get() or _of_another()
         if outer is None:
             return own_stream(self, agent, *args, **kwargs)
         # The task that reads the stream begins here, and keeps this context.
-        with outer.within(agent, kwargs):
-            return own_stream(self, agent, *args, **kwargs)
+        with outer.within(agent, kwargs) as watcher:
+            result = own_stream(self, agent, *args, **kwargs)
+        watcher.follow(result.run_loop_task)
+        return result
 
     runner.run, runner.run_streamed = run, run_streamed
+
+
+def _of_another() -> _Watcher | None:
+    """For a run within an agent of another kind."""
+    run = run_of_another("openai_agents")
+    if run is None:
+        return None
+    return _Watcher(run.recorder, None, run.path or None)
 
 
 def _watch_errors(tool: Any) -> None:
@@ -165,7 +191,7 @@ class _Watcher:
         self._models: dict[int, ModelCall] = {}
 
     @contextlib.contextmanager
-    def within(self, agent: Any, options: dict[str, Any]) -> Iterator[None]:
+    def within(self, agent: Any, options: dict[str, Any]) -> Iterator[_Watcher]:
         """Watches a run that begins within this one.
 
         Args:
@@ -184,12 +210,25 @@ class _Watcher:
         )
         token = _outer.set(inner)
         try:
-            yield
+            yield inner
         except Exception as exc:
             inner.ended(exc)
             raise
         finally:
             _outer.reset(token)
+
+    def follow(self, stream: asyncio.Task[Any] | None) -> None:
+        """Learns how a streamed run ends, which is after its beginning returned."""
+
+        def over(task: asyncio.Task[Any]) -> None:
+            exc = None if task.cancelled() else task.exception()
+            if isinstance(exc, Exception):
+                # The episode may be over before its stream is.
+                with contextlib.suppress(EpisodeStopped):
+                    self.ended(exc)
+
+        if stream is not None:
+            stream.add_done_callback(over)
 
     def model_starts(self, context: Any, agent: Any, items: list[Any]) -> None:
         model = self._model or agent.model

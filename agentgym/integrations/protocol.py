@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from agentgym.errors import UsageError
 from agentgym.integrations.conversation import begin
 from agentgym.recording import event_loop
+from agentgym.recording.agent_run import AgentRun
 from agentgym.recording.recorder import Recorder, current
 from agentgym.recording.trajectory import printed, reply_of, shorten
 from agentgym.scenarios.run import Run
@@ -99,11 +100,19 @@ class WrappedAgent:
     Attributes:
         wrapped: The user's own object.
         recognised: What it was recognised as.
+        framework: Whose agent it is; None of a callable.
     """
 
-    def __init__(self, wrapped: Any, driver: Driver, recognised: str) -> None:
+    def __init__(
+        self,
+        wrapped: Any,
+        driver: Driver,
+        recognised: str,
+        framework: str | None = None,
+    ) -> None:
         self.wrapped = wrapped
         self.recognised = recognised
+        self.framework = framework
         self._driver = driver
 
     def run(self, message: str | Sequence[str]) -> Any:
@@ -121,7 +130,7 @@ class WrappedAgent:
         messages = _messages(message)
         if event_loop.is_running():
             return self._run_async(messages)
-        with _RunRecord() as record:
+        with _RunRecord(self.framework) as record:
             for text in messages:
                 record.value = self._driver.take(text, record.recorder)
         return record.run()
@@ -145,7 +154,7 @@ class WrappedAgent:
         turns = begin(user, opening)
         if event_loop.is_running():
             return self._chat_async(turns)
-        with _RunRecord() as record:
+        with _RunRecord(self.framework) as record:
             message = turns.next(None)
             while message is not None:
                 record.value = self._driver.take(message, record.recorder)
@@ -157,13 +166,13 @@ class WrappedAgent:
         self._driver.redirect(policy)
 
     async def _run_async(self, messages: list[str]) -> Run:
-        with _RunRecord() as record:
+        with _RunRecord(self.framework) as record:
             for text in messages:
                 record.value = await self._driver.take_async(text, record.recorder)
         return record.run()
 
     async def _chat_async(self, turns: Turns) -> Run:
-        with _RunRecord() as record:
+        with _RunRecord(self.framework) as record:
             message = await turns.next_async(None)
             while message is not None:
                 record.value = await self._driver.take_async(message, record.recorder)
@@ -177,12 +186,13 @@ class WrappedAgent:
 class _RunRecord:
     """Marks where in the episode's trajectory a run begins."""
 
-    def __init__(self) -> None:
+    def __init__(self, framework: str | None) -> None:
         self.value: Any = None
         self._own = ExitStack()
         recorder = current()
         self._outside = recorder is None
         self.recorder = recorder or Recorder()
+        self._run = AgentRun(self.recorder, framework)
         self._step = self._message = 0
         self._begun = self._duration = 0.0
 
@@ -190,6 +200,7 @@ class _RunRecord:
         if self._outside:
             # Of an episode, as in a user's own shell.
             self._own.enter_context(self.recorder.activate())
+        self._own.enter_context(self._run.activate())
         trajectory = self.recorder.trajectory
         self._step, self._message = len(trajectory.steps), len(trajectory.messages)
         self._begun = time.perf_counter()

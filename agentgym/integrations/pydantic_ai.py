@@ -1,12 +1,14 @@
 """Pydantic AI: agents watched by a capability that is given to each run.
 
-An agent that a tool runs in turn gets one, too, where its own run begins.
+An agent that a tool runs in turn gets one, too, where its own run begins, and so does
+one within an agent of another kind.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ from pydantic_core import to_json
 
 from agentgym.integrations.messages import assistant, begin
 from agentgym.integrations.protocol import AsyncDriver
+from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.recorder import Recorder
 from agentgym.recording.trajectory import Message, ModelCall
 
@@ -38,18 +41,23 @@ TESTED = ("1.87.0", "2.68.0")
 """Versions of pydantic-ai-slim; older ones take no capabilities for a run."""
 
 
-def driver(agent: Any) -> PydanticAIDriver:
-    """The driver of an agent."""
-    _watch_nested()
-    return PydanticAIDriver(agent)
+def driver(agent: Any, options: Mapping[str, Any] | None = None) -> PydanticAIDriver:
+    """The driver of an agent.
+
+    Args:
+        agent: The agent.
+        options: Of its runs, such as `deps`.
+    """
+    return PydanticAIDriver(agent, options or {})
 
 
 class PydanticAIDriver(AsyncDriver):
     """Plays the turns of a conversation; its history is the runs' messages."""
 
-    def __init__(self, agent: Any) -> None:
+    def __init__(self, agent: Any, options: Mapping[str, Any]) -> None:
         self._agent = agent
-        self._history: list[ModelMessage] = []
+        self._options = options
+        self._history: list[ModelMessage] = list(options.get("message_history") or ())
         self._model: OpenAIChatModel | None = None
 
     async def take_async(self, message: str, recorder: Recorder) -> Any:
@@ -64,9 +72,15 @@ class PydanticAIDriver(AsyncDriver):
         try:
             result = await self._agent.run(
                 message,
-                message_history=self._history,
-                model=self._model,
-                capabilities=[watcher.capability],
+                **{
+                    **self._options,
+                    "message_history": self._history,
+                    "model": self._model or self._options.get("model"),
+                    "capabilities": [
+                        *(self._options.get("capabilities") or ()),
+                        watcher.capability,
+                    ],
+                },
             )
         except Exception as exc:
             watcher.ended(exc)
@@ -95,22 +109,29 @@ _outer: ContextVar[_Watcher | None] = ContextVar(
 """Set while a watched run's tool runs."""
 
 
-@functools.cache
-def _watch_nested() -> None:
+def watch() -> None:
     """Lets `Agent.iter`, through which all runs go, join those that tools start."""
     own = Agent.iter
 
     @functools.wraps(own)
     def begun(self: Any, *args: Any, **kwargs: Any) -> Any:
         outer = _outer.get()
-        if outer is not None:
-            watcher = outer.within(str(self.name or "agent"))
-            given = kwargs.get("capabilities") or ()
-            kwargs["capabilities"] = [*given, watcher.capability]
-            kwargs["model"] = watcher.model or kwargs.get("model")
-        return own(self, *args, **kwargs)
+        name = str(self.name or "agent")
+        watcher = _of_another() if outer is None else outer.within(name)
+        if watcher is None:
+            return own(self, *args, **kwargs)
+        given = kwargs.get("capabilities") or ()
+        kwargs["capabilities"] = [*given, watcher.capability]
+        kwargs["model"] = watcher.model or kwargs.get("model")
+        return watcher.follow(own(self, *args, **kwargs))
 
     Agent.iter = begun  # type: ignore[method-assign]
+
+
+def _of_another() -> _Watcher | None:
+    """For a run within an agent of another kind."""
+    run = run_of_another("pydantic_ai")
+    return None if run is None else _Watcher(run.recorder, None, run.path)
 
 
 class _Watcher:
@@ -138,10 +159,21 @@ class _Watcher:
         inner._open = self._open
         return inner
 
+    @contextlib.asynccontextmanager
+    async def follow(self, run: Any) -> AsyncIterator[Any]:
+        """A run that this one is to know the end of."""
+        try:
+            async with run as begun:
+                yield begun
+        except Exception as exc:
+            self.ended(exc)
+            raise
+
     def ended(self, exc: Exception) -> None:
         """The run raised: a stream that broke off is reported to no hook."""
         for call in self._open.values():
             self._recorder.model_failed(call, exc)
+        self._open.clear()
 
     async def _ask(self, context: Any, /, *, request_context: Any, handler: Any) -> Any:
         asked = request_context.messages

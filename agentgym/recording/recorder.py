@@ -341,6 +341,12 @@ class Recorder:
         """Whether a tool raised this exception."""
         return self.origins.is_tools(exc)
 
+    @property
+    def asking(self) -> list[ModelCall]:
+        """The model calls that have no answer yet."""
+        steps = [step for step, *_ in list(self._models.values())]
+        return [step.model for step in steps if step.model is not None]
+
     def model_in_flight(self) -> float | None:
         """Seconds that the oldest unanswered model call has taken; None if none."""
         begun = [step.model.start for step in list(self._models.values()) if step.model]

@@ -14,6 +14,7 @@ from agentgym.integrations.langchain.handler import RecordingHandler
 from agentgym.integrations.langchain.openai_shape import join_answers, text
 from agentgym.integrations.langchain.redirection import make_twins, redirected
 from agentgym.recording import event_loop
+from agentgym.recording.agent_run import agent_run
 from agentgym.recording.trajectory import printed
 
 if TYPE_CHECKING:
@@ -77,7 +78,12 @@ class LangChainDriver:
     def _prepare(self, message: str, recorder: Recorder) -> tuple[Any, Any]:
         recorder.message({"role": "user", "content": message})
         model = None if self._policy is None else self._policy.model
-        config: dict[str, Any] = {"callbacks": [RecordingHandler(recorder, model)]}
+        handler = RecordingHandler(recorder, model)
+        config: dict[str, Any] = {"callbacks": [handler]}
+        run = agent_run()
+        if run is not None:
+            # For what takes no callbacks from the graph that it runs in.
+            run.kept["langchain"] = handler
         if _has_checkpointer(self._runnable):
             # A checkpointer refuses to run without one.
             config["configurable"] = {"thread_id": self._thread_id}

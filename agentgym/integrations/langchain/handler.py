@@ -8,6 +8,7 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.tracers.context import register_configure_hook
 
 from agentgym.integrations.fragments import Fragments
 from agentgym.integrations.langchain.openai_shape import (
@@ -15,6 +16,7 @@ from agentgym.integrations.langchain.openai_shape import (
     join_answers,
     text,
 )
+from agentgym.recording.agent_run import agent_run
 
 if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
@@ -29,6 +31,7 @@ class RecordingHandler(BaseCallbackHandler):
     Args:
         recorder: The episode's.
         model: What answers in place of the models' own, if any does.
+        path: Of the agent of another kind that it is within.
     """
 
     # Limits and stops are raised by the recorder and must reach the agent.
@@ -41,9 +44,15 @@ class RecordingHandler(BaseCallbackHandler):
     ignore_retry = True
     ignore_custom_event = True
 
-    def __init__(self, recorder: Recorder, model: str | None = None) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        model: str | None = None,
+        path: tuple[str, ...] = (),
+    ) -> None:
         self._recorder = recorder
         self._model = model
+        self._outside = path
         self._models: dict[UUID, ModelCall] = {}
         self._tools: dict[UUID, ToolCall] = {}
         self._written: dict[UUID, Fragments] = {}
@@ -216,6 +225,9 @@ class RecordingHandler(BaseCallbackHandler):
         LangGraph gives the nodes as a namespace, such as `plan:ID|tools:ID|model:ID`.
         An agent with a name is better known by that; graphs within it inherit it.
         """
+        return self._outside + self._path_inside(metadata)
+
+    def _path_inside(self, metadata: dict[str, Any]) -> tuple[str, ...]:
         namespace = str(metadata.get("langgraph_checkpoint_ns") or "")
         outer = namespace.split("|")[:-1]
         name = metadata.get("lc_agent_name")
@@ -231,3 +243,26 @@ class RecordingHandler(BaseCallbackHandler):
             own = nodes[-1] if name in (None, outer_name) else str(name)
             known = self._agents["|".join(outer)] = ((*path, own), name)
         return known[0]
+
+
+def watch() -> None:
+    """Gives what runs within an agent's run a handler, if it has none already."""
+    hook: Any = _HandlerOfRun()
+    register_configure_hook(hook, inheritable=True, handle_class=RecordingHandler)
+
+
+class _HandlerOfRun:
+    """What LangChain takes for a context variable: one handler a run, made when asked.
+
+    LangChain may be imported in the middle of a run: a variable would not be set then.
+    """
+
+    def get(self) -> RecordingHandler | None:
+        run = agent_run()
+        if run is None:
+            return None
+        handler = run.kept.get("langchain")
+        if handler is None:
+            made = RecordingHandler(run.recorder, path=run.path)
+            handler = run.kept.setdefault("langchain", made)
+        return handler  # type: ignore[no-any-return]
