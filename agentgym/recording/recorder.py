@@ -344,12 +344,11 @@ class Recorder:
     @property
     def asking(self) -> list[ModelCall]:
         """The model calls that have no answer yet."""
-        steps = [step for step, *_ in list(self._models.values())]
-        return [step.model for step in steps if step.model is not None]
+        return [step.model for step in list(self._models.values()) if step.model]
 
     def model_in_flight(self) -> float | None:
         """Seconds that the oldest unanswered model call has taken; None if none."""
-        begun = [step.model.start for step in list(self._models.values()) if step.model]
+        begun = [call.start for call in self.asking]
         return self._now() - min(begun) if begun else None
 
     def waiting(self, since: float) -> Waiting:

@@ -32,6 +32,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> Any:
     module = types.ModuleType("agentgym.integrations.made_up")
     module.TESTED = ("1.2.0", "1.4.1")  # type: ignore[attr-defined]
     module.driver = lambda agent: Driver()  # type: ignore[attr-defined]
+    module.watch = lambda: None  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     entry = frameworks.Framework(
         name="Made Up",
@@ -41,6 +42,8 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> Any:
     )
     monkeypatch.setattr(frameworks, "FRAMEWORKS", (*FRAMEWORKS, entry))
     monkeypatch.setattr(frameworks, "_warned", set())
+    watching = set(frameworks._watching)
+    monkeypatch.setattr(frameworks, "_watching", watching)
     kind = type("Agent", (), {"__module__": "made_up.core"})
     return kind()
 
