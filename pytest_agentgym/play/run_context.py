@@ -26,6 +26,15 @@ from pytest_agentgym.play.options import PLAY_OPTIONS
 from pytest_agentgym.play.shared_folder import STOP_FILE, SharedFolder
 
 SELECTED_FILE = "selected"
+MANY_SCENARIOS = 20
+"""Of more, none has a line of its own while the run goes on, unless `-v` is given."""
+_LETTERS = {
+    "passed": ".",
+    "failed": "F",
+    "skipped": "s",
+    "xfailed": "x",
+    "xpassed": "X",
+}
 _EPISODES_LOG = "Captured log call"
 
 
@@ -48,12 +57,14 @@ class RunContext:
     def __init__(self, config: pytest.Config, folder: Path) -> None:
         self.options = config.stash[PLAY_OPTIONS]
         self.folder = folder
+        self._verbosity = config.get_verbosity()
         self.early_end = EarlyEnd(folder)
         self.prices = Prices(config.stash[COST_OPTIONS].prices)
         self.planned = 0
         self.gates = 1
         self._places: dict[str, int] = {}
         self._collected: dict[str, int] = {}
+        self._selected: list[str] = []
 
     def episodes_of(self, item: ScenarioItem) -> int:
         """How many episodes the scenario gets."""
@@ -111,12 +122,27 @@ class RunContext:
         """Node ids of the scenarios that are to be played."""
         if self._places:
             return list(self._places)
-        try:
-            text = (self.folder / SELECTED_FILE).read_text(encoding="utf-8")
-        except OSError:
-            return []
-        names: list[str] = json.loads(text)
-        return names
+        if not self._selected:
+            with suppress(OSError):
+                text = (self.folder / SELECTED_FILE).read_text(encoding="utf-8")
+                self._selected = json.loads(text)
+        return self._selected
+
+    @property
+    def many(self) -> bool:
+        """Whether there are too many scenarios for a line each."""
+        return self._verbosity == 0 and len(self.selected) > MANY_SCENARIOS
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
+        """Gives a scenario that has no line of its own pytest's letter."""
+        of_call = getattr(report, "when", None) == "call"
+        if not (of_call and getattr(report, "agentgym", None) and self.many):
+            return None
+        outcome: str = report.outcome
+        if hasattr(report, "wasxfail"):
+            outcome = "xfailed" if outcome == "skipped" else "xpassed"
+        return outcome, _LETTERS[outcome], outcome.upper()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -76,7 +76,7 @@ class MeasurementReporter:
         )
         self._not_judged = NotJudged(self.summary, run)
         self._baseline = open_baseline(config)
-        self._display = LiveDisplay(screen, options.threshold)
+        self._display = LiveDisplay(screen, options.threshold, lambda: run.many)
 
     def add(self, report: EpisodeReport) -> None:
         """Adds up and shows the episodes that just finished."""

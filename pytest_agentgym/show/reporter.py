@@ -15,6 +15,7 @@ from agentgym.runs.summary import RunSummary
 from agentgym.runs.summary_json import SummaryJson
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.not_judged import NotCollected
+from pytest_agentgym.show.few_failures import FewFailures
 from pytest_agentgym.show.rootdir import misled_rootdir
 from pytest_agentgym.show.run_writer import RunWriter
 from pytest_agentgym.show.sections import (
@@ -87,6 +88,8 @@ def register_reporter(
     """
     reporter = Reporter(config, reported, writer)
     config.pluginmanager.register(reporter, "agentgym-reporter")
+    few = FewFailures(config, reported.summary)
+    config.pluginmanager.register(few, "agentgym-few-failures")
 
 
 class Reporter:

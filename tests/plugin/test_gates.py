@@ -70,7 +70,7 @@ def test_scenarios_end_when_certain(gym, workers):
     )
     summary = gym.summary()
     assert (summary["stop"], summary["planned"]) == ("sequential", 800)
-    bad, good = summary["scenarios"]
+    good, bad = summary["scenarios"]
     # Half of the episodes fail: two of one verdict take fewer than one in 20 runs.
     assert good["reliability"]["verdict"] == "RELIABLE"
     assert bad["reliability"]["verdict"] == "UNRELIABLE"
@@ -193,7 +193,7 @@ def test_one_slow_episode_keeps_no_scenario_going(gym):
     """)
     result = gym.start("--agentgym-stop", "sequential", "--agentgym-concurrency", "4")
     assert result.ret == 1
-    bad, good = gym.summary()["scenarios"]
+    good, bad = gym.summary()["scenarios"]
     assert bad["reliability"]["verdict"] == "UNRELIABLE"
     assert good["reliability"]["verdict"] == "RELIABLE"
     assert bad["episodes"] < 100

@@ -62,10 +62,10 @@ def test_import_modes(gym, mode):
     gym.run(f"--import-mode={mode}")
     scenarios = gym.summary()["scenarios"]
     assert [s["name"] for s in scenarios] == [
-        "one/test_it_one.py::Two::play",
         "one/test_it_one.py::test_one",
-        "two/test_it_two.py::Two::play",
+        "one/test_it_one.py::Two::play",
         "two/test_it_two.py::test_one",
+        "two/test_it_two.py::Two::play",
     ]
     assert all(s["checks"][0]["failed"] for s in scenarios)
 

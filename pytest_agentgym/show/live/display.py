@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 from agentgym.runs.spending import Spending
@@ -23,15 +24,22 @@ class LiveDisplay:
     Args:
         screen: Where they are shown.
         threshold: The run's gate.
+        many: Whether there are too many scenarios for a line each.
 
     Attributes:
         numbers: How far the run is.
     """
 
-    def __init__(self, screen: Screen, threshold: float) -> None:
+    def __init__(
+        self,
+        screen: Screen,
+        threshold: float,
+        many: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.numbers = LiveNumbers(threshold=threshold)
         self._screen = screen
-        self._failures = Failures()
+        self._failures = Failures(verbose=screen.verbosity > 0)
+        self._many = many
         self._letters = Letters(screen)
 
     def add(self, report: EpisodeReport, spent: Spending) -> None:
@@ -80,4 +88,5 @@ class LiveDisplay:
             return None
         if file is not None:
             return MeasuringPanel(self.numbers, writer, file)
-        return MeasuringLines(self.numbers, writer, screen.uncaptured)
+        each = not self._many()
+        return MeasuringLines(self.numbers, writer, screen.uncaptured, each=each)

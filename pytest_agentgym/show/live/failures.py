@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
@@ -12,15 +13,22 @@ from agentgym.runs.lines import plain
 
 MOST_ALIKE = 3
 """Failures of one check of one scenario that are shown as they come."""
+MOST = 20
+"""Failures that are shown at all, unless `-v` asks for more."""
 MOST_WORDS = 100
 """Characters of a failure's reason."""
 
 
 class Failures:
-    """Remembers which failures were shown."""
+    """Remembers which failures were shown.
 
-    def __init__(self) -> None:
+    Args:
+        verbose: Whether there is no limit to those of all scenarios together.
+    """
+
+    def __init__(self, *, verbose: bool = False) -> None:
         self._seen: Counter[tuple[str, str]] = Counter()
+        self._left = math.inf if verbose else MOST
 
     def lines(self, episodes: list[Episode]) -> Iterator[tuple[str, bool]]:
         """The lines, and whether the failure is the agent's."""
@@ -30,10 +38,12 @@ class Failures:
             why = first_failure(episode)
             kind = (episode.scenario, f"{episode.outcome} {why}")
             self._seen[kind] += 1
-            if self._seen[kind] > MOST_ALIKE:
+            if self._seen[kind] > MOST_ALIKE or not self._left:
                 continue
+            self._left -= 1
             name = episode.scenario.partition("::")[2] or episode.scenario
-            more = "" if self._seen[kind] < MOST_ALIKE else "; more are only counted"
+            last = self._seen[kind] == MOST_ALIKE or not self._left
+            more = "; more are only counted" if last else ""
             yield (
                 f"{episode.outcome.value} {name} {case_name(episode)}: "
                 f"{shorten(why, MOST_WORDS)}{more}",

@@ -72,12 +72,13 @@ def pace(numbers: LiveNumbers) -> Iterator[str]:
 
 
 class MeasuringLines:
-    """A line at the end of each scenario, and now and then one about the run.
+    """A line at the end of each scenario if they are few, and at times of the run.
 
     Args:
         numbers: What is shown.
         writer: pytest's; within `screen` it reaches the terminal.
         screen: What to be within while something is written.
+        each: Whether each scenario gets a line; if not, pytest shows a letter.
     """
 
     def __init__(
@@ -85,15 +86,18 @@ class MeasuringLines:
         numbers: LiveNumbers,
         writer: pytest.TerminalReporter,
         screen: Callable[[], Any],
+        *,
+        each: bool = True,
     ) -> None:
         self._numbers = numbers
         self._writer = writer
         self._screen = screen
+        self._each = each
         self._written = time.monotonic()
 
     def update(self, scenario: ScenarioProgress) -> None:
         """Reports the end of a scenario, or how far a long run is."""
-        if scenario.over:
+        if scenario.over and self._each:
             self._end(scenario)
         elif time.monotonic() - self._written > QUIET_SECONDS:
             self.say(", ".join([*results(self._numbers), *pace(self._numbers)]))
