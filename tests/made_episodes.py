@@ -37,7 +37,7 @@ def made_check(
 
 def made_row(name: str, **counts: Any) -> dict[str, Any]:
     names = ("calls", "correct", "wrong_arguments", "not_allowed", "raised")
-    row = dict.fromkeys((*names, "unjudged", "missing"), 0)
+    row = dict.fromkeys((*names, "unjudged", "waiting", "missing"), 0)
     return {"name": name, **row, "latencies": [], **counts}
 
 

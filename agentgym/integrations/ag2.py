@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from ag2 import Agent, AgentReply
+from ag2 import Agent, AgentReply, MemoryStream
 from ag2.config import OpenAIConfig
 from ag2.events import (
     DataInput,
+    ModelMessage,
     ModelRequest,
     ModelResponse,
     TextInput,
+    ToolCallEvent,
+    ToolCallsEvent,
     ToolErrorEvent,
     ToolResult,
     ToolResultEvent,
@@ -27,6 +30,8 @@ from ag2.events import (
 from ag2.middleware import BaseMiddleware
 from pydantic import ValidationError
 
+from agentgym.errors import UsageError
+from agentgym.integrations.conversation.opening import names_of
 from agentgym.integrations.messages import assistant, begin
 from agentgym.integrations.protocol import AsyncDriver
 from agentgym.recording.agent_run import run_of_another
@@ -57,17 +62,19 @@ class AG2Driver(AsyncDriver):
         self._agent = agent
         self._options = options
         self._reply: AgentReply[Any, Any] | None = None
+        self._history: Sequence[Message] = ()
         self._config: OpenAIConfig | None = None
 
-    async def take_async(self, message: str, recorder: Recorder) -> Any:
+    async def take_async(self, message: str | None, recorder: Recorder) -> Any:
         """Asks the agent.
 
         Args:
             message: What the user says.
             recorder: Of the episode; what the agent does is written into it.
         """
+        assert message is not None  # see `remember`
         recorder.message({"role": "user", "content": message})
-        ask = self._agent.ask if self._reply is None else self._reply.ask
+        ask = self._reply.ask if self._reply is not None else self._first
         watcher = _Watcher(recorder, self._config)
         reply = await ask(
             message,
@@ -80,6 +87,32 @@ class AG2Driver(AsyncDriver):
         self._reply = reply
         recorder.reply(reply.body or "")
         return reply
+
+    async def _first(self, message: str, **options: Any) -> Any:
+        stream = MemoryStream()
+        await stream.history.replace(_as_events(self._history))
+        return await self._agent.ask(message, stream=stream, **options)
+
+    def remember(self, history: Sequence[Message]) -> None:
+        """Begins with these messages.
+
+        Args:
+            history: In OpenAI's shape.
+
+        Raises:
+            UsageError: There are messages that AG2 has no place for.
+        """
+        if history[-1]["role"] == "tool":
+            raise UsageError(
+                "agent.run(): an AG2 agent goes on with a user's message only: end the "
+                "history with one, or before the call of the tool"
+            )
+        if any(message["role"] in ("system", "developer") for message in history):
+            raise UsageError(
+                "agent.run(): an AG2 agent has its instructions itself: leave system "
+                "messages out of the history"
+            )
+        self._history = history
 
     def redirect(self, policy: PolicyEndpoint) -> None:
         """Lets all agents of a turn ask the policy."""
@@ -244,6 +277,37 @@ def _messages(event: Any) -> Iterator[Message]:
                 "tool_call_id": result.parent_id,
                 "content": _texts(result.result.parts),
             }
+
+
+def _as_events(history: Sequence[Message]) -> Iterator[Any]:
+    names = names_of(history)
+    results: list[ToolResultEvent] = []
+    for message in history:
+        content = message["content"]
+        if message["role"] == "tool":
+            call_id = message["tool_call_id"]
+            call = ToolCallEvent(names[call_id], id=call_id)
+            results.append(ToolResultEvent.from_call(call, content))
+            continue
+        if results:
+            # Those to one message belong together.
+            yield ToolResultsEvent(results)
+            results = []
+        if message["role"] == "user":
+            yield ModelRequest.ensure_request([content])
+        else:
+            asked = [
+                ToolCallEvent(
+                    c["function"]["name"],
+                    id=c["id"],
+                    arguments=c["function"]["arguments"],
+                )
+                for c in message.get("tool_calls", ())
+            ]
+            said = ModelMessage(content) if content else None
+            yield ModelResponse(said, tool_calls=ToolCallsEvent(asked))
+    if results:
+        yield ToolResultsEvent(results)
 
 
 def _texts(parts: list[Any]) -> str:

@@ -11,7 +11,14 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,12 +27,14 @@ from agent_framework import (
     Agent,
     ChatMiddleware,
     ChatResponse,
+    Content,
     FunctionInvocationContext,
     FunctionMiddleware,
     FunctionTool,
     ResponseStream,
     Workflow,
 )
+from agent_framework import Message as SaidMessage
 from openai import AsyncOpenAI
 from pydantic import ValidationError
 
@@ -60,26 +69,38 @@ class AgentFrameworkDriver(AsyncDriver):
     def __init__(self, agent: Any, options: Mapping[str, Any]) -> None:
         self._agent = agent.as_agent() if isinstance(agent, Workflow) else agent
         self._options = {"session": self._agent.create_session(), **options}
+        self._history: list[SaidMessage] = []
         self._policy: PolicyEndpoint | None = None
         self._client: AsyncOpenAI | None = None
 
-    async def take_async(self, message: str, recorder: Recorder) -> Any:
+    async def take_async(self, message: str | None, recorder: Recorder) -> Any:
         """Runs the agent on the message.
 
         Args:
-            message: What the user says.
+            message: What the user says; None to go on from the history's end.
             recorder: Of the episode; what the agent does is written into it.
         """
-        recorder.message({"role": "user", "content": message})
+        given, self._history = self._history, []
+        if message is not None:
+            recorder.message({"role": "user", "content": message})
+            given = [*given, SaidMessage("user", [message])]
         # The agents of a workflow are nested in it.
         path = None if isinstance(self._agent, Agent) else ()
         token = _outer.set(_Watcher(recorder, self, path))
         try:
-            response = await self._agent.run(message, **self._options)
+            response = await self._agent.run(given, **self._options)
         finally:
             _outer.reset(token)
         recorder.reply(response.text)
         return response
+
+    def remember(self, history: Sequence[Message]) -> None:
+        """Begins with these messages.
+
+        Args:
+            history: In OpenAI's shape.
+        """
+        self._history = [_as_said(message) for message in history]
 
     def redirect(self, policy: PolicyEndpoint) -> None:
         """Lets all agents of a run ask the policy."""
@@ -302,6 +323,25 @@ async def _awaited(recorder: Recorder, call: ToolCall, result: Awaitable[Any]) -
         raise
     recorder.tool_finished(call, value)
     return value
+
+
+def _as_said(message: Message) -> SaidMessage:
+    """A message in OpenAI's shape as one of the framework's."""
+    content = message["content"]
+    if message["role"] == "tool":
+        call_id = message["tool_call_id"]
+        answer = Content.from_function_result(call_id, result=content)
+        return SaidMessage("tool", [answer])
+    parts = [Content.from_text(content)] if content else []
+    for call in message.get("tool_calls", ()):
+        function = call["function"]
+        parts.append(
+            Content.from_function_call(
+                call["id"], function["name"], arguments=function["arguments"]
+            )
+        )
+    role = message["role"]
+    return SaidMessage("system" if role == "developer" else role, parts)
 
 
 def _messages(message: Any) -> Iterator[Message]:

@@ -17,17 +17,21 @@ from autogen_agentchat.agents import AssistantAgent, BaseChatAgent
 from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import BaseChatMessage, ToolCallExecutionEvent
 from autogen_agentchat.teams import BaseGroupChat
+from autogen_core import FunctionCall
 from autogen_core.models import (
     AssistantMessage,
     ChatCompletionClient,
     CreateResult,
+    FunctionExecutionResult,
     FunctionExecutionResultMessage,
+    SystemMessage,
     UserMessage,
 )
 from autogen_core.tools import ToolResult
 from pydantic import BaseModel
 
 from agentgym.errors import UsageError
+from agentgym.integrations.conversation.opening import names_of
 from agentgym.integrations.messages import assistant, begin, text_of
 from agentgym.integrations.protocol import AsyncDriver
 from agentgym.recording.agent_run import run_of_another
@@ -105,18 +109,23 @@ class AutoGenDriver(AsyncDriver):
     def __init__(self, agent: Any) -> None:
         self._agent = agent
         self._twin: ChatCompletionClient | None = None
+        self._history: list[Any] = []
         self._members = list(_members(agent))
         for member, path in self._members:
             _watch(member, path)
 
-    async def take_async(self, message: str, recorder: Recorder) -> Any:
+    async def take_async(self, message: str | None, recorder: Recorder) -> Any:
         """Runs the agent or team on the message.
 
         Args:
-            message: What the user says.
+            message: What the user says; None to go on from the history's end.
             recorder: Of the episode; what the agent does is written into it.
         """
-        recorder.message({"role": "user", "content": message})
+        if message is not None:
+            recorder.message({"role": "user", "content": message})
+        for said in self._history:
+            await self._agent.model_context.add_message(said)
+        self._history = []
         result: TaskResult | None = None
         token = _redirected.set(self._twin)
         try:
@@ -130,6 +139,22 @@ class AutoGenDriver(AsyncDriver):
         if result is not None:
             recorder.reply(_reply(result))
         return result
+
+    def remember(self, history: Sequence[Message]) -> None:
+        """Begins with these messages, which the agent's model context gets.
+
+        Args:
+            history: In OpenAI's shape.
+
+        Raises:
+            UsageError: It is a team, or an agent without a model context.
+        """
+        if not isinstance(self._agent, AssistantAgent):
+            raise UsageError(
+                f"agent.run(): {type(self._agent).__name__} of AutoGen takes no "
+                "history, as each of its members keeps its own: give an AssistantAgent"
+            )
+        self._history = list(_as_context(history, self._agent.name))
 
     def redirect(self, policy: PolicyEndpoint) -> None:
         """Lets the model clients of all agents and teams ask the policy."""
@@ -269,6 +294,39 @@ def _messages(message: Any) -> Iterator[Message]:
         yield {"role": "user", "content": _content(message.content)}
     elif isinstance(message, AssistantMessage):
         yield {"role": "assistant", "content": ""}
+
+
+def _as_context(history: Sequence[Message], agent: str) -> Iterator[Any]:
+    """A history as AutoGen's messages; the answers to one message are one."""
+    names = names_of(history)
+    answers: list[FunctionExecutionResult] = []
+    for message in history:
+        content = message["content"]
+        if message["role"] == "tool":
+            call_id = message["tool_call_id"]
+            name = names[call_id]
+            answers.append(
+                FunctionExecutionResult(content=content, name=name, call_id=call_id)
+            )
+            continue
+        if answers:
+            yield FunctionExecutionResultMessage(content=answers)
+            answers = []
+        if message["role"] == "user":
+            yield UserMessage(content=content, source="user")
+        elif message["role"] == "assistant":
+            calls = [
+                FunctionCall(id=call["id"], **call["function"])
+                for call in message.get("tool_calls", ())
+            ]
+            thought = content or None if calls else None
+            yield AssistantMessage(
+                content=calls or content, thought=thought, source=agent
+            )
+        else:
+            yield SystemMessage(content=content)
+    if answers:
+        yield FunctionExecutionResultMessage(content=answers)
 
 
 def _content(content: Any) -> str:

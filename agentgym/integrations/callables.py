@@ -10,10 +10,11 @@ from agentgym.recording import event_loop
 from agentgym.recording.trajectory import printed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from agentgym.endpoint import PolicyEndpoint
     from agentgym.recording.recorder import Recorder
+    from agentgym.recording.trajectory import Message
 
 
 class FunctionDriver:
@@ -31,12 +32,13 @@ class FunctionDriver:
         _check_takes_message(function, recognised)
         self._function = function
         self._recognised = recognised
+        self._history: dict[str, Any] = {}
         self._asynchronous = any(
             inspect.iscoroutinefunction(f)
             for f in (function, getattr(type(function), "__call__", None))  # noqa: B004
         )
 
-    def take(self, message: str, recorder: Recorder) -> Any:
+    def take(self, message: str | None, recorder: Recorder) -> Any:
         """Calls the function; what it returns may be awaitable.
 
         Args:
@@ -44,12 +46,12 @@ class FunctionDriver:
             recorder: Of the episode; what the agent does is written into it.
         """
         recorder.message({"role": "user", "content": message})
-        value = self._function(message)
+        value = self._function(message, **self._given())
         if inspect.isawaitable(value):
             value = event_loop.run(value)
         return self._reply(value, recorder)
 
-    async def take_async(self, message: str, recorder: Recorder) -> Any:
+    async def take_async(self, message: str | None, recorder: Recorder) -> Any:
         """Awaits the function; a sync one runs in a thread.
 
         Args:
@@ -60,12 +62,30 @@ class FunctionDriver:
 
         recorder.message({"role": "user", "content": message})
         if self._asynchronous:
-            value = await self._function(message)
+            value = await self._function(message, **self._given())
         else:
-            value = await asyncio.to_thread(self._function, message)
+            value = await asyncio.to_thread(self._function, message, **self._given())
             if inspect.isawaitable(value):
                 value = await value
         return self._reply(value, recorder)
+
+    def remember(self, history: Sequence[Message]) -> None:
+        """Gives a function that has a parameter `history` these messages, once.
+
+        Raises:
+            UsageError: The function has no place for them.
+        """
+        if history[-1]["role"] == "tool" or not _takes_history(self._function):
+            raise UsageError(
+                f"agent.run(): {self._recognised} takes one message and no history: "
+                "give it a parameter `history`, a list of OpenAI's messages, to which "
+                "the user's message is added"
+            )
+        self._history = {"history": list(history)}
+
+    def _given(self) -> dict[str, Any]:
+        given, self._history = self._history, {}
+        return given
 
     def redirect(self, policy: PolicyEndpoint) -> None:
         """Raises: nobody knows where a function keeps its model."""
@@ -105,6 +125,13 @@ def _has_replied(recorder: Recorder) -> bool:
     """Whether a model has, since the user's last message."""
     last = recorder.trajectory.messages[-1]
     return last.get("role") == "assistant" and not last.get("tool_calls")
+
+
+def _takes_history(function: Callable[..., Any]) -> bool:
+    try:
+        return "history" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some functions written in C
+        return False
 
 
 def _check_takes_message(function: Callable[..., Any], recognised: str) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
@@ -57,24 +57,26 @@ class CrewAIDriver:
         for llm in self._models():
             _watch(llm)
 
-    def take(self, message: str, recorder: Recorder) -> Any:
+    def take(self, message: str | None, recorder: Recorder) -> Any:
         """Lets the agent answer, knowing the conversation so far.
 
         Args:
-            message: What the user says.
+            message: What the user says; None to go on from the history's end.
             recorder: Of the episode; what the agent does is written into it.
         """
-        said = {"role": "user", "content": message}
-        recorder.message(said)
+        given = list(self._history)
+        if message is not None:
+            given.append({"role": "user", "content": message})
+            recorder.message(given[-1])
         with self._redirection():
-            value = self._agent.kickoff([*self._history, said])
+            value = self._agent.kickoff(given)
         # With its tool calls, as in a conversation that was never interrupted; the
         # system prompt is made anew.
         self._history = [m for m in value.messages if m["role"] != "system"]
         recorder.reply(value.raw)
         return value
 
-    async def take_async(self, message: str, recorder: Recorder) -> Any:
+    async def take_async(self, message: str | None, recorder: Recorder) -> Any:
         """The same in a thread: CrewAI's own async way needs one for tools, too.
 
         Args:
@@ -82,6 +84,14 @@ class CrewAIDriver:
             recorder: Of the episode; what the agent does is written into it.
         """
         return await asyncio.to_thread(self.take, message, recorder)
+
+    def remember(self, history: Sequence[Message]) -> None:
+        """Begins with these messages.
+
+        Args:
+            history: In OpenAI's shape.
+        """
+        self._history = list(history)
 
     def redirect(self, policy: PolicyEndpoint) -> None:
         """Lets the models of all agents ask the policy, whoever made them.
@@ -119,7 +129,7 @@ class CrewDriver(CrewAIDriver):
         # A kickoff fills the placeholders in, once and for all.
         self._placeholders = sorted(crew.fetch_inputs())
 
-    def take(self, message: str, recorder: Recorder) -> Any:
+    def take(self, message: str | None, recorder: Recorder) -> Any:
         """Runs the crew; it has no conversation, so each message is a new run.
 
         Args:
@@ -132,6 +142,13 @@ class CrewDriver(CrewAIDriver):
             value = self._agent.kickoff(inputs={where: message})
         recorder.reply(value.raw)
         return value
+
+    def remember(self, history: Sequence[Message]) -> None:
+        """Raises: a crew has no conversation."""
+        raise UsageError(
+            "agent.run(): a crew has no conversation and takes no history: give it as "
+            "a part of the message, or measure one of its agents"
+        )
 
     def _input(self) -> str:
         """The one `{placeholder}` of the crew's texts, where the message goes."""

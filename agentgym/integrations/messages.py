@@ -119,6 +119,26 @@ def of_item(item: Any) -> Iterator[Message]:
         yield {"role": field(item, "role"), "content": text_of(field(item, "content"))}
 
 
+def as_items(messages: Iterable[Message]) -> Iterator[Message]:
+    """Chat messages as input items of OpenAI's Responses API.
+
+    Args:
+        messages: As `agentgym.integrations.conversation.opening` reads them.
+    """
+    for message in messages:
+        if message["role"] == "tool":
+            yield {
+                "type": "function_call_output",
+                "call_id": message["tool_call_id"],
+                "output": message["content"],
+            }
+        elif message["content"] or "tool_calls" not in message:
+            yield {"role": message["role"], "content": message["content"]}
+        for call in message.get("tool_calls", ()):
+            item = {"type": "function_call", "call_id": call["id"]}
+            yield item | call["function"]
+
+
 def of_output(output: Iterable[Any]) -> Message:
     """What the Responses API answered, as a chat message."""
     text, calls = "", []

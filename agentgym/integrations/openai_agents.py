@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -28,11 +28,11 @@ from agents.run import AgentRunner
 from openai import AsyncOpenAI
 
 from agentgym.errors import EpisodeStopped
-from agentgym.integrations.messages import begin, of_item, of_output
+from agentgym.integrations.messages import as_items, begin, of_item, of_output
 from agentgym.integrations.protocol import AsyncDriver
 from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.recorder import Recorder
-from agentgym.recording.trajectory import ModelCall, ToolCall
+from agentgym.recording.trajectory import Message, ModelCall, ToolCall
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint
@@ -62,19 +62,25 @@ class OpenAIAgentsDriver(AsyncDriver):
         self._agent = agent
         self._options = dict(options)
         self._history: list[Any] = []
+        self._opens = False
         self._model: OpenAIChatCompletionsModel | None = None
 
-    async def take_async(self, message: str, recorder: Recorder) -> Any:
+    async def take_async(self, message: str | None, recorder: Recorder) -> Any:
         """Runs the agent on the message.
 
         Args:
-            message: What the user says.
+            message: What the user says; None to go on from the history's end.
             recorder: Of the episode; what the agent does is written into it.
         """
-        recorder.message({"role": "user", "content": message})
-        given: Any = [*self._history, {"role": "user", "content": message}]
-        if any(self._options.get(name) for name in _MEMORIES):
-            given = message
+        given: Any = list(self._history)
+        if message is not None:
+            said = {"role": "user", "content": message}
+            recorder.message(said)
+            given = [*given, said]
+            if any(self._options.get(name) for name in _MEMORIES):
+                # What was before is in there already; a history of ours is not.
+                given = given if self._opens else message
+        self._opens = False
         token = _outer.set(_Watcher(recorder, self._model, None))
         try:
             result = await Runner.run(self._agent, given, **self._options)
@@ -87,6 +93,14 @@ class OpenAIAgentsDriver(AsyncDriver):
         dump = getattr(output, "model_dump_json", None)
         recorder.reply(str(output) if dump is None else dump())
         return result
+
+    def remember(self, history: Sequence[Message]) -> None:
+        """Begins with these messages.
+
+        Args:
+            history: In OpenAI's shape.
+        """
+        self._history, self._opens = list(as_items(history)), True
 
     def redirect(self, policy: PolicyEndpoint) -> None:
         """Lets all models of a run ask the policy."""

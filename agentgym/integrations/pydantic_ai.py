@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from openai import AsyncOpenAI
-from pydantic_ai import Agent, ModelRetry
+from pydantic_ai import Agent, ModelRetry, capabilities
 from pydantic_ai.capabilities import Hooks
 from pydantic_ai.messages import (
     ModelMessage,
+    ModelRequest,
     ModelResponse,
     RetryPromptPart,
+    SystemPromptPart,
     TextPart,
     ToolCallPart,
     ToolReturnPart,
@@ -28,6 +30,7 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_core import to_json
 
+from agentgym.integrations.conversation.opening import names_of
 from agentgym.integrations.messages import assistant, begin
 from agentgym.integrations.protocol import AsyncDriver
 from agentgym.recording.agent_run import run_of_another
@@ -58,16 +61,18 @@ class PydanticAIDriver(AsyncDriver):
         self._agent = agent
         self._options = options
         self._history: list[ModelMessage] = list(options.get("message_history") or ())
+        self._opening: list[Any] = []
         self._model: OpenAIChatModel | None = None
 
-    async def take_async(self, message: str, recorder: Recorder) -> Any:
+    async def take_async(self, message: str | None, recorder: Recorder) -> Any:
         """Runs the agent on the message.
 
         Args:
-            message: What the user says.
+            message: What the user says; None to go on from the history's end.
             recorder: Of the episode; what the agent does is written into it.
         """
-        recorder.message({"role": "user", "content": message})
+        if message is not None:
+            recorder.message({"role": "user", "content": message})
         watcher = _Watcher(recorder, self._model)
         try:
             result = await self._agent.run(
@@ -79,16 +84,28 @@ class PydanticAIDriver(AsyncDriver):
                     "capabilities": [
                         *(self._options.get("capabilities") or ()),
                         watcher.capability,
+                        *self._opening,
                     ],
                 },
             )
         except Exception as exc:
             watcher.ended(exc)
             raise
-        self._history = result.all_messages()
+        self._history, self._opening = result.all_messages(), []
         output = result.output
         recorder.reply(output if isinstance(output, str) else to_json(output).decode())
         return result
+
+    def remember(self, history: Sequence[Message]) -> None:
+        """Begins with these messages.
+
+        Args:
+            history: In OpenAI's shape.
+        """
+        self._history = list(_as_history(history))
+        # A system prompt is made for a conversation that begins only.
+        reinject = getattr(capabilities, "ReinjectSystemPrompt", None)
+        self._opening = [] if reinject is None else [reinject()]
 
     def redirect(self, policy: PolicyEndpoint) -> None:
         """Lets all agents of a run ask the policy."""
@@ -247,6 +264,31 @@ def _messages(message: ModelMessage) -> Iterator[Message]:
             yield _answer(part.tool_call_id, part.model_response_str())
         elif isinstance(part, RetryPromptPart):
             yield _answer(part.tool_call_id, part.model_response())
+
+
+def _as_history(history: Sequence[Message]) -> Iterator[ModelMessage]:
+    names = names_of(history)
+    for message in history:
+        content: str = message["content"]
+        match message["role"]:
+            case "user":
+                yield ModelRequest(parts=[UserPromptPart(content)])
+            case "tool":
+                call_id = message["tool_call_id"]
+                part = ToolReturnPart(names[call_id], content, call_id)
+                yield ModelRequest(parts=[part])
+            case "assistant":
+                parts: list[Any] = [TextPart(content)] if content else []
+                for call in message.get("tool_calls", ()):
+                    function = call["function"]
+                    parts.append(
+                        ToolCallPart(
+                            function["name"], function["arguments"], call["id"]
+                        )
+                    )
+                yield ModelResponse(parts=parts)
+            case _:
+                yield ModelRequest(parts=[SystemPromptPart(content)])
 
 
 def _answer(call_id: str, content: str) -> Message:

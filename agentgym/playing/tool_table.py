@@ -9,7 +9,10 @@ from typing import Any
 from agentgym.recording.trajectory import ToolCall, Trajectory
 from agentgym.scenarios.check_log import Expectation
 
-COLUMNS = ("correct", "wrong_arguments", "not_allowed", "raised", "unjudged")
+COLUMNS = (
+    *("correct", "wrong_arguments", "not_allowed", "raised", "unjudged"),
+    "waiting",
+)
 """What a call can be; they add up to `calls`."""
 
 
@@ -18,8 +21,9 @@ def tool_table(
 ) -> list[dict[str, Any]]:
     """Counts the calls of each tool.
 
-    A call is `not_allowed` if a check forbids it or there is no such tool, `raised`
-    if the tool raised, `wrong_arguments` if a check asks for the tool with other
+    A call is `waiting` if a person has not been asked yet, `not_allowed` if a check
+    forbids it, a person rejected it or there is no such tool, `raised` if the tool
+    raised, `wrong_arguments` if a check asks for the tool with other
     arguments (or its own are malformed or do not fit the tool), `correct` if a check
     asks for it or the episode passed, and otherwise `unjudged`. `missing` counts the
     tools that a check asks for and that were never called.
@@ -77,6 +81,12 @@ def _judge(
         return "wrong_arguments"
     if any(e.query.matches(call) for e in broken):
         return "not_allowed"
+    if call.withheld:
+        if call.approval == "waiting":
+            return "waiting"
+        # It is right to ask where that is what a check asks for.
+        asked_for = passed or any(e.query.matches(call) for e in wanted)
+        return "correct" if asked_for else "not_allowed"
     if call.error is not None and _misfit(call.name, call.error):
         return "wrong_arguments"
     if call.error is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentgym.endpoint import without_secrets
 from agentgym.errors import EpisodeStopped, InfraError, ToolCallLimit, UsageError
+from agentgym.recording import approvals
 from agentgym.recording.activation import Activation
 from agentgym.recording.answer_watch import AnswerWatch
 from agentgym.recording.blame import fails_asking
@@ -326,7 +327,9 @@ class Recorder:
                 self._take(step, call, answer)
 
     def _take(self, step: Step, call: ToolCall, answer: ToolAnswer) -> None:
-        if not call.executed and call.error is None and call.result is None:
+        if call.withheld:
+            approvals.replaced(call, answer.content, refused=answer.refused)
+        elif not call.executed and call.error is None and call.result is None:
             if answer.refused:
                 call.error = answer.content
             else:
@@ -336,6 +339,51 @@ class Recorder:
                 call.executed = True
                 call.result = answer.content
         self._answer(call, answer.content)
+
+    def tool_interrupted(self, call: ToolCall) -> None:
+        """The tool stopped to ask a person: it has not run, and begins anew later.
+
+        Args:
+            call: What `tool_started` gave.
+        """
+        with self._lock:
+            self._refuse_if_stopped()
+            self._end(call)
+            approvals.withdraw(call)
+
+    def interrupted(self, value: Any) -> None:
+        """The agent waits for a person, with all calls that it asked for and not made.
+
+        Args:
+            value: What the person is shown.
+        """
+        with self._lock:
+            self._refuse_if_stopped()
+            open_ = {key for key, answer in self._answers.items() if answer is None}
+            approvals.interrupt(self.trajectory, copied(value), self._now(), open_)
+
+    def resumed(self, answer: str) -> None:
+        """A person answered what the agent waits for.
+
+        Args:
+            answer: In words.
+        """
+        with self._lock:
+            self._refuse_if_stopped()
+            approvals.resume(self.trajectory, answer)
+
+    def remember(self, history: Iterable[Message]) -> None:
+        """What was said before the episode: shown, but nothing that the agent did now.
+
+        Args:
+            history: In OpenAI's shape.
+        """
+        with self._lock:
+            self._refuse_if_stopped()
+            for message in history:
+                self.trajectory.history.append(message)
+                if message.get("role") == "user":
+                    self._shared_state.said(message.get("content"))
 
     def is_tool_error(self, exc: BaseException) -> bool:
         """Whether a tool raised this exception."""
@@ -426,6 +474,8 @@ class Recorder:
         elif call.malformed is not None:
             # The framework repaired what the model wrote; it stays malformed.
             call.arguments = copied(arguments)
+        if call.approval is not None:
+            approvals.runs(call, copied(arguments))
         call.executed = True
         call.start = self._now()
         self._running[call.name] += 1

@@ -24,6 +24,8 @@ class ToolCall:
         error: What the tool raised, as `Type: text`; of a call that never ran, what
             the agent's framework gave the model instead.
         executed: Whether a tool ran at all; a call to an unknown tool never does.
+        approval: Of a call that a person was asked about: "waiting", "approved" (it
+            ran), "rejected", or "answered" (by the person, in the tool's place).
         start: Seconds since the episode began; of the request, until it runs.
         duration: Seconds.
         path: Names of the nested agents that made it, from the outermost one; empty
@@ -37,9 +39,15 @@ class ToolCall:
     result: Any = None
     error: str | None = None
     executed: bool = False
+    approval: str | None = None
     start: float = 0.0
     duration: float = 0.0
     path: tuple[str, ...] = ()
+
+    @property
+    def withheld(self) -> bool:
+        """Whether it was only asked for: a person has not let it run."""
+        return self.approval is not None and not self.executed
 
     def __str__(self) -> str:
         if self.malformed is not None:
@@ -48,7 +56,8 @@ class ToolCall:
             f"{key}={shorten(printed(value), 60)}"
             for key, value in self.arguments.items()
         )
-        return f"{self.name}({given})"
+        state = f" <- {self.approval}" if self.withheld else ""
+        return f"{self.name}({given}){state}"
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
@@ -60,6 +69,8 @@ class ToolCall:
             "result": jsonable(self.result),
             "error": self.error and clean(self.error),
             "executed": self.executed,
+            # Nothing where no person is asked, as in most files.
+            **({"approval": self.approval} if self.approval else {}),
             "start": round(self.start, 6),
             "duration": round(self.duration, 6),
             **_path(self.path),
@@ -116,11 +127,51 @@ class Step:
 
 
 @dataclass(slots=True, kw_only=True)
+class Interrupt:
+    """Where the agent stopped to ask a person.
+
+    Attributes:
+        value: What the person is shown, as the agent's framework gives it.
+        start: Seconds since the episode began.
+        answer: What the person said, as a text; None as long as the agent waits.
+    """
+
+    value: Any = None
+    start: float = 0.0
+    answer: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "value": jsonable(self.value),
+            "start": round(self.start, 6),
+            "answer": self.answer and clean(self.answer),
+        }
+
+
+@dataclass(slots=True, kw_only=True)
 class Trajectory:
-    """What happened in an episode: steps, and the conversation as messages."""
+    """What happened in an episode: steps, and the conversation as messages.
+
+    Attributes:
+        interrupts: Where the agent asked a person, in order.
+        history: What was said before the episode began; nothing of it is counted.
+    """
 
     steps: list[Step] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
+    interrupts: list[Interrupt] = field(default_factory=list)
+    history: list[Message] = field(default_factory=list)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it ends with the agent waiting for a person."""
+        return any(interrupt.answer is None for interrupt in self.interrupts)
+
+    @property
+    def waiting(self) -> list[ToolCall]:
+        """The tool calls that wait for a person, in order."""
+        return [call for call in self.tool_calls if call.approval == "waiting"]
 
     @property
     def model_calls(self) -> list[ModelCall]:
@@ -174,7 +225,17 @@ class Trajectory:
                 for step in self.steps
             ],
             "messages": messages,
+            **self._seldom(),
         }
+
+    def _seldom(self) -> dict[str, Any]:
+        """What most files have none of."""
+        found: dict[str, Any] = {}
+        if self.interrupts:
+            found["interrupts"] = [one.to_json() for one in self.interrupts]
+        if self.history:
+            found["history"] = [jsonable(message) for message in self.history]
+        return found
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Trajectory:
@@ -192,6 +253,8 @@ class Trajectory:
                 for step in data["steps"]
             ],
             messages=list(data["messages"]),
+            interrupts=[Interrupt(**one) for one in data.get("interrupts", ())],
+            history=list(data.get("history", ())),
         )
 
 

@@ -10,6 +10,8 @@ from agentgym.recording.trajectory import Message, Step, ToolCall, Trajectory
 def turns(trajectory: Trajectory) -> Iterator[Message | ToolCall]:
     """What user and agent said and what the agent called, in order."""
     roles = ("user", "assistant")
+    # What was said before the episode explains what is said in it.
+    yield from (m for m in trajectory.history if m.get("role") in roles)
     messages = [m for m in trajectory.messages if m.get("role") in roles]
     for step in trajectory.steps:
         yield from _until(messages, step)

@@ -283,10 +283,16 @@ def _tools(tools: Sequence[ToolJson]) -> Iterator[str]:
     yield "### Tools"
     yield ""
     calls = [name.replace("_", " ") for name in _CALLS]
+    waits = any(tool.get("waiting") for tool in tools)
+    if waits:
+        calls.append("waiting")
     yield from table_head(["tool", *calls, "median", "p95"])
     for tool in sorted(tools, key=lambda t: (-t["calls"], t["name"])):
         cells = [code(tool["name"] or "(no name)", in_table=True)]
         cells += [str(tool[name]) for name in _CALLS]
+        if waits:
+            # Early versions did not know of calls that wait.
+            cells.append(str(tool.get("waiting", 0)))
         latency = tool["latency"]
         cells += [duration(latency["median"]), duration(latency["p95"])]
         yield row(cells)
@@ -346,6 +352,9 @@ def _notes(summary: SummaryJson) -> Iterator[str]:
     ]
     if lost:
         yield f"Not counted: {', '.join(lost)}."
+    waiting = sum(one.get("waiting", 0) for one in summary["scenarios"])
+    if waiting:
+        yield f"At an interrupt, waiting for a person: {count(waiting, 'episode')}."
     # Early versions knew neither.
     if summary.get("simulators"):
         yield from _simulators(summary["simulators"])

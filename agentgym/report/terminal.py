@@ -22,6 +22,7 @@ from agentgym.runs.lines import (
     number,
     percent,
     rows_by_file,
+    short_name,
     table,
     wrapped,
 )
@@ -55,6 +56,7 @@ def report(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     if summary.tools:
         yield Heading("tools")
         yield from tool_table(summary.tools.values(), width)
+    yield from interrupts(summary, width)
     yield from cost_section(summary, width)
     shown: set[str] = set()
     yield from failed_checks(summary, width, shown)
@@ -119,6 +121,8 @@ def tool_table(tools: Iterable[ToolTally], width: int) -> Iterator[Line]:
     }
     if any(tool.counts["unjudged"] for tool in ordered):
         columns["unjudged"] = "un-\njudged"
+    if any(tool.counts["waiting"] for tool in ordered):
+        columns["waiting"] = "\nwaiting"
     rows = []
     for tool in ordered:
         latency = tool.latency()
@@ -138,6 +142,32 @@ def _correct(tool: ToolTally) -> str:
         return f"{100 * share:.0f} %"
     low, high = tool.correct.interval()
     return f"{100 * share:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
+
+
+def interrupts(summary: RunSummary, width: int) -> Iterator[Line]:
+    """Scenarios that end with the agent waiting for a person, and what to do.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
+    found = [scenario for scenario in summary.ordered if scenario.waiting]
+    if not found:
+        return
+    yield Heading("interrupts")
+    for scenario in found[:MOST_REASONS]:
+        ended = f"{scenario.waiting} of {count(scenario.total, 'episode')}"
+        yield from wrapped(
+            f"{ended} of {short_name(scenario.name)} ended at an interrupt: the agent "
+            "waits for a person",
+            width,
+            markup={"yellow": True},
+            hanging="  ",
+        )
+    if len(found) > MOST_REASONS:
+        yield Line(f"and {count(len(found) - MOST_REASONS, 'more scenario')}")
+    advice = "answer with agent.approve(), agent.reject() or agent.run(resume=...)"
+    yield from wrapped(advice, width, "  ")
 
 
 def not_counted(summary: RunSummary, width: int) -> Iterator[Line]:

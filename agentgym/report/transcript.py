@@ -73,6 +73,8 @@ def _turn(message: Message) -> tuple[str, str]:
 
 
 def _answer(call: ToolCall, answers: dict[str, str]) -> str:
+    if call.approval == "waiting":
+        return "(waits for a person)"
     if call.error is not None:
         return f"error: {shorten(call.error, 300)}"
     if call.executed:

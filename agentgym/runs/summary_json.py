@@ -171,6 +171,7 @@ class ScenarioJson(TypedDict):
     seconds: float | None
     cost: CostJson
     outcomes: OutcomesJson
+    waiting: int
     smallest_failing_case: str | None
     checks: list[CheckJson]
 
@@ -201,6 +202,7 @@ class ToolJson(TypedDict):
     missing: int
     raised: int
     unjudged: int
+    waiting: int
     correct_rate: RateJson
     latency: LatencyJson
 

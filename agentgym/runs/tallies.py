@@ -176,6 +176,7 @@ class ScenarioTally:
     results: OutcomeSequence = field(default_factory=OutcomeSequence)
     planned: int = 0
     listed: int = 0
+    waiting: int = 0
 
     @property
     def passed(self) -> int:
@@ -240,6 +241,7 @@ class ScenarioTally:
         self.spent.add(episode, prices)
         self.results.add(episode)
         self.cases.add(episode)
+        self.waiting += episode.trajectory.interrupted
         if not episode.counted:
             earliest = (episode.index, episode.error or "")
             kept = self.uncounted.get(episode.outcome, earliest)
@@ -311,6 +313,7 @@ class ScenarioTally:
             "seconds": rounded(self.mean(self.seconds)),
             "cost": self.spent.to_json(),
             "outcomes": outcomes_json(self.outcomes),
+            "waiting": self.waiting,
             "smallest_failing_case": self.smallest,
             "checks": [self.checks[key].to_json() for key in sorted(self.checks)],
         }
@@ -329,7 +332,7 @@ class ToolTally:
 
     name: str
     counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys((*_CALLS, "unjudged"), 0)
+        default_factory=lambda: dict.fromkeys((*_CALLS, "unjudged", "waiting"), 0)
     )
     latencies: array[float] = field(default_factory=lambda: array("d"))
     correct: ClusteredRate = field(default_factory=ClusteredRate)
@@ -337,10 +340,12 @@ class ToolTally:
     def add(self, row: dict[str, Any]) -> None:
         """Counts one episode's row (see `agentgym.playing.tool_table`)."""
         for name in self.counts:
-            self.counts[name] += row[name]
+            # Early versions did not know of calls that wait.
+            self.counts[name] += row.get(name, 0)
         self.latencies.extend(row["latencies"])
         # The calls of an episode resemble each other.
-        self.correct.add(row["correct"], row["calls"] - row["unjudged"])
+        unjudged = row["unjudged"] + row.get("waiting", 0)
+        self.correct.add(row["correct"], row["calls"] - unjudged)
 
     def latency(self) -> LatencyJson:
         """Median and 95th percentile, interpolated between the calls next to them."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from agentgym.errors import UsageError
 from agentgym.recording.trajectory import (
+    Interrupt,
     Message,
     Step,
     ToolCall,
@@ -29,6 +30,7 @@ class Run:
 
     Attributes:
         messages: The conversation's messages of this run, in OpenAI's shape.
+        interrupts: Where the agent stopped in this run to ask a person.
         value: What the agent's framework itself returned.
         duration: Seconds.
     """
@@ -39,24 +41,41 @@ class Run:
         *,
         first_step: int = 0,
         first_message: int = 0,
+        first_interrupt: int = 0,
         value: Any = None,
         duration: float = 0.0,
     ) -> None:
         self._episode = trajectory
         self._steps: list[Step] = trajectory.steps[first_step:]
         self.messages: list[Message] = trajectory.messages[first_message:]
+        self.interrupts: list[Interrupt] = trajectory.interrupts[first_interrupt:]
         self.value = value
         self.duration = duration
 
     @property
     def trajectory(self) -> Trajectory:
         """This run's steps and messages."""
-        return Trajectory(steps=self._steps, messages=self.messages)
+        return Trajectory(
+            steps=self._steps,
+            messages=self.messages,
+            interrupts=self.interrupts,
+            history=self._episode.history,
+        )
 
     @property
     def calls(self) -> list[ToolCall]:
-        """All tool calls of this run, in order, malformed ones included."""
+        """All tool calls of this run, in order, malformed and waiting ones included."""
         return [call for step in self._steps for call in step.tool_calls]
+
+    @property
+    def waiting(self) -> list[ToolCall]:
+        """The calls that wait for a person, as long as they do."""
+        return self.trajectory.waiting
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the agent waits for a person: see `agent.approve()`."""
+        return self.trajectory.interrupted
 
     @property
     def episode_calls(self) -> list[ToolCall]:
@@ -101,7 +120,7 @@ class Run:
 class CallQuery:
     """A question about tool calls; true when there is such a call.
 
-    A malformed call is no call of any tool.
+    A malformed call is no call of any tool, nor is one that a person has not let run.
     """
 
     run: Run
@@ -111,6 +130,7 @@ class CallQuery:
     count: int | None = None
     predecessor: str | CallQuery | None = None
     successor: str | CallQuery | None = None
+    if_requested: bool = False
 
     def with_args(
         self, matcher: Matcher | None = None, /, **arguments: Any
@@ -139,6 +159,10 @@ class CallQuery:
             raise UsageError(f".times({count!r}): give a whole number of at least 0")
         return replace(self, count=count)
 
+    def requested(self) -> CallQuery:
+        """Also calls that wait for a person, or that a person did not let run."""
+        return replace(self, if_requested=True)
+
     def after(self, other: str | CallQuery) -> CallQuery:
         """Only calls that come after a call of the other tool, also of an earlier run.
 
@@ -158,6 +182,8 @@ class CallQuery:
     def matches(self, call: ToolCall) -> bool:
         """Whether the call is of this tool and has such arguments, in any order."""
         if call.name != self.name or call.malformed is not None:
+            return False
+        if call.withheld and not self.if_requested:
             return False
         if isinstance(self.matcher, Mapping):
             if call.arguments.keys() != self.matcher.keys() or not all(
@@ -211,6 +237,8 @@ class CallQuery:
         if self.matcher is not None:
             given.insert(0, _show(self.matcher))
         text = f"{self.name}({', '.join(given)})"
+        if self.if_requested:
+            text += " requested"
         if self.predecessor is not None:
             text += f" after {self.predecessor}"
         if self.successor is not None:
@@ -269,7 +297,7 @@ def _places(other: str | CallQuery, run: Run, place: dict[int, int]) -> list[int
     return [
         place[id(call)]
         for call in run.episode_calls
-        if call.name == other and call.malformed is None
+        if call.name == other and call.malformed is None and not call.withheld
     ]
 
 

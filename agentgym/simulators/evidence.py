@@ -71,6 +71,8 @@ def _turn(turn: Message | ToolCall) -> dict[str, Any]:
 def _call(call: ToolCall) -> dict[str, Any]:
     arguments = call.malformed if call.malformed is not None else call.arguments
     shown: dict[str, Any] = {"agent_calls": call.name, "arguments": _value(arguments)}
+    if call.withheld:
+        shown["person"] = call.approval
     if call.error is not None:
         shown["error"] = _cut(call.error)
     else:

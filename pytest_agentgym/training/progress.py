@@ -133,8 +133,6 @@ class Progress:
         calls: dict[str, tuple[int, int]] = {}
         for row in rows:
             good, all_ = calls.get(row["name"], (0, 0))
-            calls[row["name"]] = (
-                good + row["correct"],
-                all_ + row["calls"] - row["unjudged"] + row["missing"],
-            )
+            judged = row["calls"] - row["unjudged"] - row.get("waiting", 0)
+            calls[row["name"]] = good + row["correct"], all_ + judged + row["missing"]
         return {name: pair for name, pair in sorted(calls.items()) if pair[1]}

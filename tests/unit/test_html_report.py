@@ -73,8 +73,8 @@ def test_a_row_says_what_can_be_filtered(tmp_path: Path) -> None:
     assert row[7:10] == [0, "held_out-7", 1]
     assert made.report["tools"] == ["look", "pay"]
     assert row[10] == [
-        0 << 5 | packing.CALLED | packing.WRONG_ARGUMENTS,
-        1 << 5 | packing.MISSING,
+        0 << 6 | packing.CALLED | packing.WRONG_ARGUMENTS,
+        1 << 6 | packing.MISSING,
     ]
     assert row[11] == [0]
     assert made.report["checks"][0]["must"] == "why"

@@ -218,7 +218,7 @@ class TestWrap:
 
     @pytest.mark.parametrize("message", [None, 3, [], ["a", 3], {"role": "user"}])
     def test_a_message_is_a_text(self, message: Any) -> None:
-        with pytest.raises(UsageError, match="give a message, or a list of messages"):
+        with pytest.raises(UsageError, match="give a message, a list of messages"):
             agentgym.wrap(obey).run(message)
 
     @pytest.mark.parametrize(

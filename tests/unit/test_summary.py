@@ -77,6 +77,7 @@ def test_json_has_the_documented_names():
         "missing",
         "raised",
         "unjudged",
+        "waiting",
         "correct_rate",
         "latency",
     }

@@ -6,11 +6,22 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    ToolMessage,
+    convert_to_messages,
+)
 from pydantic_core import to_json
 
 from agentgym.errors import UsageError
 from agentgym.integrations.langchain.handler import RecordingHandler
+from agentgym.integrations.langchain.interrupts import (
+    Pause,
+    has_breakpoints,
+    interrupts_in,
+)
 from agentgym.integrations.langchain.openai_shape import join_answers, text
 from agentgym.integrations.langchain.redirection import make_twins, redirected
 from agentgym.recording import event_loop
@@ -18,8 +29,12 @@ from agentgym.recording.agent_run import agent_run
 from agentgym.recording.trajectory import printed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agentgym.endpoint import PolicyEndpoint
+    from agentgym.integrations.conversation.answers import HumanAnswer
     from agentgym.recording.recorder import Recorder
+    from agentgym.recording.trajectory import Message
 
 
 class LangChainDriver:
@@ -31,14 +46,15 @@ class LangChainDriver:
         self._form = _input_form(runnable)
         self._is_async = _is_async(runnable)
         self._thread_id = uuid4().hex
+        self.pending: Pause | None = None
         self._twins: dict[int, Any] = {}
         self._policy: PolicyEndpoint | None = None
 
-    def take(self, message: str, recorder: Recorder) -> Any:
+    def take(self, message: str | None, recorder: Recorder) -> Any:
         """Invokes the runnable.
 
         Args:
-            message: What the user says.
+            message: What the user says; None to go on from the history's end.
             recorder: The episode's.
 
         Returns:
@@ -46,25 +62,67 @@ class LangChainDriver:
         """
         if self._is_async:
             return event_loop.run(self.take_async(message, recorder))
-        given, config = self._prepare(message, recorder)
-        with redirected(self._twins):
-            value = self._runnable.invoke(given, config)
-        return self._keep(value, recorder)
+        return self._invoke(self._input(message, recorder), recorder)
 
-    async def take_async(self, message: str, recorder: Recorder) -> Any:
+    async def take_async(self, message: str | None, recorder: Recorder) -> Any:
         """Invokes the runnable in the running event loop.
 
         Args:
-            message: What the user says.
+            message: What the user says; None to go on from the history's end.
             recorder: The episode's.
 
         Returns:
             What the runnable returned.
         """
-        given, config = self._prepare(message, recorder)
-        with redirected(self._twins):
-            value = await self._runnable.ainvoke(given, config)
-        return self._keep(value, recorder)
+        return await self._ainvoke(self._input(message, recorder), recorder)
+
+    def resume(self, answer: HumanAnswer, recorder: Recorder) -> Any:
+        """Invokes the graph with what a person answered.
+
+        Args:
+            answer: The person's.
+            recorder: The episode's.
+
+        Returns:
+            What the graph returned.
+
+        Raises:
+            UsageError: The graph cannot go on, or not with this.
+        """
+        if self._is_async:
+            return event_loop.run(self.resume_async(answer, recorder))
+        return self._invoke(self._resumed(answer), recorder)
+
+    async def resume_async(self, answer: HumanAnswer, recorder: Recorder) -> Any:
+        """The same in the running event loop.
+
+        Args:
+            answer: The person's.
+            recorder: The episode's.
+
+        Returns:
+            What the graph returned.
+
+        Raises:
+            UsageError: The graph cannot go on, or not with this.
+        """
+        return await self._ainvoke(self._resumed(answer), recorder)
+
+    def remember(self, history: Sequence[Message]) -> None:
+        """Begins with these messages.
+
+        Args:
+            history: In OpenAI's shape.
+
+        Raises:
+            UsageError: The runnable takes one text.
+        """
+        if self._form == "text":
+            raise UsageError(
+                "agent.run(): this LangChain runnable takes one text and no history: "
+                "give a graph whose state has `messages`, or a chat model"
+            )
+        self._history = convert_to_messages(history)
 
     def redirect(self, policy: PolicyEndpoint) -> None:
         """Lets the chat models inside the runnable ask the policy.
@@ -75,8 +133,51 @@ class LangChainDriver:
         self._twins = make_twins(self._runnable, policy)
         self._policy = policy
 
-    def _prepare(self, message: str, recorder: Recorder) -> tuple[Any, Any]:
-        recorder.message({"role": "user", "content": message})
+    def _input(self, message: str | None, recorder: Recorder) -> Any:
+        said = []
+        if message is not None:
+            recorder.message({"role": "user", "content": message})
+            said = [HumanMessage(message)]
+        if self._form == "text":
+            return message
+        self._history = messages = [*self._history, *said]
+        return messages if self._form == "list" else {"messages": messages}
+
+    def _resumed(self, answer: HumanAnswer) -> Any:
+        assert self.pending is not None
+        given = self.pending.input_for(answer)
+        if not _checkpointer(self._runnable):
+            raise UsageError(
+                f"{answer.method}: the graph has no checkpointer, without which "
+                "LangGraph cannot go on after an interrupt: give it one, as in "
+                "checkpointer=InMemorySaver()"
+            )
+        return given
+
+    def _invoke(self, given: Any, recorder: Recorder) -> Any:
+        config = self._config(recorder)
+        with redirected(self._twins):
+            value = self._runnable.invoke(given, config)
+        state = None
+        if self._has_breakpoints:
+            state = _unbound(self._runnable).get_state(config)
+        return self._keep(value, state, recorder)
+
+    async def _ainvoke(self, given: Any, recorder: Recorder) -> Any:
+        config = self._config(recorder)
+        with redirected(self._twins):
+            value = await self._runnable.ainvoke(given, config)
+        state = None
+        if self._has_breakpoints:
+            state = await _unbound(self._runnable).aget_state(config)
+        return self._keep(value, state, recorder)
+
+    @property
+    def _has_breakpoints(self) -> bool:
+        graph = _unbound(self._runnable)
+        return has_breakpoints(graph) and bool(_checkpointer(graph))
+
+    def _config(self, recorder: Recorder) -> Any:
         model = None if self._policy is None else self._policy.model
         handler = RecordingHandler(recorder, model)
         config: dict[str, Any] = {"callbacks": [handler]}
@@ -84,16 +185,13 @@ class LangChainDriver:
         if run is not None:
             # For what takes no callbacks from the graph that it runs in.
             run.kept["langchain"] = handler
-        if _has_checkpointer(self._runnable):
+        if _lacks_thread(self._runnable):
             # A checkpointer refuses to run without one.
             config["configurable"] = {"thread_id": self._thread_id}
-        if self._form == "text":
-            return message, config
-        messages = [*self._history, HumanMessage(message)]
-        self._history = messages
-        return messages if self._form == "list" else {"messages": messages}, config
+        return config
 
-    def _keep(self, value: Any, recorder: Recorder) -> Any:
+    def _keep(self, value: Any, state: Any, recorder: Recorder) -> Any:
+        self.pending = _pause(value, state)
         if isinstance(value, dict) and isinstance(value.get("messages"), list):
             self._history = value["messages"]
             last = self._history[-1] if self._history else None
@@ -110,9 +208,11 @@ class LangChainDriver:
         elif isinstance(value, BaseMessage):
             self._history = [*self._history, value]
             recorder.reply(text(value))
-        else:
+        elif self.pending is None:
             answer = value.get("output", value) if isinstance(value, dict) else value
             recorder.reply(answer if isinstance(answer, str) else printed(value, str))
+        if self.pending is not None:
+            recorder.interrupted(self.pending.shown)
         return value
 
 
@@ -163,7 +263,20 @@ def _unbound(runnable: Any) -> Any:
     return runnable
 
 
-def _has_checkpointer(runnable: Any) -> bool:
-    runnable = _unbound(runnable)
-    given = (getattr(runnable, "config", None) or {}).get("configurable") or {}
-    return bool(getattr(runnable, "checkpointer", None)) and "thread_id" not in given
+def _pause(value: Any, state: Any) -> Pause | None:
+    """Where the graph stopped; None if it came to its end."""
+    interrupts = interrupts_in(value)
+    if interrupts:
+        return Pause(interrupts)
+    return Pause(nodes=tuple(state.next)) if state is not None and state.next else None
+
+
+def _checkpointer(runnable: Any) -> Any:
+    return getattr(_unbound(runnable), "checkpointer", None)
+
+
+def _lacks_thread(runnable: Any) -> bool:
+    """Whether it has a checkpointer, and no thread that is its own."""
+    graph = _unbound(runnable)
+    given = (getattr(graph, "config", None) or {}).get("configurable") or {}
+    return bool(_checkpointer(graph)) and "thread_id" not in given

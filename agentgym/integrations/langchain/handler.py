@@ -216,7 +216,11 @@ class RecordingHandler(BaseCallbackHandler):
             **kwargs: What else LangChain gives.
         """
         call = self._tools.pop(run_id, None)
-        if call is not None:
+        if call is None:
+            return
+        if _is_interrupt(error):
+            self._recorder.tool_interrupted(call)
+        else:
             self._recorder.tool_failed(call, error)
 
     def _path(self, metadata: dict[str, Any]) -> tuple[str, ...]:
@@ -266,3 +270,10 @@ class _HandlerOfRun:
             made = RecordingHandler(run.recorder, path=run.path)
             handler = run.kept.setdefault("langchain", made)
         return handler  # type: ignore[no-any-return]
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Whether the tool, or a graph within it, stopped to ask a person."""
+    # Not imported: plain LangChain needs no LangGraph.
+    names = ("GraphInterrupt", "GraphBubbleUp")
+    return any(cls.__name__ in names for cls in type(error).__mro__)

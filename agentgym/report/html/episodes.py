@@ -27,15 +27,16 @@ MOST_BYTES = 9_000_000
 LEVEL = 3
 PREVIEW = 100
 
-CALLED, WRONG_ARGUMENTS, NOT_ALLOWED, MISSING, RAISED = 1, 2, 4, 8, 16
+CALLED, WRONG_ARGUMENTS, NOT_ALLOWED, MISSING, RAISED, WAITING = 1, 2, 4, 8, 16, 32
 _FLAGS = {
     "calls": CALLED,
     "wrong_arguments": WRONG_ARGUMENTS,
     "not_allowed": NOT_ALLOWED,
     "missing": MISSING,
     "raised": RAISED,
+    "waiting": WAITING,
 }
-_FLAG_BITS = 5
+_FLAG_BITS = 6
 _encoded = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 Emit = Callable[[str, bytes], None]
@@ -217,7 +218,7 @@ class _Group:
 
 
 def _flags(tool: dict[str, Any]) -> int:
-    return sum(bit for name, bit in _FLAGS.items() if tool[name])
+    return sum(bit for name, bit in _FLAGS.items() if tool.get(name))
 
 
 def _preview(messages: list[dict[str, Any]]) -> str:

@@ -63,7 +63,8 @@ def heard(trajectory: Trajectory) -> dict[int, list[Message]]:
         place for call, place in places if call.path and place is not None
     } | _answers_to([step for step in trajectory.steps if _nested(step)], messages)
     return {
-        id(call): [m for i, m in enumerate(messages[:place]) if i not in foreign]
+        id(call): trajectory.history
+        + [m for i, m in enumerate(messages[:place]) if i not in foreign]
         for call, place in places
         if not call.path and place is not None
     }

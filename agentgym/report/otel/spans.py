@@ -13,7 +13,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agentgym.playing.episode import Episode
-from agentgym.recording.trajectory import Message, ModelCall, ToolCall, reply_of
+from agentgym.recording.trajectory import (
+    Message,
+    ModelCall,
+    ToolCall,
+    Trajectory,
+    reply_of,
+)
 from agentgym.report.otel import messages
 from agentgym.runs.spending import is_local
 
@@ -80,7 +86,7 @@ def spans_of(
         inner += [
             _tool(call, begun, content=content)
             for call in step.tool_calls
-            if call.executed or call.error is not None
+            if call.executed or call.error is not None or call.withheld
         ]
     inner.sort(key=lambda span: span.start)
     return _agent(episode, run, content=content), inner
@@ -110,13 +116,15 @@ def _agent(episode: Episode, run: str, *, content: bool) -> Span:
         attributes["test.case.result.status"] = "pass" if passed else "fail"
     if "split" in case and "index" in case:
         attributes["agentgym.case"] = f"{case['split']}-{case['index']}"
+    if episode.trajectory.interrupted:
+        attributes["agentgym.waiting"] = True
     if run:
         attributes["agentgym.run.id"] = run
     if episode.phase is not None:
         attributes["agentgym.phase"] = episode.phase
     attributes |= _server(episode.policy)
     if content:
-        attributes |= _content(episode.trajectory.messages)
+        attributes |= _content(episode.trajectory)
     span = Span(
         name="invoke_agent",
         start=episode.start,
@@ -127,15 +135,17 @@ def _agent(episode: Episode, run: str, *, content: bool) -> Span:
     return _with_error(span, episode.error, content=content)
 
 
-def _content(sent: list[Message]) -> Attributes:
+def _content(trajectory: Trajectory) -> Attributes:
+    history, now = trajectory.history, trajectory.messages
     first = next(
-        (i for i, m in enumerate(sent) if m.get("role") == "assistant"), len(sent)
+        (i for i, m in enumerate(now) if m.get("role") == "assistant"), len(now)
     )
+    sent, first = history + now, len(history) + first
     found: Attributes = {"gen_ai.input.messages": _json(messages.inputs(sent[:first]))}
     system = messages.instructions(sent[:first])
     if system:
         found["gen_ai.system_instructions"] = _json(system)
-    reply = reply_of(sent)
+    reply = reply_of(now)
     if reply:
         said = {"role": "assistant", "content": reply}
         found["gen_ai.output.messages"] = _json(messages.output(said))
@@ -209,6 +219,10 @@ def _tool(call: ToolCall, begun: float, *, content: bool) -> Span:
         duration=call.duration,
         attributes=attributes,
     )
+    if call.approval is not None:
+        span.attributes["agentgym.approval"] = call.approval
+    if call.approval == "waiting":
+        return span
     if not call.executed:
         span.attributes["error.type"] = "not_executed"
         span.failed = True

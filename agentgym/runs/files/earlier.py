@@ -20,6 +20,7 @@ from agentgym.runs.summary_json import (
     DecisionJson,
     ScenarioJson,
     SummaryJson,
+    ToolJson,
     TrainingJson,
 )
 
@@ -29,7 +30,8 @@ def fields_of_later_versions() -> Mapping[type, Collection[str]]:
     return {
         SummaryJson: {"decision", "not_played"},
         DecisionJson: {"qualifier"},
-        ScenarioJson: {"met", "planned"},
+        ScenarioJson: {"met", "planned", "waiting"},
+        ToolJson: {"waiting"},
         CostJson: {"judges", "total"},
         TrainingJson: TrainingJson.__required_keys__,
     }

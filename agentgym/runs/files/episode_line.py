@@ -33,6 +33,7 @@ class ToolLine(TypedDict):
     not_allowed: int
     missing: int
     raised: int
+    waiting: NotRequired[int]
 
 
 class ToolCallLine(TypedDict):
@@ -45,6 +46,7 @@ class ToolCallLine(TypedDict):
     result: object
     error: NotRequired[str | None]
     executed: NotRequired[bool]
+    approval: NotRequired[str | None]
 
 
 class ModelCallLine(TypedDict, total=False):
@@ -61,11 +63,21 @@ class StepLine(TypedDict):
     tool_calls: list[ToolCallLine]
 
 
+class InterruptLine(TypedDict):
+    """Where the agent asked a person."""
+
+    value: object
+    start: float
+    answer: str | None
+
+
 class TrajectoryLine(TypedDict):
     """What happened."""
 
     steps: list[StepLine]
     messages: list[dict[str, object]]
+    interrupts: NotRequired[list[InterruptLine]]
+    history: NotRequired[list[dict[str, object]]]
 
 
 class EpisodeLine(TypedDict):

@@ -47,12 +47,16 @@ function conversation(episode, report) {
   const answers = new Map(episode.trajectory.messages
     .filter((message) => message.role === "tool").map((message) => [message.tool_call_id, words(message.content)]));
   const notesOn = (at) => (beside.get(at) ?? []).map(failedCheck);
+  const before = episode.trajectory.history ?? [];
+  const asked = (episode.trajectory.interrupts ?? []).map(asksPerson);
   const items = turns.map((turn) => element("li", {},
     turn.message ? spoken(turn.message) : played(turn.step, answers, notesOn), notesOn(turn)));
   if (!items.length) items.push(element("li", { class: "hint" }, "No message and no tool call was recorded."));
   return [
     episode.cut ? element("p", { class: "notice" }, "Long texts of this episode are cut here; episodes.jsonl has more.") : null,
+    before.length ? element("details", { class: "turn system" }, element("summary", {}, `Before the episode: ${count(before.length, "message")}`), before.map(spoken)) : null,
     element("ol", { class: "turns" }, items),
+    asked,
     general.length ? element("div", { class: "general" }, element("h4", {}, "Failed checks of the whole episode"), general.map(failedCheck)) : null,
     ending(episode),
   ];
@@ -86,6 +90,14 @@ function played(step, answers, notesOn) {
   return node;
 }
 
+// Where the agent stopped to ask a person, and what that person said.
+function asksPerson({ value, answer }) {
+  return element("div", { class: "turn" },
+    element("div", { class: "who" }, "Interrupt"),
+    passage(typeof value === "string" ? value : JSON.stringify(value, null, 1), { class: "code" }),
+    element("p", { class: "hint" }, answer === null ? "The agent waits for a person." : ["A person answered: ", inline(answer)]));
+}
+
 function nested(path) {
   return path.length ? element("span", { class: "path", title: "nested agents" }, path.map((name, at) => [at ? " › " : "", inline(name)])) : null;
 }
@@ -103,14 +115,15 @@ function meta(model) {
 
 function toolCall(call, answers, path) {
   const refused = !call.executed;
-  const state = call.error ? "raised" : call.malformed !== null ? "malformed" : refused ? "not executed" : null;
+  const held = refused && call.approval;
+  const state = held ? call.approval : call.error ? "raised" : call.malformed !== null ? "malformed" : refused ? "not executed" : null;
   const result = call.error ?? (call.executed ? call.result : answers.get(call.id) ?? null);
   const own = call.path ?? [];
   return element("div", { class: `call ${state ? "wrong" : ""}` },
     element("div", { class: "who" },
       element("span", { class: "tool" }, inline(call.name || "(no name)")),
       own.join("/") === path.join("/") ? null : nested(own),
-      state ? element("span", { class: "chip bad small" }, call.error && refused ? "refused" : state) : null,
+      state ? element("span", { class: "chip bad small" }, call.error && refused && !held ? "refused" : state) : null,
       element("span", { class: "meta", title: `began ${duration(call.start)} after the episode` }, `at ${duration(call.start)}`, call.executed ? ` · ${duration(call.duration)}` : "")),
     call.malformed !== null && call.malformed !== undefined
       ? passage(call.malformed, { class: "code" }) : argumentsOf(call.arguments),

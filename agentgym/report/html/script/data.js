@@ -1,7 +1,7 @@
 // The page's blocks: base64 of zlib, read when they are needed.
 
-const FLAGS = { called: 1, wrong_arguments: 2, not_allowed: 4, missing: 8, raised: 16 };
-const FLAG_BITS = 5;
+const FLAGS = { called: 1, wrong_arguments: 2, not_allowed: 4, missing: 8, raised: 16, waiting: 32 };
+const FLAG_BITS = 6;
 const KEPT_CHUNKS = 6;
 
 async function unpacked(block) {
@@ -105,7 +105,7 @@ function said(line) {
     if (check.status !== "passed") found.push(check.text, check.must ?? "", check.message ?? "");
   }
   for (const { criterion, reason } of simulators?.judge?.verdicts ?? []) found.push(criterion, reason);
-  for (const message of trajectory.messages) found.push(words(message.content));
+  for (const message of [...(trajectory.history ?? []), ...trajectory.messages]) found.push(words(message.content));
   for (const step of trajectory.steps) {
     if (step.model) found.push(words(step.model.message?.content), step.model.error ?? "");
     for (const call of step.tool_calls) {

@@ -45,6 +45,8 @@ function tools(report, choose) {
   if (!report.summary.tools.length) return null;
   const worst = (tool) => Object.keys(FAULTS).reduce((sum, name) => sum + tool[name], 0);
   const sorted = [...report.summary.tools].sort((a, b) => worst(b) - worst(a) || b.calls - a.calls);
+  // Calls that wait for a person are no fault, and seldom.
+  const waits = sorted.some((tool) => tool.waiting);
   const rows = sorted.slice(0, MOST_TOOLS).map((tool) => {
     const share = tool.correct_rate?.value == null ? null : tool.correct_rate;
     return element("tr", {},
@@ -53,12 +55,14 @@ function tools(report, choose) {
       element("td", { "data-title": "correct" }, share ? percent(share.value) : "–"),
       element("td", { "data-title": "interval", class: "quiet" }, share ? interval(share) : "–"),
       Object.entries(FAULTS).map(([name, title]) => heatCell(tool, name, title, choose)),
+      waits ? element("td", { "data-title": "waiting" }, tool.waiting
+        ? button(number(tool.waiting), () => choose({ tool: tool.name, fault: "waiting" }), { class: "link" }) : "·") : null,
       element("td", { "data-title": "median", class: "quiet" }, duration(tool.latency.median)),
       element("td", { "data-title": "95th percentile", class: "quiet" }, duration(tool.latency.p95)));
   });
   const more = sorted.length > MOST_TOOLS ? ` The ${MOST_TOOLS} of ${number(sorted.length)} with the most faults are shown.` : "";
   return section("tools", "Tools", "What went wrong, per tool: the stronger the colour, the larger the share of its calls (missing: of what was asked for)." + more,
-    ["tool", "calls", "correct", "interval", ...Object.values(FAULTS), "median", "p95"], rows);
+    ["tool", "calls", "correct", "interval", ...Object.values(FAULTS), ...(waits ? ["waiting"] : []), "median", "p95"], rows);
 }
 
 function heatCell(tool, name, title, choose) {
