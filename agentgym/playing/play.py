@@ -296,6 +296,7 @@ class EpisodePlay:
             discarded=self._discarded,
             attempt_start=attempt.recorder.begun - self._clock,
             simulators=attempt.simulation.to_json(),
+            repeat=spec.case.repeat,
         )
 
 

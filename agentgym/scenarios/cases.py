@@ -27,6 +27,8 @@ class Case:
         split: Cases to learn from, or cases kept for measuring.
         value: The listed value, or the drawn arguments of `given`.
         params: Arguments which the scenario function may ask for by name.
+        repeat: How often it was played before in this run, from 0: of listed or
+            counted cases that are played several times.
     """
 
     index: int
@@ -34,6 +36,7 @@ class Case:
     split: Split
     value: Any = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    repeat: int = 0
 
     @property
     def rng(self) -> random.Random:

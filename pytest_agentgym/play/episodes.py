@@ -97,7 +97,7 @@ class _Plays:
     @property
     def listed(self) -> int:
         """Cases that it could play of a list; 0 for one that was asked for."""
-        asked = self.item.config.stash[RUN].options.case is not None
+        asked = self.item.config.stash[RUN].options.cases
         return len(self.cases) if self._rounds.shuffled and not asked else 0
 
     def many(self, count: int, enough: Callable[[], bool]) -> Iterator[list[Finished]]:
@@ -130,6 +130,9 @@ class _Plays:
     def make(self, index: int, keep_exceptions: bool = False) -> EpisodePlay:
         """The episode at this index."""
         item, case = self.item, self.cases[self._rounds.place(index)]
+        repeat = index // len(self.cases)
+        if repeat:
+            case = replace(case, repeat=repeat)
         self._started(item=item, index=index, case=case)
         spec = EpisodeSpec(
             scenario=item.nodeid,
@@ -233,10 +236,14 @@ class _Results:
 
 def _cases(item: ScenarioItem, count: int) -> list[Case]:
     options = item.config.stash[RUN].options
-    if options.case is not None:
-        source, wanted = case_source(item), options.case
-        find = source.at if wanted.positional else source.named
-        return [find(wanted.split, wanted.number)]
+    if options.cases:
+        source = case_source(item)
+        return [
+            (source.at if wanted.positional else source.named)(
+                wanted.split, wanted.number
+            )
+            for wanted in options.cases
+        ]
     try:
         split = split_to_play(item.settings, options.split)
     except UsageError as exc:

@@ -23,7 +23,7 @@ _CASE = r"(?P<split>train|held[_-]out)(?P<how>[-#])(?P<number>\d{1,9})"
 
 
 class ChosenCase(NamedTuple):
-    """The one case to play.
+    """A case to play.
 
     Attributes:
         split: The split that it comes from.
@@ -48,7 +48,7 @@ class PlayOptions(NamedTuple):
         infra_retries: New attempts after a failure of the infrastructure.
         seed: Of the cases.
         split: None leaves it to the scenario's cases.
-        case: The only case to play, if any.
+        cases: The only cases to play, if not empty.
         threshold: Reliability that passes, in [0, 1].
         gate: Whether the measured share or the verdict must reach it.
         stop: Whether a scenario ends once its verdict is certain.
@@ -61,7 +61,7 @@ class PlayOptions(NamedTuple):
     infra_retries: int
     seed: int
     split: Split | None
-    case: ChosenCase | None
+    cases: tuple[ChosenCase, ...]
     threshold: float
     gate: Gate
     stop: Stop
@@ -87,8 +87,9 @@ def add_options(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--agentgym-case",
         metavar="ID",
+        action="append",
         help="play only this case, such as held_out-3 (split and index), and once "
-        "unless --agentgym-episodes says more",
+        "unless --agentgym-episodes says more; may be given several times",
     )
     group.addoption(
         "--agentgym-threshold",
@@ -160,7 +161,7 @@ def check_options(config: pytest.Config) -> None:
         ),
         seed=number(config, "seed", int, 0, 2**63, 0),
         split=choice(config, "split", None, "held_out", "train"),
-        case=_case(config.getoption("agentgym_case")),
+        cases=tuple(dict.fromkeys(map(_case, config.getoption("agentgym_case") or ()))),
         threshold=number(config, "threshold", float, 0, 1, DEFAULT_THRESHOLD),
         gate=choice(config, "gate", "point", "tolerant", "certified"),
         stop=choice(config, "stop", "fixed", "sequential"),
@@ -173,9 +174,7 @@ def check_options(config: pytest.Config) -> None:
         )
 
 
-def _case(text: str | None) -> ChosenCase | None:
-    if text is None:
-        return None
+def _case(text: str) -> ChosenCase:
     case = re.fullmatch(_CASE, text)
     if case is None:
         raise pytest.UsageError(

@@ -68,8 +68,10 @@ class RunContext:
 
     def episodes_of(self, item: ScenarioItem) -> int:
         """How many episodes the scenario gets."""
-        wanted = 1 if self.options.case is not None else item.settings.episodes
-        return self.options.episodes or wanted
+        chosen = len(self.options.cases)
+        if chosen:
+            return chosen * (self.options.episodes or 1)
+        return self.options.episodes or item.settings.episodes
 
     def threshold_of(self, item: ScenarioItem) -> float:
         """The reliability that the scenario must reach."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentgym.endpoint import PolicyEndpoint
 from agentgym.playing.play import EpisodePlay
@@ -54,6 +54,9 @@ class RolloutMaker:
             UsageError: The scenario has no such case.
         """
         case = self._cases[item.nodeid].at(claim.task.split, claim.task.case)
+        if claim.task.phase != "train":
+            # The tasks of a group that is learnt from must be the same.
+            case = replace(case, repeat=claim.task.repeat)
         return Rollout(claim=claim, item=item, case=case)
 
     def play(self, rollout: Rollout) -> EpisodePlay:

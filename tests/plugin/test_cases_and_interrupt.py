@@ -31,6 +31,81 @@ def test_listed_cases_are_played_in_turn(gym):
     assert {e["case"]["value"] for e in gym.episodes()} == {"'8'", "'9'"}
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
+def test_a_repeat_of_a_case_knows_its_number(gym, workers):
+    gym.file("""
+        from agentgym import scenario
+
+        WORDS = ["please", "now", "again"]
+
+        @scenario(episodes=6, cases=["7", "8"])
+        def test_listed(agent, case):
+            run = agent.run(f"look_up={case.value} {WORDS[case.repeat]}")
+            assert run.called("look_up", order=case.value)
+
+        @scenario(episodes=4, cases=2)
+        async def test_counted(agent, case):
+            assert (await agent.run(WORDS[case.repeat])).reply
+
+        @scenario(episodes=4)
+        def test_new_ones(agent, case):
+            assert agent.run(WORDS[case.repeat]).reply
+    """)
+    plugins = ("xdist.plugin",) if workers else ()
+    gym.start(*workers, plugins=plugins).assert_outcomes(passed=3)
+    played = sorted(
+        (
+            e["scenario"].partition("::test_")[2],
+            e["case"]["index"],
+            e["repeat"],
+            e["trajectory"]["messages"][0]["content"].split()[-1],
+        )
+        for e in gym.episodes()
+    )
+    words = ["please", "now", "again"]
+    assert played == [
+        *(("counted", case, n, words[n]) for case in range(2) for n in range(2)),
+        *(("listed", case, n, words[n]) for case in range(2) for n in range(3)),
+        *(("new_ones", case, 0, "please") for case in range(4)),
+    ]
+
+
+def test_several_cases_are_chosen(gym):
+    gym.file("""
+        from agentgym import scenario
+
+        @scenario(episodes=8, cases=list("abcdefgh"))
+        def test_listed(agent, case):
+            assert agent.run(f"{case.value}{case.repeat}").reply
+
+        @scenario(episodes=8)
+        def test_new_ones(agent, case):
+            assert agent.run(f"{case.index}{case.repeat}").reply
+    """)
+
+    def played(*args):
+        gym.run(*args).assert_outcomes(passed=2)
+        said = [
+            (e["scenario"][17:], e["trajectory"]["messages"][0]["content"])
+            for e in gym.episodes()
+        ]
+        return {
+            name: sorted(words for scenario, words in said if scenario == name)
+            for name in ("listed", "new_ones")
+        }
+
+    ids = [f"--agentgym-case={name}" for name in ("held_out-4", "held_out-0")]
+    assert played(*ids) == {"listed": ["a0", "e0"], "new_ones": ["00", "40"]}
+    # The same one twice is one.
+    assert played(*ids, ids[0], "--agentgym-episodes=2") == {
+        "listed": ["a0", "a1", "e0", "e1"],
+        "new_ones": ["00", "01", "40", "41"],
+    }
+    result = gym.run(ids[0], "--agentgym-case=4")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--agentgym-case 4: give split and index*"])
+
+
 EASY_FIRST = """
     from agentgym import scenario
 
