@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Literal
@@ -34,6 +34,7 @@ from agentgym.runs.gate_facts import (
     ScenarioFacts,
     odds,
 )
+from agentgym.runs.lines import count, listed, short_name
 from agentgym.runs.outcome_sequence import Stop
 from agentgym.runs.prices import Prices
 from agentgym.runs.simulator_tally import SimulatorTally
@@ -296,6 +297,19 @@ class RunSummary:
     def conclude(self) -> None:
         """Decides the gate for good: nothing comes that it would have to know."""
         self._concluded = decide(self._facts(), self.outside_reasons)
+        self.warnings += self._unseen_agents()
+
+    def _unseen_agents(self) -> Iterator[str]:
+        """That checks of calls say nothing, if no call was ever seen of an agent."""
+        blind = [s for s in self.ordered if s.unseen and not s.seen]
+        if blind:
+            replies = sum(scenario.unseen for scenario in blind)
+            played = count(sum(scenario.counted for scenario in blind), "episode")
+            names = listed([short_name(scenario.name) for scenario in blind], 3)
+            yield (
+                f"no model or tool call was seen in {replies} of {played} of {names}: "
+                "if it makes any, use @agentgym.tool and record_openai (docs/agents.md)"
+            )
 
     @property
     def decision(self) -> GateDecision:

@@ -155,6 +155,8 @@ class ScenarioTally:
         cases: What came of each case.
         planned: Episodes that it would have had, had nothing stopped it.
         listed: Cases that it lists; 0 where they are generated.
+        seen: Counted episodes in which a call of a model or tool was seen.
+        unseen: Those in which the agent replied, and none was.
     """
 
     name: str
@@ -177,6 +179,8 @@ class ScenarioTally:
     planned: int = 0
     listed: int = 0
     waiting: int = 0
+    seen: int = 0
+    unseen: int = 0
 
     @property
     def passed(self) -> int:
@@ -250,6 +254,10 @@ class ScenarioTally:
         self.reward += episode.reward
         self.tokens += episode.tokens
         self.seconds += episode.duration
+        if episode.trajectory.steps:
+            self.seen += 1
+        elif episode.trajectory.reply:
+            self.unseen += 1
         for check in episode.checks:
             key = (check["file"], check["line"], check["id"])
             tally = self.checks.get(key)

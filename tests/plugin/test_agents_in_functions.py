@@ -6,6 +6,7 @@ import importlib.util
 
 import pytest
 
+from agentgym.report.markdown import markdown
 from tests.conftest import Gym
 
 SERVER = """
@@ -113,3 +114,60 @@ def test_a_framework_that_is_imported_within_the_agent_is_recorded(
         steps = episode["trajectory"]["steps"]
         assert [len(step["tool_calls"]) for step in steps] == [1, 0]
         assert episode["reward"] == 0
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
+def test_an_agent_of_which_nothing_is_seen_is_told(
+    gym: Gym, workers: tuple[str, ...]
+) -> None:
+    gym.conftest("""
+        import pytest
+
+        @pytest.fixture
+        def agent():
+            return lambda message: "Done."
+    """)
+    gym.file(SCENARIO)
+    plugins = ("xdist.plugin",) if workers else ()
+    report = gym.pytester.path / "report.html"
+    result = gym.start(*workers, f"--agentgym-report={report}", plugins=plugins)
+    assert result.ret == 0
+    told = " ".join(line.strip() for line in result.outlines)
+    assert "no model or tool call was seen in 3 of 3 episodes of test_orders" in told
+    [warning] = gym.summary()["warnings"]
+    assert warning.startswith("no model or tool call was seen in 3 of 3 episodes")
+    assert warning in markdown(gym.summary())
+    assert report.exists()
+
+
+def test_an_agent_that_once_called_a_tool_is_seen(gym: Gym) -> None:
+    gym.file("""
+        from agentgym import scenario
+
+        @scenario(episodes=3)
+        def test_orders(agent, case):
+            run = agent.run("look_up=7" if case.index == 1 else "hi")
+            assert run.reply
+    """)
+    result = gym.start()
+    assert result.ret == 0
+    assert gym.summary()["warnings"] == []
+
+
+def test_an_agent_that_says_nothing_is_not_told_of(gym: Gym) -> None:
+    gym.conftest("""
+        import pytest
+
+        @pytest.fixture
+        def agent():
+            return lambda message: None
+    """)
+    gym.file("""
+        from agentgym import scenario
+
+        @scenario(episodes=3)
+        def test_orders(agent):
+            assert agent.run("hi").reply == ""
+    """)
+    assert gym.start().ret == 0
+    assert gym.summary()["warnings"] == []
