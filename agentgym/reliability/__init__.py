@@ -7,6 +7,7 @@ from agentgym.reliability.clusters import (
     clustered_rate,
 )
 from agentgym.reliability.gate_odds import noticed, point_alarm
+from agentgym.reliability.grouped import GroupedTest, grouped_test, judge_grouped
 from agentgym.reliability.intervals import (
     CONFIDENCE,
     bounds,
@@ -24,6 +25,7 @@ from agentgym.reliability.sequential import (
     sequential_test,
 )
 from agentgym.reliability.sequential_verdicts import (
+    certified_by_scenarios,
     judge_mean,
     judge_sequence,
     mean_verdict,
@@ -51,6 +53,7 @@ __all__ = [
     "CaseSpread",
     "ClusteredRate",
     "Decision",
+    "GroupedTest",
     "KEpisodes",
     "Reliability",
     "RunStop",
@@ -61,15 +64,18 @@ __all__ = [
     "attrition_exceeded",
     "bounds",
     "case_spread",
+    "certified_by_scenarios",
     "clopper_pearson",
     "clustered_rate",
     "confidence_sequence",
     "episodes_for_power",
     "episodes_to_certify",
     "episodes_to_decide",
+    "grouped_test",
     "holm",
     "jeffreys",
     "judge",
+    "judge_grouped",
     "judge_mean",
     "judge_sequence",
     "k_episodes",

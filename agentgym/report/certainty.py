@@ -110,7 +110,7 @@ def certified(summary: RunSummary, width: int) -> Iterator[Line]:
         yield from wrapped(text, width)
     yield from not_played(summary, width)
     played = sum(scenario.total for scenario in summary.ordered)
-    spared = summary.stop == "sequential" and summary.interrupted is None
+    spared = summary.stop != "fixed" and summary.interrupted is None
     if spared and played < summary.planned:
         yield Line(f"stopped after {played} of at most {summary.planned} episodes")
 
@@ -151,7 +151,7 @@ def _run(summary: RunSummary, reliability: Reliability) -> str:
         if too_close(reliability.at_most, reliability.threshold):
             most = f"below {limit}"
         return f"{most} {sure}{_whatever(summary)}"
-    if summary.stop == "sequential" and len(summary.gated) > 1:
+    if summary.stop != "fixed" and len(summary.gated) > 1:
         return f"the mean of the scenarios cannot be distinguished from {limit} {sure}"
     return _more_episodes(summary, reliability, f"{limit} {sure}")
 

@@ -124,7 +124,7 @@ def _verdict(summary: SummaryJson, baseline: SummaryJson | None) -> Iterator[str
 def _mean(summary: SummaryJson) -> str:
     """That the run's reliability is no share of its episodes, where that is so."""
     scenarios = len(_gated(summary))
-    if summary.get("stop") != "sequential" or scenarios < 2:
+    if summary.get("stop", "fixed") == "fixed" or scenarios < 2:
         return ""
     return f"Mean of {scenarios} scenarios; "
 
@@ -133,8 +133,9 @@ def _stopped_early(summary: SummaryJson) -> Iterator[str]:
     """How much a run was spared whose scenarios end when they are certain."""
     outcomes = cast("Mapping[str, int]", summary["episodes"])
     played, planned = sum(outcomes.values()), summary.get("planned", 0)
-    sequential = summary.get("stop") == "sequential" and not summary.get("interrupted")
-    if not sequential or planned <= played:
+    early = summary.get("stop", "fixed") != "fixed"
+    early = early and not summary.get("interrupted")
+    if not early or planned <= played:
         return
     why = "a scenario ends when its verdict is certain"
     rest = summary.get("not_played")

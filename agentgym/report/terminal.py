@@ -245,7 +245,7 @@ def gate_lines(decision: GateDecision, width: int) -> Iterator[Line]:
 def _of(summary: RunSummary) -> str:
     """What the run's reliability is a share of."""
     counts = f"{summary.passed}/{count(summary.counted, 'episode')}"
-    if summary.stop == "sequential" and len(summary.gated) > 1:
+    if summary.stop != "fixed" and len(summary.gated) > 1:
         played = " that were played" if summary.settled is not None else ""
         return f"mean of {len(summary.gated)} scenarios{played}, {counts}"
     return counts

@@ -6,12 +6,41 @@ from typing import Literal
 
 from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
-from agentgym.reliability import ALPHA, Reliability, judge, judge_sequence
+from agentgym.reliability import (
+    ALPHA,
+    Reliability,
+    ScenarioStop,
+    grouped_test,
+    judge,
+    judge_grouped,
+    judge_sequence,
+    sequential_test,
+)
 
-Stop = Literal["fixed", "sequential"]
-"""When a scenario ends: after all of its episodes, or when a verdict is certain."""
+Stop = Literal["fixed", "sequential", "grouped"]
+"""When a scenario ends: after all of its episodes, as soon as a verdict is certain, or
+when one is at a look at each tenth of its episodes."""
 
 _FAILED, _PASSED = 1, 2
+
+
+def scenario_stop(
+    stop: Stop, threshold: float, *, gates: int, planned: int
+) -> ScenarioStop | None:
+    """What says that a scenario has had enough episodes; None if it gets all of them.
+
+    Args:
+        stop: When it ends.
+        threshold: Reliability that is asked for.
+        gates: Scenarios of the run: all of their verdicts shall be right together.
+        planned: Episodes that it has at most.
+    """
+    alpha = ALPHA / gates
+    if stop == "fixed":
+        return None
+    if stop == "grouped":
+        return ScenarioStop(grouped_test(planned, threshold, alpha))
+    return ScenarioStop(sequential_test(threshold, alpha))
 
 
 class OutcomeSequence:
@@ -37,16 +66,22 @@ class OutcomeSequence:
         known = self._known[index]
         return known == _PASSED if known else None
 
-    def judge(self, threshold: float, stop: Stop, gates: int = 1) -> Reliability:
+    def judge(
+        self, threshold: float, stop: Stop, gates: int = 1, planned: int = 0
+    ) -> Reliability:
         """What they say about a threshold, by themselves.
 
         Args:
             threshold: Reliability that is asked for.
             stop: When the scenario ended.
             gates: Scenarios of the run, which the stopping rule took into account.
+            planned: Episodes that it had at most; those that are known, if more.
         """
-        if stop == "sequential":
-            ordered = [self[index] for index in range(len(self._known))]
-            return judge_sequence(ordered, threshold, ALPHA / gates)
-        passed = self._known.count(_PASSED)
-        return judge(passed, passed + self._known.count(_FAILED), threshold)
+        if stop == "fixed":
+            passed = self._known.count(_PASSED)
+            return judge(passed, passed + self._known.count(_FAILED), threshold)
+        ordered = [self[index] for index in range(len(self._known))]
+        alpha = ALPHA / gates
+        if stop == "grouped":
+            return judge_grouped(ordered, threshold, planned=planned, alpha=alpha)
+        return judge_sequence(ordered, threshold, alpha)

@@ -21,6 +21,7 @@ from agentgym.reliability import (
     Reliability,
     Verdict,
     attrition_bounds,
+    certified_by_scenarios,
     holm,
     judge,
     judge_mean,
@@ -208,9 +209,14 @@ class RunSummary:
             return judge(self.passed, self.counted, self.threshold, gates=gates)
         gated = self.gated
         if self.settled is None and len(gated) == 1:
-            return gated[0].results.judge(self.threshold, self.stop)
+            only = gated[0]
+            return only.results.judge(self.threshold, self.stop, planned=only.planned)
         counts = [(s.passed, s.counted) for s in gated]
         played = judge_mean(counts, self.threshold)
+        if self.settled is None and self.stop == "grouped":
+            # A look at each tenth needs less evidence than the mean's wager.
+            gates = len(gated)
+            return certified_by_scenarios(played, [s.judged(gates) for s in gated])
         if self.settled is None:
             return played
         # What was certain then is certain; the numbers are those of what was played.

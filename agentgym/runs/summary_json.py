@@ -367,7 +367,7 @@ class SummaryJson(TypedDict):
     stopped: str | None
     gate: Literal["point", "tolerant", "certified"]
     gate_odds: NotRequired[str | None]
-    stop: Literal["fixed", "sequential"]
+    stop: Literal["fixed", "sequential", "grouped"]
     planned: int
     not_played: list[NotPlayedJson]
     attrition_limit: float

@@ -206,7 +206,7 @@ class ScenarioTally:
         """Reliability of one of so many scenarios, with the verdict it has alone."""
         if self.stop == "fixed":
             return judge(self.passed, self.counted, self.threshold)
-        return self.results.judge(self.threshold, self.stop, gates)
+        return self.results.judge(self.threshold, self.stop, gates, self.planned)
 
     @property
     def spread(self) -> CaseSpread | None:

@@ -13,10 +13,9 @@ from agentgym.playing.play import EpisodePlay
 from agentgym.playing.pool import Finished, default_concurrency, play_all
 from agentgym.playing.spec import EpisodeSpec, Limits
 from agentgym.recording.event_loop import new_loop
-from agentgym.reliability import ALPHA, ScenarioStop, sequential_test
 from agentgym.reliability.gate_odds import tolerant_alpha
 from agentgym.reliability.verdicts import verdict_of
-from agentgym.runs.outcome_sequence import OutcomeSequence
+from agentgym.runs.outcome_sequence import OutcomeSequence, scenario_stop
 from agentgym.scenarios.cases import Case, Rounds, is_listed, make_cases
 from agentgym.scenarios.scenario import split_to_play
 from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
@@ -165,11 +164,12 @@ class _Results:
         self.count = 0
         self.threshold = self.run.threshold_of(item)
         self.outcomes = OutcomeSequence()
-        self._stop = None
-        if self.run.options.stop == "sequential":
-            # All scenarios' verdicts shall be right together.
-            alpha = ALPHA / self.run.gates
-            self._stop = ScenarioStop(sequential_test(self.threshold, alpha))
+        self._stop = scenario_stop(
+            self.run.options.stop,
+            self.threshold,
+            gates=self.run.gates,
+            planned=planned,
+        )
         self._rewarded = item.ihook.pytest_agentgym_reward_computed
         # That it begins.
         self._report([])
@@ -213,7 +213,7 @@ class _Results:
     def judge(self) -> None:
         """Passes or fails the item on its own threshold."""
         judged = self.outcomes.judge(
-            self.threshold, self.run.options.stop, self.run.gates
+            self.threshold, self.run.options.stop, self.run.gates, self._planned
         )
         # A plugin may run the item again: what it said before is over.
         self.item.user_properties[:] = [

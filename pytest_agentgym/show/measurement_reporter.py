@@ -72,7 +72,7 @@ class MeasurementReporter:
             self.summary,
             run.early_end,
             lambda: config.pluginmanager.has_plugin("dsession"),
-            sequential=options.stop == "sequential",
+            sequential=options.stop != "fixed",
         )
         self._not_judged = NotJudged(self.summary, run)
         self._baseline = open_baseline(config)

@@ -70,7 +70,11 @@ def test_scenarios_end_when_certain(gym, workers):
     )
     summary = gym.summary()
     assert (summary["stop"], summary["planned"]) == ("sequential", 800)
+<<<<<<< ours
     good, bad = summary["scenarios"]
+=======
+    good, bad = summary["scenarios"]
+>>>>>>> theirs
     # Half of the episodes fail: two of one verdict take fewer than one in 20 runs.
     assert good["reliability"]["verdict"] == "RELIABLE"
     assert bad["reliability"]["verdict"] == "UNRELIABLE"
@@ -193,7 +197,11 @@ def test_one_slow_episode_keeps_no_scenario_going(gym):
     """)
     result = gym.start("--agentgym-stop", "sequential", "--agentgym-concurrency", "4")
     assert result.ret == 1
+<<<<<<< ours
     good, bad = gym.summary()["scenarios"]
+=======
+    good, bad = gym.summary()["scenarios"]
+>>>>>>> theirs
     assert bad["reliability"]["verdict"] == "UNRELIABLE"
     assert good["reliability"]["verdict"] == "RELIABLE"
     assert bad["episodes"] < 100
@@ -226,6 +234,44 @@ def test_sequentially_certified(gym):
     result = gym.start(*args, "--agentgym-episodes", "73")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["UNDECIDED: 73 of 73 passed, but 74 clean *"])
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_scenarios_are_looked_at_after_each_tenth(gym, workers):
+    gym.file(SCENARIOS)
+    args = ("--agentgym-stop", "grouped", "--agentgym-concurrency", "4")
+    plugins = ("xdist.plugin",) if workers else ()
+    result = gym.start(*args, *workers, plugins=plugins)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "scenarios, together at 95 % confidence: 1 RELIABLE, 1 UNRELIABLE, 0 *",
+            "stopped after * of at most 800 episodes",
+        ]
+    )
+    summary = gym.summary()
+    check_summary(summary)
+    assert summary["stop"] == "grouped"
+    good, bad = summary["scenarios"]
+    assert good["reliability"]["verdict"] == "RELIABLE"
+    assert bad["reliability"]["verdict"] == "UNRELIABLE"
+    # What begins while a batch is on its way counts, too.
+    assert 40 <= bad["episodes"] < 400
+    assert 120 <= good["passed"] < 400
+
+
+def test_certified_in_groups(gym):
+    gym.file(ONE.format(episodes=300))
+    args = ("--agentgym-stop", "grouped", "--agentgym-gate", "certified")
+    assert gym.start(*args, "--agentgym-concurrency=1").ret == 0
+    [one] = gym.summary()["scenarios"]
+    # What begins while a batch is on its way counts, too.
+    assert 120 <= one["passed"] < 300
+    assert one["planned"] == 300
+    assert gym.start(*args, "--agentgym-episodes=59").ret == 0
+    result = gym.start(*args, "--agentgym-episodes=58")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["UNDECIDED: 58 of 58 passed, but 59 clean *"])
 
 
 def test_a_plan_plays_nothing(gym):
@@ -304,7 +350,7 @@ def test_a_plan_without_scenarios(gym):
     ("option", "sentence"),
     [
         ("gate=maybe", "--agentgym-gate maybe: choose point, tolerant or certified"),
-        ("stop=early", "--agentgym-stop early: choose fixed or sequential"),
+        ("stop=early", "--agentgym-stop early: choose fixed, sequential or grouped"),
     ],
 )
 def test_option_values(gym, option, sentence):

@@ -10,7 +10,7 @@ function head(report) {
   const qualifier = summary.decision.qualifier;
   const sure = threshold(summary.confidence);
   // A scenario that fails ends early, and would weigh too little among all episodes.
-  const mean = summary.stop === "sequential" && judged.length > 1 ? `Mean of ${judged.length} scenarios; ` : "";
+  const mean = endsEarly(summary) && judged.length > 1 ? `Mean of ${judged.length} scenarios; ` : "";
   return element("header", { class: "hero" },
     element("p", { class: "eyebrow" }, "agentgym · run ", inline(summary.run), summary.policy ? [" · policy ", inline(summary.policy)] : []),
     element("div", { class: "headline" },
@@ -71,7 +71,7 @@ function facts(summary) {
 // Of a run whose scenarios end when their verdicts are certain.
 function stoppedEarly(summary) {
   const played = Object.values(summary.episodes).reduce((sum, n) => sum + n, 0);
-  if (summary.stop !== "sequential" || summary.interrupted || !(summary.planned > played)) return null;
+  if (!endsEarly(summary) || summary.interrupted || !(summary.planned > played)) return null;
   const left = summary.not_played?.length;
   const why = left
     ? `the run is certain to be below its threshold, whatever ${count(left, "scenario")} that did not end would do`
@@ -123,4 +123,9 @@ function notes(report) {
   return element("footer", { id: "notes" },
     texts.length ? [element("h2", {}, "Notes"), element("ul", {}, texts.map((text) => element("li", {}, inline(text))))] : [],
     element("p", { class: "hint" }, versions.join(" · ")));
+}
+
+// Whether scenarios ended when their verdicts were certain.
+function endsEarly(summary) {
+  return (summary.stop ?? "fixed") !== "fixed";
 }

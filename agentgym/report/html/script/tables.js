@@ -26,7 +26,7 @@ function scenarios(report, choose) {
 
 function tags(scenario, summary) {
   const { judge, user } = summary.simulators ?? {};
-  const early = summary.stop === "sequential" && !summary.interrupted && scenario.planned > scenario.episodes;
+  const early = endsEarly(summary) && !summary.interrupted && scenario.planned > scenario.episodes;
   const cut = summary.not_played?.some((left) => left.name === scenario.name);
   return [
     scenario.xfail ? "expected to fail" : null,
