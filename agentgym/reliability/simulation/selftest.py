@@ -14,11 +14,11 @@ from functools import lru_cache
 from random import Random
 
 from agentgym.reliability.intervals import CONFIDENCE
-from agentgym.reliability.many_scenarios import many_scenarios
 from agentgym.reliability.run_stop import RunStop
 from agentgym.reliability.sequential import SequentialTest
 from agentgym.reliability.sequential_verdicts import mean_verdict
-from agentgym.reliability.simulated_runs import (
+from agentgym.reliability.simulation.many_scenarios import many_scenarios
+from agentgym.reliability.simulation.simulated_runs import (
     Boundary,
     NaivePeeking,
     binomial_weights,

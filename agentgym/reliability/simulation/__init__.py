@@ -1,0 +1,1 @@
+"""How often gates are right, tried on runs that chance makes."""
