@@ -170,7 +170,7 @@ def _write_page(folder: Path | None, path: Path, summary: SummaryJson) -> None:
 
 def selftest(options: argparse.Namespace) -> int:
     """Tries by simulation whether every gate keeps its promise."""
-    from agentgym.reliability.simulation.selftest import FEWEST_RUNS, selftest
+    from agentgym.reliability.simulated.selftest import FEWEST_RUNS, selftest
 
     if options.runs < FEWEST_RUNS:
         raise UsageError(f"--runs {options.runs}: give at least {FEWEST_RUNS}")

@@ -15,7 +15,7 @@ from agentgym.reliability import (
     SequentialTest,
     episodes_for_power,
 )
-from agentgym.reliability.simulation.simulated_runs import quantiles
+from agentgym.reliability.simulated.simulated_runs import quantiles
 from agentgym.runs.files.layout import RUNS
 from agentgym.runs.files.stored import finished_runs, read_summary
 from agentgym.runs.lines import (

@@ -8,7 +8,7 @@ import pytest
 
 from agentgym.reliability import ALPHA, Verdict, judge, noticed, point_alarm
 from agentgym.reliability.gate_odds import chance_to_reach, tolerant_alpha
-from agentgym.reliability.simulation.many_scenarios import tolerant_misses
+from agentgym.reliability.simulated.many_scenarios import tolerant_misses
 
 
 def chance_of(passed: int, n: int, true: float) -> float:

@@ -7,8 +7,8 @@ import pytest
 from agentgym.commands.main import main
 from agentgym.reliability import mean_verdict, run_stop, sequential
 from agentgym.reliability.sequential import SequentialTest
-from agentgym.reliability.simulation import many_scenarios, selftest
-from agentgym.reliability.simulation.selftest import gates, margin
+from agentgym.reliability.simulated import many_scenarios, selftest
+from agentgym.reliability.simulated.selftest import gates, margin
 
 
 def test_promises_are_kept(capsys):

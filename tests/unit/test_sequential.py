@@ -21,7 +21,7 @@ from agentgym.reliability import (
     sequential_test,
 )
 from agentgym.reliability.sequential import log_capital_above, log_capital_below
-from agentgym.reliability.simulation.simulated_runs import (
+from agentgym.reliability.simulated.simulated_runs import (
     NaivePeeking,
     quantiles,
     run_in_flight,

@@ -17,8 +17,8 @@ from agentgym.reliability.intervals import CONFIDENCE
 from agentgym.reliability.run_stop import RunStop
 from agentgym.reliability.sequential import SequentialTest
 from agentgym.reliability.sequential_verdicts import mean_verdict
-from agentgym.reliability.simulation.many_scenarios import many_scenarios
-from agentgym.reliability.simulation.simulated_runs import (
+from agentgym.reliability.simulated.many_scenarios import many_scenarios
+from agentgym.reliability.simulated.simulated_runs import (
     Boundary,
     NaivePeeking,
     binomial_weights,

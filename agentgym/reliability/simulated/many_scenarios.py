@@ -9,7 +9,7 @@ from random import Random
 from typing import NamedTuple
 
 from agentgym.reliability.gate_odds import point_alarm, tolerant_alpha
-from agentgym.reliability.simulation.simulated_runs import binomial_weights
+from agentgym.reliability.simulated.simulated_runs import binomial_weights
 from agentgym.reliability.verdicts import ALPHA, Reliability, Verdict, holm, judge
 
 THRESHOLD = 0.95
