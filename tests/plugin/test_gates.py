@@ -70,11 +70,7 @@ def test_scenarios_end_when_certain(gym, workers):
     )
     summary = gym.summary()
     assert (summary["stop"], summary["planned"]) == ("sequential", 800)
-<<<<<<< ours
     good, bad = summary["scenarios"]
-=======
-    good, bad = summary["scenarios"]
->>>>>>> theirs
     # Half of the episodes fail: two of one verdict take fewer than one in 20 runs.
     assert good["reliability"]["verdict"] == "RELIABLE"
     assert bad["reliability"]["verdict"] == "UNRELIABLE"
@@ -197,11 +193,7 @@ def test_one_slow_episode_keeps_no_scenario_going(gym):
     """)
     result = gym.start("--agentgym-stop", "sequential", "--agentgym-concurrency", "4")
     assert result.ret == 1
-<<<<<<< ours
     good, bad = gym.summary()["scenarios"]
-=======
-    good, bad = gym.summary()["scenarios"]
->>>>>>> theirs
     assert bad["reliability"]["verdict"] == "UNRELIABLE"
     assert good["reliability"]["verdict"] == "RELIABLE"
     assert bad["episodes"] < 100
