@@ -40,6 +40,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for options in OPTIONS:
         options.add_options(group)
     parser.addini(
+        play_options.INI_STATE_CHECK, "off: as with --agentgym-state-check off"
+    )
+    parser.addini(
         show_options.INI_K, "which k of pass^k and pass@k to report, such as 1,3,5"
     )
 

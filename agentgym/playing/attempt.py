@@ -99,6 +99,7 @@ class Attempt:
 
     def freeze(self) -> None:
         """Ends recording: what a tear-down calls is not the agent's doing."""
+        self.recorder.shared_state.end()
         failure = self.recorder.infra_failure
         if failure is not None and self._is_the_agents(self.error):
             # The agent swallowed the model's error and answered all the same, or could

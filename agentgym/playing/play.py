@@ -212,7 +212,7 @@ class EpisodePlay:
         if self._attempt is not None:
             simulation.go_on_from(self._attempt.simulation)
         attempt = Attempt(
-            Recorder(max_tool_calls=self.limits.max_tool_calls),
+            Recorder(self.limits.max_tool_calls, state_check=self.limits.state_check),
             CheckLog(keep_exceptions=self._keep_exceptions),
             self._stage.make_output(),
             simulation,

@@ -44,8 +44,10 @@ class Limits:
             no limit.
         max_tool_calls: Tool calls; the next one is the agent's failure.
         infra_retries: New attempts after an infrastructure error.
+        state_check: Whether an agent that keeps its state between episodes is refused.
     """
 
     timeout: float | None = 300.0
     max_tool_calls: int | None = 50
     infra_retries: int = 2
+    state_check: bool = True

@@ -26,7 +26,6 @@ from agentgym.recording.trajectory import (
     as_text,
     copied,
     printed,
-    shorten,
 )
 from agentgym.recording.waiting import Waiting, waiting
 
@@ -59,9 +58,12 @@ class Recorder:
         limit_exceeded: Set once the agent made too many tool calls, also if its
             framework swallowed the exception.
         misuse: Set once the agent was seen to be used wrongly, likewise.
+        shared_state: Looks for what it has of other episodes.
     """
 
-    def __init__(self, max_tool_calls: int | None = None) -> None:
+    def __init__(
+        self, max_tool_calls: int | None = None, *, state_check: bool = True
+    ) -> None:
         self.trajectory = Trajectory()
         self.infra_failure: BaseException | None = None
         self.limit_exceeded: ToolCallLimit | None = None
@@ -79,7 +81,7 @@ class Recorder:
         self._claimed: defaultdict[str, int] = defaultdict(int)
         self._requested = 0
         self._turn_begins = False
-        self._shared_state = SharedStateCheck()
+        self.shared_state = SharedStateCheck(state_check)
 
     def activate(self) -> Activation[Recorder]:
         """Makes this the current recorder of the context."""
@@ -92,7 +94,7 @@ class Recorder:
             self.trajectory.messages.append(message)
             if message.get("role") == "user":
                 self._turn_begins = True
-                self._shared_state.said(message.get("content"))
+                self.shared_state.said(message.get("content"))
 
     def reply(self, text: str) -> None:
         """Adds the agent's reply, unless it is the last message already."""
@@ -108,6 +110,7 @@ class Recorder:
         model: str | None = None,
         *,
         heard: Iterable[str] = (),
+        heard_ids: Sequence[tuple[str | None, str]] = (),
         path: tuple[str, ...] = (),
     ) -> ModelCall:
         """A model call begins.
@@ -115,6 +118,8 @@ class Recorder:
         Args:
             model: Its name.
             heard: The user's messages in the request; read in the first one only.
+            heard_ids: Id and text of each of them, where a framework gives ids that
+                no other message has.
             path: Names of the nested agents that ask, from the outermost one.
 
         Raises:
@@ -123,7 +128,7 @@ class Recorder:
         with self._lock:
             self._refuse_if_stopped()
             self._refuse_over_limit()
-            self._refuse_foreign(heard)
+            self._refuse_foreign(heard, heard_ids)
             call = ModelCall(start=self._now(), model=model, path=path)
             step = Step(model=call)
             self.trajectory.steps.append(step)
@@ -419,22 +424,27 @@ class Recorder:
         with self._lock:
             self._stopped = reason
 
+    def refuse(self, misuse: UsageError | None) -> None:
+        """Raises the mistake, if there is one; it counts also if the agent swallows it.
+
+        Args:
+            misuse: How the agent is used wrongly.
+        """
+        if misuse is not None:
+            self.misuse = misuse
+            raise misuse
+
     def _refuse_if_stopped(self) -> None:
         if self._stopped is not None:
             raise EpisodeStopped(str(self._stopped)) from self._stopped
 
-    def _refuse_foreign(self, heard: Iterable[str]) -> None:
-        """Checks the episode's first request for messages of other episodes."""
-        if self._models or any(step.model for step in self.trajectory.steps):
-            return
-        text = self._shared_state.foreign(heard)
-        if text is not None:
-            self.misuse = UsageError(
-                "the agent keeps its state between episodes: this episode's model "
-                f"call has another one's message ({shorten(text, 60)}); make the "
-                "agent anew in the `agent` fixture, with its own memory"
-            )
-            raise self.misuse
+    def _refuse_foreign(
+        self, heard: Iterable[str], ids: Sequence[tuple[str | None, str]]
+    ) -> None:
+        """Checks a request for messages of other episodes."""
+        self.refuse(self.shared_state.foreign_id(ids))
+        if not self._models and not any(step.model for step in self.trajectory.steps):
+            self.refuse(self.shared_state.foreign(heard))
 
     def _refuse_over_limit(self) -> None:
         limit = self._max_tool_calls

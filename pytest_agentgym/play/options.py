@@ -52,6 +52,7 @@ class PlayOptions(NamedTuple):
         threshold: Reliability that passes, in [0, 1].
         gate: Whether the measured share or the verdict must reach it.
         stop: Whether a scenario ends once its verdict is certain.
+        state_check: Whether an agent that keeps its state between episodes is refused.
     """
 
     episodes: int | None
@@ -65,7 +66,11 @@ class PlayOptions(NamedTuple):
     threshold: float
     gate: Gate
     stop: Stop
+    state_check: bool
 
+
+INI_STATE_CHECK = "agentgym_state_check"
+_WORDS = {"on": True, "off": False, "true": True, "false": False}
 
 PLAY_OPTIONS = pytest.StashKey[PlayOptions]()
 
@@ -73,6 +78,7 @@ PLAY_OPTIONS = pytest.StashKey[PlayOptions]()
 def add_options(group: pytest.OptionGroup) -> None:
     """Adds the options."""
     _add_limits(group)
+    _add_state_check(group)
     group.addoption(
         "--agentgym-seed",
         metavar="N",
@@ -111,6 +117,15 @@ def add_options(group: pytest.OptionGroup) -> None:
         "certified above or below its threshold, and no more once no scenario can save "
         "the run; grouped: the same, but looked at after each tenth of the episodes, "
         "which takes fewer where an agent is near the threshold",
+    )
+
+
+def _add_state_check(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--agentgym-state-check",
+        metavar="SWITCH",
+        help="off: play on although an agent is seen to keep its state between "
+        "episodes (default: on; ini: agentgym_state_check)",
     )
 
 
@@ -166,6 +181,7 @@ def check_options(config: pytest.Config) -> None:
         threshold=number(config, "threshold", float, 0, 1, DEFAULT_THRESHOLD),
         gate=choice(config, "gate", "point", "tolerant", "certified"),
         stop=choice(config, "stop", "fixed", "sequential", "grouped"),
+        state_check=_switch(config, INI_STATE_CHECK),
     )
     options = config.stash[PLAY_OPTIONS]
     if options.gate == "tolerant" and options.stop != "fixed":
@@ -173,6 +189,16 @@ def check_options(config: pytest.Config) -> None:
             "--agentgym-gate tolerant looks at all episodes of a run: leave out "
             f"--agentgym-stop {options.stop}, or use --agentgym-gate certified"
         )
+
+
+def _switch(config: pytest.Config, ini: str) -> bool:
+    """On or off, as the command line says, or else the project's configuration."""
+    given = config.getoption(ini)
+    text = str(config.getini(ini) if given is None else given).strip().lower()
+    if text not in ("", *_WORDS):
+        name = ini if given is None else f"--{ini.replace('_', '-')}"
+        raise pytest.UsageError(f"{name} {text}: choose on or off")
+    return _WORDS.get(text, True)
 
 
 def _case(text: str) -> ChosenCase:

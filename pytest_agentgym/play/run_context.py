@@ -84,6 +84,7 @@ class RunContext:
             timeout=item.settings.timeout or self.options.timeout,
             max_tool_calls=self.options.max_tool_calls,
             infra_retries=self.options.infra_retries,
+            state_check=self.options.state_check,
         )
 
     def check_stop(self) -> None:

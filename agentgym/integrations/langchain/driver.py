@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -185,9 +186,16 @@ class LangChainDriver:
         if run is not None:
             # For what takes no callbacks from the graph that it runs in.
             run.kept["langchain"] = handler
-        if _lacks_thread(self._runnable):
+        store, thread = _checkpointer(self._runnable), _thread(self._runnable)
+        if store and thread is None:
             # A checkpointer refuses to run without one.
             config["configurable"] = {"thread_id": self._thread_id}
+        elif store and not self._history:
+            recorder.refuse(
+                recorder.shared_state.use_thread(
+                    store, str(thread), lambda: _is_empty(store, thread)
+                )
+            )
         return config
 
     def _keep(self, value: Any, state: Any, recorder: Recorder) -> Any:
@@ -275,8 +283,19 @@ def _checkpointer(runnable: Any) -> Any:
     return getattr(_unbound(runnable), "checkpointer", None)
 
 
-def _lacks_thread(runnable: Any) -> bool:
-    """Whether it has a checkpointer, and no thread that is its own."""
-    graph = _unbound(runnable)
-    given = (getattr(graph, "config", None) or {}).get("configurable") or {}
-    return bool(_checkpointer(graph)) and "thread_id" not in given
+def _thread(runnable: Any) -> Any:
+    """The thread that it was given as its own; None without one."""
+    given: dict[str, Any] = {}
+    while runnable is not None:
+        own = (getattr(runnable, "config", None) or {}).get("configurable") or {}
+        given = {**own, **given}
+        runnable = getattr(runnable, "bound", None)
+    return given.get("thread_id")
+
+
+def _is_empty(store: Any, thread: Any) -> bool:
+    """Whether a checkpointer has nothing of a thread; False if that is not known."""
+    with contextlib.suppress(Exception):
+        config = {"configurable": {"thread_id": thread}}
+        return store.get_tuple(config) is None
+    return False

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
 
 from agentgym.integrations.fragments import Fragments
@@ -76,14 +77,30 @@ class RecordingHandler(BaseCallbackHandler):
             metadata: Names of the model and of the graph's node.
             **kwargs: What else LangChain gives.
         """
+        said = [m for m in messages[0] if isinstance(m, HumanMessage)]
+        self._watch_thread()
         about = metadata or {}
         path = self._path(about)
         join_answers(self._recorder, messages[0], path)
         self._models[run_id] = self._recorder.model_started(
             self._model or about.get("ls_model_name"),
-            heard=(text(m) for m in messages[0] if isinstance(m, HumanMessage)),
+            heard=map(text, said),
+            heard_ids=[(m.id, text(m)) for m in said],
             path=path,
         )
+
+    def _watch_thread(self) -> None:
+        """Notes the thread of a graph that the user's own code invokes.
+
+        What is kept of an episode that is over may have been deleted since; of two at
+        a time, each writes what the other one reads.
+        """
+        config = var_child_runnable_config.get() or {}
+        given = config.get("configurable") or {}
+        store, thread = given.get("__pregel_checkpointer"), given.get("thread_id")
+        if store and thread is not None:
+            check = self._recorder.shared_state
+            self._recorder.refuse(check.use_thread(store, str(thread), lambda: True))
 
     def on_llm_start(
         self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID, **_: Any
