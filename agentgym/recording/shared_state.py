@@ -190,13 +190,14 @@ class SharedStateCheck:
         told = list(heard)
         more = Counter(told) - self._own
         times = self._episodes.grown(told, more=bool(more))
-        if times >= GROWN:
+        # One message again and again may be a question that is repeated.
+        if times >= GROWN and len(set(told)) > 1:
             for text in more:
                 if text not in self._own and self._is_anothers(text):
                     return _has_anothers(text)
         if times >= GROWN_ALIKE:
             for text in more:
-                if text in self._own:
+                if text in self._own or self._is_anothers(text):
                     return _has_anothers(text)
         return None
 

@@ -458,8 +458,9 @@ def test_a_shared_agent_that_keeps_its_state_is_refused() -> None:
     pytest.importorskip("autogen_ext")
     with ScriptedModel(lambda request: say("It is paid.")) as model:
         shared = make("autogen", model.endpoint)
-        with Recorder().activate():
-            agentgym.wrap(shared).run("Where is my order A1?")
+        for number in range(2):
+            with Recorder().activate():
+                agentgym.wrap(shared).run(f"Where is my order A{number}?")
         with (
             Recorder().activate(),
             pytest.raises(UsageError, match="keeps its state between episodes"),

@@ -313,39 +313,6 @@ def test_agents_that_build_their_client_inside_take_turns(gym):
     gym.run("--agentgym-concurrency=4").assert_outcomes(passed=2)
 
 
-@pytest.mark.parametrize("message", ["number {case.index}", "A-7"])
-def test_an_agent_that_keeps_its_state_is_told(gym, message):
-    gym.conftest("""
-        import pytest
-        from agentgym.recording.recorder import current
-
-        history = []  # of the module, and so of all episodes
-
-        def run(message):
-            history.append(message)
-            call = current().model_started("m", heard=history)
-            answer = {"role": "assistant", "content": "ok"}
-            current().model_finished(call, message=answer)
-            return "ok"
-
-        @pytest.fixture
-        def agent():
-            return run
-    """)
-    gym.file(f"""
-        from agentgym import scenario
-
-        @scenario(episodes=4)
-        def test_orders(agent, case):
-            assert agent.run(f"Where is my order {message}?").reply == "ok"
-    """)
-    result = gym.run()
-    assert result.ret == 4
-    result.stdout.fnmatch_lines(
-        ["*the agent keeps its state between episodes: this episode's model call has*"]
-    )
-
-
 @pytest.mark.parametrize("define", ["def", "async def"])
 def test_a_stop_iteration_of_a_fixture_is_shown_as_itself(gym, define):
     gym.file(f"""

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections import UserDict
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from agentgym.errors import (
     UsageError,
 )
 from agentgym.recording.recorder import Recorder, current
-from agentgym.recording.shared_state import REMEMBERED, UserMessages
+from agentgym.recording.shared_state import REMEMBERED, AllEpisodes
 from agentgym.recording.trajectory import Message, ToolCall
 
 
@@ -309,62 +310,111 @@ def test_many_threads_lose_nothing() -> None:
     assert all(c.executed and c.result == c.arguments["i"] for c in recorded)
 
 
-class TestCanary:
-    """Each message of a user is a canary: no other episode's model may hear it."""
+class TestSharedState:
+    """What users said is no proof of memory; that it grows, episode by episode, is."""
 
-    def begin(self, said: str, heard: list[str]) -> Recorder:
-        recorder = Recorder()
+    def begin(self, said: str, heard: list[str], **settings: bool) -> Recorder:
+        recorder = Recorder(**settings)
         recorder.message({"role": "user", "content": said})
         recorder.model_started("m", heard=heard)
         return recorder
 
-    def test_a_message_of_another_episode_is_refused(self) -> None:
-        self.begin("Where is my order A-1?", ["Where is my order A-1?"])
+    def test_a_memory_is_found_at_the_third_episode(self) -> None:
+        said = [f"Where is my order A-{number}?" for number in range(3)]
+        self.begin(said[0], said[:1])
+        self.begin(said[1], said[:2])
         with pytest.raises(UsageError, match="keeps its state between episodes"):
-            self.begin(
-                "Where is my order A-2?",
-                ["Where is my order A-1?", "Where is my order A-2?"],
-            )
+            self.begin(said[2], said)
 
-    def test_what_an_episode_hears_of_itself_and_of_examples_is_fine(self) -> None:
-        for _ in range(2):  # two episodes of one case
-            self.begin(
-                "Where is my order A-3?",
-                ["An example of a question", "Where is my order A-3?"],
-            )
-
-    def test_the_same_message_of_another_episode_is_refused(self) -> None:
+    def test_so_it_is_if_all_users_say_the_same(self) -> None:
         said = "Where is my order C-1?"
-        self.begin(said, [said])
-        self.begin(said, [said])
+        for times in range(1, 6):
+            self.begin(said, [said] * times)
         with pytest.raises(UsageError, match="keeps its state between episodes"):
-            self.begin(said, [said, said])
+            self.begin(said, [said] * 6)
 
-    def test_an_agent_that_repeats_each_message_is_fine(self) -> None:
-        for _ in range(3):
-            self.begin("Where is my order C-2?", ["Where is my order C-2?"] * 2)
+    def test_episodes_that_begin_together_grow_in_any_order(self) -> None:
+        said = [f"Where is my order D-{number}?" for number in range(4)]
+        self.begin(said[3], said)
+        self.begin(said[0], said[:1])
+        self.begin(said[1], said[:2])
+        with pytest.raises(UsageError, match="keeps its state between episodes"):
+            self.begin(said[2], said)
 
-    def test_a_user_may_say_something_twice_before_the_model_is_asked(self) -> None:
-        said = "Where is my order C-3?"
-        self.begin(said, [said])
-        recorder = Recorder()
+    def test_it_is_played_on_if_the_check_is_off(self) -> None:
+        said = [f"Where is my order E-{number}?" for number in range(5)]
+        for number, text in enumerate(said):
+            self.begin(text, said[: number + 1], state_check=False)
+
+    @pytest.mark.parametrize(
+        "heard",
+        [
+            lambda number, said: [said(0), said(number)],
+            lambda number, said: [said(0), said(1), said(number)],
+            lambda number, said: [
+                *(said(n) for n in range(3) if n != number),
+                said(number),
+            ],
+            lambda number, said: [said(number // 2)],
+            lambda number, said: [said(number)] * (1 + number % 4),
+            lambda number, said: [said(0)] * (1 + number % 4),
+            lambda number, said: [f"{said(0)} {n}" for n in range(number)],
+            lambda number, said: ["yes", said(number)],
+            lambda number, said: [],
+        ],
+        ids=[
+            *("example", "examples", "all-but-its-own", "normalised", "repeated"),
+            *("one-question-repeated", "in-other-words", "short", "none"),
+        ],
+    )
+    def test_what_an_agent_may_ask_without_memory(
+        self, request: pytest.FixtureRequest, heard: Callable[..., list[str]]
+    ) -> None:
+        def said(number: int) -> str:
+            return f"Where is my order {request.node.name}-{number}?"
+
         for _ in range(2):
-            recorder.message({"role": "user", "content": said})
-        recorder.model_started("m", heard=[said, said])
+            for number in range(8):
+                self.begin(said(number), heard(number, said))
 
-    def test_short_messages_prove_nothing(self) -> None:
-        self.begin("yes", ["yes"])
-        self.begin("What about my order B-1?", ["yes", "What about my order B-1?"])
+    def test_an_id_of_another_episodes_message_is_proof_in_any_request(self) -> None:
+        first, second = (f"Where is my order F-{number}?" for number in range(2))
+        recorder = Recorder()
+        recorder.message({"role": "user", "content": first})
+        recorder.model_started("m", heard_ids=[("id-1", first)])
+        recorder = Recorder()
+        recorder.message({"role": "user", "content": second})
+        recorder.model_started("m", heard_ids=[("id-2", second)])
+        with pytest.raises(UsageError, match="keeps its state between episodes"):
+            recorder.model_started("m", heard_ids=[("id-1", first), ("id-2", second)])
+        assert recorder.misuse is not None
+
+    def test_an_id_that_the_user_gives_is_none(self) -> None:
+        said = "Where is my order G-1?"
+        for _ in range(3):
+            recorder = Recorder()
+            recorder.message({"role": "user", "content": said})
+            recorder.model_started("m", heard_ids=[("mine", said)])
+
+    def test_a_conversation_that_two_episodes_write_to_at_a_time(self) -> None:
+        store = UserDict[str, str]()
+        first, second, third = (Recorder().shared_state for _ in range(3))
+        assert first.use_thread(store, "1", lambda: True) is None
+        assert first.use_thread(store, "1", lambda: False) is None
+        assert second.use_thread(store, "2", lambda: False) is None
+        assert second.use_thread(UserDict(), "1", lambda: False) is None
+        assert second.use_thread(store, "1", lambda: True) is not None
+        second.end()
+        assert third.use_thread(store, "1", lambda: True) is None
+        third.end()
+        assert first.use_thread(store, "1", lambda: False) is not None
 
     def test_only_the_latest_messages_are_kept(self) -> None:
-        messages = UserMessages()
+        episodes = AllEpisodes()
         for number in range(REMEMBERED + 1):
-            messages.add(f"Where is my order {number}?", number)
-            messages.repeated_more(f"Where is my order {number}?", 1)
-        assert not messages.is_anothers("Where is my order 0?", 5)
-        assert messages.is_anothers("Where is my order 1?", 5)
-        assert not messages.repeated_more("Where is my order 0?", 2)
-        assert messages.repeated_more("Where is my order 1?", 2)
+            episodes.said(f"Where is my order {number}?", number)
+        assert not episodes.is_anothers("Where is my order 0?", 5)
+        assert episodes.is_anothers("Where is my order 1?", 5)
 
     def test_only_the_first_request_is_read(self) -> None:
         recorder = self.begin("Where is my order A-4?", [])
