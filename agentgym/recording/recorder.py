@@ -388,7 +388,7 @@ class Recorder:
             for message in history:
                 self.trajectory.history.append(message)
                 if message.get("role") == "user":
-                    self._shared_state.said(message.get("content"))
+                    self.shared_state.said(message.get("content"))
 
     def is_tool_error(self, exc: BaseException) -> bool:
         """Whether a tool raised this exception."""
