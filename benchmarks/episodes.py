@@ -4,9 +4,10 @@
 
 Both run no-op episodes with one fresh fixture each in a pytest process of their own.
 The second is what plain parametrised pytest does. A second table plays 1,000 episodes
-of 4 model calls of 50 ms each (a scripted model that waits), against parametrised
-pytest, `pytest -n 16` and pydantic-evals (where it is installed); the two that take
-long are measured on fewer episodes, as said in the table.
+of 4 model calls of 50 ms each (a scripted model that waits), with as many in flight as
+pay, with 200 and with 16 of them, against parametrised pytest, `pytest -n 16` and
+pydantic-evals (where it is installed); the two that take long are measured on fewer
+episodes, as said in the table.
 """
 
 import argparse
@@ -190,12 +191,14 @@ def main() -> None:
 
     print("\nepisodes of 4 model calls of 50 ms")
     rows = [
-        ("agentgym", WAITING_INSIDE, 1000, (*GYM, "--agentgym-concurrency=1000")),
+        ("agentgym", WAITING_INSIDE, 1000, GYM),
+        ("with 200", WAITING_INSIDE, 1000, (*GYM, "--agentgym-concurrency=200")),
+        ("with 16", WAITING_INSIDE, 1000, (*GYM, "--agentgym-concurrency=16")),
         ("pytest -n 16", WAITING_OUTSIDE, 1000, (*PYTEST, "-p", "xdist", "-n16")),
         ("pytest", WAITING_OUTSIDE, 50, PYTEST),
     ]
     if importlib.util.find_spec("pydantic_evals"):
-        rows.insert(1, ("pydantic-evals", PYDANTIC_EVALS, 1000, ()))
+        rows.insert(3, ("pydantic-evals", PYDANTIC_EVALS, 1000, ()))
     for name, source, episodes, arguments in rows:
         cost = measure(source, episodes, *arguments)
         print(

@@ -23,6 +23,23 @@ from agentgym.recording.recorder import Recorder
 from agentgym.scenarios.check_log import CheckLog
 
 FIRST_BACKOFF_SECONDS = 0.5
+TURN_SECONDS = 0.1
+"""How often a retry asks whether it is its turn."""
+
+
+class RetryRoom:
+    """Where retries wait: here they need not.
+
+    A pool whose limit has shrunk lets them wait until others have ended.
+    """
+
+    def refused(self) -> None:
+        """The infrastructure ended an attempt, and there will be another one."""
+
+    def go_on(self) -> bool:
+        """Whether the next attempt may begin."""
+        return True
+
 
 T = TypeVar("T")
 
@@ -44,6 +61,7 @@ class EpisodePlay:
         control: An exception that steers the runner (a skip, an exit, a usage error)
             and is no result of the agent; the caller raises it again.
         first_failure: The first failed check's exception, kept for a debugger.
+        room: Where its retries wait.
         started: Monotonic time at which the current part of the current attempt began
             (set-up, body, tear-down), or None.
         attempts: Attempts so far.
@@ -64,6 +82,7 @@ class EpisodePlay:
         self.limits = limits
         self.control: BaseException | None = None
         self.first_failure: BaseException | None = None
+        self.room = RetryRoom()
         self.started: float | None = None
         self.attempts = 0
         self.steps: list[float] | None = None
@@ -99,7 +118,10 @@ class EpisodePlay:
                 attempt.fail(exc, harness=True)
             if not self._retry(attempt):
                 return self._finish(attempt)
+            self.room.refused()
             self._stop.wait(self._backoff())
+            while not self.room.go_on() and not self._stop.is_set():
+                self._stop.wait(TURN_SECONDS)
 
     async def run_async(self) -> Episode | None:
         """Plays an async scenario's episode in the running event loop.
@@ -117,7 +139,16 @@ class EpisodePlay:
                 attempt.fail(exc, harness=True)
             if not self._retry(attempt):
                 return self._finish(attempt)
+            self.room.refused()
             await asyncio.sleep(self._backoff())
+            while not self.room.go_on() and not self._stop.is_set():
+                await asyncio.sleep(TURN_SECONDS)
+
+    @property
+    def refused(self) -> bool:
+        """Whether a model's server refused something in its last attempt."""
+        attempt = self._attempt
+        return attempt is not None and attempt.recorder.refused_calls > 0
 
     def overdue(self, now: float) -> bool:
         """Whether the attempt's current part has used up its time (monotonic `now`)."""

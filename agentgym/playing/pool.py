@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,9 @@ from queue import Empty, Queue
 
 from agentgym.errors import EpisodeStopped
 from agentgym.playing.episode import Episode
-from agentgym.playing.play import EpisodePlay
+from agentgym.playing.in_flight import InFlight
+from agentgym.playing.play import EpisodePlay, RetryRoom
+from agentgym.recording.blame import Outcome
 from agentgym.recording.event_loop import new_loop
 
 TICK_SECONDS = 0.05
@@ -21,16 +22,11 @@ GATHER_SECONDS = 0.01
 Finished = tuple[EpisodePlay, Episode | None]
 
 
-def default_concurrency() -> int:
-    """Episodes in flight by default: they wait for a model most of the time."""
-    return min(32, 8 * (os.cpu_count() or 1))
-
-
 def play_all(
     make_play: Callable[[int], EpisodePlay],
     count: int,
     *,
-    concurrency: int,
+    in_flight: InFlight,
     asynchronous: bool = False,
     enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[list[Finished]]:
@@ -41,7 +37,7 @@ def play_all(
     Args:
         make_play: The episode at an index.
         count: The most episodes.
-        concurrency: The most episodes in flight.
+        in_flight: How many episodes are in flight.
         asynchronous: Whether they are async scenarios.
         enough: Asked between batches: whether to begin no further episode. Those in
             flight are played to their end, or the quick ones would count for more.
@@ -59,14 +55,16 @@ def play_all(
             return make_play(begun - 1)
 
     pool = EpisodePool(
-        take, concurrency=min(concurrency, count), asynchronous=asynchronous
+        take, concurrency=in_flight.limit, asynchronous=asynchronous, watch=in_flight
     )
+    in_flight.begin(now=time.monotonic(), cpu=time.process_time())
     pool.start(count)
     finished = 0
     try:
         while finished < most:
             batch = pool.collect()
             finished += len(batch)
+            pool.resize(most - begun, begun - finished)
             yield batch
             if most == count and enough():
                 with lock:
@@ -75,7 +73,7 @@ def play_all(
         pool.stop()
 
 
-class EpisodePool:
+class EpisodePool(RetryRoom):
     """Plays the episodes that `take` gives; `collect` says which have finished.
 
     The consumer's thread watches the time limits; an episode that is overdue is
@@ -86,6 +84,7 @@ class EpisodePool:
             there is one). It is called in the playing threads, one at a time.
         concurrency: The most episodes in flight.
         asynchronous: Whether they are async scenarios.
+        watch: Decides how many are in flight; by default it is always the same number.
     """
 
     def __init__(
@@ -94,7 +93,9 @@ class EpisodePool:
         *,
         concurrency: int,
         asynchronous: bool = False,
+        watch: InFlight | None = None,
     ) -> None:
+        self._watch = watch
         self._take_next = take
         self._concurrency = concurrency
         self._asynchronous = asynchronous
@@ -105,16 +106,59 @@ class EpisodePool:
         self._lock = threading.Lock()
         # Threads or tasks that take episodes.
         self._players = 0
+        # Those whose episode waits for the next attempt at it.
+        self._resting = 0
         self._stopped = False
         self._error: BaseException | None = None
 
     def start(self, episodes: int = 1) -> None:
         """Says that `take` has this many episodes more."""
         with self._lock:
-            more = min(episodes, self._concurrency - self._players)
+            more = max(0, min(episodes, self._concurrency - self._players))
             self._players += more
-        for _ in range(more):
-            self._start_player()
+        for begun in range(more):
+            try:
+                self._start_player()
+            except RuntimeError:
+                # The system gives no more threads: those that there are must do.
+                with self._lock:
+                    self._players -= more - begun
+                if self._watch is None or not self._players:
+                    raise
+                self._watch.stay_at(self._players)
+                return
+
+    def resize(self, waiting: int, in_flight: int) -> None:
+        """Lets more episodes be in flight, or fewer.
+
+        Args:
+            waiting: Episodes that have not begun.
+            in_flight: Those that have, and have not finished.
+        """
+        if self._watch is None:
+            return
+        self._concurrency = self._watch.look(
+            now=time.monotonic(),
+            cpu=time.process_time(),
+            waiting=waiting,
+            in_flight=in_flight,
+        )
+        if waiting and not self._stopped:
+            self.start(waiting)
+
+    def refused(self) -> None:
+        """See `RetryRoom`."""
+        with self._lock:
+            self._resting += 1
+        if self._watch is not None:
+            self._watch.refused()
+
+    def go_on(self) -> bool:
+        """See `RetryRoom`."""
+        with self._lock:
+            free = self._players - self._resting < self._concurrency
+            self._resting -= free
+            return free
 
     def collect(self) -> list[Finished]:
         """What finished since the last time; waits a tick for the first.
@@ -144,6 +188,7 @@ class EpisodePool:
             with self._lock:
                 if self._running.pop(play.id, None) is not play:
                     continue
+            self._notice(play, episode)
             # Also one whose result cannot be made: its player may be stuck for good.
             batch.append((play, episode))
             if self._asynchronous:
@@ -201,6 +246,10 @@ class EpisodePool:
         with self._lock:
             if self._stopped:
                 return None
+            if self._players > self._concurrency:
+                # Fewer may be in flight now.
+                self._players -= 1
+                return None
             try:
                 play = self._take_next()
             except BaseException as exc:  # noqa: BLE001 - raised again by `collect`
@@ -209,6 +258,7 @@ class EpisodePool:
             if play is None:
                 self._players -= 1
             else:
+                play.room = self
                 self._running[play.id] = play
             return play
 
@@ -227,8 +277,15 @@ class EpisodePool:
         with self._lock:
             mine = self._running.pop(play.id, None) is play
         if mine:
+            self._notice(play, episode)
             self._done.put((play, episode))
         return mine
+
+    def _notice(self, play: EpisodePlay, episode: Episode | None) -> None:
+        """Has the watch know what the model's server refused."""
+        lost = episode is not None and episode.outcome is Outcome.infra_error
+        if self._watch is not None and (lost or play.refused):
+            self._watch.refused()
 
 
 def _cancel_tasks() -> None:

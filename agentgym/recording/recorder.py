@@ -210,6 +210,11 @@ class Recorder:
         if fault is not None:
             self._refused.add(id(call))
 
+    @property
+    def refused_calls(self) -> int:
+        """Model calls that the infrastructure failed, whatever came after them."""
+        return len(self._refused)
+
     def answer_arrived(
         self, fault: BaseException | None, odd: InfraError | None = None
     ) -> None:

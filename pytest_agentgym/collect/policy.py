@@ -56,6 +56,11 @@ class RunPolicy:
                 self._endpoint = self._find()
             return self._endpoint
 
+    @property
+    def local(self) -> bool:
+        """Whether a server of ours on this machine was started for it."""
+        return self._local
+
     def any_model_url(self, endpoint: PolicyEndpoint) -> str:
         """Where an agent can ask for a model by whatever name it knows.
 

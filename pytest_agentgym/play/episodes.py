@@ -10,7 +10,7 @@ import pytest
 from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
 from agentgym.playing.play import EpisodePlay
-from agentgym.playing.pool import Finished, default_concurrency, play_all
+from agentgym.playing.pool import Finished, play_all
 from agentgym.playing.spec import EpisodeSpec, Limits
 from agentgym.recording.event_loop import new_loop
 from agentgym.reliability.gate_odds import tolerant_alpha
@@ -22,6 +22,7 @@ from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
 from pytest_agentgym.collect.isolation import CASE_ASKED
 from pytest_agentgym.collect.policy import POLICY
 from pytest_agentgym.play.capture import split_output
+from pytest_agentgym.play.concurrency import in_flight_of
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.run_context import RUN, captures, case_source, debugging
 from pytest_agentgym.play.scenario_result import PREFIX, ScenarioResult
@@ -55,7 +56,7 @@ def play_scenario(item: ScenarioItem) -> None:
     plays = _Plays(item, _cases(item, count), policy.spec if policy else None)
     debugged = debugging(item.config)
     capture = captures(item.config) and not item.takes_output
-    results = _Results(item, count, plays, 1 if debugged else plays.at_once)
+    results = _Results(item, count, plays)
     with split_output(capture and not debugged), errors_as_warnings():
         begin = plays.one_by_one if debugged else plays.many
         batches = begin(count, lambda: results.enough() or run.early_end.begun)
@@ -89,8 +90,7 @@ class _Plays:
         )
         self.policy = policy
         self.limits = item.config.stash[RUN].limits_of(item)
-        most = options.concurrency or default_concurrency()
-        self.at_once = 1 if item.one_at_a_time else most
+        self.in_flight = in_flight_of(item, policy)
         self._started = item.ihook.pytest_agentgym_episode_started
 
     @property
@@ -104,7 +104,7 @@ class _Plays:
         return play_all(
             self.make,
             count,
-            concurrency=self.at_once,
+            in_flight=self.in_flight,
             asynchronous=self.item.asynchronous,
             enough=enough,
         )
@@ -116,6 +116,7 @@ class _Plays:
         import asyncio
 
         self.limits = Limits(timeout=None, max_tool_calls=None, infra_retries=0)
+        self.in_flight.stay_at(1)
         for index in range(count):
             if enough():
                 return
@@ -152,13 +153,11 @@ class _Plays:
 class _Results:
     """Sends an item's episodes on, and judges the item."""
 
-    def __init__(
-        self, item: ScenarioItem, planned: int, plays: _Plays, at_once: int
-    ) -> None:
+    def __init__(self, item: ScenarioItem, planned: int, plays: _Plays) -> None:
         self.item = item
         self._listed = plays.listed
         self._planned = planned
-        self._at_once = at_once
+        self._in_flight = plays.in_flight
         self.run = item.config.stash[RUN]
         self._result = ScenarioResult(self.run.prices)
         self.count = 0
@@ -194,7 +193,7 @@ class _Results:
             episodes,
             self.run.planned,
             of_scenario=self._planned,
-            in_flight=min(self._at_once, self._planned - self.count),
+            in_flight=min(self._in_flight.limit, self._planned - self.count),
             one_case=self._one_case,
             listed=self._listed,
         )

@@ -42,7 +42,7 @@ class PlayOptions(NamedTuple):
 
     Attributes:
         episodes: Per scenario; None leaves it to the scenario.
-        concurrency: Episodes in flight per process; None follows the cores.
+        concurrency: Episodes in flight per process; None for as many as pay.
         timeout: Seconds for each of an episode's set-up, body and tear-down.
         max_tool_calls: Of one episode.
         infra_retries: New attempts after a failure of the infrastructure.
@@ -138,7 +138,8 @@ def _add_limits(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--agentgym-concurrency",
         metavar="N",
-        help="episodes in flight per process (default: 8 per core, at most 32)",
+        help="episodes in flight per process (default: as many as pay, from 8 per core "
+        "to 256; fewer where a model's server refuses)",
     )
     group.addoption(
         "--agentgym-timeout",

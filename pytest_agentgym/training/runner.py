@@ -16,7 +16,7 @@ from _pytest.outcomes import Exit
 
 from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
-from agentgym.playing.pool import default_concurrency
+from agentgym.playing.in_flight import default_concurrency
 from agentgym.training.hub.runner_client import HubGone, RunnerClient
 from pytest_agentgym.collect.collection import ScenarioItem
 from pytest_agentgym.play.episode_report import EpisodeReport

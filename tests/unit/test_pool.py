@@ -9,6 +9,8 @@ from collections import deque
 
 import pytest
 
+from agentgym.errors import InfraError
+from agentgym.playing.in_flight import MOST, InFlight
 from agentgym.playing.pool import EpisodePool, play_all
 from agentgym.recording.blame import Outcome
 from agentgym.recording.recorder import current
@@ -123,7 +125,7 @@ def test_a_known_number(asynchronous):
         for batch in play_all(
             lambda index: play(body, index=index),
             7,
-            concurrency=3,
+            in_flight=InFlight(limit=3, fixed=True),
             asynchronous=asynchronous,
         )
         for one in batch
@@ -214,10 +216,167 @@ def test_what_is_in_flight_when_it_is_enough_is_played_to_its_end(asynchronous):
     for batch in play_all(
         make,
         most,
-        concurrency=8,
+        in_flight=InFlight(limit=8, fixed=True),
         asynchronous=asynchronous,
         enough=enough,
     ):
         finished.extend(one.spec.index for one, _ in batch)
     assert 20 <= len(finished) < most
     assert sorted(finished) == list(range(len(finished)))
+
+
+# How many are in flight.
+
+
+class Clock:
+    """Looks at an endpoint at made times; episodes wait, and take no processor."""
+
+    def __init__(self, watch):
+        self.watch, self.now, self.cpu = watch, 0.0, 0.0
+        watch.begin(now=0.0, cpu=0.0)
+
+    def look(self, seconds=0.6, busy=0.0, waiting=1000, in_flight=None):
+        self.now += seconds
+        self.cpu += busy * seconds
+        flying = self.watch.limit if in_flight is None else in_flight
+        return self.watch.look(
+            now=self.now, cpu=self.cpu, waiting=waiting, in_flight=flying
+        )
+
+
+def test_more_are_in_flight_while_they_wait_and_nothing_is_refused():
+    clock = Clock(InFlight(limit=16))
+    # Not before the processor was watched for a while.
+    assert clock.look(0.1) == 16
+    assert [clock.look() for _ in range(8)] == [24, 36, 54, 81, 121, 181, MOST, MOST]
+    assert Clock(InFlight(limit=1)).look() == 2
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [{"busy": 0.9}, {"waiting": 0}, {"in_flight": 15}],
+    ids=["busy", "nobody waits", "room"],
+)
+def test_no_more_are_in_flight_where_that_pays_nothing(seen):
+    clock = Clock(InFlight(limit=16))
+    assert [clock.look(**seen) for _ in range(3)] == [16, 16, 16]
+    # The next scenario is watched anew.
+    assert clock.look() == 24
+
+
+def test_refusals_halve_what_is_in_flight_and_it_grows_slowly_again():
+    watch = InFlight(limit=80)
+    clock = Clock(watch)
+    for _ in range(50):
+        watch.refused()
+    assert clock.look(0.05) == 40
+    # Those that were in flight before are refused a moment later.
+    watch.refused()
+    assert clock.look(1.0) == 40
+    assert [clock.look() for _ in range(3)] == [44, 48, 52]
+    watch.refused()
+    assert clock.look() == 26
+    for _ in range(9):
+        watch.refused()
+        clock.look(3.0)
+    assert watch.limit == 1
+    assert clock.look() == 2
+
+
+def test_a_fixed_number_stays():
+    watch = InFlight(limit=5, fixed=True)
+    clock = Clock(watch)
+    assert clock.look() == 5
+    watch.refused()
+    assert clock.look() == 5
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_waiting_episodes_let_more_begin(asynchronous):
+    """Each waits until 20 are in flight, of which 4 begin at first."""
+    watch, most = InFlight(limit=4), Most()
+    enough = threading.Event()
+
+    def enter():
+        most.enter()
+        if most.now >= 20:
+            enough.set()
+
+    def body():
+        enter()
+        assert enough.wait(60)
+        fail()
+
+    async def body_async():
+        enter()
+        while not enough.is_set():
+            await asyncio.sleep(0.01)
+        fail()
+
+    batches = play_all(
+        lambda index: play(body_async if asynchronous else body, index=index),
+        40,
+        in_flight=watch,
+        asynchronous=asynchronous,
+    )
+    finished = [episode for batch in batches for _, episode in batch]
+    assert len(finished) == 40
+    assert {episode.error for episode in finished} == {"ValueError: no such order"}
+    assert most.most >= 20
+    assert 20 <= watch.limit <= MOST
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_server_that_refuses_more_than_five_at_a_time_gets_five(asynchronous):
+    """No episode is lost: refused ones wait until it is their turn again."""
+    watch, most = InFlight(limit=32), Most()
+    refusals = []
+
+    def serve():
+        with most.lock:
+            full = most.now >= 5
+        if full:
+            refusals.append(watch.limit)
+            raise InfraError("429: too many requests")
+
+    def body():
+        serve()
+        most.body()
+        fail()
+
+    async def body_async():
+        serve()
+        await most.body_async()
+        fail()
+
+    batches = play_all(
+        lambda index: made_play(
+            body_async if asynchronous else body, index=index, infra_retries=20
+        ),
+        60,
+        in_flight=watch,
+        asynchronous=asynchronous,
+    )
+    finished = [episode for batch in batches for _, episode in batch]
+    assert {episode.error for episode in finished} == {"ValueError: no such order"}
+    assert len(finished) == 60
+    assert refusals[0] == 32
+    assert min(refusals[-1], watch.limit) < 32
+
+
+def test_the_threads_that_there_are_must_do(monkeypatch):
+    begin = threading.Thread.start
+    begun = []
+
+    def few(thread):
+        if len(begun) == 3:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", few)
+    watch = InFlight(limit=8)
+    stay = Most().body
+    batches = play_all(lambda index: play(stay, index=index), 20, in_flight=watch)
+    assert sum(map(len, batches)) == 20
+    assert (watch.limit, watch.fixed) == (3, True)
