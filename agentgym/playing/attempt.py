@@ -108,6 +108,9 @@ class Attempt:
         if self.error is None and self.simulation.failure is not None:
             # The scenario swallowed the judge's error: nobody knows the verdict.
             self.error = self.simulation.failure
+        if self.log.crash is not None and self._is_the_agents(self.error):
+            # Nor what the check says whose own code raised.
+            self.error, self._harness_fault = self.log.crash, True
 
     def fail(self, error: BaseException, *, harness: bool = False) -> None:
         """Keeps the error if it is the first one.

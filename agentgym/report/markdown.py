@@ -63,6 +63,7 @@ def markdown(summary: SummaryJson, baseline: SummaryJson | None = None) -> str:
         _gone(summary, before),
         _tools(summary["tools"]),
         k_table(summary),
+        _errored(summary["scenarios"]),
         _failures(summary["scenarios"]),
         failed_cases(summary),
         _notes(summary),
@@ -302,12 +303,42 @@ def _tools(tools: Sequence[ToolJson]) -> Iterator[str]:
 # What failed, and what else there is to say.
 
 
-def _failures(scenarios: Sequence[ScenarioJson]) -> Iterator[str]:
-    missed = [
-        (check["failed"] + check["errored"], scenario, check)
+def _errored(scenarios: Sequence[ScenarioJson]) -> Iterator[str]:
+    """Checks in which the user's own code raised."""
+    crashed = [
+        (check.get("crashes", 0), scenario, check)
         for scenario in scenarios
         for check in scenario["checks"]
-        if check["failed"] + check["errored"]
+        if check.get("crashes")
+    ]
+    if not crashed:
+        return
+    yield "### Errored checks"
+    checks = alike(crashed, lambda one: place_of(one[2]), lambda one: one[0])
+    for same in checks[:MOST_CHECKS]:
+        _, scenario, check = same[0]
+        errored = count(sum(found[0] for found in same), "episode")
+        yield ""
+        yield f"- {code('assert ' + check['text'])}  "
+        yield f"  errored in {errored}, {code(_place(scenario, check))}"
+        yield ""
+        yield from block([check.get("crash") or ""], "  ")
+    if len(checks) > MOST_CHECKS:
+        yield ""
+        yield f"and {count(len(checks) - MOST_CHECKS, 'more check')}"
+
+
+def _missed(check: CheckJson) -> int:
+    """Episodes that count and in which it did not pass."""
+    return check["failed"] + check["errored"] - check.get("crashes", 0)
+
+
+def _failures(scenarios: Sequence[ScenarioJson]) -> Iterator[str]:
+    missed = [
+        (_missed(check), scenario, check)
+        for scenario in scenarios
+        for check in scenario["checks"]
+        if _missed(check)
     ]
     if not missed:
         return

@@ -9,7 +9,12 @@ from agentgym.report import certainty
 from agentgym.report.case_report import k_section, unplayed_section
 from agentgym.report.cost import cost_section
 from agentgym.report.simulators import simulators_section
-from agentgym.report.what_failed import agent_errors, failed_checks, smallest_cases
+from agentgym.report.what_failed import (
+    agent_errors,
+    errored_checks,
+    failed_checks,
+    smallest_cases,
+)
 from agentgym.runs.gate import GateDecision, ReasonKind
 from agentgym.runs.lines import (
     SURE,
@@ -38,7 +43,7 @@ _COLOURS = {True: "green", False: "red", None: "yellow"}
 _WHAT_TO_DO = {
     Outcome.infra_error: "the model's server or network: check that it answers, its "
     "rate limit and quota, or use a lower --agentgym-concurrency",
-    Outcome.harness_error: "a fixture or the environment: "
+    Outcome.harness_error: "a fixture, the environment or a check's own code: "
     "--agentgym-episodes 1 --pdb stops there",
     Outcome.simulator_error: "the simulated user or judge: check that it answers",
 }
@@ -59,6 +64,7 @@ def report(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     yield from interrupts(summary, width)
     yield from cost_section(summary, width)
     shown: set[str] = set()
+    yield from errored_checks(summary, width)
     yield from failed_checks(summary, width, shown)
     yield from agent_errors(summary, width, shown)
     yield from smallest_cases(summary, width)

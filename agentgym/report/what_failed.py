@@ -56,6 +56,40 @@ def which(scenarios: Sequence[str]) -> str:
     return f"{len(scenarios)} scenarios, such as {name}"
 
 
+def errored_checks(summary: RunSummary, width: int) -> Iterator[Line]:
+    """Checks in which the user's own code raised: what they would say, nobody knows.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
+    crashed = alike(
+        summary.crashed_checks(),
+        lambda found: place_of(found[1].check),
+        lambda found: found[1].crashes,
+    )
+    if not crashed:
+        return
+    yield Heading("errored checks")
+    for same in crashed[:MOST_CHECKS]:
+        scenario, check = same[0]
+        yield from wrapped(
+            f"assert {check.check['text']}", width, markup={"yellow": True}, most=3
+        )
+        yield Line(left(f"  {_place(scenario, check.check)}", width))
+        errored = count(sum(found.crashes for _, found in same), "episode")
+        names = which([one.name for one, _ in same])
+        often = f"errored in {errored} of {names}, which do not count"
+        yield from wrapped(often, width, "  ", most=3)
+        text = "" if check.crash is None else check.crash[1]
+        yield from wrapped(
+            text, width, "E   ", markup={"yellow": True}, most=MOST_LINES
+        )
+    if len(crashed) > MOST_CHECKS:
+        others = count(len(crashed) - MOST_CHECKS, "more check")
+        yield Line(f"and {others} that errored: summary.json has them all")
+
+
 def failed_checks(summary: RunSummary, width: int, shown: set[str]) -> Iterator[Line]:
     """The commonest failed checks with one example trajectory each.
 

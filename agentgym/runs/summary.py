@@ -375,6 +375,16 @@ class RunSummary:
         ]
         return sorted(missed, key=lambda pair: -pair[1].missed)
 
+    def crashed_checks(self) -> list[tuple[ScenarioTally, CheckTally]]:
+        """Checks in which the user's own code raised, the commonest first."""
+        crashed = [
+            (scenario, scenario.checks[key])
+            for scenario in self.ordered
+            for key in sorted(scenario.checks)
+            if scenario.checks[key].crashes
+        ]
+        return sorted(crashed, key=lambda pair: -pair[1].crashes)
+
     def agent_errors(self) -> list[tuple[ScenarioTally, ErrorTally]]:
         """Errors of the agent that ended episodes, the commonest first."""
         found = [

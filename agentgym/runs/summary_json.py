@@ -100,6 +100,8 @@ class CheckJson(TypedDict):
     not_reached: int
     example: str | None
     message: str | None
+    crashes: NotRequired[int]
+    crash: NotRequired[str | None]
 
 
 class CasesJson(TypedDict):

@@ -96,11 +96,15 @@ class CheckTally:
 
     Attributes:
         example: A short episode in which it did not pass, and what pytest said of it.
+        crashes: Episodes in which the user's own code raised in it; they do not count.
+        crash: Index of the earliest of them, and what was raised.
     """
 
     check: dict[str, Any]
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_STATUSES, 0))
     example: Example = field(default_factory=Example)
+    crashes: int = 0
+    crash: tuple[int, str] | None = None
 
     @property
     def missed(self) -> int:
@@ -119,6 +123,16 @@ class CheckTally:
         if status == "failed" or status == "errored":
             self.example.offer(episode, check["message"])
 
+    def add_crash(self, text: str, episode: Episode) -> None:
+        """Counts an episode in which nobody knows what the check says.
+
+        Args:
+            text: What was raised.
+            episode: In any order.
+        """
+        self.crashes += 1
+        self.crash = min(self.crash or (episode.index, text), (episode.index, text))
+
     def to_json(self) -> CheckJson:
         """The form in `summary.json`."""
         example = self.example.episode
@@ -128,6 +142,9 @@ class CheckTally:
             "example": None if example is None else example.id,
             "message": self.example.message,
         }
+        if self.crash is not None:
+            judged["errored"] = self.counts["errored"] + self.crashes
+            judged |= {"crashes": self.crashes, "crash": self.crash[1]}
         return cast("CheckJson", judged)
 
 
@@ -250,6 +267,7 @@ class ScenarioTally:
             earliest = (episode.index, episode.error or "")
             kept = self.uncounted.get(episode.outcome, earliest)
             self.uncounted[episode.outcome] = min(kept, earliest)
+            self._add_crashes(episode)
             return
         self.reward += episode.reward
         self.tokens += episode.tokens
@@ -259,13 +277,21 @@ class ScenarioTally:
         elif episode.trajectory.reply:
             self.unseen += 1
         for check in episode.checks:
-            key = (check["file"], check["line"], check["id"])
-            tally = self.checks.get(key)
-            if tally is None:
-                tally = self.checks[key] = CheckTally(check=check)
-            tally.add(check, episode)
+            self._check(check).add(check, episode)
         if episode.outcome is Outcome.failed:
             self._add_failure(episode)
+
+    def _add_crashes(self, episode: Episode) -> None:
+        for check in episode.checks:
+            if check.get("crash"):
+                self._check(check).add_crash(check["crash"], episode)
+
+    def _check(self, check: dict[str, Any]) -> CheckTally:
+        key = (check["file"], check["line"], check["id"])
+        tally = self.checks.get(key)
+        if tally is None:
+            tally = self.checks[key] = CheckTally(check=check)
+        return tally
 
     def _add_failure(self, episode: Episode) -> None:
         if episode.error is not None:

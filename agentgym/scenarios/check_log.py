@@ -12,10 +12,11 @@ from typing import Any, Protocol, TypeVar, cast
 from agentgym.endpoint import without_secrets
 from agentgym.errors import UsageError
 from agentgym.recording.activation import Activation
-from agentgym.recording.blame import Outcome, classify
+from agentgym.recording.blame import Outcome, chain, classify, describe
 from agentgym.recording.recorder import current
 from agentgym.recording.trajectory import ToolCall
 from agentgym.scenarios.checks import SPECS_ATTRIBUTE, CheckResult, CheckSpec
+from agentgym.scenarios.own_code import grader_crashed, place_of
 
 MAX_MESSAGE = 4_000
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -52,10 +53,13 @@ class CheckLog:
     Attributes:
         first_exception: The first failed check's exception, if these are kept.
         expectations: What the checks asked about tool calls.
+        crash: What the user's own code raised in an assert, the first time that it did:
+            nobody knows what the check would have said.
     """
 
     keep_exceptions: bool = False
     first_exception: BaseException | None = None
+    crash: BaseException | None = None
     expectations: list[Expectation] = field(default_factory=list)
     _results: dict[CheckSpec, CheckResult] = field(default_factory=dict)
     _queries: list[tuple[Query, bool]] = field(default_factory=list)
@@ -79,6 +83,9 @@ class CheckLog:
         else:
             result.errored += 1
             text = f"{type(exc).__name__}: {_text(exc)} (in: {spec.text})"
+            if grader_crashed(exc) and not _of_agent(exc):
+                self.crash = self.crash or exc
+                result.crash = result.crash or f"{describe(exc)}{place_of(exc)}"
         if result.message is None:
             result.message = without_secrets(text)[:MAX_MESSAGE]
         if self.keep_exceptions and self.first_exception is None:
@@ -233,6 +240,15 @@ def _text(exc: Exception) -> str:
         return _COLOURS.sub("", str(exc))
     except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
         return f"({type(broken).__name__} in its __str__)"
+
+
+def _of_agent(exc: BaseException) -> bool:
+    """Whether it came out of the agent or one of its tools."""
+    recorder = current()
+    return recorder is not None and any(
+        recorder.origins.is_of_agent(link) or recorder.is_tool_error(link)
+        for link in chain(exc)
+    )
 
 
 def _is_no_judgement(exc: Exception) -> bool:

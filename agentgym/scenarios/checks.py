@@ -103,6 +103,7 @@ class CheckResult:
 
     Attributes:
         message: What pytest says of the first failure.
+        crash: What the user's own code raised in it, with its place; None if nothing.
     """
 
     spec: CheckSpec
@@ -110,6 +111,7 @@ class CheckResult:
     failed: int = 0
     errored: int = 0
     message: str | None = None
+    crash: str | None = None
 
     @property
     def judged(self) -> int:
@@ -144,4 +146,5 @@ class CheckResult:
             "status": self.status,
             "share": self.share,
             "message": self.message,
+            **({} if self.crash is None else {"crash": self.crash}),
         }

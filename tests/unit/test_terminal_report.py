@@ -312,8 +312,8 @@ def test_not_counted():
         "2 x infra_error: the model's server or network: check that it answers, its rate",
         "  limit and quota, or use a lower --agentgym-concurrency",
         "    APIConnectionError: refused",
-        "1 x harness_error: a fixture or the environment: --agentgym-episodes 1 --pdb",
-        "  stops there",
+        "1 x harness_error: a fixture, the environment or a check's own code:",
+        "  --agentgym-episodes 1 --pdb stops there",
         "    fixture 'desk': KeyError: 1",
     ]
 

@@ -22,6 +22,7 @@ class CheckLine(TypedDict):
     text: str
     status: str
     message: NotRequired[str | None]
+    crash: NotRequired[str | None]
 
 
 class ToolLine(TypedDict):

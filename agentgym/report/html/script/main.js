@@ -19,7 +19,7 @@ async function start() {
   };
   page.replaceChildren(...[
     head(report), learning(report), comparison(report, choose, visit), scenarios(report, choose),
-    tools(report, choose), failedChecks(report, choose), severalEpisodes(report, choose), failedCases(report, choose), cost(report), browser.node, notes(report),
+    tools(report, choose), erroredChecks(report), failedChecks(report, choose), severalEpisodes(report, choose), failedCases(report, choose), cost(report), browser.node, notes(report),
   ].filter(Boolean));
   document.querySelector(".skip").addEventListener("click", (event) => {
     // The address belongs to the episode and the filters.

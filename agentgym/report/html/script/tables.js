@@ -80,11 +80,29 @@ function heatCell(tool, name, title, choose) {
 
 const MOST_CHECKS = 12;
 
+function erroredChecks(report) {
+  const found = [];
+  for (const scenario of report.summary.scenarios) {
+    for (const check of scenario.checks) if (check.crashes) found.push({ scenario, check });
+  }
+  if (!found.length) return null;
+  found.sort((a, b) => b.check.crashes - a.check.crashes);
+  const rows = found.slice(0, MOST_CHECKS).map(({ scenario, check }) => element("tr", {},
+    element("th", { scope: "row" }, inline(check.text),
+      element("span", { class: "under" }, name(shortName(scenario.name)), `, line ${check.line}`)),
+    element("td", { class: "wide" }, inline(check.crash || "")),
+    element("td", { "data-title": "errored" }, String(check.crashes))));
+  return section("errored-checks", "Errored checks",
+    "The project's own code raised in them: these episodes do not count.",
+    ["check", "raised", "errored"], rows);
+}
+
 function failedChecks(report, choose) {
   const found = [];
   for (const scenario of report.summary.scenarios) {
     for (const check of scenario.checks) {
-      const missed = check.failed + check.errored;
+      // Early versions knew of no crashes.
+      const missed = check.failed + check.errored - (check.crashes || 0);
       if (missed) found.push({ scenario, check, missed, judged: missed + check.passed });
     }
   }
