@@ -10,6 +10,7 @@ import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ag2 import Agent, AgentReply, MemoryStream
@@ -34,6 +35,7 @@ from agentgym.errors import UsageError
 from agentgym.integrations.conversation.opening import names_of
 from agentgym.integrations.messages import assistant, begin
 from agentgym.integrations.protocol import AsyncDriver
+from agentgym.integrations.redirecting import plain_headers
 from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.recorder import Recorder
 from agentgym.recording.trajectory import Message, printed
@@ -121,25 +123,32 @@ class AG2Driver(AsyncDriver):
             base_url=policy.base_url,
             api_key=policy.api_key,
             max_retries=0,
-            **_sampling(self._agent.config),
+            **_settings(self._agent.config),
         )
 
 
-_SAMPLING = (
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "max_completion_tokens",
-    "stop",
-    "seed",
+_NOT_KEPT = frozenset(
+    {
+        *("model", "api_key", "base_url", "websocket_base_url", "organization"),
+        *("project", "max_retries", "http_client"),
+    }
 )
 
 
-def _sampling(config: Any) -> dict[str, Any]:
-    """How the agent's own model answers, as far as that is given."""
-    given = {name: getattr(config, name, None) for name in _SAMPLING}
-    # Each maker's configuration marks what is not given by an object of its own.
-    return {k: v for k, v in given.items() if isinstance(v, int | float | str | list)}
+def _settings(config: Any) -> dict[str, Any]:
+    """How the agent's own model is asked, as far as that is given."""
+    own = {field.name: field.default for field in fields(OpenAIConfig)}
+    found: dict[str, Any] = {}
+    for name in own.keys() - _NOT_KEPT:
+        value = getattr(config, name, own[name])
+        # Each maker's configuration marks what is not given by an object of its own.
+        if value != own[name] and isinstance(
+            value, int | float | str | list | tuple | Mapping
+        ):
+            found[name] = value
+    if "default_headers" in found:
+        found["default_headers"] = plain_headers(found["default_headers"])
+    return found
 
 
 _outer: ContextVar[_Watcher | None] = ContextVar("agentgym_ag2_outer", default=None)

@@ -40,6 +40,7 @@ from pydantic import ValidationError
 
 from agentgym.integrations.messages import assistant, begin
 from agentgym.integrations.protocol import AsyncDriver
+from agentgym.integrations.redirecting import client_settings
 from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.recorder import Recorder
 from agentgym.recording.trajectory import Message, ModelCall, ToolCall
@@ -105,8 +106,12 @@ class AgentFrameworkDriver(AsyncDriver):
     def redirect(self, policy: PolicyEndpoint) -> None:
         """Lets all agents of a run ask the policy."""
         self._policy = policy
+        own = getattr(getattr(self._agent, "client", None), "client", None)
         self._client = AsyncOpenAI(
-            base_url=policy.base_url, api_key=policy.api_key, max_retries=0
+            base_url=policy.base_url,
+            api_key=policy.api_key,
+            max_retries=0,
+            **client_settings(own),
         )
 
     def redirected(self, agent: Any) -> Any:

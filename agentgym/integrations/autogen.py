@@ -34,6 +34,7 @@ from agentgym.errors import UsageError
 from agentgym.integrations.conversation.opening import names_of
 from agentgym.integrations.messages import assistant, begin, text_of
 from agentgym.integrations.protocol import AsyncDriver
+from agentgym.integrations.redirecting import plain_headers
 from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.joining import ToolAnswer
 from agentgym.recording.recorder import Recorder, current
@@ -167,13 +168,19 @@ class AutoGenDriver(AsyncDriver):
         from autogen_ext.models.openai import OpenAIChatCompletionClient
 
         own: ChatCompletionClient = self._members[0][0]._model_client
-        given = _settings(own)
+        given = {
+            name: value
+            for name, value in getattr(own, "_raw_config", _settings(own)).items()
+            if name not in _NOT_KEPT
+        }
+        if "default_headers" in given:
+            given["default_headers"] = plain_headers(given["default_headers"])
         self._twin = OpenAIChatCompletionClient(
             model=policy.model,
             base_url=policy.base_url,
             api_key=policy.api_key,
             max_retries=0,
-            **{name: given[name] for name in _SAMPLING if name in given},
+            **given,
             model_info={
                 **own.model_info,
                 "function_calling": True,
@@ -182,7 +189,22 @@ class AutoGenDriver(AsyncDriver):
         )
 
 
-_SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
+_NOT_KEPT = frozenset(
+    {
+        *("model", "model_info", "model_capabilities", "base_url", "api_key"),
+        *(
+            "organization",
+            "project",
+            "max_retries",
+            "http_client",
+            "websocket_base_url",
+        ),
+        # Azure's.
+        *("azure_endpoint", "azure_deployment", "api_version", "azure_ad_token"),
+        "azure_ad_token_provider",
+    }
+)
+"""Whom a client asks; all else that it was given are settings."""
 
 
 def _settings(client: Any) -> dict[str, Any]:

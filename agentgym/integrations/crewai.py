@@ -21,6 +21,7 @@ from crewai.utilities.llm_utils import create_llm
 
 from agentgym.errors import UsageError
 from agentgym.integrations.messages import assistant, begin, field
+from agentgym.integrations.redirecting import plain_headers
 from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.recorder import Recorder, current
 from agentgym.recording.trajectory import Message, ToolCall, printed
@@ -37,7 +38,13 @@ _redirected: ContextVar[BaseLLM | None] = ContextVar(
 _usage: ContextVar[dict[str, Any] | None] = ContextVar(
     "agentgym_crewai_usage", default=None
 )
-_SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
+_SETTINGS = (
+    *("temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed"),
+    *("frequency_penalty", "presence_penalty", "n", "logit_bias", "logprobs"),
+    *("top_logprobs", "reasoning_effort", "response_format", "stream", "timeout"),
+    *("default_headers", "default_query", "api", "instructions", "store", "include"),
+)
+"""All that a model of CrewAI's may be told but whom it asks."""
 _tool_error = re.compile(r"Error executing tool: |Tool '.*' has reached ")
 _misfit = re.compile(r".* arguments validation failed: (?=\d+ validation error)")
 
@@ -99,13 +106,19 @@ class CrewAIDriver:
         CrewAI gives every maker's models OpenAI's messages and tools.
         """
         own = next(iter(self._models()), None)
-        given = {name: getattr(own, name, None) for name in _SAMPLING}
+        given: dict[str, Any] = {n: getattr(own, n, None) for n in _SETTINGS}
+        # Not by `in`: 0.0 == False, and is a temperature.
+        kept = {k: v for k, v in given.items() if v or type(v) in (int, float)}
+        if "default_headers" in kept:
+            kept["default_headers"] = plain_headers(kept["default_headers"])
+        # What CrewAI's model has no field for is in there, `extra_body` for example.
+        kept |= getattr(own, "additional_params", None) or {}
         self._twin = LLM(
             model=f"openai/{policy.model}",
             base_url=policy.base_url,
             api_key=policy.api_key,
             max_retries=0,
-            **{name: value for name, value in given.items() if value not in (None, [])},
+            **kept,
         )
         _keep_usage(self._twin)
 

@@ -20,6 +20,7 @@ from agents import (
     Handoff,
     ModelBehaviorError,
     OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
     RunConfig,
     RunHooks,
     Runner,
@@ -30,6 +31,7 @@ from openai import AsyncOpenAI
 from agentgym.errors import EpisodeStopped
 from agentgym.integrations.messages import as_items, begin, of_item, of_output
 from agentgym.integrations.protocol import AsyncDriver
+from agentgym.integrations.redirecting import client_settings
 from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.recorder import Recorder
 from agentgym.recording.trajectory import Message, ModelCall, ToolCall
@@ -63,7 +65,7 @@ class OpenAIAgentsDriver(AsyncDriver):
         self._options = dict(options)
         self._history: list[Any] = []
         self._opens = False
-        self._model: OpenAIChatCompletionsModel | None = None
+        self._model: OpenAIChatCompletionsModel | OpenAIResponsesModel | None = None
 
     async def take_async(self, message: str | None, recorder: Recorder) -> Any:
         """Runs the agent on the message.
@@ -104,10 +106,17 @@ class OpenAIAgentsDriver(AsyncDriver):
 
     def redirect(self, policy: PolicyEndpoint) -> None:
         """Lets all models of a run ask the policy."""
+        own = getattr(self._agent, "model", None)
         client = AsyncOpenAI(
-            base_url=policy.base_url, api_key=policy.api_key, max_retries=0
+            base_url=policy.base_url,
+            api_key=policy.api_key,
+            max_retries=0,
+            **client_settings(getattr(own, "_client", None)),
         )
-        self._model = OpenAIChatCompletionsModel(policy.model, client)
+        # Other settings are the agents' own, and whoever set Responses asks for them.
+        responses = isinstance(own, OpenAIResponsesModel)
+        kind = OpenAIResponsesModel if responses else OpenAIChatCompletionsModel
+        self._model = kind(policy.model, client)
 
 
 _outer: ContextVar[_Watcher | None] = ContextVar(
@@ -195,7 +204,7 @@ class _Watcher:
     def __init__(
         self,
         recorder: Recorder,
-        model: OpenAIChatCompletionsModel | None,
+        model: OpenAIChatCompletionsModel | OpenAIResponsesModel | None,
         path: tuple[str, ...] | None,
     ) -> None:
         self.recorder = recorder

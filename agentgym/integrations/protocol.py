@@ -10,6 +10,7 @@ from agentgym.errors import AgentError, UsageError
 from agentgym.integrations.conversation.answers import APPROVE, HumanAnswer
 from agentgym.integrations.conversation.opening import Opening, opening
 from agentgym.integrations.conversation.speakers import begin
+from agentgym.integrations.redirecting import guarded
 from agentgym.recording import event_loop
 from agentgym.recording.agent_run import AgentRun
 from agentgym.recording.recorder import Recorder, current
@@ -179,6 +180,7 @@ class WrappedAgent:
         self.framework = framework
         self._driver = driver
         self._begun = False
+        self._policy: PolicyEndpoint | None = None
 
     def run(
         self,
@@ -280,6 +282,7 @@ class WrappedAgent:
     def redirect(self, policy: PolicyEndpoint) -> None:
         """Lets the agent ask this policy from now on; see `agentgym.redirect`."""
         self._driver.redirect(policy)
+        self._policy = policy
 
     async def _run_async(self, begin: Opening) -> Run:
         with self._record(begin.history) as record:
@@ -332,7 +335,7 @@ class WrappedAgent:
     def _record(
         self, history: Sequence[Message] = (), *, resumes: bool = False
     ) -> _RunRecord:
-        record = _RunRecord(self.framework, resumes=resumes)
+        record = _RunRecord(self.framework, self._policy, resumes=resumes)
         if history:
             self._driver.remember(history)
             record.recorder.remember(history)
@@ -348,16 +351,24 @@ class _RunRecord:
 
     Args:
         framework: Whose agent it is; None of a callable.
+        policy: What the agent was redirected to, if it was.
         resumes: Whether it begins with the calls that wait for a person.
     """
 
-    def __init__(self, framework: str | None, *, resumes: bool = False) -> None:
+    def __init__(
+        self,
+        framework: str | None,
+        policy: PolicyEndpoint | None,
+        *,
+        resumes: bool = False,
+    ) -> None:
         self.value: Any = None
         self._own = ExitStack()
         recorder = current()
         self._outside = recorder is None
         self.recorder = recorder or Recorder()
         self._run = AgentRun(self.recorder, framework)
+        self._policy = policy
         self._resumes = resumes
         self._step = self._message = self._interrupt = 0
         self._begun = self._duration = 0.0
@@ -367,6 +378,7 @@ class _RunRecord:
             # Of an episode, as in a user's own shell.
             self._own.enter_context(self.recorder.activate())
         self._own.enter_context(self._run.activate())
+        self._own.enter_context(guarded(self._policy, self.recorder))
         trajectory = self.recorder.trajectory
         self._step, self._message = len(trajectory.steps), len(trajectory.messages)
         self._interrupt = len(trajectory.interrupts)
@@ -380,6 +392,10 @@ class _RunRecord:
             self.recorder.origins.agent_raised(exc)
         self._duration = time.perf_counter() - self._begun
         self._own.close()
+        misuse = self.recorder.misuse
+        if misuse is not None and isinstance(exc, Exception) and exc is not misuse:
+            # The agent's framework made another exception of it.
+            raise misuse from exc
 
     @property
     def reply(self) -> str:

@@ -26,13 +26,14 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_core import to_json
 
 from agentgym.integrations.conversation.opening import names_of
 from agentgym.integrations.messages import assistant, begin
 from agentgym.integrations.protocol import AsyncDriver
+from agentgym.integrations.redirecting import client_settings
 from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.recorder import Recorder
 from agentgym.recording.trajectory import Message, ModelCall
@@ -62,7 +63,7 @@ class PydanticAIDriver(AsyncDriver):
         self._options = options
         self._history: list[ModelMessage] = list(options.get("message_history") or ())
         self._opening: list[Any] = []
-        self._model: OpenAIChatModel | None = None
+        self._model: OpenAIChatModel | OpenAIResponsesModel | None = None
 
     async def take_async(self, message: str | None, recorder: Recorder) -> Any:
         """Runs the agent on the message.
@@ -109,15 +110,31 @@ class PydanticAIDriver(AsyncDriver):
 
     def redirect(self, policy: PolicyEndpoint) -> None:
         """Lets all agents of a run ask the policy."""
+        own = _innermost(self._agent.model)
         client = AsyncOpenAI(
-            base_url=policy.base_url, api_key=policy.api_key, max_retries=0
+            base_url=policy.base_url,
+            api_key=policy.api_key,
+            max_retries=0,
+            **client_settings(getattr(own, "client", None)),
         )
-        self._model = OpenAIChatModel(
+        kind = OpenAIResponsesModel if isinstance(own, OpenAIResponsesModel) else None
+        self._model = (kind or OpenAIChatModel)(
             policy.model,
             provider=OpenAIProvider(openai_client=client),
             # Those of the agent and of each run go on top.
-            settings=getattr(self._agent.model, "settings", None),
+            settings=getattr(own, "settings", None),
         )
+
+
+def _innermost(model: Any) -> Any:
+    """The first model that a wrapper or a fallback asks."""
+    while True:
+        models = getattr(model, "models", None)
+        inner = models[0] if isinstance(models, list | tuple) and models else None
+        inner = inner or getattr(model, "wrapped", None)
+        if inner is None:
+            return model
+        model = inner
 
 
 _outer: ContextVar[_Watcher | None] = ContextVar(
@@ -157,7 +174,7 @@ class _Watcher:
     def __init__(
         self,
         recorder: Recorder,
-        model: OpenAIChatModel | None,
+        model: OpenAIChatModel | OpenAIResponsesModel | None,
         path: tuple[str, ...] = (),
     ) -> None:
         self.model = model

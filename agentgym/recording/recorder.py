@@ -395,6 +395,20 @@ class Recorder:
                 if message.get("role") == "user":
                     self.shared_state.said(message.get("content"))
 
+    def misused(self, error: UsageError) -> UsageError:
+        """Keeps what the agent was seen to do wrongly, whoever swallows it."""
+        self.misuse = self.misuse or error
+        return error
+
+    def models_in_flight(self) -> list[str | None]:
+        """Names of the models that are asked at this moment."""
+        steps = list(self._models.values())
+        return [step.model.model for step in steps if step.model is not None]
+
+    def tool_runs(self) -> bool:
+        """Whether a tool runs at this moment."""
+        return any(self._running.values())
+
     def is_tool_error(self, exc: BaseException) -> bool:
         """Whether a tool raised this exception."""
         return self.origins.is_tools(exc)

@@ -24,7 +24,7 @@ from agentgym.integrations.langchain.interrupts import (
     interrupts_in,
 )
 from agentgym.integrations.langchain.openai_shape import join_answers, text
-from agentgym.integrations.langchain.redirection import make_twins, redirected
+from agentgym.integrations.langchain.redirection import Redirection
 from agentgym.recording import event_loop
 from agentgym.recording.agent_run import agent_run
 from agentgym.recording.trajectory import printed
@@ -48,7 +48,7 @@ class LangChainDriver:
         self._is_async = _is_async(runnable)
         self._thread_id = uuid4().hex
         self.pending: Pause | None = None
-        self._twins: dict[int, Any] = {}
+        self._redirection: Redirection | None = None
         self._policy: PolicyEndpoint | None = None
 
     def take(self, message: str | None, recorder: Recorder) -> Any:
@@ -131,7 +131,7 @@ class LangChainDriver:
         Raises:
             UsageError: There is none, or one of another maker than OpenAI.
         """
-        self._twins = make_twins(self._runnable, policy)
+        self._redirection = Redirection(self._runnable, policy)
         self._policy = policy
 
     def _input(self, message: str | None, recorder: Recorder) -> Any:
@@ -157,7 +157,7 @@ class LangChainDriver:
 
     def _invoke(self, given: Any, recorder: Recorder) -> Any:
         config = self._config(recorder)
-        with redirected(self._twins):
+        with self._redirected():
             value = self._runnable.invoke(given, config)
         state = None
         if self._has_breakpoints:
@@ -166,12 +166,16 @@ class LangChainDriver:
 
     async def _ainvoke(self, given: Any, recorder: Recorder) -> Any:
         config = self._config(recorder)
-        with redirected(self._twins):
+        with self._redirected():
             value = await self._runnable.ainvoke(given, config)
         state = None
         if self._has_breakpoints:
             state = await _unbound(self._runnable).aget_state(config)
         return self._keep(value, state, recorder)
+
+    def _redirected(self) -> contextlib.AbstractContextManager[None]:
+        redirection = self._redirection
+        return contextlib.nullcontext() if redirection is None else redirection.active()
 
     @property
     def _has_breakpoints(self) -> bool:

@@ -17,6 +17,7 @@ from agentgym.integrations.langchain.openai_shape import (
     join_answers,
     text,
 )
+from agentgym.integrations.redirecting import warn_elsewhere
 from agentgym.recording.agent_run import agent_run
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class RecordingHandler(BaseCallbackHandler):
 
     Args:
         recorder: The episode's.
-        model: What answers in place of the models' own, if any does.
+        model: The policy's, if the runnable was redirected.
         path: Of the agent of another kind that it is within.
     """
 
@@ -83,7 +84,7 @@ class RecordingHandler(BaseCallbackHandler):
         path = self._path(about)
         join_answers(self._recorder, messages[0], path)
         self._models[run_id] = self._recorder.model_started(
-            self._model or about.get("ls_model_name"),
+            self._name(about),
             heard=map(text, said),
             heard_ids=[(m.id, text(m)) for m in said],
             path=path,
@@ -103,7 +104,13 @@ class RecordingHandler(BaseCallbackHandler):
             self._recorder.refuse(check.use_thread(store, str(thread), lambda: True))
 
     def on_llm_start(
-        self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID, **_: Any
+        self,
+        serialized: dict[str, Any],
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        **_: Any,
     ) -> None:
         """A call of a completion model begins.
 
@@ -111,9 +118,11 @@ class RecordingHandler(BaseCallbackHandler):
             serialized: How to build the model; not needed.
             prompts: The request; it has no messages to read.
             run_id: LangChain's number of this call.
+            metadata: Name of the model.
             **_: What else LangChain gives.
         """
-        self._models[run_id] = self._recorder.model_started()
+        name = self._name(metadata or {})
+        self._models[run_id] = self._recorder.model_started(name)
 
     def on_llm_new_token(
         self, token: Any, *, run_id: UUID, chunk: Any = None, **kwargs: Any
@@ -239,6 +248,13 @@ class RecordingHandler(BaseCallbackHandler):
             self._recorder.tool_interrupted(call)
         else:
             self._recorder.tool_failed(call, error)
+
+    def _name(self, metadata: dict[str, Any]) -> str | None:
+        """Whom is asked: models that were redirected say so themselves."""
+        name = metadata.get("ls_model_name")
+        if self._model is not None and name != self._model:
+            warn_elsewhere(str(name or "a model without a name"))
+        return name
 
     def _path(self, metadata: dict[str, Any]) -> tuple[str, ...]:
         """The agents or graphs that a node is nested in.

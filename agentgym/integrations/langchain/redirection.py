@@ -13,57 +13,58 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.language_models import BaseChatModel
 
 from agentgym.errors import UsageError
+from agentgym.integrations.redirecting import plain_headers
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint
 
-_twins: ContextVar[dict[int, Any] | None] = ContextVar(
-    "agentgym_langchain_twins", default=None
+_redirection: ContextVar[Redirection | None] = ContextVar(
+    "agentgym_langchain_redirection", default=None
 )
-"""By the id of a model, the one that answers in its place."""
 
 _MAX_OBJECTS = 20_000
 _LEAVES = (str, bytes, int, float, bool, type, types.ModuleType, type(None))
 
 
-@contextlib.contextmanager
-def redirected(twins: dict[int, Any]) -> Iterator[None]:
-    """Lets twins answer in place of their models, in what runs in this context.
-
-    Args:
-        twins: What `make_twins` made; none to let every model answer for itself.
-    """
-    token = _twins.set(twins or None)
-    try:
-        yield
-    finally:
-        _twins.reset(token)
-
-
-def make_twins(runnable: Any, policy: PolicyEndpoint) -> dict[int, Any]:
-    """Makes, for each chat model inside the runnable, one that asks the policy.
+class Redirection:
+    """What answers in place of a runnable's chat models: models that ask the policy.
 
     Args:
         runnable: The user's agent; its models stay as they are, but look for a twin.
         policy: Where the twins ask.
 
-    Returns:
-        By the id of each model, its twin.
-
     Raises:
         UsageError: There is no model, or one of another maker than OpenAI.
     """
-    models = list(chat_models(runnable))
-    if not models:
-        raise UsageError(
-            "redirect(): no chat model was found in this LangChain runnable: build "
-            "it in the `agent` fixture from the policy's base_url, api_key and "
-            "model"
-        )
-    made = {id(model): _twin(model, policy) for model in models}
-    for model in models:
-        _follow_redirection(model)
-    return made
+
+    def __init__(self, runnable: Any, policy: PolicyEndpoint) -> None:
+        self._policy = policy
+        # With the model, so that no other one can get its id.
+        self._twins: dict[int, tuple[BaseChatModel, Any]] = {}
+        models = list(chat_models(runnable))
+        if not models:
+            raise UsageError(
+                "redirect(): no chat model was found in this LangChain runnable: build "
+                "it in the `agent` fixture from the policy's base_url, api_key and "
+                "model"
+            )
+        for model in models:
+            self._twins[id(model)] = model, _twin(model, policy)
+        for model, _ in self._twins.values():
+            _follow_redirection(model)
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        """Lets twins answer in place of their models, in what runs in this context."""
+        token = _redirection.set(self)
+        try:
+            yield
+        finally:
+            _redirection.reset(token)
+
+    def twin_of(self, model: BaseChatModel) -> Any:
+        """What answers in the model's place; None of one that was not found."""
+        return self._twins.get(id(model), (None, None))[1]
 
 
 def chat_models(runnable: Any) -> Iterator[BaseChatModel]:
@@ -128,19 +129,40 @@ def _twin(model: BaseChatModel, policy: PolicyEndpoint) -> Any:
         base_url=policy.base_url,
         api_key=SecretStr(policy.api_key),
         model=policy.model,
+        # Hidden tries would count as one.
         max_retries=0,
-        temperature=model.temperature,
-        top_p=model.top_p,
-        stop_sequences=model.stop,
-        max_completion_tokens=model.max_tokens,
-        timeout=model.request_timeout,
-        streaming=model.streaming,
+        **_settings(model, ChatOpenAI),
     )
+
+
+_NOT_KEPT = frozenset(
+    {
+        *("model_name", "openai_api_key", "openai_api_base", "openai_organization"),
+        # Clients are for another server, and callbacks are the outer model's.
+        *("client", "async_client", "root_client", "root_async_client"),
+        *("http_client", "http_async_client", "openai_proxy", "callbacks", "cache"),
+        *("max_retries", "profile"),
+    }
+)
+
+
+def _settings(model: Any, kind: type[BaseChatModel]) -> dict[str, Any]:
+    """All that was given to the model, but where it asks."""
+    found: dict[str, Any] = {}
+    for name, field in kind.model_fields.items():
+        value = getattr(model, name, None)
+        if name in _NOT_KEPT or value == field.get_default(call_default_factory=True):
+            continue
+        # Its own name, as a model of another kind may have an alias of its own.
+        found[field.alias or name] = value
+    if found.get("default_headers"):
+        found["default_headers"] = plain_headers(found["default_headers"])
+    return found
 
 
 def _follow_redirection(model: BaseChatModel) -> None:
     """Lets the model, in a driver's invocation, answer through its twin there."""
-    for name in ("_generate", "_agenerate", "_stream", "_astream"):
+    for name in ("_generate", "_agenerate", "_stream", "_astream", "_get_ls_params"):
         if name not in vars(model):
             vars(model)[name] = _followed(model, name)
 
@@ -148,8 +170,11 @@ def _follow_redirection(model: BaseChatModel) -> None:
 def _followed(model: BaseChatModel, name: str) -> Any:
     own = getattr(model, name)
 
+    # LangChain looks at its signature.
+    @functools.wraps(own)
     def follow(*args: Any, **kwargs: Any) -> Any:
-        twin = (_twins.get() or {}).get(id(model))
+        redirection = _redirection.get()
+        twin = None if redirection is None else redirection.twin_of(model)
         return (own if twin is None else getattr(twin, name))(*args, **kwargs)
 
     return follow
