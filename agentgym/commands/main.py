@@ -76,6 +76,7 @@ def train(options: argparse.Namespace) -> int:
         seed=options.seed,
         workers=options.workers,
         resume=options.resume,
+        certified=options.certified,
     )
     given = {
         "target": options.target,
@@ -243,6 +244,11 @@ def _add_train(commands: argparse._SubParsersAction[UsageParser]) -> None:
         "model, or a trained agent to go on from",
     )
     option("target", "SHARE", "reliability to reach (default: 0.95)")
+    command.add_argument(
+        "--certified",
+        action="store_true",
+        help="go on until it is certain that the target is reached",
+    )
     option("updates", "N", "the most policy updates (default: 100)")
     option("budget", "DURATION", "the most time, as 20m or 1h (default: 20m)")
     option("save", "NAME", "the agent's name (default: the scenarios' folder)")

@@ -14,7 +14,7 @@ from agentgym.reliability.intervals import (
     clopper_pearson,
     jeffreys,
 )
-from agentgym.reliability.paired import paired_difference
+from agentgym.reliability.paired import paired_difference, paired_over_cases
 from agentgym.reliability.rates import KEpisodes, k_episodes, pass_at_k, pass_hat_k
 from agentgym.reliability.run_stop import RunStop
 from agentgym.reliability.scenario_stop import Decision, ScenarioStop
@@ -82,6 +82,7 @@ __all__ = [
     "mean_verdict",
     "noticed",
     "paired_difference",
+    "paired_over_cases",
     "pass_at_k",
     "pass_hat_k",
     "point_alarm",

@@ -7,8 +7,17 @@ from pathlib import PurePath
 
 from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
-from agentgym.runs.lines import Line, count, interval, number, percent, wrapped
-from agentgym.runs.summary_json import ShareJson, TrainingJson
+from agentgym.runs.lines import (
+    SURE,
+    Line,
+    count,
+    interval,
+    number,
+    percent,
+    threshold,
+    wrapped,
+)
+from agentgym.runs.summary_json import GainJson, ShareJson, TrainingJson
 
 
 def training_section(
@@ -33,9 +42,11 @@ def training_section(
         low, high = 100 * difference["low"], 100 * difference["high"]
         text = (
             f"difference {100 * difference['value']:+.1f} points "
-            f"({low:+.1f} to {high:+.1f}), paired on the same cases"
+            f"({low:+.1f} to {high:+.1f}), {_on_what(difference)}"
         )
-        yield Line(text, {"green" if low > 0 else "yellow": True})
+        markup = {"green" if low > 0 else "yellow": True}
+        yield from wrapped(text, width, hanging=" " * 11, markup=markup)
+    yield from _looks(training, width)
     took = [
         count(training.get("episodes", 0), "episode"),
         count(training.get("updates", 0), "update"),
@@ -53,6 +64,40 @@ def training_section(
             yield from wrapped(sentence, width, f"{title:<11}", hanging=" " * 11)
     if not training.get("met"):
         yield from _never_passed(training.get("never_passed") or (), width)
+
+
+def _on_what(difference: GainJson) -> str:
+    """What the difference is made of; early versions had pairs only."""
+    pairs = "paired" if difference.get("paired", True) else "not paired"
+    cases = difference.get("cases")
+    if cases is None:
+        return f"{pairs} on the same cases"
+    return f"{pairs} on the same {count(cases, 'case')}, for others of their kind"
+
+
+def _looks(training: TrainingJson, width: int) -> Iterator[Line]:
+    """How often held-out cases were looked at, and what is certain after that."""
+    sure = training.get("at_least")
+    if sure is None:
+        return
+    looks = training["looks"]
+    taken = count(looks, "look") if looks else "no look"
+    at_least = f"at least {percent(sure)} at {SURE} confidence over all of them"
+    text = f"{taken} at held-out cases after training; {at_least}"
+    if training.get("gate") == "certified":
+        state = "is" if training["met"] else "is not"
+        target = threshold(training["target"])
+        confidence = threshold(round(training["next_confidence"], 6))
+        text = (
+            f"{text}; {target} {state} certified; a further look would be at "
+            f"{confidence} confidence"
+        )
+    elif training["met"] and looks:
+        text += (
+            "; the measured share is that of the first look that passed, which is "
+            "optimistic: --agentgym-gate certified trains until the target is certain"
+        )
+    yield from wrapped(text, width, f"{'looks':<11}", hanging=" " * 11)
 
 
 def cost_per_pass(episodes: Sequence[Episode]) -> tuple[float, float] | None:

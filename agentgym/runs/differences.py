@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from agentgym.reliability import CONFIDENCE, paired_difference
+from agentgym.reliability import CONFIDENCE, paired_difference, paired_over_cases
+from agentgym.reliability.paired import Pair
 from agentgym.runs.summary_json import DifferenceJson
 
 
@@ -74,7 +75,11 @@ class Difference:
 
 
 def compare_outcomes(
-    before: Outcomes, after: Outcomes, confidence: float = CONFIDENCE
+    before: Outcomes,
+    after: Outcomes,
+    confidence: float = CONFIDENCE,
+    *,
+    other_cases: bool = False,
 ) -> Difference | None:
     """The difference on the scenarios that both have.
 
@@ -82,6 +87,8 @@ def compare_outcomes(
         before: The earlier episodes.
         after: The later ones.
         confidence: Of the two-sided interval.
+        other_cases: Whether it is about other cases of their kind also where all pairs
+            are alike, which says nothing of how much cases differ.
 
     Returns:
         None if they have no scenario in common.
@@ -93,7 +100,8 @@ def compare_outcomes(
     after = {key: passed for key, passed in after.items() if key.scenario in shared}
     pairs = partners(before, after)
     if pairs is not None:
-        return _paired({key: (before[key], after[key]) for key in pairs}, confidence)
+        found = {key: (before[key], after[key]) for key in pairs}
+        return _paired(found, confidence, other_cases)
     return _unpaired(before, after, confidence)
 
 
@@ -164,22 +172,37 @@ def unpaired_difference(
 
 
 def _paired(
-    pairs: Mapping[EpisodeKey, tuple[bool, bool]], confidence: float
+    pairs: Mapping[EpisodeKey, Pair], confidence: float, other_cases: bool
 ) -> Difference:
     first = [before for before, _ in pairs.values()]
     second = [after for _, after in pairs.values()]
-    value, low, high = paired_difference(first, second, confidence)
-    wider = math.sqrt(
-        design_effect((key, after - before) for key, (before, after) in pairs.items())
-    )
+    strata = [list(cases.values()) for cases in _by_case(pairs).values()]
+    repeated = sum(map(len, strata)) < len(pairs)
+    alike = len({after - before for before, after in pairs.values()}) == 1
+    if repeated and (other_cases or not alike):
+        _, low, high = paired_over_cases(strata, confidence)
+    else:
+        _, low, high = paired_difference(first, second, confidence)
     return Difference(
         before=sum(first) / len(pairs),
         after=sum(second) / len(pairs),
-        low=max(-1.0, value - (value - low) * wider),
-        high=min(1.0, value + (high - value) * wider),
+        low=low,
+        high=high,
         paired=True,
         episodes=len(pairs),
     )
+
+
+def _by_case(
+    pairs: Mapping[EpisodeKey, Pair],
+) -> Mapping[str, Mapping[str | None, list[Pair]]]:
+    """The pairs of each case of each scenario."""
+    found: dict[str, dict[str | None, list[Pair]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for key, pair in pairs.items():
+        found[key.scenario][key.case].append(pair)
+    return found
 
 
 def _unpaired(before: Outcomes, after: Outcomes, confidence: float) -> Difference:

@@ -235,18 +235,23 @@ def _scenario_met(
     return None if codes else True
 
 
-def reason_of_training(*, judgeable: bool, met: bool) -> Reason | None:
+def reason_of_training(
+    *, judgeable: bool, met: bool, certified: bool = False
+) -> Reason | None:
     """What a training's result adds to the episodes that it was measured by.
 
     Args:
         judgeable: Whether enough episodes of its last measurement count.
         met: Whether it reached its target.
+        certified: Whether that had to be certain.
     """
     if not judgeable:
         sentence = "too many episodes of the training's last measurement do not count"
         return Reason(kind=ReasonKind.lost, sentence=sentence)
     if not met:
         sentence = "the training has not reached its target"
+        if certified:
+            sentence = "the training's target is not certified over all of its looks"
         return Reason(kind=ReasonKind.target_missed, sentence=sentence)
     return None
 

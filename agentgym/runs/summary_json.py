@@ -253,11 +253,13 @@ class ShareJson(TypedDict):
 
 
 class GainJson(TypedDict):
-    """What a training has changed."""
+    """What a training has changed, in pairs of episodes of so many held-out cases."""
 
     value: float
     low: float
     high: float
+    paired: NotRequired[bool]
+    cases: NotRequired[int]
 
 
 class TrainingJson(TypedDict):
@@ -279,6 +281,9 @@ class TrainingJson(TypedDict):
     agent: str | None
     reason: str
     never_passed: NotRequired[list[str]]
+    gate: NotRequired[Literal["point", "certified"]]
+    at_least: NotRequired[float | None]
+    next_confidence: NotRequired[float]
 
 
 class CountsJson(TypedDict):

@@ -50,6 +50,7 @@ class Trainer:
         root: The project's folder; by default the current one.
         resume: Go on with a training that ended early: True for the latest, or the id
             of its run.
+        certified: Whether the target must be certain, as `--agentgym-gate certified`.
 
     Raises:
         UsageError: There is no such scenario.
@@ -68,6 +69,7 @@ class Trainer:
         user: str | None = None,
         root: str | Path | None = None,
         resume: bool | str = False,
+        certified: bool = False,
     ) -> None:
         self.root = Path(root or ".").absolute()
         if not self.root.is_dir():
@@ -90,6 +92,8 @@ class Trainer:
         if resume:
             run = "latest" if resume is True else resume
             self._options.append(f"--agentgym-resume={run}")
+        if certified:
+            self._options.append("--agentgym-gate=certified")
         if judge is not None:
             self._options.append(f"--agentgym-judge={judge}")
         if user is not None:

@@ -48,7 +48,12 @@ def register_training(config: pytest.Config) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     writer, training = RunWriter(config), start.config
     reporter = TrainingReporter(
-        config, Screen(config), writer, training.target, training.minutes
+        config,
+        Screen(config),
+        writer,
+        training.target,
+        training.minutes,
+        certified=start.certified,
     )
     register_reporter(config, reporter, writer)
     register(MainProcess(config, start, files, reporter), "agentgym-training")

@@ -150,6 +150,7 @@ class MainProcess:
             run_folder=folder,
             root=root,
             timeout=max(entry.timeout for entry in entries),
+            certified=start.certified,
         )
         return make_training(plan, gateway, self._reporter.observer)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pytest_agentgym.option_values import number
+from pytest_agentgym.option_values import choice, number
 
 _NEED_TRAIN = (
     *("target", "updates", "budget", "save", "resume"),
@@ -22,7 +22,6 @@ _SENSELESS = {
     ),
     "agentgym_case": ("--agentgym-case", "play one case without --train"),
     "agentgym_threshold": ("--agentgym-threshold", "its gate is --agentgym-target"),
-    "agentgym_gate": ("--agentgym-gate", "its gate is the measured share"),
     "agentgym_stop": ("--agentgym-stop", "it plays all episodes of a measurement"),
     "agentgym_plan": ("--agentgym-plan", "plan a measurement without --train"),
     "usepdb": ("--pdb", "stop in an episode without --train"),
@@ -47,12 +46,14 @@ class TrainOptions(NamedTuple):
         settings_file: That file.
         save: The trained agent's name.
         resume: Id of the run to go on with, or `LATEST`.
+        certified: Whether the target must be certain.
     """
 
     settings: dict[str, Any]
     settings_file: Path | None
     save: str | None
     resume: str | None
+    certified: bool = False
 
 
 TRAIN_OPTIONS = pytest.StashKey[TrainOptions | None]()
@@ -147,7 +148,18 @@ def read_train_options(config: pytest.Config) -> TrainOptions | None:
         settings_file=file,
         save=_name(config.getoption("agentgym_save")),
         resume=_run(config.getoption("agentgym_resume")),
+        certified=_certified(config),
     )
+
+
+def _certified(config: pytest.Config) -> bool:
+    gate = choice(config, "gate", "point", "tolerant", "certified")
+    if gate == "tolerant":
+        raise pytest.UsageError(
+            "--agentgym-gate tolerant has no place beside --train: a training ends "
+            "when its target is reached (point), or certain (certified)"
+        )
+    return bool(gate == "certified")
 
 
 def _share(text: str | None) -> float | None:

@@ -50,6 +50,7 @@ class TrainingReporter:
         writer: Has the run's folder.
         target: The reliability to reach.
         minutes: The budget.
+        certified: Whether the target must be certain.
 
     Attributes:
         summary: Of the last measurement.
@@ -65,6 +66,8 @@ class TrainingReporter:
         writer: RunWriter,
         target: float,
         minutes: float,
+        *,
+        certified: bool = False,
     ) -> None:
         self._run = config.stash[RUN]
         self._screen = screen
@@ -72,6 +75,7 @@ class TrainingReporter:
         self._baseline = open_baseline(config)
         self._ks = config.stash[K_OPTION]
         self.target = target
+        self._certified = certified
         self.usage_errors: list[str] = []
         self.entries: list[CatalogueEntry] = []
         self.progress = Progress(target, minutes)
@@ -159,7 +163,9 @@ class TrainingReporter:
 
     def _add_reason(self, result: TrainingResult) -> None:
         """Has the summary decide by what the trainer says, too."""
-        reason = reason_of_training(judgeable=result.judgeable, met=result.met)
+        reason = reason_of_training(
+            judgeable=result.judgeable, met=result.met, certified=self._certified
+        )
         if reason is not None:
             self.summary.note(reason)
 
@@ -209,6 +215,7 @@ class TrainingReporter:
             seed=self._run.options.seed,
             prices=self._run.prices,
             whole=True,
+            gate="certified" if self._certified else "point",
             ks=self._ks,
         )
 

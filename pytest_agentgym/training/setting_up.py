@@ -50,6 +50,7 @@ class Start:
         seed: The same seed gives the same cases.
         save: The agent's name, if it was given.
         resumed: Folder of the run to go on with, if any.
+        certified: Whether the target must be certain.
     """
 
     base: Path
@@ -59,6 +60,7 @@ class Start:
     seed: int
     save: str | None
     resumed: Path | None
+    certified: bool = False
 
     @classmethod
     def read(cls, config: pytest.Config) -> Start:
@@ -92,6 +94,8 @@ class Start:
             seed=before.get("seed", seed),
             save=train.save or before.get("save"),
             resumed=resumed,
+            # All looks are counted, so it may be asked for later, too.
+            certified=train.certified or before.get("certified", False),
         )
 
     def write(self, folder: Path, name: str) -> None:
@@ -102,7 +106,12 @@ class Start:
             name: The agent's name.
         """
         given = self.config.model_dump(mode="json", exclude_unset=True)
-        state = {"policy": self.policy, "seed": self.seed, "save": name}
+        state: dict[str, Any] = {
+            "policy": self.policy,
+            "seed": self.seed,
+            "save": name,
+        }
+        state["certified"] = self.certified
         write_json(folder / _STATE, {**state, "config": given})
 
 
@@ -234,7 +243,9 @@ def _state(folder: Path) -> dict[str, Any]:
     path = folder / _STATE
     try:
         state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {name: state[name] for name in ("policy", "seed", "save", "config")}
+        kept = {name: state[name] for name in ("policy", "seed", "save", "config")}
+        # Early versions knew no certified training.
+        return kept | {"certified": state.get("certified") is True}
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise UsageError(
             f"--agentgym-resume: {path} is damaged ({type(exc).__name__}): start a new "

@@ -116,7 +116,7 @@ def test_a_training_leaves_its_results(trained):
         assert 0 <= share["low"] <= share["value"] <= share["high"] <= 1
     difference = training["after"]["value"] - training["before"]["value"]
     assert training["difference"]["value"] == pytest.approx(difference)
-    assert "paired on the same cases" in output
+    assert "paired on the same" in output
     updates = project.lines("updates.jsonl")
     assert [row["update"] for row in updates] == [1, 2]
     for row in updates:

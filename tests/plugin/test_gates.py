@@ -352,7 +352,7 @@ def test_option_values(gym, option, sentence):
     result.stderr.fnmatch_lines([f"*{sentence}*"])
 
 
-@pytest.mark.parametrize("option", ["gate=point", "stop=fixed", "plan"])
+@pytest.mark.parametrize("option", ["stop=fixed", "plan"])
 def test_a_training_has_its_own(gym, option):
     gym.file(ONE.format(episodes=1))
     result = gym.run("--train", f"--agentgym-{option}")

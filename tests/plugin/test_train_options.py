@@ -76,6 +76,8 @@ def test_train_alone(gym):
         ),
         (["--agentgym-split=train"], "--agentgym-split has no place beside --train:"),
         (["--agentgym-threshold=0.9"], "--agentgym-threshold has no place beside"),
+        (["--agentgym-gate=tolerant"], "--agentgym-gate tolerant has no place beside"),
+        (["--agentgym-stop=fixed"], "--agentgym-stop has no place beside --train:"),
         (["--pdb"], "--pdb has no place beside --train: stop in an episode without"),
         (["--agentgym-train-config=no.json"], "--agentgym-train-config no.json: No"),
         pytest.param(

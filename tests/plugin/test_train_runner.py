@@ -561,6 +561,30 @@ def test_a_target_that_is_met_before_training(train):
     assert train.gym.summary()["reliability"]["value"] == 1.0
 
 
+@pytest.mark.parametrize(("episodes", "code"), [(4, 1), (60, 0)])
+def test_a_training_that_asks_for_a_certificate(train, episodes, code):
+    """Of 4 episodes that all pass none certifies 95 %, of 60 the run does."""
+    train.gym.file(ONE.replace('"hi"', '"ok"'))
+    train.script(
+        phases=[["before", "held_out", 2], ["after", "held_out", episodes]],
+        result={"gate": "certified", "at_least": 0.9, "next_confidence": 0.9925},
+    )
+    result = train.run("--agentgym-gate", "certified")
+    assert result.ret == code
+    verb = "is not" if code else "is"
+    result.stdout.fnmatch_lines(
+        [
+            "looks      1 look at held-out cases after training; at least 90.0 % at*",
+            f"gate {'not ' if code else ''}met: the run {verb} certified to reach 95 %",
+        ]
+    )
+    summary = train.gym.summary()
+    assert summary["gate"] == "certified"
+    assert summary["training"]["gate"] == "certified"
+    kept = json.loads((train.gym.runs[-1] / "training.json").read_text())
+    assert kept["certified"] is True
+
+
 def test_a_training_that_still_runs_is_not_resumed(train):
     train.gym.file(
         ONE

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from random import Random
+from statistics import fmean
+
 import pytest
 
 from agentgym.commands.main import main
-from agentgym.reliability import mean_verdict, run_stop, sequential
+from agentgym.reliability import (
+    mean_verdict,
+    paired_difference,
+    run_stop,
+    sequential,
+)
 from agentgym.reliability.sequential import SequentialTest
-from agentgym.reliability.simulated import many_scenarios, selftest
+from agentgym.reliability.simulated import (
+    before_after,
+    certified_looks,
+    many_scenarios,
+    selftest,
+)
 from agentgym.reliability.simulated.selftest import gates, margin
 
 
@@ -108,3 +121,30 @@ def test_promises_are_kept_in_10_000_runs(capsys):
     assert "10,000 simulated runs" in said
     assert said.count("a run of 5 scenarios") == 5
     assert "every promise was kept" in said
+
+
+def test_an_interval_that_takes_repeats_for_cases_is_found_out(monkeypatch):
+    assert before_after.before_after(100)[1] == []
+
+    def naive(strata, confidence=0.95):
+        pairs = [pair for cases in strata for case in cases for pair in case]
+        return paired_difference([b for b, _ in pairs], [a for _, a in pairs])
+
+    monkeypatch.setattr(before_after, "paired_over_cases", naive)
+    broken = before_after.before_after(100)[1]
+    assert any("most cases learned: a wrong interval" in text for text in broken)
+
+
+def test_looks_that_are_not_corrected_are_found_out(monkeypatch):
+    assert certified_looks.certified_looks()[1] == []
+    monkeypatch.setattr("agentgym.reliability.looks.alpha_of", lambda look: 0.05)
+    broken = certified_looks.certified_looks()[1]
+    assert any("a false certificate in" in text for text in broken)
+
+
+def test_the_true_differences_are_those_of_the_kinds():
+    random = Random(1)
+    for kind, truth in before_after.KINDS.values():
+        drawn = (kind(random) for _ in range(100_000))
+        found = fmean(after - before for before, after in drawn)
+        assert found == pytest.approx(truth, abs=5e-3)

@@ -179,6 +179,44 @@ def test_section():
     ]
 
 
+@pytest.mark.parametrize(
+    ("gate", "met", "text"),
+    [
+        (
+            "point",
+            True,
+            "looks      2 looks at held-out cases after training; at least 93.1 % at "
+            "95 % confidence over all of them; the measured share is that of the first "
+            "look that passed, which is optimistic: --agentgym-gate certified trains "
+            "until the target is certain",
+        ),
+        (
+            "certified",
+            False,
+            "looks      2 looks at held-out cases after training; at least 93.1 % at "
+            "95 % confidence over all of them; 95 % is not certified; a further look "
+            "would be at 99.625 % confidence",
+        ),
+    ],
+)
+def test_section_tells_what_is_certain_after_all_looks(gate, met, text):
+    training = {
+        "difference": {**made_interval(0.3, 0.1, 0.5), "paired": True, "cases": 8},
+        "met": met,
+        "gate": gate,
+        "looks": 2,
+        "at_least": 0.931,
+        "next_confidence": 0.99625,
+        "target": 0.95,
+    }
+    lines = [line.text for line in training_section(training, {}, 400)]
+    assert lines[0] == (
+        "difference +30.0 points (+10.0 to +50.0), paired on the same 8 cases, for "
+        "others of their kind"
+    )
+    assert lines[1] == text
+
+
 @pytest.mark.parametrize("met", [False, True])
 def test_section_names_what_never_passed(met):
     training = {"met": met, "never_passed": ["a.py::b"], "episodes": 8}

@@ -132,7 +132,12 @@ class Made:
         self.observer = Observer()
 
     def training(
-        self, components: dict[str, bool] | None = None, **settings: Any
+        self,
+        components: dict[str, bool] | None = None,
+        *,
+        certified: bool = False,
+        episodes: int = 4,
+        **settings: Any,
     ) -> Training:
         self.observer = Observer()
         small = {"groups": 2, "group_size": 4, "updates": 2, "target": 0.99}
@@ -140,7 +145,7 @@ class Made:
             scenarios=(
                 ScenarioInfo(
                     scenario="test_it.py::test_it",
-                    episodes=4,
+                    episodes=episodes,
                     train_cases=None,
                     held_out_cases=None,
                     components={**TRAINABLE_COMPONENTS, **(components or {})},
@@ -155,6 +160,7 @@ class Made:
             run_folder=self.run_folder,
             root=self.root,
             timeout=1.0,
+            certified=certified,
         )
         training = assembly.make_training(plan, None, self.observer)  # type: ignore[arg-type]
         player: Any = training._player
@@ -277,6 +283,71 @@ def test_a_version_that_does_well_in_validation_is_measured(made, monkeypatch):
     ]
     assert result.reason == "the target was met"
     assert (result.met, result.version, result.looks) == (True, 1, 1)
+
+
+def test_a_target_that_must_be_certain(made, monkeypatch):
+    """99 of 100 reach 95 % at once; the second look needs another confidence."""
+    looks = []
+
+    def passes(task):
+        if task.phase == "after" and not task.case:
+            looks.append(task)
+        if task.phase == "after":
+            return len(looks) > 1 or task.case > 2
+        return task.phase == "validate" or task.repeat > 0
+
+    monkeypatch.setattr(Player, "passes", passes)
+    monkeypatch.setattr("agentgym.training.loop.versions.VALIDATE_AFTER", 1)
+    monkeypatch.setattr("agentgym.training.loop.versions.NEAR", 1.0)
+    training = made.training(updates=9, certified=True, episodes=100, target=0.95)
+    result = training.run()
+    said = [text for text in made.observer.said if text.startswith("look")]
+    assert said == [
+        "look 1 at held-out cases, at 97.75 % confidence: at least 91.3%, 95 % is not "
+        "certified",
+        "look 2 at held-out cases, at 99.25 % confidence: at least 95.2%, 95 % is "
+        "certified",
+    ]
+    assert result.reason == "the target was certified"
+    assert (result.met, result.looks, result.gate) == (True, 2, "certified")
+    assert result.at_least == pytest.approx(0.0075 ** (1 / 100))
+    assert result.next_confidence == pytest.approx(1 - 0.045 / 12)
+    assert result.difference["cases"] == 100
+
+
+def test_a_measured_share_alone_is_no_certificate(made, monkeypatch):
+    def passes(task):
+        return task.repeat > 0 if task.phase == "train" else task.case != 7
+
+    monkeypatch.setattr(Player, "passes", passes)
+    training = made.training(updates=1, certified=True, episodes=100, target=0.95)
+    result = training.run()
+    assert "before" not in result.reason
+    assert (result.met, result.judgeable) == (False, True)
+    assert result.after["value"] == 0.99
+    assert result.at_least < 0.95
+
+
+def test_what_is_certain_before_needs_no_training(made, monkeypatch):
+    monkeypatch.setattr(Player, "passes", lambda task: True)
+    training = made.training(certified=True, episodes=104, target=0.95)
+    result = training.run()
+    assert result.reason == "the target was certified before training"
+    assert (result.met, result.updates, result.looks) == (True, 0, 0)
+    assert result.at_least >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("episodes", "target", "sentence"),
+    [
+        (73, 0.95, "73 held-out episodes, and 74 that all pass .*-episodes 74 or more"),
+        (4, 1.0, "no number of episodes certifies 100%"),
+    ],
+)
+def test_too_few_episodes_for_a_certificate(made, episodes, target, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        made.training(certified=True, episodes=episodes, target=target)
+    assert made.observer.phases == []
 
 
 def test_an_interrupted_training_goes_on_where_it_was(made, monkeypatch):

@@ -17,6 +17,8 @@ from agentgym.reliability.intervals import CONFIDENCE
 from agentgym.reliability.run_stop import RunStop
 from agentgym.reliability.sequential import SequentialTest
 from agentgym.reliability.sequential_verdicts import mean_verdict
+from agentgym.reliability.simulated.before_after import before_after
+from agentgym.reliability.simulated.certified_looks import certified_looks
 from agentgym.reliability.simulated.many_scenarios import many_scenarios
 from agentgym.reliability.simulated.simulated_runs import (
     Boundary,
@@ -120,9 +122,11 @@ def selftest(runs: int = DEFAULT_RUNS, seed: int = 0) -> tuple[list[str], bool]:
         for gate in gates()
     }
     broken = [text for gate in results for text in _broken(gate, results[gate])]
-    many, more_broken = many_scenarios(runs, seed)
-    broken += more_broken
-    return [*_report(results, runs), *many, *broken, _conclusion(broken)], not broken
+    more = [trial(runs, seed) for trial in (many_scenarios, before_after)]
+    more.append(certified_looks())
+    lines = [line for lines, _ in more for line in lines]
+    broken += [text for _, others in more for text in others]
+    return [*_report(results, runs), *lines, *broken, _conclusion(broken)], not broken
 
 
 def _point(true: float, runs: int, random: Random) -> Seen:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from agentgym.errors import UsageError
+from agentgym.reliability.looks import clean_needed
 from agentgym.scenarios.components import COMPONENTS
 from agentgym.training.job.case_split import training_cases
 from agentgym.training.job.config import TrainingConfig
@@ -27,6 +29,7 @@ class TrainingPlan:
         run_folder: `.agentgym/runs/<id>`: checkpoints and metrics.
         root: The project's folder, where the agent is saved.
         timeout: Seconds that one episode may take.
+        certified: Whether the target must be certain, and not only be measured.
     """
 
     scenarios: tuple[ScenarioInfo, ...]
@@ -39,6 +42,7 @@ class TrainingPlan:
     run_folder: Path
     root: Path
     timeout: float
+    certified: bool = False
 
     @property
     def training_folder(self) -> Path:
@@ -53,6 +57,30 @@ class TrainingPlan:
             for info in self.scenarios
             if training_cases(info) != 0 and trained_components(info, self.config)
         ]
+
+
+def _check_certifiable(plan: TrainingPlan) -> None:
+    """Checks that the first look at held-out cases can certify the target at all.
+
+    Raises:
+        UsageError: It cannot, even if every episode passed.
+    """
+    measured = [info for info in plan.scenarios if info.held_out_cases != 0]
+    episodes = sum(info.episodes for info in measured)
+    target = plan.config.target
+    needed = clean_needed(target, 1)
+    if needed is None:
+        raise UsageError(
+            f"--agentgym-gate certified: no number of episodes certifies {target:.0%}; "
+            "lower --agentgym-target"
+        )
+    if needed > episodes:
+        raise UsageError(
+            f"--agentgym-gate certified: a measurement has {episodes} held-out "
+            f"episodes, and {needed} that all pass are needed to certify "
+            f"{100 * target:g} % at the first look: --agentgym-episodes "
+            f"{math.ceil(needed / len(measured))} or more"
+        )
 
 
 def trained_components(info: ScenarioInfo, config: TrainingConfig) -> frozenset[str]:
@@ -85,6 +113,8 @@ def check_plan(plan: TrainingPlan) -> None:
             "there are only train cases: give a scenario split='auto' or "
             "split='held_out', so that there is something to judge the agent by"
         )
+    if plan.certified:
+        _check_certifiable(plan)
     if not plan.learned_from:
         raise UsageError(
             "no scenario has a component to train: say True of one or more of "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from agentgym.runs.summary_json import GainJson, ShareJson, TrainingJson
 
@@ -30,6 +30,10 @@ class TrainingResult:
         agent: Folder of the saved agent; None if nothing was saved.
         reason: Why it ended, in one sentence.
         never_passed: Scenarios of which no episode passed while it learned.
+        gate: Whether the measured share or what is certain had to reach the target.
+        at_least: What the last measurement reaches for certain, at 95 % confidence over
+            all looks at held-out cases together; None without episodes.
+        next_confidence: Of a further look by itself, so that it stays 95 % together.
     """
 
     before: ShareJson | None
@@ -48,6 +52,9 @@ class TrainingResult:
     agent: Path | None
     reason: str
     never_passed: list[str] = field(default_factory=list)
+    gate: Literal["point", "certified"] = "point"
+    at_least: float | None = None
+    next_confidence: float = 0.95
 
     def to_json(self) -> TrainingJson:
         """The `training` object of `summary.json`."""
@@ -68,6 +75,9 @@ class TrainingResult:
             "agent": None if self.agent is None else str(self.agent),
             "reason": self.reason,
             "never_passed": self.never_passed,
+            "gate": self.gate,
+            "at_least": self.at_least,
+            "next_confidence": self.next_confidence,
         }
 
     @classmethod

@@ -113,6 +113,7 @@ def _loaded(
         player=player,
         versions=Versions(
             config.target,
+            certified=plan.certified,
             session=session,
             evaluator=evaluator,
             host=host,

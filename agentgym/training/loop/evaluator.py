@@ -41,6 +41,11 @@ class Evaluator:
         self._measured = measured
         self._observer = observer
 
+    @property
+    def episodes(self) -> int:
+        """Held-out episodes of a measurement."""
+        return len(held_out_tasks(self._scenarios, "after"))
+
     def validate(self) -> Measurement:
         """Plays validation cases: others after each validation of a training."""
         number = len(self._session.state.validated)

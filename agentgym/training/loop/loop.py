@@ -107,9 +107,9 @@ class Training:
 
     def _train(self, before: Measurement) -> str:
         """Trains until the end, and measures the best version; returns why it ended."""
-        state, target = self._state, self.plan.config.target
-        if before.reaches(target) and not state.version:
-            return sentences.MET_BEFORE
+        state = self._state
+        if self._versions.enough(before, 0) and not state.version:
+            return sentences.met_before(certified=self.plan.certified)
         if self._host.version != state.version:
             self._host.publish(state.version)
         with closing(Journal(self.plan.run_folder, state.version)) as journal:
@@ -117,7 +117,10 @@ class Training:
         if not state.version:
             return reason
         self._versions.measure_best()
-        return sentences.TARGET_MET if self._versions.after.reaches(target) else reason
+        return self._target_met() if self._versions.target_met else reason
+
+    def _target_met(self) -> str:
+        return sentences.target_met(certified=self.plan.certified)
 
     def _loop(self, journal: Journal) -> str:
         """Updates the policy until the target is met, or the budget is used up."""
@@ -132,7 +135,7 @@ class Training:
                 journal.write(line)
                 self._observer.update(line)
             if self._validate(updated=bool(batch)):
-                return sentences.TARGET_MET
+                return self._target_met()
             if self._state.zero_variance_batches >= HOPELESS_BATCHES:
                 return self._nothing_to_learn()
         return spent

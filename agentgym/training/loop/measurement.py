@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agentgym.reliability import attrition_exceeded, clopper_pearson, paired_difference
+from agentgym.reliability import attrition_exceeded, clopper_pearson
+from agentgym.reliability.looks import at_least, is_certain
+from agentgym.runs.differences import EpisodeKey, compare_outcomes
 from agentgym.runs.files.layout import MEASURED
 from agentgym.runs.files.measured import read_measured
 from agentgym.runs.files.store import drop_cut_line
@@ -61,24 +63,50 @@ class Measurement:
         """Whether the measured reliability is at least the target."""
         return self.judgeable and self.value is not None and self.value >= target
 
+    def certifies(self, target: float, look: int) -> bool:
+        """Whether it is certain that the reliability is at least the target.
+
+        Args:
+            target: In [0, 1].
+            look: At held-out cases; see `agentgym.reliability.looks`.
+        """
+        sure = self.judgeable and self.counted > 0
+        return sure and is_certain(self.passed, self.counted, target, look)
+
+    def at_least(self, look: int) -> float | None:
+        """What is certain at 95 % confidence over all looks; None without episodes."""
+        return at_least(self.passed, self.counted, look) if self.counted else None
+
     def to_json(self) -> ShareJson:
         """Value and 95 % interval of Clopper and Pearson (Biometrika 26, 1934)."""
         low, high = clopper_pearson(self.passed, self.counted)
         return {"value": self.value, "low": low, "high": high}
 
     def difference(self, after: Measurement) -> GainJson | None:
-        """How much better `after` is on the episodes that both have."""
-        pairs = [
-            (outcome, after.outcomes[key])
-            for key, outcome in self.outcomes.items()
-            if outcome is not None and after.outcomes.get(key) is not None
-        ]
-        if not pairs:
+        """How much better `after` is, as `agentgym compare` says it of two runs.
+
+        Its interval is for other cases of their kind: held-out cases are few, and are
+        played many times.
+        """
+        found = compare_outcomes(self._keyed, after._keyed, other_cases=True)
+        if found is None:
             return None
-        value, low, high = paired_difference(
-            [bool(b) for b, _ in pairs], [bool(a) for _, a in pairs]
-        )
-        return {"value": value, "low": low, "high": high}
+        cases = {(scenario, case) for scenario, case, _ in self.outcomes}
+        return {
+            "value": found.value,
+            "low": found.low,
+            "high": found.high,
+            "paired": found.paired,
+            "cases": len(cases),
+        }
+
+    @property
+    def _keyed(self) -> dict[EpisodeKey, bool]:
+        return {
+            EpisodeKey(scenario, str(case), repeat): outcome
+            for (scenario, case, repeat), outcome in self.outcomes.items()
+            if outcome is not None
+        }
 
 
 class MeasuredEpisodes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.policy.trained.agent_folder import save_agent
+from agentgym.reliability.looks import alpha_of
 from agentgym.training.job.plan import TrainingPlan
 from agentgym.training.job.training_result import TrainingResult
 from agentgym.training.loop.checkpoint import State
@@ -37,12 +38,16 @@ def make_result(
     """
     last = before if after is None else after
     judgeable = last.judgeable and not interrupted
+    look = 0 if after is None else len(state.looked)
+    target = plan.config.target
+    certain = last.certifies(target, look)
+    enough = certain if plan.certified else last.reaches(target)
     return TrainingResult(
         before=before.to_json() if before.counted else None,
         after=None if after is None else after.to_json(),
         difference=None if after is None else before.difference(after),
-        target=plan.config.target,
-        met=judgeable and last.reaches(plan.config.target),
+        target=target,
+        met=judgeable and enough,
         judgeable=judgeable,
         interrupted=interrupted,
         episodes=state.episodes,
@@ -54,6 +59,9 @@ def make_result(
         agent=None,
         reason=reason,
         never_passed=never_passed,
+        gate="certified" if plan.certified else "point",
+        at_least=last.at_least(look),
+        next_confidence=1 - alpha_of(len(state.looked) + 1),
     )
 
 
@@ -78,7 +86,7 @@ def save_trained(
 def _card(plan: TrainingPlan, state: State, result: TrainingResult) -> dict[str, Any]:
     """What `agent.json` says of how the agent was made."""
     numbers = (
-        *("before", "after", "difference", "target"),
+        *("before", "after", "difference", "target", "gate", "at_least", "looks"),
         *("episodes", "updates", "seconds"),
     )
     return {

@@ -9,15 +9,48 @@ from collections import Counter
 from collections.abc import Sequence
 
 from agentgym.errors import UsageError
+from agentgym.reliability.looks import alpha_of
 from agentgym.training.batch.batch import BatchRow
 from agentgym.training.batch.curriculum import Curriculum
 from agentgym.training.job.plan import TrainingPlan, trained_components
 from agentgym.training.loop.checkpoint import State
 from agentgym.training.loop.measurement import Measurement
 
-TARGET_MET = "the target was met"
-MET_BEFORE = "the target was met before training"
 INTERRUPTED = "it was interrupted"
+
+
+def target_met(*, certified: bool) -> str:
+    """A version reached the target.
+
+    Args:
+        certified: Whether that is certain.
+    """
+    return "the target was certified" if certified else "the target was met"
+
+
+def met_before(*, certified: bool) -> str:
+    """There was nothing to train.
+
+    Args:
+        certified: Whether that is certain.
+    """
+    return f"{target_met(certified=certified)} before training"
+
+
+def looked(look: int, measurement: Measurement, target: float) -> str:
+    """A look at held-out cases that may certify the target.
+
+    Args:
+        look: Its number.
+        measurement: What came of it.
+        target: In [0, 1].
+    """
+    sure = measurement.certifies(target, look)
+    return (
+        f"look {look} at held-out cases, at {100 * (1 - alpha_of(look)):.4g} % "
+        f"confidence: at least {measurement.at_least(look) or 0.0:.1%}, "
+        f"{100 * target:g} % is {'' if sure else 'not '}certified"
+    )
 
 
 def asked_nothing() -> UsageError:

@@ -6,6 +6,7 @@ where a version does well enough there, so that choosing does not use them up.
 
 from __future__ import annotations
 
+from agentgym.reliability.looks import share_needed
 from agentgym.training.hub.host import PolicyHost
 from agentgym.training.loop import sentences
 from agentgym.training.loop.evaluator import Evaluator
@@ -20,6 +21,8 @@ VALIDATE_AFTER = 3
 NEAR = 0.03
 """The target seems near where the running reliability is at most so much below the
 validation threshold."""
+BEST_VALIDATION = 0.99
+"""What a certificate asks of a validation at most, which has few episodes itself."""
 MARGIN = 0.2
 """A version is measured on held-out cases when its validation is above the target by
 this share of what is left to 1, and more after each time that it was not enough."""
@@ -30,6 +33,7 @@ class Versions:
 
     Args:
         target: The reliability to reach.
+        certified: Whether it must be certain.
         session: What was validated and measured so far; it is kept after each of both.
         evaluator: Plays validation and held-out cases.
         host: Publishes versions, and keeps the adapters of the best and the newest.
@@ -44,12 +48,14 @@ class Versions:
         self,
         target: float,
         *,
+        certified: bool = False,
         session: TrainingSession,
         evaluator: Evaluator,
         host: PolicyHost,
         observer: Observer,
     ) -> None:
         self._target = target
+        self._certified = certified
         self._session = session
         self._evaluator = evaluator
         self._host = host
@@ -60,8 +66,36 @@ class Versions:
     @property
     def validation_threshold(self) -> float:
         """What a validation must reach for a measurement on held-out cases."""
-        looks = len(self._session.state.looked)
-        return 1 - (1 - self._target) * (1 - MARGIN) ** (looks + 1)
+        look = len(self._session.state.looked) + 1
+        wanted = 1 - (1 - self._target) * (1 - MARGIN) ** look
+        if not self._certified:
+            return wanted
+        # Each look costs confidence: it is taken where it is likely to be enough.
+        needed = share_needed(self._evaluator.episodes, self._target, look) or 1.0
+        return max(wanted, min(needed, BEST_VALIDATION))
+
+    @property
+    def _can_certify(self) -> bool:
+        """Whether one more look could be enough, if that must be certain."""
+        look = len(self._session.state.looked) + 1
+        needed = share_needed(self._evaluator.episodes, self._target, look)
+        return not self._certified or needed is not None
+
+    def enough(self, measurement: Measurement, look: int) -> bool:
+        """Whether a measurement reaches the target, or does so for certain.
+
+        Args:
+            measurement: Of held-out cases.
+            look: 0 before training, then 1, 2, ...
+        """
+        if self._certified:
+            return measurement.certifies(self._target, look)
+        return measurement.reaches(self._target)
+
+    @property
+    def target_met(self) -> bool:
+        """Whether the last look at held-out cases was enough."""
+        return self.enough(self.after, len(self._session.state.looked))
 
     @property
     def near_target(self) -> bool:
@@ -114,8 +148,10 @@ class Versions:
         self._observer.say(sentences.validated(state.version, validation, threshold))
         if not validation.judgeable or value < threshold:
             return False
+        if not self._can_certify:
+            return False
         self._measure(state.version)
-        return self.after.reaches(self._target)
+        return self.target_met
 
     def measure_best(self) -> None:
         """Measures the best version, unless that was the last thing done."""
@@ -132,5 +168,9 @@ class Versions:
     def _measure(self, version: int) -> None:
         """Measures a version, which is the published one, on held-out cases."""
         self.after = self._evaluator.measure("after", version)
-        self._session.state.looked.append(version)
+        state = self._session.state
+        state.looked.append(version)
         self._session.keep()
+        if self._certified:
+            look = len(state.looked)
+            self._observer.say(sentences.looked(look, self.after, self._target))

@@ -95,7 +95,8 @@ function learning(report) {
   return element("section", { id: "learning", "aria-labelledby": "learning-title" },
     element("h2", { id: "learning-title" }, "Learning"),
     gained ? element("p", {}, element("strong", {}, `${points(gained.value)} points`),
-      ` (${points(gained.low)} to ${points(gained.high)}) on the same held-out cases, after ${count(training.updates ?? 0, "update")} and ${count(training.episodes ?? 0, "episode")}: `, inline(training.reason ?? "it ended"), ".") : null,
+      ` (${points(gained.low)} to ${points(gained.high)}) on the same ${gained.cases ? `${count(gained.cases, "held-out case")}, for others of their kind,` : "held-out cases,"} after ${count(training.updates ?? 0, "update")} and ${count(training.episodes ?? 0, "episode")}: `, inline(training.reason ?? "it ended"), ".") : null,
+    looks(training),
     fitted((width) => learningCurve(training, report.updates, width)),
     element("p", { class: "legend" },
       element("span", { class: "key point" }), "held-out cases, with interval ",
@@ -103,6 +104,14 @@ function learning(report) {
       element("span", { class: "key batch" }), "episodes of one update ",
       element("span", { class: "key limit" }), `target ${threshold(training.target ?? 1)}`),
     element("p", { class: "hint" }, "Training plays difficult cases more often, so its episodes pass less often than held-out ones."));
+}
+
+// What is certain after all looks at held-out cases; early versions did not know it.
+function looks({ at_least: sure, looks: taken, gate, met, target }) {
+  if (sure === undefined || sure === null) return null;
+  const certified = gate === "certified" ? ` ${threshold(target)} is ${met ? "" : "not "}certified.` : "";
+  return element("p", { id: "looks", class: "hint" },
+    `${count(taken, "look")} at held-out cases after training: at least ${percent(sure)}, at 95 % confidence over all of them.${certified}`);
 }
 
 // Draws anew for another width, so that its letters keep their size.
