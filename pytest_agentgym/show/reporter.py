@@ -149,7 +149,9 @@ class Reporter:
 
     def _scenario_reported(self, report: Any) -> None:
         about = report.agentgym
-        self.summary.collected[report.nodeid] = about["collected"]
+        # A training's reports come in the order of the collection, and have no number.
+        places = self.summary.collected
+        places.setdefault(report.nodeid, about.get("collected", len(places)))
         if report.nodeid in self.summary.scenarios:
             scenario = self.summary.scenario(report.nodeid, about["threshold"])
             scenario.xfail |= hasattr(report, "wasxfail") and report.skipped

@@ -259,7 +259,7 @@ def test_a_missed_target_fails_the_scenarios_below_it(train):
             "*- training -*",
             "before     16.7 % *",
             "gate not met: the run is below 95 % and 1 of 3 scenarios is below its *",
-            "FAILED test_it.py::test_never - reliability 0.0%*",
+            "FAILED test_it.py::test_never - reliability 0.0 %*",
         ]
     )
     summary = train.gym.summary()
