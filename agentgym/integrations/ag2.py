@@ -37,6 +37,7 @@ from agentgym.integrations.messages import assistant, begin
 from agentgym.integrations.protocol import AsyncDriver
 from agentgym.integrations.redirecting import plain_headers
 from agentgym.recording.agent_run import run_of_another
+from agentgym.recording.asked import described, told
 from agentgym.recording.recorder import Recorder
 from agentgym.recording.trajectory import Message, printed
 
@@ -204,7 +205,14 @@ class _Watcher:
     async def ask(self, call_next: Any, events: Any, context: Any) -> Any:
         """Records a call of the model."""
         messages = [message for event in events for message in _messages(event)]
-        call = begin(self._recorder, messages, path=self._path)
+        call = begin(
+            self._recorder,
+            messages,
+            path=self._path,
+            system=[str(text) for text in getattr(context, "prompt", ())],
+            tools=_tools(call_next),
+            describe=_described,
+        )
         try:
             response = await call_next(events, context)
         except Exception as exc:
@@ -259,6 +267,22 @@ class _Middleware(BaseMiddleware):
 
     async def on_tool_execution(self, call_next: Any, event: Any, context: Any) -> Any:
         return await self._watcher.execute(call_next, event, context)
+
+
+def _tools(call: Any) -> Any:
+    """The tools that a call of a model, which other middleware may wrap, sends."""
+    while isinstance(call, functools.partial):
+        if "tools" in call.keywords:
+            return call.keywords["tools"]
+        call = call.args[0] if call.args else None
+    return None
+
+
+def _described(tool: Any) -> dict[str, Any]:
+    function = getattr(tool, "function", None)
+    if function is None:
+        return described(tool)
+    return told(function.name, function.description, function.parameters)
 
 
 def _misfit(tool: str, error: Exception) -> bool:

@@ -42,6 +42,7 @@ from agentgym.integrations.messages import assistant, begin
 from agentgym.integrations.protocol import AsyncDriver
 from agentgym.integrations.redirecting import client_settings
 from agentgym.recording.agent_run import run_of_another
+from agentgym.recording.asked import described, told
 from agentgym.recording.recorder import Recorder
 from agentgym.recording.trajectory import Message, ModelCall, ToolCall
 
@@ -241,8 +242,16 @@ class _ModelMiddleware(ChatMiddleware):
     async def process(self, context: Any, call_next: Any) -> None:
         recorder = self._watcher.recorder
         messages = [m for message in context.messages for m in _messages(message)]
-        model = (context.options or {}).get("model")
-        call = begin(recorder, messages, model, path=self._watcher.path)
+        options = context.options or {}
+        call = begin(
+            recorder,
+            messages,
+            options.get("model"),
+            path=self._watcher.path,
+            system=[str(options.get("instructions") or "")],
+            tools=options.get("tools"),
+            describe=_described,
+        )
         try:
             await call_next()
         except Exception as exc:
@@ -358,8 +367,14 @@ def _messages(message: Any) -> Iterator[Message]:
                     "tool_call_id": content.call_id,
                     "content": str(content.result or ""),
                 }
-    elif message.role in ("user", "assistant"):
+    elif message.role in ("user", "assistant", "system"):
         yield {"role": str(message.role), "content": message.text}
+
+
+def _described(tool: Any) -> dict[str, Any]:
+    if isinstance(tool, FunctionTool):
+        return told(tool.name, tool.description, tool.parameters())
+    return described(tool)
 
 
 def _as_message(response: ChatResponse[Any]) -> Message:

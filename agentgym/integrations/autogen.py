@@ -36,6 +36,7 @@ from agentgym.integrations.messages import assistant, begin, text_of
 from agentgym.integrations.protocol import AsyncDriver
 from agentgym.integrations.redirecting import plain_headers
 from agentgym.recording.agent_run import run_of_another
+from agentgym.recording.asked import described
 from agentgym.recording.joining import ToolAnswer
 from agentgym.recording.recorder import Recorder, current
 from agentgym.recording.trajectory import Message, ModelCall
@@ -274,7 +275,7 @@ class _WatchedClient:
         recorder = current()
         if recorder is None:
             return await self._client.create(messages, **kwargs)
-        call = self._begin(recorder, messages)
+        call = self._begin(recorder, messages, kwargs.get("tools"))
         try:
             result = await self._client.create(messages, **kwargs)
         except Exception as exc:
@@ -287,7 +288,9 @@ class _WatchedClient:
         self, messages: Sequence[Any], **kwargs: Any
     ) -> AsyncIterator[str | CreateResult]:
         recorder = current()
-        call = None if recorder is None else self._begin(recorder, messages)
+        call = None
+        if recorder is not None:
+            call = self._begin(recorder, messages, kwargs.get("tools"))
         try:
             async for part in self._client.create_stream(messages, **kwargs):
                 if recorder and call and isinstance(part, CreateResult):
@@ -298,10 +301,18 @@ class _WatchedClient:
                 recorder.model_failed(call, exc)
             raise
 
-    def _begin(self, recorder: Recorder, messages: Sequence[Any]) -> ModelCall:
+    def _begin(
+        self, recorder: Recorder, messages: Sequence[Any], tools: Any
+    ) -> ModelCall:
         asked = [m for message in messages for m in _messages(message)]
-        model = _settings(self._client).get("model")
-        return begin(recorder, asked, model, path=self._path)
+        return begin(
+            recorder,
+            asked,
+            _settings(self._client).get("model"),
+            path=self._path,
+            tools=tools,
+            describe=lambda tool: described(getattr(tool, "schema", tool)),
+        )
 
 
 def _messages(message: Any) -> Iterator[Message]:
@@ -316,6 +327,8 @@ def _messages(message: Any) -> Iterator[Message]:
         yield {"role": "user", "content": _content(message.content)}
     elif isinstance(message, AssistantMessage):
         yield {"role": "assistant", "content": ""}
+    elif isinstance(message, SystemMessage):
+        yield {"role": "system", "content": message.content}
 
 
 def _as_context(history: Sequence[Message], agent: str) -> Iterator[Any]:

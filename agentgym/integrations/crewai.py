@@ -224,11 +224,13 @@ class _Asking:
     """One call of a model, from its request to its answer or exception."""
 
     def __init__(
-        self, recorder: Recorder, llm: BaseLLM, messages: Any, agent: Any
+        self, recorder: Recorder, llm: BaseLLM, messages: Any, given: dict[str, Any]
     ) -> None:
         self._recorder = recorder
         listed = messages if isinstance(messages, list) else [_user(messages)]
-        self._call = begin(recorder, listed, llm.model, path=_path(agent))
+        path = _path(given.get("from_agent"))
+        tools = given.get("tools")
+        self._call = begin(recorder, listed, llm.model, path=path, tools=tools)
         self._used: dict[str, Any] = {}
         self._token: Token[dict[str, Any] | None] | None = None
 
@@ -262,8 +264,7 @@ def _recorded(llm: BaseLLM, own: Any) -> Any:
         recorder = current()
         if recorder is None:
             return ask(messages, *args, **kwargs)
-        asked = kwargs.get("from_agent")
-        with _Asking(recorder, twin or llm, messages, asked) as asking:
+        with _Asking(recorder, twin or llm, messages, kwargs) as asking:
             answer = ask(messages, *args, **kwargs)
         return asking.end(answer)
 
@@ -278,8 +279,7 @@ def _recorded_async(llm: BaseLLM, own: Any) -> Any:
         recorder = current()
         if recorder is None:
             return await ask(messages, *args, **kwargs)
-        asked = kwargs.get("from_agent")
-        with _Asking(recorder, twin or llm, messages, asked) as asking:
+        with _Asking(recorder, twin or llm, messages, kwargs) as asking:
             answer = await ask(messages, *args, **kwargs)
         return asking.end(answer)
 

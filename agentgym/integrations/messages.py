@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agentgym.recording.asked import note_asked
 from agentgym.recording.joining import ToolAnswer
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ def begin(
     *,
     watched: bool = True,
     path: tuple[str, ...] = (),
+    system: Sequence[str] = (),
+    tools: Any = None,
+    describe: Callable[[Any], dict[str, Any]] | None = None,
 ) -> ModelCall:
     """Joins the tool results at the end of a request, then starts the model call.
 
@@ -59,6 +63,9 @@ def begin(
             but never ran was then refused by the framework: an unknown tool, or
             arguments that are no JSON.
         path: Names of the nested agents that ask.
+        system: Texts of the system prompt, besides those among the messages.
+        tools: What the model may call, as the framework has it.
+        describe: See `agentgym.recording.asked.note_asked`.
     """
     answers = []
     for message in reversed(messages):
@@ -74,7 +81,16 @@ def begin(
         )
     if answers:
         recorder.tools_answered(answers[::-1], path=path)
-    return recorder.model_started(model, heard=_heard(messages), path=path)
+    call = recorder.model_started(model, heard=_heard(messages), path=path)
+    texts = [*system, *_instructions(messages)]
+    note_asked(recorder.trajectory, call, texts, tools, describe)
+    return call
+
+
+def _instructions(messages: Sequence[Any]) -> Iterator[str]:
+    for message in messages:
+        if field(message, "role") in ("system", "developer"):
+            yield text_of(field(message, "content"))
 
 
 def _heard(messages: Sequence[Any]) -> Iterator[str]:
@@ -115,7 +131,7 @@ def of_item(item: Any) -> Iterator[Message]:
             "tool_call_id": field(item, "call_id"),
             "content": output if isinstance(output, str) else text_of(output),
         }
-    elif field(item, "role") in ("user", "assistant"):
+    elif field(item, "role") in ("user", "assistant", "system", "developer"):
         yield {"role": field(item, "role"), "content": text_of(field(item, "content"))}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from agentgym.errors import UsageError
-from agentgym.integrations.messages import assistant, begin, of_item, of_output
+from agentgym.integrations.messages import assistant, begin, of_item, of_output, text_of
 from agentgym.recording.recorder import Recorder, current
 from agentgym.recording.trajectory import printed, shorten
 
@@ -115,7 +115,14 @@ class _Call:
         self._recorder = recorder
         messages, model = self.messages(request), request.get("model")
         # Joins the results in the request to their calls.
-        self._call = begin(recorder, messages, model, watched=False)
+        self._call = begin(
+            recorder,
+            messages,
+            model,
+            watched=False,
+            system=[text_of(request.get("instructions"))],
+            tools=request.get("tools"),
+        )
         _own.setdefault(recorder, set()).add(id(self._call))
         self._streamed = bool(request.get("stream"))
         self._finished = False

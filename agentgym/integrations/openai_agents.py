@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agents import (
+    AgentBase,
     FunctionTool,
     Handoff,
     ModelBehaviorError,
@@ -33,6 +34,7 @@ from agentgym.integrations.messages import as_items, begin, of_item, of_output
 from agentgym.integrations.protocol import AsyncDriver
 from agentgym.integrations.redirecting import client_settings
 from agentgym.recording.agent_run import run_of_another
+from agentgym.recording.asked import described, told
 from agentgym.recording.recorder import Recorder
 from agentgym.recording.trajectory import Message, ModelCall, ToolCall
 
@@ -150,6 +152,29 @@ def watch() -> None:
         return result
 
     runner.run, runner.run_streamed = run, run_streamed
+    own_tools = AgentBase.get_all_tools
+
+    @functools.wraps(own_tools)
+    async def get_all_tools(self: Any, *args: Any, **kwargs: Any) -> Any:
+        tools = await own_tools(self, *args, **kwargs)
+        watcher = _outer.get()
+        if watcher is not None:
+            # Those of MCP servers, too, and no switched-off ones: to be noted.
+            watcher.tools[id(self)] = tools
+        return tools
+
+    AgentBase.get_all_tools = get_all_tools  # type: ignore[method-assign]
+
+
+def _described(tool: Any) -> dict[str, Any]:
+    if isinstance(tool, FunctionTool):
+        return told(tool.name, tool.description, tool.params_json_schema)
+    if isinstance(tool, Handoff):
+        return told(tool.tool_name, tool.tool_description, tool.input_json_schema)
+    if isinstance(tool, AgentBase):
+        name = Handoff.default_tool_name(tool)
+        return told(name, Handoff.default_tool_description(tool), {})
+    return described(tool)
 
 
 def _of_another() -> _Watcher | None:
@@ -212,6 +237,7 @@ class _Watcher:
         self._path = path or ()
         self._begun = path is not None
         self._models: dict[int, ModelCall] = {}
+        self.tools: dict[int, list[Any]] = {}
 
     @contextlib.contextmanager
     def within(self, agent: Any, options: dict[str, Any]) -> Iterator[_Watcher]:
@@ -253,11 +279,21 @@ class _Watcher:
         if stream is not None:
             stream.add_done_callback(over)
 
-    def model_starts(self, context: Any, agent: Any, items: list[Any]) -> None:
+    def model_starts(
+        self, context: Any, agent: Any, system: str | None, items: list[Any]
+    ) -> None:
         model = self._model or agent.model
         name = model if isinstance(model, str) else getattr(model, "model", None)
         messages = [message for item in items for message in of_item(item)]
-        call = begin(self.recorder, messages, name, path=self._path)
+        call = begin(
+            self.recorder,
+            messages,
+            name,
+            path=self._path,
+            system=[system or ""],
+            tools=[*self.tools.get(id(agent), agent.tools), *agent.handoffs],
+            describe=_described,
+        )
         self._models[id(context)] = call
 
     def model_ends(self, context: Any, response: Any) -> None:
@@ -349,7 +385,7 @@ class _RunWatcher(RunHooks[Any]):
     async def on_llm_start(
         self, context: Any, agent: Any, system_prompt: Any, input_items: Any
     ) -> None:
-        self._watcher.model_starts(context, agent, input_items)
+        self._watcher.model_starts(context, agent, system_prompt, input_items)
         await self._own.on_llm_start(context, agent, system_prompt, input_items)
 
     async def on_llm_end(self, context: Any, agent: Any, response: Any) -> None:

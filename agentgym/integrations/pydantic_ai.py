@@ -35,6 +35,7 @@ from agentgym.integrations.messages import assistant, begin
 from agentgym.integrations.protocol import AsyncDriver
 from agentgym.integrations.redirecting import client_settings
 from agentgym.recording.agent_run import run_of_another
+from agentgym.recording.asked import told
 from agentgym.recording.recorder import Recorder
 from agentgym.recording.trajectory import Message, ModelCall
 
@@ -213,7 +214,16 @@ class _Watcher:
         asked = request_context.messages
         messages = [m for message in asked for m in _messages(message)]
         name = request_context.model.model_name
-        call = begin(self._recorder, messages, name, path=self._path)
+        given = request_context.model_request_parameters
+        call = begin(
+            self._recorder,
+            messages,
+            name,
+            path=self._path,
+            system=[_instructions(asked)],
+            tools=[*given.function_tools, *given.output_tools],
+            describe=lambda t: told(t.name, t.description, t.parameters_json_schema),
+        )
         self._open[id(call)] = call
         try:
             response = await handler(request_context)
@@ -221,7 +231,7 @@ class _Watcher:
             self._recorder.model_failed(self._open.pop(id(call)), exc)
             raise
         del self._open[id(call)]
-        outputs = request_context.model_request_parameters.output_tools
+        outputs = given.output_tools
         self._recorder.model_finished(
             call,
             message=_as_message(response, {tool.name for tool in outputs}),
@@ -271,7 +281,9 @@ def _messages(message: ModelMessage) -> Iterator[Message]:
         return
     # Files that tools return follow their answers as a user's message.
     for part in message.parts:
-        if isinstance(part, UserPromptPart):
+        if isinstance(part, SystemPromptPart):
+            yield {"role": "system", "content": part.content}
+        elif isinstance(part, UserPromptPart):
             content = part.content
             texts = [content] if isinstance(content, str) else content
             text = "".join(text for text in texts if isinstance(text, str))
@@ -306,6 +318,12 @@ def _as_history(history: Sequence[Message]) -> Iterator[ModelMessage]:
                 yield ModelResponse(parts=parts)
             case _:
                 yield ModelRequest(parts=[SystemPromptPart(content)])
+
+
+def _instructions(messages: list[ModelMessage]) -> str:
+    """Those of the agent and the run, which each request has anew."""
+    found = (getattr(message, "instructions", None) for message in reversed(messages))
+    return next((text for text in found if text), "")
 
 
 def _answer(call_id: str, content: str) -> Message:

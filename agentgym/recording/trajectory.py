@@ -87,6 +87,8 @@ class ModelCall:
         start: Seconds since the episode began.
         duration: Seconds.
         path: Names of the nested agents that asked, as of a tool call.
+        system: Digest of the system prompt; see `agentgym.recording.asked`.
+        tools: Digest of the tools that the model may call.
     """
 
     start: float = 0.0
@@ -98,6 +100,8 @@ class ModelCall:
     finish_reason: str | None = None
     error: str | None = None
     path: tuple[str, ...] = ()
+    system: str | None = None
+    tools: str | None = None
 
     def to_json(self, message: Message | None = None) -> dict[str, Any]:
         """The JSON form.
@@ -105,7 +109,7 @@ class ModelCall:
         Args:
             message: The JSON form of its message, if that is known already.
         """
-        return {
+        data = {
             "start": round(self.start, 6),
             "duration": round(self.duration, 6),
             "model": self.model,
@@ -116,6 +120,11 @@ class ModelCall:
             "error": self.error and clean(self.error),
             **_path(self.path),
         }
+        if self.system is not None:
+            data["system"] = self.system
+        if self.tools is not None:
+            data["tools"] = self.tools
+        return data
 
 
 @dataclass(slots=True, kw_only=True)
@@ -156,12 +165,14 @@ class Trajectory:
     Attributes:
         interrupts: Where the agent asked a person, in order.
         history: What was said before the episode began; nothing of it is counted.
+        prompts: By digest, what models were asked by; a run's folder has it apart.
     """
 
     steps: list[Step] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     interrupts: list[Interrupt] = field(default_factory=list)
     history: list[Message] = field(default_factory=list)
+    prompts: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def interrupted(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from agentgym.report.comparison_terminal import (
+    MOST_PROMPTS,
     SHOWN_CASES,
     Examples,
     load_examples,
@@ -13,7 +14,8 @@ from agentgym.report.marks import WIDTH, block, code, row, table_head
 from agentgym.report.side_by_side import episodes_beside
 from agentgym.runs.comparison import ChangedCase, Compared, Comparison
 from agentgym.runs.differences import Difference
-from agentgym.runs.lines import SURE, count, left, percent, points, short_name
+from agentgym.runs.files.prompt_changes import PromptChange
+from agentgym.runs.lines import SURE, count, left, listed, percent, points, short_name
 
 MOST_ROWS = 50
 MOST_CASES = 10
@@ -28,6 +30,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         _head(comparison),
         _table("Scenarios", comparison.scenarios),
         _table("Tools: episodes in which all calls were right", comparison.tools),
+        _prompts(comparison.prompts),
         *(_cases(title, cases, examples) for title, cases in kinds),
         (f"- {code(note)}" for note in comparison.notes),
     ]
@@ -75,6 +78,22 @@ def _table(title: str, compared: Sequence[Compared]) -> Iterator[str]:
     if len(ordered) > MOST_ROWS:
         yield ""
         yield f"and {len(ordered) - MOST_ROWS} more"
+
+
+def _prompts(changes: Sequence[PromptChange]) -> Iterator[str]:
+    if not changes:
+        return
+    yield "### What models are asked by"
+    for change in changes[:MOST_PROMPTS]:
+        names = [code(left(short_name(name), 100)) for name in change.scenarios]
+        yield ""
+        yield f"- {code(change.sentence)}, in {listed(names, 3)}"
+        if change.diff:
+            yield ""
+            yield from block(change.diff, "  ")
+    if len(changes) > MOST_PROMPTS:
+        yield ""
+        yield f"and {len(changes) - MOST_PROMPTS} more"
 
 
 def _points(found: Difference) -> str:

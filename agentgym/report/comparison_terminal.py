@@ -9,6 +9,7 @@ from agentgym.report.side_by_side import episodes_beside
 from agentgym.runs.comparison import ChangedCase, Compared, Comparison
 from agentgym.runs.differences import Difference
 from agentgym.runs.drop import Allowance, Drop
+from agentgym.runs.files.prompt_changes import PromptChange
 from agentgym.runs.files.store import each_episode
 from agentgym.runs.lines import (
     SURE,
@@ -16,6 +17,7 @@ from agentgym.runs.lines import (
     Line,
     TableRow,
     count,
+    listed,
     percent,
     points,
     rows_by_file,
@@ -29,6 +31,7 @@ SHOWN_CASES = 2
 """Newly failing cases, and newly fixed ones, that are shown side by side."""
 
 MOST_CASES = 10
+MOST_PROMPTS = 10
 
 
 _DROPS = {
@@ -64,6 +67,9 @@ def comparison_lines(
         yield from _table(
             [_row(t.name or "(no name)", t) for t in comparison.tools], width
         )
+    if comparison.prompts:
+        yield Heading("what models are asked by")
+        yield from _prompts(comparison.prompts, width)
     kinds = (("newly failing", comparison.worse), ("newly fixed", comparison.better))
     chosen = [case for _, cases in kinds for case in cases[:shown]]
     examples = load_examples(comparison, chosen)
@@ -71,6 +77,23 @@ def comparison_lines(
         if cases:
             yield Heading(f"{title}: {count(len(cases), 'case')}")
             yield from _cases(cases, examples, width, shown)
+
+
+def _prompts(changes: Sequence[PromptChange], width: int) -> Iterator[Line]:
+    for change in changes[:MOST_PROMPTS]:
+        names = [short_name(name) for name in change.scenarios]
+        yield from wrapped(
+            f"{change.sentence}, in {listed(names, 3)}",
+            width,
+            markup={"bold": True},
+            hanging="  ",
+        )
+        for text in change.diff:
+            red, green = text.startswith("-"), text.startswith("+")
+            markup = {"red": red, "green": green}
+            yield from wrapped(text, width, "  ", markup, hanging="    ", most=3)
+    if len(changes) > MOST_PROMPTS:
+        yield Line(f"and {len(changes) - MOST_PROMPTS} more")
 
 
 def load_examples(comparison: Comparison, cases: Iterable[ChangedCase]) -> Examples:

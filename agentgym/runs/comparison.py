@@ -17,6 +17,7 @@ from agentgym.runs.differences import (
     partners,
 )
 from agentgym.runs.drop import MOST_NAMES, Allowance, judge_drop
+from agentgym.runs.files.prompt_changes import PromptChange, prompt_changes
 from agentgym.runs.lines import count, listed, threshold
 from agentgym.runs.side import Played, Side
 from agentgym.runs.summary_json import (
@@ -105,6 +106,7 @@ class Comparison:
         better: Newly fixed ones.
         allowed: None unless a largest drop was given.
         notes: Sentences about what could not be compared, or not well.
+        prompts: What changed in what models are asked by.
     """
 
     before: Side
@@ -118,6 +120,7 @@ class Comparison:
     only_after: tuple[str, ...]
     allowed: Allowance | None
     notes: tuple[str, ...]
+    prompts: tuple[PromptChange, ...] = ()
 
     def to_json(self) -> ComparisonJson:
         """What `agentgym compare --json` writes; `baseline` in `summary.json`."""
@@ -135,6 +138,7 @@ class Comparison:
             "only_after": list(self.only_after),
             "max_drop": None if self.allowed is None else self.allowed.to_json(),
             "notes": list(self.notes),
+            "prompts": [change.to_json() for change in self.prompts],
         }
 
 
@@ -174,6 +178,9 @@ def compare(before: Side, after: Side, max_drop: float | None = None) -> Compari
         only_after=tuple(sorted(after.scenarios - shared)),
         allowed=allowed,
         notes=tuple(_notes(before, after, scenarios, gated)),
+        prompts=prompt_changes(
+            before.asked, after.asked, (before.prompts(), after.prompts())
+        ),
     )
 
 

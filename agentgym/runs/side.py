@@ -14,10 +14,12 @@ from typing import Any
 from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
-from agentgym.recording.trajectory import Trajectory
+from agentgym.recording.trajectory import Step, Trajectory
 from agentgym.reliability import attrition_exceeded
 from agentgym.runs.differences import EpisodeKey
 from agentgym.runs.files.measured import measured_ids
+from agentgym.runs.files.prompt_changes import Asked
+from agentgym.runs.files.prompts import PromptLine, read_prompts
 from agentgym.runs.files.store import each_episode
 from agentgym.runs.files.stored import StoredRun, find_run, read_summary
 from agentgym.runs.summary_json import SummaryJson
@@ -86,6 +88,7 @@ class Side:
             known.
         checks: The texts of each scenario's checks.
         xfail: Scenarios that failed as they were expected to.
+        asked: By what models were asked.
         notes: Sentences about it.
     """
 
@@ -98,15 +101,21 @@ class Side:
     lost: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     checks: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     xfail: set[str] = field(default_factory=set)
+    asked: Asked = field(default_factory=Asked)
     notes: list[str] = field(default_factory=list)
 
     def add(self, episode: Episode) -> None:
         """Takes in an episode, in any order."""
+        self.asked.add(episode.scenario, episode.trajectory)
         self.episodes.append(Played.of(episode))
         self.lost[episode.scenario] += not episode.counted
         self.checks[episode.scenario].update(c["text"] for c in episode.checks)
         if self.policy is None:
             self.policy = episode.policy
+
+    def prompts(self) -> dict[str, PromptLine]:
+        """The texts of the prompts, by digest."""
+        return {} if self.file is None else read_prompts(self.file.parent)
 
     @property
     def scenarios(self) -> set[str]:
@@ -216,7 +225,8 @@ def _add_episodes(
             side.add(episode)
         elif episode.id in measured:
             # A rollout that was played again has the same id.
-            episode.trajectory = Trajectory()
+            steps = [Step(model=call) for call in episode.trajectory.model_calls]
+            episode.trajectory = Trajectory(steps=steps)
             latest[episode.id] = episode
     for episode in latest.values():
         side.add(episode)

@@ -341,6 +341,14 @@ class MaxDropJson(TypedDict):
     scenarios: list[str]
 
 
+class PromptChangeJson(TypedDict):
+    """A system prompt or a tool that is not what it was."""
+
+    sentence: str
+    scenarios: list[str]
+    diff: list[str]
+
+
 class ComparisonJson(TypedDict):
     """What has changed since an earlier run."""
 
@@ -356,6 +364,7 @@ class ComparisonJson(TypedDict):
     only_after: list[str]
     max_drop: MaxDropJson | None
     notes: list[str]
+    prompts: NotRequired[list[PromptChangeJson]]
 
 
 class SummaryJson(TypedDict):

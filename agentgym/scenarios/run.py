@@ -60,6 +60,7 @@ class Run:
             messages=self.messages,
             interrupts=self.interrupts,
             history=self._episode.history,
+            prompts=self._episode.prompts,
         )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -24,6 +24,8 @@ class EpisodeReport(pytest.TestReport):
         in_flight: Those of this scenario that are being played.
         one_case: Whether all episodes of the scenario are repeats of one case.
         listed: Cases that the scenario lists; 0 where they are generated.
+        prompts: By digest, what models were asked by in them, if this process has not
+            sent it before.
     """
 
     def __init__(
@@ -35,9 +37,11 @@ class EpisodeReport(pytest.TestReport):
         in_flight: int = 0,
         one_case: bool = False,
         listed: int = 0,
+        prompts: Mapping[str, Any] | None = None,
         **report: Any,
     ) -> None:
         super().__init__(**report)
+        self.prompts = dict(prompts or {})
         self.lines = list(lines)
         self.planned = planned
         self.of_scenario = of_scenario
@@ -74,6 +78,7 @@ class EpisodeReport(pytest.TestReport):
             planned=planned,
             of_scenario=of_scenario,
             in_flight=in_flight,
+            prompts=_new_prompts(item.config, episodes),
             one_case=one_case,
             listed=listed,
             nodeid=item.nodeid,
@@ -98,6 +103,22 @@ class EpisodeReport(pytest.TestReport):
         return self._episodes
 
 
+_SENT = pytest.StashKey[set[str]]()
+
+
+def _new_prompts(config: pytest.Config, episodes: list[Episode]) -> dict[str, Any]:
+    """What the main process has not got from this one."""
+    sent = config.stash.setdefault(_SENT, set())
+    new = {
+        digest: prompt
+        for episode in episodes
+        for digest, prompt in episode.trajectory.prompts.items()
+        if digest not in sent
+    }
+    sent.update(new)
+    return new
+
+
 def dump(episode: Episode) -> str:
     """One line of `episodes.jsonl`."""
     return _ENCODER.encode(episode.to_json())
@@ -114,6 +135,7 @@ def pytest_report_to_serializable(report: object) -> dict[str, Any] | None:
         "planned": report.planned,
         "of_scenario": report.of_scenario,
         "in_flight": report.in_flight,
+        "prompts": report.prompts,
         "one_case": report.one_case,
         "listed": report.listed,
         "nodeid": report.nodeid,
@@ -131,6 +153,7 @@ def pytest_report_from_serializable(data: dict[str, Any]) -> EpisodeReport | Non
         planned=data["planned"],
         of_scenario=data["of_scenario"],
         in_flight=data["in_flight"],
+        prompts=data["prompts"],
         one_case=data["one_case"],
         listed=data["listed"],
         nodeid=data["nodeid"],

@@ -141,6 +141,7 @@ class Reporter:
         if report.lines:
             store = self._writer.open()
             self.summary.run_id = store.id
+            store.add_prompts(report.prompts)
             store.append(report.lines)
         self._reported.add(report)
         finished = self._config.hook.pytest_agentgym_episode_finished

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
 
@@ -16,9 +22,11 @@ from agentgym.integrations.langchain.openai_shape import (
     assistant_message,
     join_answers,
     text,
+    told_by,
 )
 from agentgym.integrations.redirecting import warn_elsewhere
 from agentgym.recording.agent_run import agent_run
+from agentgym.recording.asked import note_asked
 
 if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
@@ -83,11 +91,18 @@ class RecordingHandler(BaseCallbackHandler):
         about = metadata or {}
         path = self._path(about)
         join_answers(self._recorder, messages[0], path)
-        self._models[run_id] = self._recorder.model_started(
+        call = self._recorder.model_started(
             self._name(about),
             heard=map(text, said),
             heard_ids=[(m.id, text(m)) for m in said],
             path=path,
+        )
+        self._models[run_id] = call
+        note_asked(
+            self._recorder.trajectory,
+            call,
+            [text(m) for m in messages[0] if isinstance(m, SystemMessage)],
+            (kwargs.get("invocation_params") or {}).get("tools"),
         )
 
     def _watch_thread(self) -> None:
@@ -224,6 +239,7 @@ class RecordingHandler(BaseCallbackHandler):
         call = self._tools.pop(run_id, None)
         if call is None:
             return
+        output = told_by(output, call.id)
         if not isinstance(output, ToolMessage):
             self._recorder.tool_finished(call, output)
             return

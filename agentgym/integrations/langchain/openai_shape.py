@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
@@ -75,3 +75,39 @@ def join_answers(
 def text(message: BaseMessage) -> str:
     """The text of a message, without its other parts."""
     return text_of(message.content)
+
+
+def told_by(output: Any, call_id: str) -> Any:
+    """What the model is told of what a tool returned.
+
+    A LangGraph `Command` changes the graph's state, and has the tool's message in it.
+
+    Args:
+        output: What the tool returned.
+        call_id: The model's number of the call.
+    """
+    several = isinstance(output, list)
+    commands = [each for each in (output if several else [output]) if _changes(each)]
+    if not commands:
+        return output
+    messages = [message for command in commands for message in _messages_of(command)]
+    # A tool that hands over may answer for itself alone, without a number.
+    own = [message for message in messages if message.tool_call_id == call_id]
+    return next(iter(own or messages), "")
+
+
+def _changes(output: Any) -> bool:
+    # Not by its class: langchain-core knows no graphs.
+    return type(output).__name__ == "Command" and hasattr(output, "update")
+
+
+def _messages_of(command: Any) -> list[ToolMessage]:
+    update = command.update
+    pairs = update.items() if isinstance(update, Mapping) else update or ()
+    if not isinstance(update, Mapping | list | tuple):
+        pairs = (("messages", getattr(update, "messages", ())),)
+    found: list[ToolMessage] = []
+    for _, value in pairs:
+        listed = value if isinstance(value, list | tuple) else [value]
+        found += [each for each in listed if isinstance(each, ToolMessage)]
+    return found

@@ -23,6 +23,7 @@ from typing import Any, TextIO
 
 from agentgym.errors import UsageError
 from agentgym.report.html.episodes import LEVEL, EpisodePacker
+from agentgym.runs.files.prompts import read_prompts
 from agentgym.runs.files.updates import read_updates
 from agentgym.runs.summary_json import SummaryJson
 
@@ -41,6 +42,8 @@ SCRIPTS = (
     "browser",
     "main",
 )
+MOST_PROMPTS = 2_000_000
+"""Characters of all system prompts and tools."""
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 _UPDATE_FIELDS = ("update", "version", "passed", "reliability", "reward", "elapsed")
 
@@ -99,6 +102,7 @@ def _write(file: TextIO, folder: Path | None, summary: SummaryJson) -> list[str]
         report = {
             "summary": summary,
             "updates": _updates(folder),
+            "prompts": _prompts(folder, notes),
             "notes": notes,
             **names,
         }
@@ -137,6 +141,23 @@ def _updates(folder: Path | None) -> list[dict[str, Any]]:
         for row in rows
         if all(isinstance(row.get(name), int | float) for name in _UPDATE_FIELDS)
     ]
+
+
+def _prompts(folder: Path | None, notes: list[str]) -> dict[str, Any]:
+    """What models were asked by, as much of it as a page can bear."""
+    kept: dict[str, Any] = {}
+    room = MOST_PROMPTS
+    found = {} if folder is None else read_prompts(folder)
+    for digest, line in found.items():
+        room -= len(json.dumps(line))
+        if room < 0:
+            notes.append(
+                f"{len(found) - len(kept)} of {len(found)} system prompts and lists of "
+                "tools are left out to keep this page small; prompts.jsonl has them."
+            )
+            break
+        kept[digest] = line
+    return kept
 
 
 def _write_block(file: TextIO, name: str, data: bytes) -> None:

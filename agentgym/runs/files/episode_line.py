@@ -55,6 +55,8 @@ class ModelCallLine(TypedDict, total=False):
 
     message: dict[str, object]
     error: str | None
+    system: str | None
+    tools: str | None
 
 
 class StepLine(TypedDict):

@@ -9,5 +9,8 @@ RUNS = Path(".agentgym", "runs")
 
 SUMMARY, EPISODES, MEASURED = "summary.json", "episodes.jsonl", "measured.jsonl"
 
+PROMPTS = "prompts.jsonl"
+"""The system prompts and tools that models were asked by, each once."""
+
 SUMMARY_FORMAT = 1
 """Readers refuse a newer one; new fields do not make a new format."""

@@ -16,6 +16,7 @@ from agentgym.errors import UsageError
 from agentgym.playing.episode import FORMAT, Episode
 from agentgym.runs.files.episode_line import EpisodeLine
 from agentgym.runs.files.layout import EPISODES, RUNS, SUMMARY
+from agentgym.runs.files.prompts import PromptFile
 from agentgym.runs.files.shape import check_shape, loads
 
 _ADVICE = {
@@ -49,6 +50,7 @@ class RunStore:
         self.stored = 0
         self.warning: str | None = None
         self._file: int | None = None
+        self._prompts = PromptFile(self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=resume is not None)
             if resume is not None:
@@ -84,6 +86,19 @@ class RunStore:
             self._give_up(exc)
         else:
             self.stored += data.count(b"\n")
+
+    def add_prompts(self, prompts: Mapping[str, Any]) -> None:
+        """Adds those that the run does not have yet.
+
+        Args:
+            prompts: What models were asked by, by digest.
+        """
+        if self._file is None or not prompts:
+            return
+        try:
+            self._prompts.add(prompts)
+        except OSError as exc:
+            self._give_up(exc)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Writes `summary.json`, atomically."""

@@ -30,11 +30,20 @@ function comparison(report, choose, visit) {
     ? section("baseline", title, intro, ["scenario", `−${Math.round(100 * most)} – +${Math.round(100 * most)} points`, "before", "now", "points", "interval"], rows)
     : element("section", { id: "baseline", "aria-labelledby": "baseline-title" }, element("h2", { id: "baseline-title" }, title), element("p", {}, intro));
   node.append(
+    element("div", { class: "changed" }, changedPrompts(found.prompts ?? [])),
     element("div", { class: "changed" },
       changed("Newly failing", found.newly_failing, report, visit),
       changed("Newly fixed", found.newly_fixed, report, visit)),
     ...found.notes.map((text) => element("p", { class: "hint" }, inline(text))));
   return node;
+}
+
+function changedPrompts(changes) {
+  if (!changes.length) return [];
+  const items = changes.slice(0, MOST_CASES).map((each) => element("li", {},
+    inline(each.sentence), element("span", { class: "quiet" }, ` in ${each.scenarios.map(shortName).join(", ")}`),
+    each.diff.length ? passage(each.diff.join("\n"), { class: "code" }) : null));
+  return element("div", {}, element("h3", {}, "What models are asked by"), element("ul", {}, items));
 }
 
 function compared({ before, difference }) {

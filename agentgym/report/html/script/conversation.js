@@ -49,7 +49,9 @@ function conversation(episode, report) {
   const notesOn = (at) => (beside.get(at) ?? []).map(failedCheck);
   const before = episode.trajectory.history ?? [];
   const asked = (episode.trajectory.interrupts ?? []).map(asksPerson);
+  const asked = new Map();
   const items = turns.map((turn) => element("li", {},
+    turn.step?.model ? askedBy(turn.step.model, asked, report.prompts ?? {}) : null,
     turn.message ? spoken(turn.message) : played(turn.step, answers, notesOn), notesOn(turn)));
   if (!items.length) items.push(element("li", { class: "hint" }, "No message and no tool call was recorded."));
   return [
@@ -72,6 +74,24 @@ function spoken(message) {
   }
   return element("div", { class: `turn ${message.role === "user" ? "user" : "agent"}` },
     element("div", { class: "who" }, who), passage(text || "(nothing)"));
+}
+
+// The system prompt and the tools of a call, where an agent's last call had others.
+function askedBy(model, asked, prompts) {
+  const path = (model.path ?? []).join("/");
+  const now = `${model.system ?? ""} ${model.tools ?? ""}`;
+  if (asked.get(path) === now) return null;
+  asked.set(path, now);
+  const { system } = prompts[model.system] ?? {};
+  const { tools } = prompts[model.tools] ?? {};
+  if (!system && !tools) return null;
+  const parts = [system ? "system prompt" : null, tools ? count(tools.length, "tool") : null].filter(Boolean);
+  return element("details", { class: "turn system" },
+    element("summary", {}, `Asked by: ${parts.join(", ")}`),
+    system ? passage(system) : null,
+    (tools ?? []).map((tool) => element("details", {},
+      element("summary", {}, element("span", { class: "tool" }, inline(tool.name)), " ", inline(tool.description)),
+      passage(tool.parameters, { class: "code" }))));
 }
 
 function played(step, answers, notesOn) {
