@@ -291,14 +291,31 @@ def test_what_the_command_refuses(
 
 
 STUB = """
-element = drawn = (tag, attributes, ...children) => ({ tag, attributes, children });
-const report = { summary: JSON.parse(require("fs").readFileSync(0, "utf-8")) };
+element = drawn = (tag, attributes, ...children) => ({
+  tag, attributes, children, append(...more) { children.push(...more); },
+});
+const given = JSON.parse(require("fs").readFileSync(0, "utf-8"));
+"""
+DRAW_BARS = """
+const report = { summary: given };
 console.log(JSON.stringify([head(report), scenarios(report, () => {})]));
+"""
+DRAW_PROMPTS = """
+const drawnBefore = new Map();
+const calls = given.calls.map((call) => askedBy(call, drawnBefore, given.prompts));
+const changes = changedPrompts(given.changes);
+console.log(JSON.stringify({ calls, changes }));
 """
 
 
 def drawn_by(summary: RunSummary) -> tuple[list[str], str]:
     """The colours of the page's bars, the run's first; and what its head says."""
+    drawn = draw(DRAW_BARS, summary.to_json())
+    return re.findall(r'"class":"value (\w+)"', drawn), drawn
+
+
+def draw(script: str, given: Any) -> str:
+    """What the page's functions make of something, as JSON."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("there is no node")
@@ -308,13 +325,13 @@ def drawn_by(summary: RunSummary) -> tuple[list[str], str]:
         (folder / f"{name}.js").read_text(encoding="utf-8") for name in names
     )
     ran = subprocess.run(
-        [node, "-e", code + STUB],
-        input=json.dumps(summary.to_json()),
+        [node, "-e", code + STUB + script],
+        input=json.dumps(given),
         capture_output=True,
         text=True,
         check=True,
     )
-    return re.findall(r'"class":"value (\w+)"', ran.stdout), ran.stdout
+    return ran.stdout
 
 
 def test_bars_have_the_colour_of_what_the_gate_says() -> None:
@@ -332,3 +349,35 @@ def test_bars_have_the_colour_of_what_the_gate_says() -> None:
     colours, text = drawn_by(summary)
     assert colours == ["plain", "plain", "plain"]
     assert "RELIABLE at 95 % confidence, of what was played" in text
+
+
+def test_a_calls_prompt_is_shown_where_it_is_another_one() -> None:
+    tool = {"name": "look_up", "description": "Shows.", "parameters": {"id": 1}}
+    prompts = {
+        "a": {"digest": "a", "system": "Be brief."},
+        "b": {"digest": "b", "system": "Be long."},
+        "t": {"digest": "t", "tools": [tool]},
+    }
+    calls: list[dict[str, Any]] = [
+        {"system": "a", "tools": "t"},
+        {"system": "a", "tools": "t"},
+        {"system": "b", "tools": "t"},
+        {"system": "a", "tools": "t", "path": ["orders"]},
+        {"system": "of an earlier version", "tools": None},
+        {},
+    ]
+    change = {
+        "sentence": "the system prompt changed",
+        "scenarios": ["test_a.py::test_a"],
+        "diff": ["-Be brief.", "+Be long."],
+    }
+    given = {"prompts": prompts, "calls": calls, "changes": [change]}
+    drawn = json.loads(draw(DRAW_PROMPTS, given))
+    first, again, other, nested, unknown, none = drawn["calls"]
+    assert "Asked by: system prompt, 1 tool" in json.dumps(first)
+    for words in ("Be brief.", "look_up", "Shows."):
+        assert words in json.dumps(first)
+    assert again is unknown is none is None
+    assert "Be long." in json.dumps(other)
+    assert "Be brief." in json.dumps(nested)
+    assert "-Be brief.\\n+Be long." in json.dumps(drawn["changes"])

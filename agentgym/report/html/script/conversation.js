@@ -49,9 +49,9 @@ function conversation(episode, report) {
   const notesOn = (at) => (beside.get(at) ?? []).map(failedCheck);
   const before = episode.trajectory.history ?? [];
   const asked = (episode.trajectory.interrupts ?? []).map(asksPerson);
-  const asked = new Map();
+  const prompted = new Map();
   const items = turns.map((turn) => element("li", {},
-    turn.step?.model ? askedBy(turn.step.model, asked, report.prompts ?? {}) : null,
+    turn.step?.model ? askedBy(turn.step.model, prompted, report.prompts ?? {}) : null,
     turn.message ? spoken(turn.message) : played(turn.step, answers, notesOn), notesOn(turn)));
   if (!items.length) items.push(element("li", { class: "hint" }, "No message and no tool call was recorded."));
   return [
