@@ -5,17 +5,21 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.metadata
+import importlib.util
 import inspect
 import sys
 import threading
 import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from agentgym.errors import UsageError
 from agentgym.integrations.callables import FunctionDriver
 from agentgym.integrations.protocol import WrappedAgent
-from agentgym.recording.post_import import when_imported
 from agentgym.recording.trajectory import printed, shorten
 
 if TYPE_CHECKING:
@@ -205,7 +209,7 @@ def _watch_imports() -> None:
     """Watches every framework once it is there: an agent may use one inside."""
     for framework in FRAMEWORKS:
         for package in {name.partition(".")[0] for name in framework.classes}:
-            when_imported(package, functools.partial(_watched, framework))
+            _when_imported(package, functools.partial(_watched, framework))
 
 
 def _watched(framework: Framework) -> Any:
@@ -270,3 +274,81 @@ def _release(version: str) -> tuple[int, ...]:
             break
         parts.append(int(part))
     return tuple(parts)
+
+
+# What is imported later: nothing here imports a framework itself.
+
+
+def _when_imported(package: str, action: Callable[[], object]) -> None:
+    """Calls an action as soon as a package is there, perhaps now.
+
+    Args:
+        package: A top-level one.
+        action: What it raises is swallowed: the import is somebody else's, and a
+            package of another version, or of another name's owner, is none of ours.
+    """
+    module = sys.modules.get(package)
+    if module is not None and not _is_being_imported(module):
+        _try(action)
+        return
+    _finder.actions[package] = action
+    if _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
+
+
+def _is_being_imported(module: ModuleType) -> bool:
+    return bool(getattr(module.__spec__, "_initializing", False))
+
+
+def _try(action: Callable[[], object]) -> None:
+    with suppress(Exception):
+        action()
+
+
+class _Finder:
+    """Lets others find the packages, and acts after they have been executed."""
+
+    def __init__(self) -> None:
+        self.actions: dict[str, Callable[[], object]] = {}
+        self._asking = threading.local()
+
+    def find_spec(
+        self,
+        name: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        """The spec of a package that is waited for; None of all others.
+
+        Args:
+            name: Of the module.
+            path: Of its package; not needed.
+            target: What is reloaded; not needed.
+        """
+        if name not in self.actions or getattr(self._asking, "now", False):
+            return None
+        self._asking.now = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._asking.now = False
+        if spec is not None and spec.loader is not None:
+            self._follow(spec.loader, name)
+        return spec
+
+    def _follow(self, loader: Any, name: str) -> None:
+        own = loader.exec_module
+
+        @functools.wraps(own)
+        def exec_module(module: ModuleType) -> None:
+            own(module)
+            action = self.actions.pop(name, None)
+            if action is not None:
+                _try(action)
+
+        # Not another loader: resources are read by this very one.
+        with suppress(AttributeError):
+            loader.exec_module = exec_module
+
+
+_finder = _Finder()

@@ -18,7 +18,7 @@ from agentgym.recording.trajectory import Step, Trajectory
 from agentgym.reliability import attrition_exceeded
 from agentgym.runs.differences import EpisodeKey
 from agentgym.runs.files.measured import measured_ids
-from agentgym.runs.files.prompt_changes import Asked
+from agentgym.runs.files.prompt_changes import PromptUse
 from agentgym.runs.files.prompts import PromptLine, read_prompts
 from agentgym.runs.files.store import each_episode
 from agentgym.runs.files.stored import StoredRun, find_run, read_summary
@@ -101,7 +101,7 @@ class Side:
     lost: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     checks: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     xfail: set[str] = field(default_factory=set)
-    asked: Asked = field(default_factory=Asked)
+    asked: PromptUse = field(default_factory=PromptUse)
     notes: list[str] = field(default_factory=list)
 
     def add(self, episode: Episode) -> None:

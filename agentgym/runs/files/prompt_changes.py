@@ -26,7 +26,7 @@ Change = tuple[str, tuple[str, ...]]
 
 
 @dataclass(slots=True)
-class Asked:
+class PromptUse:
     """By what models were asked in a run.
 
     Attributes:
@@ -79,8 +79,8 @@ class PromptChange:
 
 
 def prompt_changes(
-    before: Asked,
-    after: Asked,
+    before: PromptUse,
+    after: PromptUse,
     known: tuple[Mapping[str, PromptLine], Mapping[str, PromptLine]],
 ) -> tuple[PromptChange, ...]:
     """What changed from one run to another, in the scenarios that both have.
