@@ -90,6 +90,11 @@ class ScenarioStop:
             if self.decision is None:
                 self._decide()
 
+    def skip(self, index: int) -> None:
+        """Passes over an episode that was not to be played; none is lost by it."""
+        self._landed -= 1
+        self.add(index, None)
+
     @property
     def enough(self) -> bool:
         """Whether no further episode is needed: a verdict that may be given."""

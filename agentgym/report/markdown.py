@@ -384,6 +384,14 @@ def _notes(summary: SummaryJson) -> Iterator[str]:
     ]
     if lost:
         yield f"Not counted: {', '.join(lost)}."
+    skipped = summary.get("skipped") or []
+    for one in skipped[:MOST_REASONS]:
+        why = code("; ".join(one["reasons"]))
+        of = f"{one['skipped']} of {count(one['planned'], 'episode')}"
+        yield f"Skipped: {of} of {code(short_name(one['name']))}, {why}."
+    if len(skipped) > MOST_REASONS:
+        more = count(len(skipped) - MOST_REASONS, "more scenario")
+        yield f"Skipped as well: episodes of {more}."
     waiting = sum(one.get("waiting", 0) for one in summary["scenarios"])
     if waiting:
         yield f"At an interrupt, waiting for a person: {count(waiting, 'episode')}."

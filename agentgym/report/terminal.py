@@ -38,6 +38,7 @@ __all__ = ["Heading", "Line", "report", "verdict"]
 
 MOST_ERRORS = 3
 MOST_REASONS = 5
+MOST_SKIPPED = 10
 _COLOURS = {True: "green", False: "red", None: "yellow"}
 
 _WHAT_TO_DO = {
@@ -71,6 +72,7 @@ def report(summary: RunSummary, width: int = 80) -> Iterator[Line]:
     yield from certainty.repeated_cases(summary, width)
     yield from k_section(summary, width)
     yield from not_counted(summary, width)
+    yield from skipped_cases(summary, width)
     yield from simulators_section(summary.simulators, width)
 
 
@@ -202,6 +204,26 @@ def not_counted(summary: RunSummary, width: int) -> Iterator[Line]:
         for error in list(errors)[:MOST_ERRORS]:
             yield from wrapped(error, width, "    ", most=4)
     yield from certainty.attrition(summary, width)
+
+
+def skipped_cases(summary: RunSummary, width: int) -> Iterator[Line]:
+    """How many episodes of each scenario its fixtures or its body skipped, and why.
+
+    Args:
+        summary: The run, added up.
+        width: Characters that a line may have.
+    """
+    if not summary.skipped:
+        return
+    yield Heading("skipped")
+    for name in sorted(summary.skipped)[:MOST_SKIPPED]:
+        skips = summary.skipped[name]
+        why = "; ".join(reason for reason, _ in skips.reasons.most_common(MOST_ERRORS))
+        text = f"{skips} episodes of {short_name(name)} were skipped: {why}"
+        yield from wrapped(text, width, hanging="  ", most=4)
+    more = len(summary.skipped) - MOST_SKIPPED
+    if more > 0:
+        yield Line(f"and of {count(more, 'more scenario')}: summary.json has them all")
 
 
 def verdict(summary: RunSummary, width: int = 80) -> Iterator[Line]:

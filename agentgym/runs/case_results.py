@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
 from agentgym.reliability import KEpisodes, k_episodes
-from agentgym.runs.summary_json import CaseResultJson, FamilyJson, KEpisodesJson
+from agentgym.runs.summary_json import (
+    CaseResultJson,
+    FamilyJson,
+    KEpisodesJson,
+    SkipsJson,
+)
 
 DEFAULT_KS = (1, 2, 4, 8)
 """The k of pass^k and pass@k, as far as cases were played so often."""
@@ -19,6 +24,9 @@ MOST_CASES = 256
 
 CaseKey = tuple[str, int]
 """Split and index of a case."""
+
+MOST_REASONS = 50
+"""Reasons for skips that a summary lists of a scenario."""
 
 _PASSED, _FAILED, _OTHER = range(3)
 
@@ -154,3 +162,27 @@ def _family(
         "counted": sum(counted for _, counted in cases),
         **of_k_json(of_k(cases, ks)),
     }
+
+
+@dataclass(slots=True, kw_only=True)
+class Skips:
+    """The cases that a scenario left out.
+
+    Attributes:
+        planned: Episodes that it was to have.
+        reasons: How often it gave each reason.
+    """
+
+    planned: int
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        return f"{self.reasons.total()} of {self.planned}"
+
+    def to_json(self) -> SkipsJson:
+        """The form in `summary.json`, without the scenario's name."""
+        return {
+            "skipped": self.reasons.total(),
+            "planned": self.planned,
+            "reasons": dict(sorted(self.reasons.items())[:MOST_REASONS]),
+        }

@@ -27,7 +27,7 @@ from agentgym.reliability import (
     judge_mean,
 )
 from agentgym.reliability.gate_odds import tolerant_alpha
-from agentgym.runs.case_results import families, of_k, of_k_json
+from agentgym.runs.case_results import Skips, families, of_k, of_k_json
 from agentgym.runs.files.layout import SUMMARY_FORMAT
 from agentgym.runs.gate import GateDecision, Reason, ReasonKind, decide
 from agentgym.runs.gate_facts import (
@@ -97,6 +97,7 @@ class RunSummary:
             episodes that they were to have.
         ks: Which k of pass^k and pass@k were asked for; None for the usual ones.
         collected: The place of each scenario among what was collected, as far as known.
+        skipped: Of scenarios that left out some of their cases.
         outside_reasons: What the gate must know and no episode says, see `note`.
     """
 
@@ -120,6 +121,7 @@ class RunSummary:
     planned: int = 0
     settled: Reliability | None = None
     not_played: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, Skips] = field(default_factory=dict)
     ks: Sequence[int] | None = None
     collected: dict[str, int] = field(default_factory=dict)
     outside_reasons: list[Reason] = field(default_factory=list)
@@ -282,6 +284,19 @@ class RunSummary:
         by_hand = self.interrupted is not None and self.stopped is None
         return self.judgeable and not by_hand
 
+    def skip(self, name: str, reasons: Sequence[str], *, planned: int) -> None:
+        """Counts cases that a scenario skipped.
+
+        Args:
+            name: The scenario's node id.
+            reasons: Why each of them was left out.
+            planned: Episodes that it was to have.
+        """
+        if reasons:
+            skips = self.skipped.setdefault(name, Skips(planned=planned))
+            skips.planned = planned
+            skips.reasons.update(reasons)
+
     def not_judged(
         self, name: str, why: str, kind: ReasonKind = ReasonKind.errored
     ) -> None:
@@ -421,6 +436,10 @@ class RunSummary:
             "not_played": [
                 {"name": name, "played": self._total(name), "planned": planned}
                 for name, planned in sorted(self.not_played.items())
+            ],
+            "skipped": [
+                {"name": name, **self.skipped[name].to_json()}
+                for name in sorted(self.skipped)
             ],
             "attrition_limit": ATTRITION_LIMIT,
             "attrition": attrition_json(attrition),

@@ -244,6 +244,20 @@ class NotPlayedJson(TypedDict):
     planned: int
 
 
+class SkipsJson(TypedDict):
+    """The cases that a scenario left out, and why."""
+
+    skipped: int
+    planned: int
+    reasons: dict[str, int]
+
+
+class SkippedJson(SkipsJson):
+    """The same with its name."""
+
+    name: str
+
+
 class ShareJson(TypedDict):
     """A measurement of a training."""
 
@@ -386,6 +400,7 @@ class SummaryJson(TypedDict):
     stop: Literal["fixed", "sequential", "grouped"]
     planned: int
     not_played: list[NotPlayedJson]
+    skipped: NotRequired[list[SkippedJson]]
     attrition_limit: float
     attrition: BoundsJson
     mean_reward: float | None

@@ -26,6 +26,7 @@ class EpisodeReport(pytest.TestReport):
         listed: Cases that the scenario lists; 0 where they are generated.
         prompts: By digest, what models were asked by in them, if this process has not
             sent it before.
+        skips: Why each case was left out that was skipped since the last report.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class EpisodeReport(pytest.TestReport):
         one_case: bool = False,
         listed: int = 0,
         prompts: Mapping[str, Any] | None = None,
+        skips: Sequence[str] = (),
         **report: Any,
     ) -> None:
         super().__init__(**report)
@@ -48,6 +50,7 @@ class EpisodeReport(pytest.TestReport):
         self.in_flight = in_flight
         self.one_case = one_case
         self.listed = listed
+        self.skips = list(skips)
         self._episodes: list[Episode] | None = None
 
     @classmethod
@@ -61,6 +64,7 @@ class EpisodeReport(pytest.TestReport):
         in_flight: int = 0,
         one_case: bool = False,
         listed: int = 0,
+        skips: Sequence[str] = (),
     ) -> EpisodeReport:
         """The report of episodes that just finished in this process.
 
@@ -72,6 +76,7 @@ class EpisodeReport(pytest.TestReport):
             in_flight: Those of this scenario that are being played.
             one_case: Whether all of its episodes are repeats of one case.
             listed: Cases that it lists; 0 where they are generated.
+            skips: Why each case was left out that was skipped since the last report.
         """
         report = cls(
             lines=[dump(episode) for episode in episodes],
@@ -81,6 +86,7 @@ class EpisodeReport(pytest.TestReport):
             prompts=_new_prompts(item.config, episodes),
             one_case=one_case,
             listed=listed,
+            skips=skips,
             nodeid=item.nodeid,
             location=item.location,
             keywords={},
@@ -138,6 +144,7 @@ def pytest_report_to_serializable(report: object) -> dict[str, Any] | None:
         "prompts": report.prompts,
         "one_case": report.one_case,
         "listed": report.listed,
+        "skips": report.skips,
         "nodeid": report.nodeid,
         "location": report.location,
     }
@@ -156,6 +163,7 @@ def pytest_report_from_serializable(data: dict[str, Any]) -> EpisodeReport | Non
         prompts=data["prompts"],
         one_case=data["one_case"],
         listed=data["listed"],
+        skips=data["skips"],
         nodeid=data["nodeid"],
         location=tuple(data["location"]),
         keywords={},
@@ -173,7 +181,7 @@ def pytest_report_teststatus(report: object) -> tuple[str, str, str] | None:
     if getattr(report, "agentgym", None) and getattr(report, "when", None) == "call":
         outcome = report.outcome  # type: ignore[attr-defined]
         if hasattr(report, "wasxfail"):
-            outcome = "xfailed" if outcome == "skipped" else "xpassed"
+            outcome = "xfailed" if outcome == "skips" else "xpassed"
             return outcome, "", outcome.removesuffix("ed").upper()
         return outcome, "", outcome.upper()
     return None

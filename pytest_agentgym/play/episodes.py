@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -26,7 +26,7 @@ from pytest_agentgym.play.concurrency import in_flight_of
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.run_context import RUN, captures, case_source, debugging
 from pytest_agentgym.play.scenario_result import PREFIX, ScenarioResult
-from pytest_agentgym.play.stage import CONTROL, FixtureStage
+from pytest_agentgym.play.stage import CONTROL, SKIPS, FixtureStage, skip_reason
 from pytest_agentgym.play.warning_filters import errors_as_warnings
 
 
@@ -64,11 +64,16 @@ def play_scenario(item: ScenarioItem) -> None:
             run.check_stop()
             results.add(batch)
             for play, _ in batch:
-                if play.control is not None:
+                if play.control is not None and not isinstance(play.control, SKIPS):
                     raise play.control
                 if debugged and play.first_failure is not None:
                     raise play.first_failure
-    if results.count < count and run.early_end.begun and not results.enough():
+    results.raise_skip()
+    if (
+        results.count + results.skipped < count
+        and run.early_end.begun
+        and not results.enough()
+    ):
         run.early_end.skip(item, played=results.count, planned=count)
     results.judge()
 
@@ -160,7 +165,8 @@ class _Results:
         self._in_flight = plays.in_flight
         self.run = item.config.stash[RUN]
         self._result = ScenarioResult(self.run.prices)
-        self.count = 0
+        self.count = self.skipped = 0
+        self._skip: BaseException | None = None
         self.threshold = self.run.threshold_of(item)
         self.outcomes = OutcomeSequence()
         self._stop = scenario_stop(
@@ -176,8 +182,14 @@ class _Results:
     def add(self, batch: list[Finished]) -> None:
         """Reports the episodes of one batch."""
         episodes = [episode for _, episode in batch if episode is not None]
-        if not episodes:
+        skips = [play for play, _ in batch if isinstance(play.control, SKIPS)]
+        if not episodes and not skips:
             return
+        for play in skips:
+            self._skip = play.control
+            if self._stop is not None:
+                self._stop.skip(play.spec.index)
+        self.skipped += len(skips)
         self.count += len(episodes)
         for episode in episodes:
             self._rewarded(item=self.item, episode=episode)
@@ -185,15 +197,23 @@ class _Results:
             self.outcomes.add(episode)
             if self._stop is not None:
                 self._stop.add(episode.index, self.outcomes[episode.index])
-        self._report(episodes)
+        self._report(episodes, [skip_reason(play.control) for play in skips])
 
-    def _report(self, episodes: list[Episode]) -> None:
+    def raise_skip(self) -> None:
+        """Skips the item if it skipped each of its episodes."""
+        if self._skip is not None and not self.count:
+            raise self._skip
+
+    def _report(self, episodes: list[Episode], skips: Sequence[str] = ()) -> None:
         report = EpisodeReport.of(
             self.item,
             episodes,
             self.run.planned,
             of_scenario=self._planned,
-            in_flight=min(self._in_flight.limit, self._planned - self.count),
+            in_flight=min(
+                self._in_flight.limit, self._planned - self.count - self.skipped
+            ),
+            skips=skips,
             one_case=self._one_case,
             listed=self._listed,
         )

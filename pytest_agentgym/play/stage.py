@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from unittest import SkipTest
 
 from _pytest.outcomes import Exit, Skipped, XFailed
 
@@ -18,8 +19,15 @@ from pytest_agentgym.play.capture import EpisodeOutput
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint
 
-CONTROL = (Skipped, XFailed, Exit)
+SKIPS = (Skipped, SkipTest)
+"""What leaves out a case, in a fixture or in the scenario."""
+CONTROL = (*SKIPS, XFailed, Exit)
 """What pytest itself acts on: no result of an agent."""
+
+
+def skip_reason(skip: BaseException | None) -> str:
+    """Why a case was left out, in one line."""
+    return " ".join(str(skip).split()) or "no reason was given"
 
 
 def _same_for_all() -> PolicyEndpoint | None:

@@ -81,6 +81,7 @@ class MeasurementReporter:
     def add(self, report: EpisodeReport) -> None:
         """Adds up and shows the episodes that just finished."""
         self.summary.planned = report.planned
+        self.summary.skip(report.nodeid, report.skips, planned=report.of_scenario)
         for episode in report.episodes:
             self.summary.add(episode)
             if self._baseline is not None:

@@ -7,20 +7,24 @@ import traceback
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 
-from _pytest.outcomes import Exit, Skipped, XFailed
+from _pytest.outcomes import Exit, XFailed
 
 from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
 from agentgym.playing.play import EpisodePlay
 from agentgym.playing.pool import EpisodePool, Finished
 from agentgym.recording.blame import Outcome
+from agentgym.training.hub.rollout_result import SKIPPED
 from agentgym.training.hub.runner_client import Claim, RunnerClient
 from pytest_agentgym.collect.collection import ScenarioItem
 from pytest_agentgym.play.capture import split_output
+from pytest_agentgym.play.stage import SKIPS, skip_reason
 from pytest_agentgym.training.rollout import Rollout, RolloutMaker
 from pytest_agentgym.training.shared_files import Failure
 
 POLL_SECONDS = 0.05
+MOST_SKIPS = 32
+"""Skips of a scenario of which nothing was played that end a training."""
 LONGEST_POLL = 0.25
 """Seconds between two questions for work while there is none."""
 
@@ -60,6 +64,8 @@ class ClaimLoop:
         self._waiting: dict[bool, deque[Rollout]] = {False: deque(), True: deque()}
         self._alone: deque[Rollout] = deque()
         self._rollouts: dict[str, Rollout] = {}
+        # None once an episode was played.
+        self._skipped: dict[str, int | None] = {}
         self._next_poll = 0.0
         self._poll = POLL_SECONDS
 
@@ -154,9 +160,14 @@ class ClaimLoop:
         ended: list[_Ended] = []
         for play, episode in finished:
             rollout = self._rollouts.pop(play.id)
-            if play.control is not None:
+            if isinstance(play.control, SKIPS) and not self._never_played(rollout):
+                text = f"{SKIPPED}{skip_reason(play.control)}"
+                last = play.attempts - 1
+                self._client.fail(rollout.claim, last, Outcome.harness_error, text)
+            elif play.control is not None:
                 self._end_training(rollout, play.control)
             elif episode is not None:
+                self._skipped[rollout.item.nodeid] = None
                 ended.append(_Ended(rollout, play, episode))
                 episodes[rollout.item].append(episode)
         # What the trainer hears of is in the run's file already, or on its way there.
@@ -168,14 +179,23 @@ class ClaimLoop:
             # Room for more is taken at once.
             self._next_poll = 0.0
 
+    def _never_played(self, rollout: Rollout) -> bool:
+        """Counts a skip; whether the scenario seems to skip each of its cases."""
+        name = rollout.item.nodeid
+        skips = self._skipped.setdefault(name, 0)
+        if skips is None:
+            return False
+        self._skipped[name] = skips + 1
+        return skips + 1 >= MOST_SKIPS
+
     def _end_training(self, rollout: Rollout, control: BaseException) -> None:
         name = rollout.item.nodeid
         if isinstance(control, UsageError):
             failure = Failure(kind="usage", text=str(control))
         elif isinstance(control, Exit):
             failure = Failure(kind="exit", text=str(control))
-        elif isinstance(control, Skipped | XFailed):
-            function = "skip" if isinstance(control, Skipped) else "xfail"
+        elif isinstance(control, (*SKIPS, XFailed)):
+            function = "xfail" if isinstance(control, XFailed) else "skip"
             text = (
                 f"{name}: pytest.{function}() in an episode leaves nothing to train "
                 "on: mark the scenario with pytest.mark.skip, or leave it out with -k"

@@ -398,7 +398,7 @@ def test_an_overdue_episode_fails_and_makes_room(train):
 @pytest.mark.parametrize(
     ("body", "code", "line"),
     [
-        ("pytest.skip('no')", 4, "*pytest.skip() in an episode leaves nothing to*"),
+        ("pytest.xfail('no')", 4, "*pytest.xfail() in an episode leaves nothing to*"),
         ("raise UsageError('what a scenario')", 4, "*what a scenario"),
         ("pytest.exit('enough')", 2, "*enough*"),
     ],
@@ -418,6 +418,27 @@ def test_an_episode_can_end_the_training(train, body, code, line):
     assert result.ret == code
     result.stdout.fnmatch_lines([line])
     result.stdout.no_fnmatch_line("*Traceback*")
+
+
+@pytest.mark.parametrize("skip", ["pytest.skip('no')", "raise SkipTest('no')"])
+def test_a_skipped_case_is_not_trained_on(train, skip):
+    train.gym.file(f"""
+        from unittest import SkipTest
+        import pytest
+        from agentgym import scenario
+
+        @scenario
+        def test_order(agent, case):
+            if case.index % 2:
+                {skip}
+            assert agent.run("look_up=7").called("look_up", order="7")
+    """)
+    train.script(phases=[["train", "train", 4]])
+    train.run()
+    results = [r for r in train.log["results"] if r["error"] is not None]
+    assert [r["error"] for r in results] == ["skipped: no"] * 2
+    assert {r["reward"] for r in results} == {None}
+    assert len(train.gym.episodes()) == 2
 
 
 def test_a_missing_fixture_is_told_before_anything_is_played(train):

@@ -138,6 +138,8 @@ class Collector:
         """The sample of a result; None if it must not be learned from."""
         if result.task.split != "train" or result.task.phase != "train":
             raise AssertionError(f"{result.task} in a batch")
+        if result.skipped:
+            return None
         if (
             not result.outcome.counts
             or result.reward is None

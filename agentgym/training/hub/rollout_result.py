@@ -9,6 +9,9 @@ from typing import Any
 from agentgym.recording.blame import Outcome
 from agentgym.training.job.task import Task
 
+SKIPPED = "skipped: "
+"""What the error of a rollout begins with whose case was left out."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCallRecord:
@@ -81,6 +84,11 @@ class RolloutResult:
     judged_by: list[str] = field(default_factory=list)
     calls: list[ModelCallRecord] = field(default_factory=list)
     error: str | None = None
+
+    @property
+    def skipped(self) -> bool:
+        """Whether it was left out, so that nothing is lost by it."""
+        return self.error is not None and self.error.startswith(SKIPPED)
 
 
 def read_result(

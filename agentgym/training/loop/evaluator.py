@@ -53,7 +53,8 @@ class Evaluator:
         validation = Measurement()
         self._observer.phase("validate", len(tasks))
         for result in self._player.play(tasks, self._session.count_episode):
-            validation.add(result.task, result.outcome)
+            if not result.skipped:
+                validation.add(result.task, result.outcome)
         return validation
 
     def known(self, phase: Phase, version: int) -> Measurement:
@@ -97,8 +98,9 @@ class Evaluator:
         def on_result(result: RolloutResult) -> None:
             nonlocal calls
             calls += len(result.calls)
-            measurement.add(result.task, result.outcome)
-            self._measured.write(result, version)
+            if not result.skipped:
+                measurement.add(result.task, result.outcome)
+                self._measured.write(result, version)
 
         self._observer.phase(phase, len(tasks))
         if tasks:

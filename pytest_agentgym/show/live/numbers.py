@@ -28,6 +28,7 @@ class ScenarioProgress:
     counted: int = 0
     tokens: int = 0
     in_flight: int = 0
+    skipped: int = 0
 
     @property
     def over(self) -> bool:
@@ -52,6 +53,7 @@ class LiveNumbers:
     passed: int = 0
     counted: int = 0
     usd: float = 0.0
+    skipped: int = 0
     begun: float | None = None
     scenarios: dict[str, ScenarioProgress] = field(default_factory=dict)
     _spared: int = 0
@@ -79,6 +81,9 @@ class LiveNumbers:
             own.in_flight = report.in_flight
             for episode in report.episodes:
                 self._add(episode, own)
+            for numbers in (self, own):
+                numbers.done += len(report.skips)
+                numbers.skipped += len(report.skips)
             self.usd = spent.all_usd
             self._recent.append((now, spent.all_tokens))
             while now - self._recent[0][0] > WINDOW_SECONDS:

@@ -222,8 +222,10 @@ class MeasuringPanel:
 
 def _counts(scenario: ScenarioProgress) -> Iterator[str]:
     yield f"{scenario.passed}/{scenario.counted} passed"
-    lost = scenario.done - scenario.counted
+    lost = scenario.done - scenario.skipped - scenario.counted
     if lost:
         yield f"{lost} do not count"
+    if scenario.skipped:
+        yield f"{scenario.skipped} of {scenario.planned} skipped"
     if scenario.tokens:
         yield f"{number(scenario.tokens / scenario.done)} tok/ep"

@@ -63,6 +63,8 @@ function facts(summary) {
     ...simulatorFacts(summary.simulators),
     ["cost", summary.cost?.total?.usd ? dollars(summary.cost.total.usd) : null],
     ["not counted", lost.length ? lost.map(([name, n]) => `${n} ${outcomeOf(name).label}`).join(", ") : "none"],
+    ["skipped", summary.skipped?.length ? summary.skipped.map((one) =>
+      `${one.skipped} of ${count(one.planned, "episode")} of ${shortName(one.name)}`).slice(0, 5).join(", ") : null],
   ];
   return element("dl", { class: "facts" },
     pairs.filter(([, value]) => value !== null).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
