@@ -39,7 +39,7 @@ from openai import AsyncOpenAI
 from pydantic import ValidationError
 
 from agentgym.integrations.messages import assistant, begin
-from agentgym.integrations.protocol import AsyncDriver
+from agentgym.integrations.protocol import AsyncWaitingDriver
 from agentgym.integrations.redirecting import client_settings
 from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.asked import described, told
@@ -48,6 +48,7 @@ from agentgym.recording.trajectory import Message, ModelCall, ToolCall
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint
+    from agentgym.integrations.conversation.answers import HumanAnswer
 
 TESTED = ("1.20.0", "1.23.0")
 """Versions of agent-framework-core."""
@@ -65,7 +66,7 @@ def driver(
     return AgentFrameworkDriver(agent, options or {})
 
 
-class AgentFrameworkDriver(AsyncDriver):
+class AgentFrameworkDriver(AsyncWaitingDriver):
     """Plays the turns of a conversation, which the framework's session keeps."""
 
     def __init__(self, agent: Any, options: Mapping[str, Any]) -> None:
@@ -86,6 +87,26 @@ class AgentFrameworkDriver(AsyncDriver):
         if message is not None:
             recorder.message({"role": "user", "content": message})
             given = [*given, SaidMessage("user", [message])]
+        return await self._run(given, recorder)
+
+    async def resume_async(self, answer: HumanAnswer, recorder: Recorder) -> Any:
+        """Runs the agent on from where it stopped.
+
+        Args:
+            answer: The person's; as a value, contents of a message.
+            recorder: Of the episode.
+        """
+        contents = answer.value
+        if answer.kind != "value":
+            contents = [
+                request.to_function_approval_response(answer.approves)
+                for request in self.pending
+            ]
+        elif not isinstance(contents, list):
+            contents = [contents]
+        return await self._run([SaidMessage("user", contents)], recorder)
+
+    async def _run(self, given: list[SaidMessage], recorder: Recorder) -> Any:
         # The agents of a workflow are nested in it.
         path = None if isinstance(self._agent, Agent) else ()
         token = _outer.set(_Watcher(recorder, self, path))
@@ -93,7 +114,14 @@ class AgentFrameworkDriver(AsyncDriver):
             response = await self._agent.run(given, **self._options)
         finally:
             _outer.reset(token)
-        recorder.reply(response.text)
+        self.pending = _approvals(response) or None
+        if self.pending is None:
+            recorder.reply(response.text)
+        else:
+            calls = [request.function_call for request in self.pending]
+            recorder.interrupted(
+                [{"name": c.name, "arguments": c.arguments} for c in calls if c]
+            )
         return response
 
     def remember(self, history: Sequence[Message]) -> None:
@@ -337,6 +365,12 @@ async def _awaited(recorder: Recorder, call: ToolCall, result: Awaitable[Any]) -
         raise
     recorder.tool_finished(call, value)
     return value
+
+
+def _approvals(response: Any) -> list[Any]:
+    """What the agent asks a person to let run."""
+    requests = getattr(response, "user_input_requests", ())
+    return [r for r in requests if r.type == "function_approval_request"]
 
 
 def _as_said(message: Message) -> SaidMessage:

@@ -25,13 +25,14 @@ from agents import (
     RunConfig,
     RunHooks,
     Runner,
+    RunState,
 )
 from agents.run import AgentRunner
 from openai import AsyncOpenAI
 
-from agentgym.errors import EpisodeStopped
+from agentgym.errors import EpisodeStopped, UsageError
 from agentgym.integrations.messages import as_items, begin, of_item, of_output
-from agentgym.integrations.protocol import AsyncDriver
+from agentgym.integrations.protocol import AsyncWaitingDriver
 from agentgym.integrations.redirecting import client_settings
 from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.asked import described, told
@@ -40,6 +41,7 @@ from agentgym.recording.trajectory import Message, ModelCall, ToolCall
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint
+    from agentgym.integrations.conversation.answers import HumanAnswer
 
 TESTED = ("0.19.0", "0.20.0")
 """Versions of openai-agents."""
@@ -59,7 +61,7 @@ def driver(agent: Any, options: Mapping[str, Any] | None = None) -> OpenAIAgents
     return OpenAIAgentsDriver(agent, options or {})
 
 
-class OpenAIAgentsDriver(AsyncDriver):
+class OpenAIAgentsDriver(AsyncWaitingDriver):
     """Plays the turns of a conversation; its history is the runs' input list."""
 
     def __init__(self, agent: Any, options: Mapping[str, Any]) -> None:
@@ -85,11 +87,36 @@ class OpenAIAgentsDriver(AsyncDriver):
                 # What was before is in there already; a history of ours is not.
                 given = given if self._opens else message
         self._opens = False
+        return await self._run(given, self._options, recorder)
+
+    async def resume_async(self, answer: HumanAnswer, recorder: Recorder) -> Any:
+        """Runs the agent on from where it stopped.
+
+        Args:
+            answer: The person's; as a value, whether each call may run, by its id.
+            recorder: Of the episode.
+
+        Raises:
+            UsageError: The value is of another form.
+        """
+        state = _answered(self.pending, answer)
+        # It is in the state.
+        options = {k: v for k, v in self._options.items() if k != "context"}
+        return await self._run(state, options, recorder)
+
+    async def _run(
+        self, given: Any, options: Mapping[str, Any], recorder: Recorder
+    ) -> Any:
         token = _outer.set(_Watcher(recorder, self._model, None))
         try:
-            result = await Runner.run(self._agent, given, **self._options)
+            result = await Runner.run(self._agent, given, **options)
         finally:
             _outer.reset(token)
+        self.pending = result if result.interruptions else None
+        if self.pending is not None:
+            asked = [(item.name, item.arguments) for item in result.interruptions]
+            recorder.interrupted([{"name": n, "arguments": a} for n, a in asked])
+            return result
         self._history = result.to_input_list()
         if self._options.get("previous_response_id"):
             self._options["previous_response_id"] = result.last_response_id
@@ -119,6 +146,31 @@ class OpenAIAgentsDriver(AsyncDriver):
         responses = isinstance(own, OpenAIResponsesModel)
         kind = OpenAIResponsesModel if responses else OpenAIChatCompletionsModel
         self._model = kind(policy.model, client)
+
+
+def _answered(result: Any, answer: HumanAnswer) -> Any:
+    """The state of a run that waits, with what a person said."""
+    if isinstance(answer.value, RunState):
+        return answer.value
+    state, given = result.to_state(), answer.value
+    known = {item.call_id: item for item in result.interruptions}
+    if answer.kind == "value" and not (
+        isinstance(given, Mapping)
+        and given.keys() == known.keys()
+        and all(isinstance(allowed, bool) for allowed in given.values())
+    ):
+        raise UsageError(
+            f"{answer.method}: the OpenAI Agents SDK takes a RunState, or True or "
+            f"False for each call that waits, by its id: {', '.join(known)}"
+        )
+    for call_id, item in known.items():
+        if given[call_id] if answer.kind == "value" else answer.approves:
+            state.approve(item)
+        elif answer.reason:
+            state.reject(item, rejection_message=answer.reason)
+        else:
+            state.reject(item)
+    return state
 
 
 _outer: ContextVar[_Watcher | None] = ContextVar(

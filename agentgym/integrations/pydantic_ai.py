@@ -13,7 +13,16 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from openai import AsyncOpenAI
-from pydantic_ai import Agent, ModelRetry, capabilities
+from pydantic_ai import (
+    Agent,
+    ApprovalRequired,
+    CallDeferred,
+    DeferredToolRequests,
+    DeferredToolResults,
+    ModelRetry,
+    ToolDenied,
+    capabilities,
+)
 from pydantic_ai.capabilities import Hooks
 from pydantic_ai.messages import (
     ModelMessage,
@@ -30,9 +39,10 @@ from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_core import to_json
 
+from agentgym.errors import UsageError
 from agentgym.integrations.conversation.opening import names_of
 from agentgym.integrations.messages import assistant, begin
-from agentgym.integrations.protocol import AsyncDriver
+from agentgym.integrations.protocol import AsyncWaitingDriver
 from agentgym.integrations.redirecting import client_settings
 from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.asked import told
@@ -41,6 +51,7 @@ from agentgym.recording.trajectory import Message, ModelCall
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint
+    from agentgym.integrations.conversation.answers import HumanAnswer
 
 TESTED = ("1.87.0", "2.68.0")
 """Versions of pydantic-ai-slim; older ones take no capabilities for a run."""
@@ -56,7 +67,7 @@ def driver(agent: Any, options: Mapping[str, Any] | None = None) -> PydanticAIDr
     return PydanticAIDriver(agent, options or {})
 
 
-class PydanticAIDriver(AsyncDriver):
+class PydanticAIDriver(AsyncWaitingDriver):
     """Plays the turns of a conversation; its history is the runs' messages."""
 
     def __init__(self, agent: Any, options: Mapping[str, Any]) -> None:
@@ -75,12 +86,37 @@ class PydanticAIDriver(AsyncDriver):
         """
         if message is not None:
             recorder.message({"role": "user", "content": message})
+        return await self._run(message, recorder)
+
+    async def resume_async(self, answer: HumanAnswer, recorder: Recorder) -> Any:
+        """Runs the agent on from where it stopped.
+
+        Args:
+            answer: The person's; as a value, what each call is answered with, by its
+                id, or `DeferredToolResults`.
+            recorder: Of the episode.
+
+        Raises:
+            UsageError: The value is of another form.
+        """
+        results = _results(self.pending, answer)
+        for call in self.pending.calls:
+            # Nobody here runs it.
+            content = results.calls.get(call.tool_call_id)
+            text = content if isinstance(content, str) else to_json(content).decode()
+            recorder.tool_answered(
+                call.tool_call_id, text, refused=answer.kind == "reject"
+            )
+        return await self._run(None, recorder, deferred_tool_results=results)
+
+    async def _run(self, message: str | None, recorder: Recorder, **more: Any) -> Any:
         watcher = _Watcher(recorder, self._model)
         try:
             result = await self._agent.run(
                 message,
                 **{
                     **self._options,
+                    **more,
                     "message_history": self._history,
                     "model": self._model or self._options.get("model"),
                     "capabilities": [
@@ -95,6 +131,13 @@ class PydanticAIDriver(AsyncDriver):
             raise
         self._history, self._opening = result.all_messages(), []
         output = result.output
+        self.pending = output if isinstance(output, DeferredToolRequests) else None
+        if self.pending is not None:
+            asked = [*output.approvals, *output.calls]
+            recorder.interrupted(
+                [{"name": c.tool_name, "arguments": c.args} for c in asked]
+            )
+            return result
         recorder.reply(output if isinstance(output, str) else to_json(output).decode())
         return result
 
@@ -125,6 +168,38 @@ class PydanticAIDriver(AsyncDriver):
             # Those of the agent and of each run go on top.
             settings=getattr(own, "settings", None),
         )
+
+
+def _results(asked: DeferredToolRequests, answer: HumanAnswer) -> DeferredToolResults:
+    """What a person says, as Pydantic AI takes it."""
+    given = answer.value
+    if isinstance(given, DeferredToolResults):
+        return given
+    approvals = {call.tool_call_id for call in asked.approvals}
+    calls = {call.tool_call_id for call in asked.calls}
+    if answer.kind == "value":
+        if isinstance(given, dict) and given.keys() == approvals | calls:
+            return DeferredToolResults(
+                approvals={key: given[key] for key in approvals},
+                calls={key: given[key] for key in calls},
+            )
+        raise UsageError(
+            f"{answer.method}: Pydantic AI takes DeferredToolResults, or what each "
+            f"call is answered with, by its id: {', '.join(approvals | calls)}"
+        )
+    if answer.approves and calls:
+        raise UsageError(
+            "agent.approve(): the agent waits for the result of a tool that is run "
+            "elsewhere: give it by agent.run(resume={ID: RESULT}), with the ids "
+            f"{', '.join(approvals | calls)}"
+        )
+    said: Any = True
+    if not answer.approves:
+        said = ToolDenied(answer.reason) if answer.reason else False
+    return DeferredToolResults(
+        approvals=dict.fromkeys(approvals, said),
+        calls=dict.fromkeys(calls, str(answer)),
+    )
 
 
 def _innermost(model: Any) -> Any:
@@ -260,6 +335,9 @@ class _Watcher:
         token = _outer.set(self)
         try:
             result = await handler(args)
+        except (ApprovalRequired, CallDeferred):
+            self._recorder.tool_interrupted(started)
+            raise
         except Exception as exc:
             # What a tool raises for the model is wrapped into the message.
             cause = exc.__cause__

@@ -294,6 +294,12 @@ class EpisodePlay:
                 return None
             return self._episode
 
+    def _policy(self) -> str | None:
+        spec = self.spec
+        if spec.policy is None or (spec.asks_policy and not spec.asks_policy()):
+            return None
+        return without_secrets(spec.policy)
+
     def _make_episode(self, attempt: Attempt, reason: BaseException | None) -> Episode:
         spec = self.spec
         result = attempt.result(spec.checks, reason)
@@ -322,7 +328,7 @@ class EpisodePlay:
             details=None if error is None or error is reason else error_details(error),
             # Clients log the address that they ask.
             output=without_secrets(attempt.output.text()),
-            policy=None if spec.policy is None else without_secrets(spec.policy),
+            policy=self._policy(),
             tokens=trajectory.tokens,
             discarded=self._discarded,
             attempt_start=attempt.recorder.begun - self._clock,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from agentgym.scenarios.cases import Case
@@ -24,6 +24,8 @@ class EpisodeSpec:
         case: What the scenario is played on.
         checks: The checks that the scenario's source has.
         policy: The model behind the agent, where it is known.
+        asks_policy: Says of a played episode whether it asked for that model at all;
+            a fixture may ask in the middle of it. By default all do.
         id: Unique; a training gives Agent Lightning's rollout id.
     """
 
@@ -32,6 +34,7 @@ class EpisodeSpec:
     case: Case
     checks: Sequence[CheckSpec] = ()
     policy: str | None = None
+    asks_policy: Callable[[], bool] | None = None
     id: str = field(default_factory=_new_id)
 
 

@@ -60,6 +60,8 @@ def replaced(call: ToolCall, content: str, *, refused: bool) -> None:
         content: What the model gets.
         refused: Whether it says that the tool did not run.
     """
+    if call.error is not None or call.result is not None:
+        return
     call.approval = "rejected" if refused else "answered"
     if refused:
         call.error = content

@@ -35,8 +35,9 @@ def environment(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def policy(request: pytest.FixtureRequest) -> PolicyEndpoint:
     """Where the agent reaches its model: `base_url`, `api_key`, `model`."""
-    from pytest_agentgym.collect.policy import POLICY
+    from pytest_agentgym.collect.policy import POLICY, POLICY_ASKED
 
+    request.node.stash[POLICY_ASKED] = True
     own = getattr(request, "policy", None)
     if own is not None:
         return own  # type: ignore[no-any-return]

@@ -91,4 +91,11 @@ class RunPolicy:
         )
 
 
+def asks_policy(item: pytest.Function) -> bool:
+    """Whether its episodes got the policy, by an argument or `getfixturevalue`."""
+    return "policy" in item.fixturenames or item.stash.get(POLICY_ASKED, False)
+
+
+POLICY_ASKED = pytest.StashKey[bool]()
+"""Of an item whose episodes got the policy, by whichever way."""
 POLICY = pytest.StashKey[RunPolicy]()

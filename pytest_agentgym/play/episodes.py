@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -20,7 +21,7 @@ from agentgym.scenarios.cases import Case, Rounds, is_listed, make_cases
 from agentgym.scenarios.scenario import split_to_play
 from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
 from pytest_agentgym.collect.isolation import CASE_ASKED
-from pytest_agentgym.collect.policy import POLICY
+from pytest_agentgym.collect.policy import POLICY, asks_policy
 from pytest_agentgym.play.capture import split_output
 from pytest_agentgym.play.concurrency import in_flight_of
 from pytest_agentgym.play.episode_report import EpisodeReport
@@ -93,7 +94,6 @@ class _Plays:
             scenario=item.name,
             shuffled=is_listed(item.settings.cases),
         )
-        self.policy = policy
         self.limits = item.config.stash[RUN].limits_of(item)
         self.in_flight = in_flight_of(item, policy)
         self._started = item.ihook.pytest_agentgym_episode_started
@@ -144,7 +144,8 @@ class _Plays:
             index=index,
             case=case,
             checks=item.specs,
-            policy=self.policy,
+            policy=item.config.stash[POLICY].spec,
+            asks_policy=partial(asks_policy, item),
         )
         return EpisodePlay(
             spec,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from agentgym.endpoint import PolicyEndpoint
 from agentgym.playing.play import EpisodePlay
@@ -13,6 +14,7 @@ from agentgym.scenarios.cases import Case
 from agentgym.training.hub.runner_client import Claim, RunnerClient
 from pytest_agentgym.collect.collection import ScenarioItem
 from pytest_agentgym.collect.options import MODEL_OPTIONS
+from pytest_agentgym.collect.policy import asks_policy
 from pytest_agentgym.play.run_context import RUN, case_source
 from pytest_agentgym.play.stage import CONTROL, FixtureStage
 
@@ -77,7 +79,8 @@ class RolloutMaker:
             index=index,
             case=case,
             checks=item.specs,
-            policy=policy if "policy" in item.fixturenames else None,
+            policy=policy,
+            asks_policy=partial(asks_policy, item),
         )
         stage = FixtureStage(item, index, case, endpoint)
         return EpisodePlay(spec, stage, run.limits_of(item), control=CONTROL)

@@ -12,9 +12,15 @@ import pytest
 
 import agentgym
 from agentgym.errors import AgentError, UsageError
+from agentgym.playing.tool_table import tool_table
 from agentgym.recording.recorder import Recorder
 from agentgym.testing import ScriptedModel, call, say
-from tests.framework_agents import langchain_model
+from tests.framework_agents import (
+    agent_framework_client,
+    langchain_model,
+    openai_client,
+    pydantic_ai_model,
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -207,6 +213,214 @@ class TestLangGraph:
                 run = agent.approve()
             assert run.called("send").times(2)
             assert run.reply == "Done."
+
+
+def openai_agents(model: ScriptedModel, sent: list[str]) -> Any:
+    from agents import Agent, OpenAIChatCompletionsModel, function_tool
+
+    @function_tool(needs_approval=True)
+    def send(to: str) -> str:
+        """Sends a letter."""
+        sent.append(to)
+        return "sent"
+
+    client = openai_client(model.endpoint)
+    asked = OpenAIChatCompletionsModel(model.name, client)
+    return Agent(name="desk", model=asked, tools=[send])
+
+
+def pydantic_ai(model: ScriptedModel, sent: list[str]) -> Any:
+    from pydantic_ai import Agent, DeferredToolRequests
+
+    agent: Any = Agent(
+        pydantic_ai_model(model.endpoint), output_type=[str, DeferredToolRequests]
+    )
+
+    @agent.tool_plain(requires_approval=True)
+    def send(to: str) -> str:
+        """Sends a letter."""
+        sent.append(to)
+        return "sent"
+
+    return agent
+
+
+def pydantic_ai_raising(model: ScriptedModel, sent: list[str]) -> Any:
+    from pydantic_ai import Agent, ApprovalRequired, DeferredToolRequests, RunContext
+
+    agent: Any = Agent(
+        pydantic_ai_model(model.endpoint), output_type=[str, DeferredToolRequests]
+    )
+
+    def send(ctx: Any, to: str) -> str:
+        """Sends a letter."""
+        if not ctx.tool_call_approved:
+            raise ApprovalRequired
+        sent.append(to)
+        return "sent"
+
+    # The name stands in this function only, where pydantic cannot look it up.
+    send.__annotations__["ctx"] = RunContext[None]
+    agent.tool(send)
+    return agent
+
+
+def agent_framework(model: ScriptedModel, sent: list[str]) -> Any:
+    from agent_framework import Agent, tool
+
+    @tool(approval_mode="always_require")
+    def send(to: str) -> str:
+        """Sends a letter."""
+        sent.append(to)
+        return "sent"
+
+    return Agent(agent_framework_client(model.endpoint), name="desk", tools=[send])
+
+
+def langchain(model: ScriptedModel, sent: list[str]) -> Any:
+    from langchain.agents import create_agent
+    from langchain.agents.middleware import HumanInTheLoopMiddleware
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    def send(to: str) -> str:
+        """Sends a letter."""
+        sent.append(to)
+        return "sent"
+
+    person = HumanInTheLoopMiddleware(interrupt_on={"send": True})
+    return create_agent(
+        langchain_model(model.endpoint),
+        [send],
+        middleware=[person],
+        checkpointer=InMemorySaver(),
+    )
+
+
+AGENTS = {
+    "langchain": langchain,
+    "openai_agents": openai_agents,
+    "pydantic_ai": pydantic_ai,
+    "pydantic_ai_raising": pydantic_ai_raising,
+    "agent_framework": agent_framework,
+}
+TELL_THE_REASON = ("langchain", "openai_agents", "pydantic_ai", "pydantic_ai_raising")
+"""Those with a place for it."""
+
+
+@pytest.mark.parametrize("built", AGENTS)
+class TestEachFramework:
+    def test_a_call_that_waits_has_not_run(
+        self, built: str, model: ScriptedModel
+    ) -> None:
+        sent: list[str] = []
+        agent = agentgym.wrap(AGENTS[built](model, sent))
+        with episode() as recorder:
+            run = agent.run("Write to the shop, please.")
+        assert not run.called("send")
+        assert run.called("send", to="the shop").requested()
+        assert [call.approval for call in run.waiting] == ["waiting"]
+        assert run.interrupted
+        assert "send" in str(run.interrupts[0].value)
+        assert run.reply == ""
+        assert not sent
+        [row] = tool_table(recorder.trajectory, [], passed=True)
+        assert (row["calls"], row["waiting"], row["latencies"]) == (1, 1, [])
+
+    def test_it_is_approved(self, built: str, model: ScriptedModel) -> None:
+        sent: list[str] = []
+        agent = agentgym.wrap(AGENTS[built](model, sent))
+        with episode() as recorder:
+            agent.run("Write to the shop, please.")
+            run = agent.approve()
+        assert sent == ["the shop"]
+        assert run.called("send", to="the shop").times(1)
+        [made] = recorder.trajectory.tool_calls
+        assert (made.approval, made.executed, made.result) == ("approved", True, "sent")
+        assert made.error is None
+        assert run.reply == "I am done."
+        assert not run.interrupted
+        roles = [m["role"] for m in recorder.trajectory.messages]
+        assert roles == ["user", "assistant", "tool", "assistant"]
+        [row] = tool_table(recorder.trajectory, [], passed=True)
+        assert (row["calls"], row["correct"], row["waiting"]) == (1, 1, 0)
+
+    def test_it_is_rejected(self, built: str, model: ScriptedModel) -> None:
+        sent: list[str] = []
+        agent = agentgym.wrap(AGENTS[built](model, sent))
+        with episode() as recorder:
+            agent.run("Write to the shop, please.")
+            run = agent.reject("write to nobody")
+        assert sent == []
+        assert not run.called("send")
+        assert run.called("send").requested()
+        [made] = recorder.trajectory.tool_calls
+        assert (made.approval, made.executed) == ("rejected", False)
+        if built in TELL_THE_REASON:
+            assert "write to nobody" in (made.error or "")
+        assert made.error
+        assert run.reply == "I am done."
+        [row] = tool_table(recorder.trajectory, [], passed=False)
+        assert row["not_allowed"] == 1
+
+    def test_in_an_async_scenario(self, built: str, model: ScriptedModel) -> None:
+        async def main() -> Any:
+            agent = agentgym.wrap(AGENTS[built](model, []))
+            run = await agent.run("Write to the shop, please.")
+            assert run.waiting
+            return await agent.approve()
+
+        with episode():
+            assert asyncio.run(main()).called("send")
+
+    def test_it_is_redirected(self, built: str, model: ScriptedModel) -> None:
+        """What goes on asks the policy, too."""
+        with ScriptedModel(SENDS, name="the-policy") as policy:
+            agent = agentgym.redirect(AGENTS[built](model, []), policy.endpoint)
+            with episode() as recorder:
+                agent.run("Write to the shop, please.")
+                agent.approve()
+        names = {call.model for call in recorder.trajectory.model_calls}
+        assert names == {"the-policy"}
+        assert not model.requests
+
+
+def test_values_of_the_frameworks_own(model: ScriptedModel) -> None:
+    for built in (openai_agents, pydantic_ai):
+        for allowed in (True, False):
+            sent: list[str] = []
+            agent = agentgym.wrap(built(model, sent))
+            with episode():
+                run = agent.run("Write to the shop, please.")
+                agent.run(resume={run.waiting[0].id: allowed})
+            assert bool(sent) is allowed
+        agent = agentgym.wrap(built(model, sent))
+        with episode():
+            agent.run("Write to the shop, please.")
+            with pytest.raises(
+                UsageError, match=r"for each call|each call is answered"
+            ):
+                agent.run(resume="yes")
+
+
+def test_a_tool_that_is_run_elsewhere(model: ScriptedModel) -> None:
+    from pydantic_ai import Agent, CallDeferred, DeferredToolRequests
+
+    asked = pydantic_ai_model(model.endpoint)
+    built: Any = Agent(asked, output_type=[str, DeferredToolRequests])
+
+    @built.tool_plain
+    def send(to: str) -> str:
+        """Sends a letter."""
+        raise CallDeferred
+
+    agent = agentgym.wrap(built)
+    with episode():
+        run = agent.run("Write to the shop, please.")
+        run = agent.run(resume={run.waiting[0].id: "sent by post"})
+    assert not run.called("send")
+    [made] = run.calls
+    assert (made.approval, made.result) == ("answered", "sent by post")
+    assert run.reply == "I am done."
 
 
 def test_an_agent_that_waits_for_nobody() -> None:

@@ -331,3 +331,31 @@ def test_a_stop_iteration_of_a_fixture_is_shown_as_itself(gym, define):
     (episode,) = gym.episodes()
     assert episode["outcome"] == "harness_error"
     assert episode["error"] == "StopIteration (test_it.py:7 in order)"
+
+
+@pytest.mark.parametrize("way", ["argument", "getfixturevalue", "neither"])
+def test_a_policy_counts_however_it_is_asked_for(gym, way):
+    from agentgym.testing import ScriptedModel
+
+    argument = ", policy" if way == "argument" else ""
+    asked = 'request.getfixturevalue("policy")' if way == "getfixturevalue" else "None"
+    gym.conftest(f"""
+        import pytest
+
+        @pytest.fixture
+        def agent(request{argument}):
+            endpoint = {asked}
+            return lambda message: message
+    """)
+    gym.file("""
+        from agentgym import scenario
+
+        @scenario(episodes=3)
+        def test_it(agent):
+            assert agent.run("Hello").reply
+    """)
+    with ScriptedModel(["Hello"], name="desk") as model:
+        spec = f"{model.base_url}#desk"
+        gym.run("--agentgym-policy", spec).assert_outcomes(passed=1)
+    wanted = None if way == "neither" else spec
+    assert [e["policy"] for e in gym.episodes()] == [wanted] * 3
