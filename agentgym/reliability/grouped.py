@@ -201,6 +201,25 @@ class GroupedTest:
             return (math.inf if always else -1) if reliable else 1 + 1e9 * always
         return self._look(place, reliable).bound
 
+    def lengths(self, reliability: float) -> tuple[float, float]:
+        """The chance of RELIABLE, and the mean number of episodes, exactly.
+
+        Args:
+            reliability: The true one.
+        """
+        failures, before, certain, mean = _START, 0, 0.0, 0.0
+        for place, look in enumerate(self.looks):
+            more = look - before
+            mean += more * math.fsum(failures.chances)
+            failures, before = failures.after(more, 1 - reliability), look
+            enough = self._look(place, reliable=True).bound
+            certain += failures.up_to(enough)
+            failures = failures.above(enough)
+            failures = failures.below(self._look(place, reliable=False).bound)
+            if not failures.chances:
+                break
+        return certain, mean
+
     def p_values(self, passed: int, failed: int) -> tuple[float, float]:
         """Against "below the threshold", and "reaches it", at a look or at the end.
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import NamedTuple
 
 from agentgym.errors import UsageError
 from agentgym.reliability import (
     ALPHA,
     CONFIDENCE,
-    SequentialTest,
     episodes_for_power,
 )
-from agentgym.reliability.simulated.simulated_runs import quantiles
+from agentgym.reliability.run_lengths import (
+    episodes_for_all,
+    grouped_episodes,
+    sequential_episodes,
+)
 from agentgym.runs.files.layout import RUNS
 from agentgym.runs.files.stored import finished_runs, read_summary
 from agentgym.runs.lines import (
@@ -32,26 +34,31 @@ from agentgym.runs.summary_json import ScenarioJson
 
 POWER = 0.8
 MOST_EPISODES = 20_000
-_RUNS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needed:
-    """Episodes that certify a threshold in 80 % of runs; None for too many.
+    """Episodes that certify a threshold in 80 % of runs, or more; None for too many.
 
     Attributes:
-        reliability: The true one.
+        reliability: The true one, of all scenarios.
         fixed: Of each scenario, fixed beforehand.
-        sequential: Of each scenario, at most, with `--agentgym-stop sequential`.
-        median: Of each scenario in half of the runs then.
+        sequential: Of each, at most, and the mean, with `--agentgym-stop sequential`.
+        grouped: The same with `--agentgym-stop grouped`.
         run: Of all scenarios in sum, fixed beforehand, for the run's own verdict.
     """
 
     reliability: float
     fixed: int | None
-    sequential: int | None
-    median: int | None
+    sequential: tuple[int, float] | None
+    grouped: tuple[int, float] | None
     run: int | None
+
+    @property
+    def means(self) -> list[float | None]:
+        """What each of the three takes, on average."""
+        early = [self.sequential, self.grouped]
+        return [self.fixed, *(one[1] if one else None for one in early)]
 
 
 def episodes_needed(limit: float, gates: int) -> list[Needed]:
@@ -59,29 +66,27 @@ def episodes_needed(limit: float, gates: int) -> list[Needed]:
 
     Args:
         limit: The threshold, below 1.
-        gates: Scenarios whose verdicts shall be right together.
+        gates: Scenarios that shall all be certified in 80 % of runs.
     """
-    alpha = ALPHA / gates
-    test = SequentialTest(limit, alpha)
-    random = Random(0)  # noqa: S311 - the same plan each time
     rows = []
     for fifth in range(1, 6):
         true = round(limit + (1 - limit) * fifth / 5, 9)
-        most, median = quantiles(
-            true,
-            test,
-            most=MOST_EPISODES,
-            runs=_RUNS,
-            random=random,
-            shares=(POWER, 0.5),
+        fixed = episodes_for_all(true, limit, gates=gates, most=MOST_EPISODES)
+        early = (
+            find(true, limit, gates=gates, power=POWER, most=MOST_EPISODES)
+            for find in (sequential_episodes, grouped_episodes)
         )
-        fixed, run = (
-            episodes_for_power(true, limit, alpha=a, power=POWER, most=MOST_EPISODES)
-            for a in (alpha, ALPHA)
+        sequential, grouped = early
+        run = episodes_for_power(
+            true, limit, alpha=ALPHA, power=POWER, most=MOST_EPISODES
         )
         rows.append(
             Needed(
-                reliability=true, fixed=fixed, sequential=most, median=median, run=run
+                reliability=true,
+                fixed=fixed,
+                sequential=sequential,
+                grouped=grouped,
+                run=run,
             )
         )
     return rows
@@ -132,31 +137,52 @@ def _table(
     costs: Mapping[str, EpisodeCost],
     width: int,
 ) -> Iterator[Line]:
-    columns = ["fixed,\neach", "sequential,\nat most", "sequential,\nmedian"]
+    columns = ["fixed,\neach", "sequential,\nat most", "\nmean"]
+    columns += ["grouped,\nat most", "\nmean"]
     if gates > 1:
         columns.append("fixed, for\nthe run only")
+    all_needed = episodes_needed(limit, gates)
+    rows = []
+    for needed in all_needed:
+        cells: list[float | None] = [needed.fixed]
+        for early in (needed.sequential, needed.grouped):
+            cells += early or (None, None)
+        if gates > 1:
+            cells.append(needed.run)
+        rows.append(_row(needed, map(_number, cells)))
+    yield from table(columns, rows, width)
+    yield from _cost_table(names, all_needed, costs, width)
+
+
+def _cost_table(
+    names: Sequence[str],
+    all_needed: Sequence[Needed],
+    costs: Mapping[str, EpisodeCost],
+    width: int,
+) -> Iterator[Line]:
+    """What so many episodes take, on average, if an earlier run knows it."""
     known = [costs[name] for name in names if name in costs]
     usd = _mean([cost.usd for cost in known])
     mean = usd or _mean([cost.tokens for cost in known])
+    if mean is None:
+        return
     unit, shown = ("$", dollars) if usd else ("tokens", _tokens)
-    if mean is not None:
-        columns += [f"{unit},\nfixed", f"{unit},\nsequential"]
+    columns = [f"{unit},\n{stop}" for stop in ("fixed", "sequential", "grouped")]
     rows = []
-    for needed in episodes_needed(limit, gates):
-        cells = [needed.fixed, needed.sequential, needed.median]
-        if gates > 1:
-            cells.append(needed.run)
-        texts = [_number(cell) for cell in cells]
-        if mean is not None:
-            for episodes in (needed.fixed, needed.median):
-                all_of_them = None if episodes is None else episodes * len(names) * mean
-                texts.append(shown(all_of_them))
-        rows.append(TableRow(f"truly {threshold(needed.reliability)}", texts))
+    for needed in all_needed:
+        totals = [
+            None if one is None else one * len(names) * mean for one in needed.means
+        ]
+        rows.append(_row(needed, map(shown, totals)))
     yield from table(columns, rows, width)
 
 
-def _number(episodes: int | None) -> str:
-    return f">{MOST_EPISODES:,}" if episodes is None else f"{episodes:,}"
+def _row(needed: Needed, cells: Iterable[str]) -> TableRow:
+    return TableRow(f"truly {threshold(needed.reliability)}", list(cells))
+
+
+def _number(episodes: float | None) -> str:
+    return f">{MOST_EPISODES:,}" if episodes is None else f"{episodes:,.0f}"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -171,11 +197,12 @@ def _tokens(total: float | None) -> str:
 
 
 def _explanation(gates: int) -> str:
-    together = "" if gates == 1 else f", all {gates} verdicts together"
+    which = "it is" if gates == 1 else f"all {gates} scenarios are"
     return (
-        f"{threshold(POWER)} of runs are certified by then, at {threshold(CONFIDENCE)} "
-        f"confidence{together}. fixed: --agentgym-episodes N; sequential: "
-        "--agentgym-stop sequential, with --agentgym-episodes for the most"
+        f"in {threshold(POWER)} of runs {which} certified by then, at "
+        f"{threshold(CONFIDENCE)} confidence. fixed: --agentgym-episodes N; sequential "
+        "and grouped: --agentgym-stop, with --agentgym-episodes for the most; mean: of "
+        "each scenario"
     )
 
 

@@ -23,7 +23,6 @@ from agentgym.reliability import (
 from agentgym.reliability.sequential import log_capital_above, log_capital_below
 from agentgym.reliability.simulated.simulated_runs import (
     NaivePeeking,
-    quantiles,
     run_in_flight,
     run_until_decided,
 )
@@ -327,17 +326,6 @@ def test_in_flight_the_decision_is_the_same_and_more_is_counted():
     assert end.verdict is decided.verdict
     one, same = run_in_flight(0.99, test, 1000, Random(1), concurrency=1)
     assert one.episodes == same.episodes
-
-
-def test_quantiles():
-    test = SequentialTest(0.95)
-    found = quantiles(
-        1.0, test, most=1000, runs=10, random=Random(0), shares=(0.5, 0.8)
-    )
-    assert found == [74, 74]
-    assert quantiles(
-        0.96, test, most=100, runs=50, random=Random(0), shares=(0.8,)
-    ) == [None]
 
 
 def test_the_mean_of_one_scenario_is_nearly_its_own():

@@ -13,7 +13,6 @@ from itertools import accumulate
 from random import Random
 from typing import NamedTuple, Protocol
 
-from agentgym.reliability.sequential import SequentialTest
 from agentgym.reliability.sizing import least_episodes
 from agentgym.reliability.verdicts import ALPHA, Verdict, exact_p_values
 
@@ -178,38 +177,6 @@ def binomial_weights(n: int, reliability: float) -> list[float]:
             for k in range(n + 1)
         )
     )
-
-
-def quantiles(
-    reliability: float,
-    test: SequentialTest,
-    *,
-    most: int,
-    runs: int,
-    random: Random,
-    shares: tuple[float, ...],
-) -> list[int | None]:
-    """Episodes within which these shares of runs certify RELIABLE; None beyond most.
-
-    Args:
-        reliability: The true one.
-        test: The gate.
-        most: Episodes after which a run ends undecided.
-        runs: Simulated runs.
-        random: The generator of chance.
-        shares: Of all runs, each in (0, 1].
-    """
-    lengths = []
-    for _ in range(runs):
-        end, _ = run_until_decided(reliability, test, most, random)
-        if end.verdict is Verdict.reliable:
-            lengths.append(end.episodes)
-    lengths.sort()
-    episodes: list[int | None] = []
-    for share in shares:
-        place = math.ceil(share * runs) - 1
-        episodes.append(lengths[place] if place < len(lengths) else None)
-    return episodes
 
 
 def _streaks(reliability: float, random: Random) -> Iterator[int]:
