@@ -151,6 +151,23 @@ class _Look(NamedTuple):
         return self.failures.below(self.bound), self.spent + spent
 
 
+class GroupedChances(NamedTuple):
+    """How runs end that are looked at after each tenth of their episodes.
+
+    Attributes:
+        reliable: The chance that they are certified RELIABLE.
+        unreliable: The same of UNRELIABLE.
+        episodes: Their mean number of episodes.
+        p_values: The chances that the p-value against "below the threshold" is as small
+            as was asked for.
+    """
+
+    reliable: float
+    unreliable: float
+    episodes: float
+    p_values: Sequence[float] = ()
+
+
 class GroupedTest:
     """Looks at an agent's counts ten times; a rule of `ScenarioStop`.
 
@@ -201,24 +218,34 @@ class GroupedTest:
             return (math.inf if always else -1) if reliable else 1 + 1e9 * always
         return self._look(place, reliable).bound
 
-    def lengths(self, reliability: float) -> tuple[float, float]:
-        """The chance of RELIABLE, and the mean number of episodes, exactly.
+    def chances(
+        self, reliability: float, alphas: Sequence[float] = ()
+    ) -> GroupedChances:
+        """How its runs end, exactly.
 
         Args:
             reliability: The true one.
+            alphas: Of which p-values the chances are asked for; no smaller than that
+                of the boundaries.
         """
-        failures, before, certain, mean = _START, 0, 0.0, 0.0
+        failures, before = _START, 0
+        certain = refuted = mean = 0.0
+        late: list[float] = []
         for place, look in enumerate(self.looks):
             more = look - before
             mean += more * math.fsum(failures.chances)
             failures, before = failures.after(more, 1 - reliability), look
+            if look == self.planned:
+                known = self._look(place, reliable=True)
+                last = [known.failures.most_within(a - known.spent) for a in alphas]
+                late = [certain + failures.up_to(failed) for failed in last]
             enough = self._look(place, reliable=True).bound
             certain += failures.up_to(enough)
             failures = failures.above(enough)
-            failures = failures.below(self._look(place, reliable=False).bound)
-            if not failures.chances:
-                break
-        return certain, mean
+            many = self._look(place, reliable=False).bound
+            refuted += failures.at_least(many)
+            failures = failures.below(many)
+        return GroupedChances(certain, refuted, mean, late)
 
     def p_values(self, passed: int, failed: int) -> tuple[float, float]:
         """Against "below the threshold", and "reaches it", at a look or at the end.

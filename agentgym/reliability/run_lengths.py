@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 from agentgym.reliability.grouped import LOOKS, GroupedTest
-from agentgym.reliability.sequential import SequentialTest
+from agentgym.reliability.sequential import SequentialTest, sequential_test
 from agentgym.reliability.sizing import (
     MOST_EPISODES,
     chance_of_at_most,
@@ -18,39 +19,46 @@ _NEGLIGIBLE = 1e-16
 _FINER = 100
 
 
-def chance_of_all(
-    n: int, reliability: float, threshold: float, gates: int, alpha: float = ALPHA
-) -> float:
-    """The chance that scenarios of n episodes are all RELIABLE together (`holm`).
+def all_together(below: Sequence[float]) -> float:
+    """The chance that scenarios are all RELIABLE together (`holm`).
 
     The smallest p-value has to be alpha / k or less, the next one alpha / (k - 1), and
     so on: as many p-values as steps have to be below each step.
 
     Args:
-        n: Episodes of each, fixed beforehand.
-        reliability: The true one of each.
-        threshold: What is to be certified.
-        gates: Scenarios whose verdicts shall be right together.
-        alpha: Probability that any of the verdicts is wrong, at most.
+        below: The chance that a scenario's p-value is below alpha / k, alpha / (k - 1),
+            ..., alpha.
     """
-    below = [_chance_of_one(n, reliability, threshold, alpha / gates)]
-    counts = [
-        math.comb(gates, c) * below[0] ** c * (1 - below[0]) ** (gates - c)
-        for c in range(gates + 1)
-    ]
-    counts[0] = 0.0
-    for left in range(gates - 1, 0, -1):
-        now = _chance_of_one(n, reliability, threshold, alpha / left)
-        share = (now - below[-1]) / (1 - below[-1]) if below[-1] < 1 else 0.0
-        below.append(now)
+    gates = len(below)
+    counts = [1.0] + [0.0] * gates
+    before = 0.0
+    for needed, now in enumerate(below, 1):
+        share = min(1.0, (now - before) / (1 - before)) if before < 1 else 0.0
         following = [0.0] * (gates + 1)
         for c, chance in enumerate(counts):
             for more in range(gates - c + 1 if chance else 0):
                 ways = math.comb(gates - c, more) * share**more
                 following[c + more] += chance * ways * (1 - share) ** (gates - c - more)
-        needed = gates - left + 1
         counts = [0.0] * needed + following[needed:]
+        before = now
     return math.fsum(counts)
+
+
+def chance_of_all(n: int, reliability: float, threshold: float, gates: int) -> float:
+    """The chance that scenarios of n episodes, fixed beforehand, are all RELIABLE.
+
+    Args:
+        n: Episodes of each.
+        reliability: The true one of each.
+        threshold: What is to be certified.
+        gates: Scenarios whose verdicts shall be right together.
+    """
+    return all_together(
+        [
+            _chance_of_one(n, reliability, threshold, ALPHA / left)
+            for left in range(gates, 0, -1)
+        ]
+    )
 
 
 def _chance_of_one(n: int, reliability: float, threshold: float, alpha: float) -> float:
@@ -134,32 +142,40 @@ def sequential_episodes(
         power: How often all of them shall be certified.
         most: Where to give up.
     """
-    test = SequentialTest(threshold, ALPHA / gates)
-    wanted = power ** (1 / gates)
-    least, chances, certain, mean = 0, [1.0], 0.0, 0.0
+    tests = [sequential_test(threshold, ALPHA / left) for left in range(gates, 0, -1)]
+    least, chances, certain, mean, look = 0, [1.0], 0.0, 0.0, 1
     for n in range(1, most + 1):
         mean += math.fsum(chances)
         chances = [
             a * reliability + b * (1 - reliability)
             for a, b in zip([*chances, 0.0], [0.0, *chances], strict=True)
         ]
-        while chances and n - least >= test.enough(least):
+        while chances and n - least >= tests[0].enough(least):
             certain += chances.pop(0)
             least += 1
-        while chances and n - least - len(chances) + 1 <= test.few(
-            least + len(chances) - 1
-        ):
+        while chances and _refuted(tests[0], n, least + len(chances) - 1):
             chances.pop()
         while chances and chances[-1] < _NEGLIGIBLE:
             chances.pop()
-        while chances and chances[0] < _NEGLIGIBLE:
-            chances.pop(0)
-            least += 1
-        if certain >= wanted - 1e-12:
+        if gates > 1 and n < look:
+            continue
+        look = n + max(1, n // _FINER)
+        below = [certain + _late(test, n, least, chances) for test in tests]
+        if below[-1] ** gates >= power and all_together(below) >= power - 1e-12:
             return n, mean
-        if not chances:
-            break
     return None
+
+
+def _refuted(test: SequentialTest, n: int, failed: int) -> bool:
+    return n - failed <= test.few(failed)
+
+
+def _late(test: SequentialTest, n: int, least: int, chances: Sequence[float]) -> float:
+    """The chance that the last look certifies, at a chance of error that `holm` has."""
+    enough = 0
+    while enough < len(chances) and n - least - enough >= test.enough(least + enough):
+        enough += 1
+    return math.fsum(chances[:enough])
 
 
 def grouped_episodes(
@@ -182,26 +198,13 @@ def grouped_episodes(
     Returns:
         A number within 1 % of the least one that is enough.
     """
-    wanted = power ** (1 / gates)
-    alpha = ALPHA / gates
-    n = _first_fixed(reliability, threshold, alpha, wanted, most)
+    alphas = [ALPHA / left for left in range(gates, 0, -1)]
+    n = episodes_for_all(reliability, threshold, gates=gates, power=power, most=most)
     while n is not None and n <= most:
-        certain, mean = GroupedTest(n, threshold, alpha).lengths(reliability)
-        if certain >= wanted - 1e-12:
-            return n, mean
+        test = GroupedTest(n, threshold, alphas[0])
+        found = test.chances(reliability, alphas)
+        if all_together(found.p_values) >= power - 1e-12:
+            return n, found.episodes
         step = max(1, n // _FINER)
         n += step if n < LOOKS * LOOKS else max(LOOKS, step) - n % LOOKS
-    return None
-
-
-def _first_fixed(
-    reliability: float, threshold: float, alpha: float, power: float, most: int
-) -> int | None:
-    """No fewer episodes than these are enough if they are looked at more often."""
-    failures, n = 0, 1
-    while n <= most:
-        n = least_episodes(n, failures, threshold, alpha)
-        if chance_of_at_most(failures, n, reliability) >= power:
-            return n
-        failures += max(1, failures // 20)
     return None

@@ -22,6 +22,7 @@ from agentgym.reliability.sequential import (
 from agentgym.reliability.verdicts import ALPHA, Reliability, Verdict, verdict_of
 
 _STEPS = 32
+_FEW = 4
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _GRID = [0.0, *(1 / (1 + math.exp(-x / 10)) for x in range(-100, 101)), 1.0]
 """Fine at both ends, where reliabilities and unreliabilities are."""
@@ -140,15 +141,19 @@ def certified_by_scenarios(
 
     A mean below the threshold has a scenario that is, too: to refute this of each by
     itself refutes it of the mean (R. Berger, Multiparameter hypothesis testing and
-    acceptance sampling, Technometrics 24 (1982) 295-300). Either way gets half of the
-    chance of error.
+    acceptance sampling, Technometrics 24 (1982) 295-300). With few scenarios this is
+    the only way: their wagers together hardly have the evidence that ten looks need.
+    With more, either way gets half of the chance of error, and the mean can be certain
+    though one scenario is not.
 
     Args:
         mean: What `judge_mean` says.
         scenarios: What is certain of each.
     """
     p_each = max((one.p_above for one in scenarios), default=1.0)
-    p_above = min(1.0, 2 * min(mean.p_above, p_each))
+    p_above = p_each
+    if len(scenarios) > _FEW:
+        p_above = min(1.0, 2 * min(mean.p_above, p_each))
     if any(one.threshold < mean.threshold for one in scenarios):
         return mean
     verdict = verdict_of(p_above, mean.p_below)

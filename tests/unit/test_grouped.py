@@ -174,3 +174,9 @@ def test_scenarios_that_are_each_certain_make_their_mean_certain():
     undecided = judge_grouped([True] * 40, 0.95, planned=40)
     found = certified_by_scenarios(mean, [*each, undecided])
     assert found.verdict is Verdict.undecided
+    # Of many scenarios, the mean may be certain by itself.
+    sure = judge_mean([(400, 400)] * 5, 0.95)
+    found = certified_by_scenarios(sure, [*each, *each, undecided])
+    assert found.verdict is RELIABLE
+    found = certified_by_scenarios(sure, [*each, undecided])
+    assert found.verdict is Verdict.undecided

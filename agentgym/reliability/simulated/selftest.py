@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from random import Random
 
+from agentgym.reliability.grouped import GroupedTest
 from agentgym.reliability.intervals import CONFIDENCE
 from agentgym.reliability.run_stop import RunStop
 from agentgym.reliability.sequential import SequentialTest
@@ -24,8 +25,14 @@ from agentgym.reliability.simulated.simulated_runs import (
     Boundary,
     NaivePeeking,
     binomial_weights,
+    run_grouped,
     run_in_flight,
     run_until_decided,
+)
+from agentgym.reliability.simulated.together import (
+    EarlyOrFixed,
+    planned_runs,
+    play_together,
 )
 from agentgym.reliability.sizing import episodes_to_certify
 from agentgym.reliability.verdicts import ALPHA, Verdict, holm, judge
@@ -44,6 +51,10 @@ _UNRELIABILITIES = (2.5, 0.25, 0.0, 1.5, 0.75)
 _MOST_EACH = 200
 _FIXED = (59, 300)
 _POINT = 32
+_GROUPED = 670
+_DESIGNS = (59, 130, 280, _GROUPED, 3019)
+_EARLY = 400
+_FEWER = 5
 _STANDARD_ERRORS = 3.5
 
 
@@ -103,6 +114,9 @@ def gates() -> list[Gate]:
         Gate("certified, sequential", _peeking(sequential)),
         Gate(f"  with {IN_FLIGHT} in flight", _in_flight(sequential)),
         Gate(f"  a run of {len(_UNRELIABILITIES)} scenarios", _run),
+        Gate(f"  {SCENARIOS} scenarios (Holm)", _early("sequential")),
+        Gate(f"certified, grouped, {_GROUPED} episodes", _in_groups),
+        Gate(f"  {SCENARIOS} scenarios, grouped (Holm)", _early("grouped")),
     ]
 
 
@@ -122,10 +136,12 @@ def selftest(runs: int = DEFAULT_RUNS, seed: int = 0) -> tuple[list[str], bool]:
         for gate in gates()
     }
     broken = [text for gate in results for text in _broken(gate, results[gate])]
-    more = [trial(runs, seed) for trial in (many_scenarios, before_after)]
+    trials = (many_scenarios, before_after, planned_runs)
+    more = [trial(runs, seed) for trial in trials]
     more.append(certified_looks())
     lines = [line for lines, _ in more for line in lines]
     broken += [text for _, others in more for text in others]
+    broken += _grouped_broken()
     return [*_report(results, runs), *lines, *broken, _conclusion(broken)], not broken
 
 
@@ -161,6 +177,28 @@ def _several(true: float, runs: int, random: Random) -> Seen:
         drawn = random.choices(range(n + 1), cum_weights=weights, k=SCENARIOS)
         given = holm([cached(passed) for passed in drawn])
         seen.add(_worst(given, true), n)
+    return seen
+
+
+def _early(stop: EarlyOrFixed) -> Callable[[float, int, Random], Seen]:
+    """The same for scenarios that end when they are certain."""
+
+    def play(true: float, runs: int, random: Random) -> Seen:
+        seen = Seen()
+        for _ in range(max(FEWEST_RUNS, runs // _FEWER)):
+            judged = play_together(stop, true, SCENARIOS, _EARLY, random)
+            seen.add(_worst(holm(judged), true), max(one.counted for one in judged))
+        return seen
+
+    return play
+
+
+def _in_groups(true: float, runs: int, random: Random) -> Seen:
+    seen = Seen()
+    test = GroupedTest(_GROUPED, THRESHOLD)
+    for _ in range(runs):
+        end = run_grouped(true, test, random)
+        seen.add(end.verdict, end.episodes)
     return seen
 
 
@@ -250,6 +288,14 @@ def _broken(gate: Gate, seen: dict[float, Seen]) -> Iterator[str]:
                 )
 
 
+def _grouped_broken() -> Iterator[str]:
+    """What is exact needs no margin."""
+    for n in _DESIGNS:
+        found = GroupedTest(n, THRESHOLD).chances(THRESHOLD)
+        if max(found.reliable, found.unreliable) > ALPHA + 1e-9:
+            yield f"BROKEN: certified, grouped, {n} episodes: errs in {found}"
+
+
 def margin(promise: float, runs: int) -> float:
     """What chance may add to a share of simulated runs.
 
@@ -310,6 +356,11 @@ def _report(results: dict[Gate, dict[float, Seen]], runs: int) -> Iterator[str]:
         f"clean episodes that certify {THRESHOLD:.0%}: "
         f"{episodes_to_certify(THRESHOLD)} if fixed beforehand, {test.enough(0):.0f} "
         "sequentially"
+    )
+    exact = GroupedTest(_GROUPED, THRESHOLD).chances(THRESHOLD)
+    yield (
+        f"exactly at {THRESHOLD:.0%}, grouped, {_GROUPED} episodes: RELIABLE in "
+        f"{exact.reliable:.2%} of runs, UNRELIABLE in {exact.unreliable:.2%}"
     )
 
 

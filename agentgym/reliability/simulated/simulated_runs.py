@@ -7,12 +7,14 @@ turn RELIABLE between two failures, and UNRELIABLE at one.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import accumulate
 from random import Random
 from typing import NamedTuple, Protocol
 
+from agentgym.reliability.grouped import GroupedTest
 from agentgym.reliability.sizing import least_episodes
 from agentgym.reliability.verdicts import ALPHA, Verdict, exact_p_values
 
@@ -100,6 +102,32 @@ def run_until_decided(
             end = SimulatedEnd(Verdict.unreliable, passed + failed + 1, passed)
             return end, failures
     raise AssertionError("streaks never end")
+
+
+def run_grouped(reliability: float, test: GroupedTest, random: Random) -> SimulatedEnd:
+    """One run, looked at after each tenth of its episodes.
+
+    Args:
+        reliability: The true one.
+        test: The gate.
+        random: The generator of chance.
+    """
+    passed = before = 0
+    verdict = Verdict.undecided
+    for look in test.looks:
+        weights = _group_weights(look - before, reliability)
+        # One number of passed episodes, as `Random.choices` would draw it.
+        passed += bisect_right(weights, random.random() * weights[-1])
+        before = look
+        verdict = test.verdict(passed, look - passed)
+        if verdict is not Verdict.undecided:
+            break
+    return SimulatedEnd(verdict, before, passed)
+
+
+@lru_cache(maxsize=256)
+def _group_weights(n: int, reliability: float) -> list[float]:
+    return binomial_weights(n, reliability)
 
 
 def run_in_flight(
