@@ -115,7 +115,7 @@ def test_every_gate_promises_something_but_those_to_compare_with():
 
 @pytest.mark.slow
 def test_promises_are_kept_in_10_000_runs(capsys):
-    """What is shipped, as it is shipped: about 25 s."""
+    """What is shipped, as it is shipped: about a minute."""
     assert main(["selftest"]) == 0
     said = capsys.readouterr().out
     assert "10,000 simulated runs" in said
