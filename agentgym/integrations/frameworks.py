@@ -134,6 +134,7 @@ def wrap(agent: Any) -> WrappedAgent:
             _check_version(framework, module.TESTED)
             driver = module.driver(inner, **options)
             return WrappedAgent(inner, driver, kind, framework.module)
+    _refuse_unknown(agent)
     if not inspect.isclass(agent):
         run = getattr(agent, "run", None)
         if callable(run):
@@ -154,6 +155,34 @@ def wrap(agent: Any) -> WrappedAgent:
         f"{given} is no agent: give an agent of {names}, an object with "
         "run(message) -> reply, or a callable message -> reply"
     )
+
+
+_AROUND = {
+    "llama_index.": (
+        "a LlamaIndex agent",
+        "async def ask(message): return str(await agent.run(message))",
+    ),
+    "google.adk.": (
+        "an agent of Google ADK",
+        "a coroutine that reads runner.run_async(...) to its final response",
+    ),
+    "crewai.flow.": (
+        "a CrewAI flow",
+        "lambda message: flow.kickoff(inputs={'message': message})",
+    ),
+}
+"""By the beginning of a module's name: what has no `run(message)`, and what has."""
+
+
+def _refuse_unknown(agent: Any) -> None:
+    """Raises a sentence for agents of frameworks that take more than a message."""
+    mro = () if inspect.isclass(agent) else type(agent).__mro__
+    for name, (kind, function) in _AROUND.items():
+        if any(f"{cls.__module__}.".startswith(name) for cls in mro):
+            raise UsageError(
+                f"{kind} is given by a function around it: {function}; docs/agents.md "
+                "says how its models and tools are seen"
+            )
 
 
 def redirect(agent: Any, policy: PolicyEndpoint) -> WrappedAgent:

@@ -231,3 +231,22 @@ class TestShippedTools:
     def test_what_is_no_list_of_tools(self, tools: Any) -> None:
         with pytest.raises(UsageError, match=r"^tools=.*: give a list of tools$"):
             made_tools(tools, lambda tool: tool)
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("llama_index.core.agent.workflow", "str(await agent.run(message))"),
+        ("google.adk.agents.llm_agent", "a coroutine that reads runner.run_async"),
+        ("crewai.flow.flow", "flow.kickoff(inputs={'message': message})"),
+    ],
+)
+def test_agents_that_take_more_than_a_message_have_a_way_named(
+    module: str, words: str
+) -> None:
+    kind = type("Agent", (), {"__module__": module, "run": lambda self: None})
+    for made in (kind(), type("Mine", (kind,), {"__module__": "app"})()):
+        with pytest.raises(UsageError, match="is given by a function around it") as err:
+            agentgym.wrap(made)
+        assert words in str(err.value)
+        assert "docs/agents.md" in str(err.value)
