@@ -13,7 +13,7 @@ from agentgym.runs.summary_json import (
     CaseResultJson,
     FamilyJson,
     KEpisodesJson,
-    SkipsJson,
+    SkippedJson,
 )
 
 DEFAULT_KS = (1, 2, 4, 8)
@@ -179,9 +179,10 @@ class Skips:
     def __str__(self) -> str:
         return f"{self.reasons.total()} of {self.planned}"
 
-    def to_json(self) -> SkipsJson:
-        """The form in `summary.json`, without the scenario's name."""
+    def to_json(self, name: str) -> SkippedJson:
+        """The form in `summary.json`, with the scenario's name."""
         return {
+            "name": name,
             "skipped": self.reasons.total(),
             "planned": self.planned,
             "reasons": dict(sorted(self.reasons.items())[:MOST_REASONS]),

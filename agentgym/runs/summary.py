@@ -438,8 +438,7 @@ class RunSummary:
                 for name, planned in sorted(self.not_played.items())
             ],
             "skipped": [
-                {"name": name, **self.skipped[name].to_json()}
-                for name in sorted(self.skipped)
+                self.skipped[name].to_json(name) for name in sorted(self.skipped)
             ],
             "attrition_limit": ATTRITION_LIMIT,
             "attrition": attrition_json(attrition),

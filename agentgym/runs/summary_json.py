@@ -244,18 +244,13 @@ class NotPlayedJson(TypedDict):
     planned: int
 
 
-class SkipsJson(TypedDict):
+class SkippedJson(TypedDict):
     """The cases that a scenario left out, and why."""
 
+    name: str
     skipped: int
     planned: int
     reasons: dict[str, int]
-
-
-class SkippedJson(SkipsJson):
-    """The same with its name."""
-
-    name: str
 
 
 class ShareJson(TypedDict):
