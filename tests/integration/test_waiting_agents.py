@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -421,6 +423,38 @@ def test_a_tool_that_is_run_elsewhere(model: ScriptedModel) -> None:
     [made] = run.calls
     assert (made.approval, made.result) == ("answered", "sent by post")
     assert run.reply == "I am done."
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "agents.md"
+MODELS: dict[str, Callable[[Any], Any]] = {
+    "Agents SDK": lambda at: openai_agents_model(at),
+    "Pydantic AI": pydantic_ai_model,
+    "Agent Framework": agent_framework_client,
+    "LangGraph": langchain_model,
+}
+
+
+def openai_agents_model(endpoint: Any) -> Any:
+    from agents import OpenAIChatCompletionsModel
+
+    return OpenAIChatCompletionsModel(endpoint.model, openai_client(endpoint))
+
+
+@pytest.mark.parametrize("framework", MODELS)
+def test_the_example_of_the_docs(framework: str, model: ScriptedModel) -> None:
+    blocks = re.findall(
+        rf"```python\n# {framework}\n(.*?)```", DOCS.read_text(), re.DOTALL
+    )
+    [block] = blocks
+    # A module, as the frameworks look the annotations of tools up in it.
+    made = {"model": MODELS[framework](model.endpoint), "__name__": "docs_example"}
+    exec(compile(block, str(DOCS), "exec"), made)
+    agent = agentgym.wrap(made["agent"])
+    with episode():
+        run = agent.run("Write to the shop, please.")
+        assert not run.called("send")
+        assert run.waiting
+        assert agent.approve().called("send", to="the shop")
 
 
 def test_an_agent_that_waits_for_nobody() -> None:
