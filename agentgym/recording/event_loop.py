@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import threading
+import traceback
 from asyncio import selector_events
 from collections.abc import Awaitable
 from concurrent.futures import Future
@@ -53,10 +54,23 @@ def new_loop() -> asyncio.AbstractEventLoop:
     try:
         return asyncio.new_event_loop()
     except Exception as exc:
+        _forget_half_made(exc)
         raise HarnessError(
             f"an event loop cannot be made: {describe(exc)} (pytest-socket: "
             "--allow-unix-socket allows the sockets that it needs)"
         ) from exc
+
+
+def _forget_half_made(exc: BaseException) -> None:
+    """Lets a loop that could not be made go in silence.
+
+    Its `__del__` would close a pair of sockets that it has not got, and Python would
+    print a traceback of that for each one, long after the sentence that says why.
+    """
+    for frame, _ in traceback.walk_tb(exc.__traceback__):
+        half: Any = frame.f_locals.get("self")
+        if isinstance(half, asyncio.BaseEventLoop):
+            half._closed = True  # type: ignore[attr-defined]
 
 
 def is_running() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -190,9 +190,18 @@ def _outside(error: BaseException | None) -> str | None:
     """What ended a scenario that was not its episodes' doing."""
     if error is None or isinstance(error, ScenarioFailed | UsageError):
         return None
+    return "; ".join(dict.fromkeys(_first_lines(error)))
+
+
+def _first_lines(error: BaseException) -> Iterator[str]:
+    """The error, or those that several tear-downs raised, each in one line."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _first_lines(each)
+        return
     first = str(error).strip().partition("\n")[0]
     kind = type(error).__name__
-    return f"{kind}: {first}" if first else kind
+    yield f"{kind}: {first}" if first else kind
 
 
 RUN = pytest.StashKey[RunContext]()

@@ -128,6 +128,30 @@ def test_a_fixture_that_cannot_be_torn_down(gym):
     assert reasons(gym) == [("errored", "test_it.py::test_attic", why)]
 
 
+@pytest.mark.parametrize("scope", ["class", "module", "package", "session"])
+@pytest.mark.parametrize("part", ["set-up", "tear-down"])
+def test_a_fixture_of_whichever_scope(gym, scope, part):
+    raised = "yield" if part == "tear-down" else "pass"
+    gym.file(
+        PLAIN
+        + f"""
+    def broken():
+        {raised}
+        raise OSError("it does not work")
+
+    first = pytest.fixture(scope="{scope}", name="first")(broken)
+    second = pytest.fixture(scope="{scope}", name="second")(broken)
+
+    @scenario(episodes=2)
+    def test_attic(agent, first, second):
+        assert agent.run("look_up=7").called("look_up")
+    """
+    )
+    assert gym.run().ret == CANNOT_JUDGE
+    why = f"{part} failed: OSError: it does not work"
+    assert reasons(gym) == [("errored", "test_it.py::test_attic", why)]
+
+
 def test_a_scenario_that_another_plugin_ends(gym):
     gym.more_conftest("""
         @pytest.hookimpl(wrapper=True)

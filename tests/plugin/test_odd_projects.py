@@ -166,6 +166,7 @@ def test_an_async_scenario_where_no_event_loop_can_be_made(gym, args):
         assert result.ret == CANNOT_JUDGE
         (reason,) = gym.summary()["decision"]["reasons"]
         assert reason["kind"] == "errored"
+    assert "Traceback" not in result.stderr.str()
     text = " ".join(result.stdout.str().split())
     assert "an event loop cannot be made: RuntimeError: a test tried to use a" in text
 
