@@ -37,7 +37,7 @@ _NEGLIGIBLE = 1e-18
 _STEPS = 32
 
 
-class _Failures(NamedTuple):
+class FailureChances(NamedTuple):
     """Chances of numbers of failures, of the runs that go on.
 
     Attributes:
@@ -48,7 +48,7 @@ class _Failures(NamedTuple):
     least: int
     chances: list[float]
 
-    def after(self, episodes: int, unreliability: float) -> _Failures:
+    def after(self, episodes: int, unreliability: float) -> FailureChances:
         """The same after some more episodes."""
         more = _binomial(episodes, unreliability)
         chances = [0.0] * (len(self.chances) + len(more.chances) - 1)
@@ -65,14 +65,14 @@ class _Failures(NamedTuple):
         """The chance of so many failures, or more."""
         return math.fsum(self.chances[max(0, failed - self.least) :])
 
-    def above(self, failed: int) -> _Failures:
+    def above(self, failed: int) -> FailureChances:
         """Without those that have so many failures, or fewer."""
         cut = max(0, failed + 1 - self.least)
-        return _Failures(self.least + cut, self.chances[cut:])
+        return FailureChances(self.least + cut, self.chances[cut:])
 
-    def below(self, failed: int) -> _Failures:
+    def below(self, failed: int) -> FailureChances:
         """Without those that have so many failures, or more."""
-        return _Failures(self.least, self.chances[: max(0, failed - self.least)])
+        return FailureChances(self.least, self.chances[: max(0, failed - self.least)])
 
     def most_within(self, chance: float) -> int:
         """The greatest number with no more than this chance of it, or fewer; or -1."""
@@ -95,23 +95,23 @@ class _Failures(NamedTuple):
         return failed
 
 
-_START = _Failures(0, [1.0])
+_START = FailureChances(0, [1.0])
 
 
-def _trimmed(least: int, chances: list[float]) -> _Failures:
+def _trimmed(least: int, chances: list[float]) -> FailureChances:
     """Without both tails, as far as they are less than any rounding."""
     first, last = 0, len(chances)
     while first < last and chances[first] < _NEGLIGIBLE:
         first += 1
     while last > first and chances[last - 1] < _NEGLIGIBLE:
         last -= 1
-    return _Failures(least + first, chances[first:last])
+    return FailureChances(least + first, chances[first:last])
 
 
 @lru_cache(maxsize=256)
-def _binomial(episodes: int, unreliability: float) -> _Failures:
+def _binomial(episodes: int, unreliability: float) -> FailureChances:
     if not 0 < unreliability < 1 or not episodes:
-        return _Failures(episodes if unreliability >= 1 else 0, [1.0])
+        return FailureChances(episodes if unreliability >= 1 else 0, [1.0])
     odds = math.log(unreliability) - math.log1p(-unreliability)
     start = math.lgamma(episodes + 1) + episodes * math.log1p(-unreliability)
     # Beyond ten standard deviations, and some for small numbers, nothing is left.
@@ -138,11 +138,11 @@ class _Look(NamedTuple):
         bound: Most failures for RELIABLE, or the fewest for UNRELIABLE.
     """
 
-    failures: _Failures
+    failures: FailureChances
     spent: float
     bound: int
 
-    def further(self, reliable: bool) -> tuple[_Failures, float]:
+    def further(self, reliable: bool) -> tuple[FailureChances, float]:
         """The runs that go on, and what is spent by then."""
         if reliable:
             spent = self.failures.up_to(self.bound)
@@ -319,7 +319,7 @@ class GroupedTest:
             known.append(_Look(failures, spent, bound))
         return known[place]
 
-    def _at(self, n: int, reliable: bool) -> tuple[_Failures, float]:
+    def _at(self, n: int, reliable: bool) -> tuple[FailureChances, float]:
         """At the threshold: failures of the runs that come to n, and what is spent."""
         earlier = [place for place, look in enumerate(self.looks) if look < n]
         if not earlier:

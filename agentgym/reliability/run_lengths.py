@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 
-from agentgym.reliability.grouped import LOOKS, GroupedTest
-from agentgym.reliability.sequential import SequentialTest, sequential_test
+from agentgym.reliability.grouped import LOOKS, FailureChances, GroupedTest
+from agentgym.reliability.sequential import (
+    SequentialTest,
+    log_capital_above,
+    sequential_test,
+)
 from agentgym.reliability.sizing import (
     MOST_EPISODES,
     chance_of_at_most,
@@ -142,7 +147,7 @@ def sequential_episodes(
         power: How often all of them shall be certified.
         most: Where to give up.
     """
-    tests = [sequential_test(threshold, ALPHA / left) for left in range(gates, 0, -1)]
+    test = sequential_test(threshold, ALPHA / gates)
     least, chances, certain, mean, look = 0, [1.0], 0.0, 0.0, 1
     for n in range(1, most + 1):
         mean += math.fsum(chances)
@@ -150,18 +155,26 @@ def sequential_episodes(
             a * reliability + b * (1 - reliability)
             for a, b in zip([*chances, 0.0], [0.0, *chances], strict=True)
         ]
-        while chances and n - least >= tests[0].enough(least):
+        while chances and n - least >= test.enough(least):
             certain += chances.pop(0)
             least += 1
-        while chances and _refuted(tests[0], n, least + len(chances) - 1):
+        while chances and _refuted(test, n, least + len(chances) - 1):
             chances.pop()
         while chances and chances[-1] < _NEGLIGIBLE:
             chances.pop()
-        if gates > 1 and n < look:
+        if gates == 1 and certain >= power - 1e-12:
+            return n, mean
+        if gates == 1 or n < look:
             continue
         look = n + max(1, n // _FINER)
-        below = [certain + _late(test, n, least, chances) for test in tests]
-        if below[-1] ** gates >= power and all_together(below) >= power - 1e-12:
+        going_on = FailureChances(least, chances)
+        if (certain + _late(n, threshold, ALPHA, going_on)) ** gates < power - 1e-12:
+            continue
+        late = (
+            _late(n, threshold, ALPHA / left, going_on)
+            for left in range(gates - 1, 0, -1)
+        )
+        if all_together([certain, *(certain + one for one in late)]) >= power - 1e-12:
             return n, mean
     return None
 
@@ -170,12 +183,18 @@ def _refuted(test: SequentialTest, n: int, failed: int) -> bool:
     return n - failed <= test.few(failed)
 
 
-def _late(test: SequentialTest, n: int, least: int, chances: Sequence[float]) -> float:
+def _late(n: int, threshold: float, alpha: float, going_on: FailureChances) -> float:
     """The chance that the last look certifies, at a chance of error that `holm` has."""
-    enough = 0
-    while enough < len(chances) and n - least - enough >= test.enough(least + enough):
-        enough += 1
-    return math.fsum(chances[:enough])
+    needed = -math.log(alpha)
+
+    def certified(place: int) -> bool:
+        failed = going_on.least + place
+        return log_capital_above(n - failed, failed, threshold) >= needed
+
+    enough = bisect_left(
+        range(len(going_on.chances)), True, key=lambda place: not certified(place)
+    )
+    return math.fsum(going_on.chances[:enough])
 
 
 def grouped_episodes(
