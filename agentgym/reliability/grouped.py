@@ -49,7 +49,12 @@ class FailureChances(NamedTuple):
     chances: list[float]
 
     def after(self, episodes: int, unreliability: float) -> FailureChances:
-        """The same after some more episodes."""
+        """The same after some more episodes.
+
+        Args:
+            episodes: How many more.
+            unreliability: The chance that one of them fails.
+        """
         more = _binomial(episodes, unreliability)
         chances = [0.0] * (len(self.chances) + len(more.chances) - 1)
         for place, own in enumerate(self.chances):

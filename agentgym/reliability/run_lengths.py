@@ -162,7 +162,7 @@ def sequential_episodes(
             chances.pop()
         while chances and chances[-1] < _NEGLIGIBLE:
             chances.pop()
-        if gates == 1 and certain >= power - 1e-12:
+        if certain**gates >= power - 1e-12:
             return n, mean
         if gates == 1 or n < look:
             continue
