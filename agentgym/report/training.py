@@ -81,9 +81,11 @@ def _looks(training: TrainingJson, width: int) -> Iterator[Line]:
     if sure is None:
         return
     looks = training["looks"]
-    taken = count(looks, "look") if looks else "no look"
-    at_least = f"at least {percent(sure)} at {SURE} confidence over all of them"
-    text = f"{taken} at held-out cases after training; {at_least}"
+    at_least = f"at least {percent(sure)} at {SURE} confidence"
+    text = f"none at held-out cases after training; before it {at_least}"
+    if looks:
+        taken = f"{count(looks, 'look')} at held-out cases after training"
+        text = f"{taken}; {at_least} over all of them"
     if training.get("gate") == "certified":
         state = "is" if training["met"] else "is not"
         target = threshold(training["target"])

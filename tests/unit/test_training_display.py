@@ -217,6 +217,15 @@ def test_section_tells_what_is_certain_after_all_looks(gate, met, text):
     assert lines[1] == text
 
 
+def test_section_of_a_training_without_a_look():
+    training = {"met": False, "looks": 0, "at_least": 0.287, "target": 0.3}
+    lines = [line.text for line in training_section(training, {}, 400)]
+    assert lines[0] == (
+        "looks      none at held-out cases after training; before it at least 28.7 % "
+        "at 95 % confidence"
+    )
+
+
 @pytest.mark.parametrize("met", [False, True])
 def test_section_names_what_never_passed(met):
     training = {"met": met, "never_passed": ["a.py::b"], "episodes": 8}

@@ -113,7 +113,7 @@ function looks({ at_least: sure, looks: taken, gate, met, target }) {
   if (sure === undefined || sure === null) return null;
   const certified = gate === "certified" ? ` ${threshold(target)} is ${met ? "" : "not "}certified.` : "";
   return element("p", { id: "looks", class: "hint" },
-    `${count(taken, "look")} at held-out cases after training: at least ${percent(sure)}, at 95 % confidence over all of them.${certified}`);
+    `${taken ? count(taken, "look") : "No look"} at held-out cases after training: at least ${percent(sure)}, at 95 % confidence over all of them.${certified}`);
 }
 
 // Draws anew for another width, so that its letters keep their size.
