@@ -28,21 +28,23 @@ from ag2.events import (
     ToolResultEvent,
     ToolResultsEvent,
 )
-from ag2.middleware import BaseMiddleware
+from ag2.exceptions import HumanInputNotProvidedError
+from ag2.middleware import BaseMiddleware, builtin
 from pydantic import ValidationError
 
 from agentgym.errors import UsageError
 from agentgym.integrations.conversation.opening import names_of
 from agentgym.integrations.messages import assistant, begin
-from agentgym.integrations.protocol import AsyncDriver
+from agentgym.integrations.protocol import AsyncWaitingDriver
 from agentgym.integrations.redirecting import plain_headers
 from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.asked import described, told
 from agentgym.recording.recorder import Recorder
-from agentgym.recording.trajectory import Message, printed
+from agentgym.recording.trajectory import Message, ToolCall, printed
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint
+    from agentgym.integrations.conversation.answers import HumanAnswer
 
 TESTED = ("1.0.0", "1.2.1")
 """Versions of ag2."""
@@ -58,7 +60,7 @@ def driver(agent: Any, options: Mapping[str, Any] | None = None) -> AG2Driver:
     return AG2Driver(agent, options or {})
 
 
-class AG2Driver(AsyncDriver):
+class AG2Driver(AsyncWaitingDriver):
     """Plays the turns of a conversation; each goes on from the last one's reply."""
 
     def __init__(self, agent: Any, options: Mapping[str, Any]) -> None:
@@ -79,17 +81,36 @@ class AG2Driver(AsyncDriver):
         recorder.message({"role": "user", "content": message})
         ask = self._reply.ask if self._reply is not None else self._first
         watcher = _Watcher(recorder, self._config)
-        reply = await ask(
-            message,
-            **{
-                **self._options,
-                "config": self._config or self._options.get("config"),
-                "middleware": [*self._options.get("middleware", ()), watcher.watch],
-            },
-        )
+        try:
+            reply = await ask(
+                message,
+                **{
+                    **self._options,
+                    "config": self._config or self._options.get("config"),
+                    "middleware": [*self._options.get("middleware", ()), watcher.watch],
+                },
+            )
+        except HumanInputNotProvidedError as exc:
+            self.pending = exc
+            waits = recorder.trajectory.waiting
+            shown = [{"name": c.name, "arguments": c.arguments} for c in waits]
+            recorder.interrupted(shown or str(exc))
+            return None
         self._reply = reply
         recorder.reply(reply.body or "")
         return reply
+
+    async def resume_async(self, answer: HumanAnswer, recorder: Recorder) -> Any:
+        """Raises: AG2 ends a turn in which nobody answers, and cannot go on with it.
+
+        Args:
+            answer: The person's.
+            recorder: Of the episode.
+        """
+        raise UsageError(
+            f"{answer.method}: an AG2 agent asks a person within its run, and cannot "
+            "go on after it: give it a hitl_hook that answers, in the `agent` fixture"
+        )
 
     async def _first(self, message: str, **options: Any) -> Any:
         stream = MemoryStream()
@@ -156,10 +177,44 @@ _outer: ContextVar[_Watcher | None] = ContextVar("agentgym_ag2_outer", default=N
 """Set while a watched turn's tool runs."""
 
 
+_guarded: ContextVar[tuple[Recorder, ToolCall, tuple[str, ...]] | None] = ContextVar(
+    "agentgym_ag2_guarded", default=None
+)
+"""The call that is executed, which a person may have to approve before it runs."""
+
+
 def watch() -> None:
-    """Lets `Agent.ask` and `Agent.run` join the turns that tools start."""
+    """Lets `Agent.ask` and `Agent.run` join the turns that tools start.
+
+    What asks for a person's approval stands between the model and the tool.
+    """
     for name in ("ask", "run"):
         setattr(Agent, name, _joining(getattr(Agent, name)))
+
+    approval: Any = getattr(builtin, "ApprovalRequired", None)
+    if approval is not None:  # AG2 1.0.0 has a function there, which nobody can see
+        approval.__call__ = _guard(approval.__call__)
+
+
+def _guard(own_guard: Any) -> Any:
+    """Asks for a person's approval: until then the call waits."""
+
+    @functools.wraps(own_guard)
+    async def guard(self: Any, call_next: Any, event: Any, context: Any) -> Any:
+        found = _guarded.get()
+        if found is None:
+            return await own_guard(self, call_next, event, context)
+        recorder, call, path = found
+        recorder.tool_interrupted(call)
+
+        async def run(event: Any, context: Any) -> Any:
+            given = _arguments(event) or call.arguments
+            recorder.tool_started(call.name, given, call_id=call.id, path=path)
+            return await call_next(event, context)
+
+        return await own_guard(self, run, event, context)
+
+    return guard
 
 
 def _joining(own: Any) -> Any:
@@ -241,14 +296,24 @@ class _Watcher:
             event.name, arguments, call_id=event.id, path=self._path
         )
         token = _outer.set(self)
+        guarded = _guarded.set((self._recorder, call, self._path))
         try:
             result = await call_next(event, context)
+        except HumanInputNotProvidedError:
+            # Whoever asked, the tool or what guards it: nobody has answered.
+            if not call.withheld:
+                self._recorder.tool_interrupted(call)
+            raise
         except Exception as exc:
             self._recorder.tool_failed(call, exc)
             raise
         finally:
             _outer.reset(token)
-        if isinstance(result, ToolErrorEvent):
+            _guarded.reset(guarded)
+        if call.withheld:
+            text = printed(_value(result.result), str)
+            self._recorder.tool_answered(event.id, text, refused=True)
+        elif isinstance(result, ToolErrorEvent):
             self._recorder.tool_failed(call, result.error)
             # Arguments that do not fit show up where the tool would run.
             call.executed = not _misfit(event.name, result.error)

@@ -18,6 +18,7 @@ from agentgym.playing.tool_table import tool_table
 from agentgym.recording.recorder import Recorder
 from agentgym.testing import ScriptedModel, call, say
 from tests.framework_agents import (
+    ag2_config,
     agent_framework_client,
     langchain_model,
     openai_client,
@@ -423,6 +424,57 @@ def test_a_tool_that_is_run_elsewhere(model: ScriptedModel) -> None:
     [made] = run.calls
     assert (made.approval, made.result) == ("answered", "sent by post")
     assert run.reply == "I am done."
+
+
+def ag2(model: ScriptedModel, sent: list[str], answer: str | None) -> Any:
+    from ag2 import Agent, tool
+    from ag2.middleware import approval_required
+
+    @tool(middleware=[approval_required()])
+    def send(to: str) -> str:
+        """Sends a letter."""
+        sent.append(to)
+        return "sent"
+
+    hook: Any = None if answer is None else lambda event: answer
+    config = ag2_config(model.endpoint)
+    return Agent("desk", config=config, tools=[send], hitl_hook=hook)
+
+
+class TestAG2:
+    """It asks a person within the run, by a function of the agent's."""
+
+    @pytest.mark.parametrize("answer", ["y", "n"])
+    def test_a_hook_answers(self, answer: str, model: ScriptedModel) -> None:
+        sent: list[str] = []
+        agent = agentgym.wrap(ag2(model, sent, answer))
+        with episode() as recorder:
+            run = agent.run("Write to the shop, please.")
+        [made] = recorder.trajectory.tool_calls
+        assert run.called("send").requested()
+        assert bool(run.called("send")) is bool(sent) is (answer == "y")
+        if answer == "y":
+            assert (made.approval, made.result, made.error) == (
+                "approved",
+                "sent",
+                None,
+            )
+        else:
+            assert made.approval == "rejected"
+            assert "denied" in (made.error or "")
+        assert run.reply == "I am done."
+
+    def test_nobody_answers(self, model: ScriptedModel) -> None:
+        sent: list[str] = []
+        agent = agentgym.wrap(ag2(model, sent, None))
+        with episode():
+            run = agent.run("Write to the shop, please.")
+            assert not run.called("send")
+            assert [call.name for call in run.waiting] == ["send"]
+            assert run.interrupts[0].value[0]["name"] == "send"
+            assert not sent
+            with pytest.raises(UsageError, match="give it a hitl_hook that answers"):
+                agent.approve()
 
 
 DOCS = Path(__file__).parents[2] / "docs" / "agents.md"
