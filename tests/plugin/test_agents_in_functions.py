@@ -171,3 +171,83 @@ def test_an_agent_that_says_nothing_is_not_told_of(gym: Gym) -> None:
     """)
     assert gym.start().ret == 0
     assert gym.summary()["warnings"] == []
+
+
+CONTEXT = """
+    import functools
+
+    import agents
+
+    import agentgym
+
+
+    @agents.function_tool
+    def balance(context: agents.RunContextWrapper[dict]) -> int:
+        '''The customer's points.'''
+        return context.context["points"]
+
+
+    @pytest.fixture(scope="session")
+    def model():
+        with ScriptedModel([call("balance"), say("You have points.")]) as model:
+            yield model
+
+
+    @pytest.fixture
+    def agent(model, case):
+        points = agents.Agent(name="points", tools=[balance])
+        run = functools.partial(
+            agents.Runner.run, points, context={"points": case.index}
+        )
+        return agentgym.redirect(run, model.endpoint)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_each_episode_has_the_context_that_its_fixture_gives(
+    gym: Gym, kind: str
+) -> None:
+    if importlib.util.find_spec("agents") is None:
+        pytest.skip("agents is not installed")
+    gym.conftest(SERVER, add=CONTEXT)
+    asked = 'agent.run("How many points do I have?")'
+    gym.file(f"""
+        from agentgym import scenario
+
+        @scenario(episodes=6)
+        {kind} test_points(agent, case):
+            run = {asked if kind == "def" else "await " + asked}
+            assert run.calls[0].result == case.index
+    """)
+    result = gym.start("-W", "ignore")
+    assert result.ret == 0
+    assert [e["outcome"] for e in gym.episodes()] == ["passed"] * 6
+
+
+def test_the_openai_agents_sdk_in_a_project_with_a_package_of_its_name(
+    gym: Gym,
+) -> None:
+    gym.conftest("""
+        import pytest
+        import agents
+
+        @pytest.fixture
+        def agent():
+            return agents.Agent()
+    """)
+    agents = """
+        class Agent:
+            def run(self, message):
+                return "Done."
+    """
+    gym.file(agents, "agents.py")
+    gym.file("""
+        from agentgym import scenario
+
+        @scenario(episodes=3)
+        def test_orders(agent):
+            assert agent.run("hi").reply == "Done."
+    """)
+    result = gym.start("-W", "error")
+    assert result.ret == 0
