@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 MOST = 256
@@ -14,6 +15,13 @@ REST_SECONDS = 2.0
 """How long refusals count as one: those in flight were asked for earlier."""
 BUSY = 0.75
 """Share of one core from which on more threads would only wait for each other."""
+PAYS = 1.1
+"""How many times as many episodes must finish for more in flight to pay.
+
+A process that others leave little of the processor seems to wait, too.
+"""
+TELLING = 16
+"""Episodes that must finish within one look to tell whether it pays."""
 
 
 def default_concurrency() -> int:
@@ -26,8 +34,9 @@ class InFlight:
     """The number of episodes that may be in flight, at one model endpoint.
 
     It grows while episodes wait for their turn, the processor does not, and nothing is
-    refused: by half, or by a tenth once something was refused. A refusal (a rate
-    limit, a time-out, a server that breaks) halves it.
+    refused: by half, or by a tenth once something was refused. Where no more episodes
+    finish for it, it goes back, and tries again ever later. A refusal (a rate limit, a
+    time-out, a server that breaks) halves it.
 
     Attributes:
         limit: What it is now.
@@ -38,6 +47,11 @@ class InFlight:
     fixed: bool = False
     _since: float | None = None
     _cpu: float = 0.0
+    _finished: int = 0
+    _seconds: float = 0.0
+    _before: tuple[int, float] | None = None
+    _pause: int = 0
+    _pauses: int = 0
     _shrunk: float | None = None
     _refusals: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -58,33 +72,65 @@ class InFlight:
             now: Monotonic time in seconds.
             cpu: Seconds of the processor that this process has taken.
         """
-        self._since, self._cpu = now, cpu
+        self._since, self._cpu, self._before = now, cpu, None
+        self._finished, self._seconds = 0, 0.0
 
-    def look(self, *, now: float, cpu: float, waiting: int, in_flight: int) -> int:
+    def look(
+        self,
+        *,
+        now: float,
+        cpu: float,
+        waiting: int,
+        in_flight: int,
+        finished: Sequence[float],
+    ) -> int:
         """The limit from now on.
 
         Args:
             now: Monotonic time in seconds.
             cpu: Seconds of the processor that this process has taken.
             waiting: Episodes that have not begun.
-            in_flight: Episodes that have.
+            in_flight: Episodes that have, and have not finished.
+            finished: Seconds that each of the episodes took that have finished since
+                the last look.
         """
         if self.fixed:
             return self.limit
         if self._since is None:
             self.begin(now=now, cpu=cpu)
-            return self.limit
+        self._finished += len(finished)
+        self._seconds += sum(finished)
         with self._lock:
             refusals, self._refusals = self._refusals, 0
         if refusals:
             self._shrink(now, in_flight)
             self.begin(now=now, cpu=cpu)
-        elif now - self._since >= LOOK_SECONDS:
-            busy = (cpu - self._cpu) / (now - self._since)
-            if waiting and in_flight >= self.limit and busy < BUSY:
-                self._grow()
-            self.begin(now=now, cpu=cpu)
+            return self.limit
+        elapsed = now - (self._since or 0.0)
+        if elapsed >= LOOK_SECONDS:
+            if waiting and in_flight >= self.limit:
+                self._judge((cpu - self._cpu) / elapsed)
+            self._since, self._cpu, self._finished, self._seconds = now, cpu, 0, 0.0
         return self.limit
+
+    def _judge(self, busy: float) -> None:
+        """Grows, or goes back to the limit before if that was no worse."""
+        before, self._before = self._before, None
+        # By Little's law: what finishes within a look comes in bursts.
+        telling = self._finished >= TELLING and self._seconds > 0
+        rate = self.limit * self._finished / self._seconds if telling else 0.0
+        if before is not None and rate and before[1]:
+            if rate < PAYS * before[1]:
+                self.limit = before[0]
+                self._pauses = min(2 * self._pauses + 2, 32)
+                self._pause = self._pauses
+                return
+            self._pauses = 0
+        if self._pause:
+            self._pause -= 1
+        elif busy < BUSY:
+            self._before = self.limit, rate
+            self._grow()
 
     def _shrink(self, now: float, in_flight: int) -> None:
         if self._shrunk is None or now - self._shrunk >= REST_SECONDS:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, Queue
 
 from agentgym.errors import EpisodeStopped
@@ -64,7 +64,8 @@ def play_all(
         while finished < most:
             batch = pool.collect()
             finished += len(batch)
-            pool.resize(most - begun, begun - finished)
+            took = [episode.duration for _, episode in batch if episode is not None]
+            pool.resize(most - begun, begun - finished, took)
             yield batch
             if most == count and enough():
                 with lock:
@@ -128,22 +129,26 @@ class EpisodePool(RetryRoom):
                 self._watch.stay_at(self._players)
                 return
 
-    def resize(self, waiting: int, in_flight: int) -> None:
+    def resize(self, waiting: int, in_flight: int, finished: Sequence[float]) -> None:
         """Lets more episodes be in flight, or fewer.
 
         Args:
             waiting: Episodes that have not begun.
             in_flight: Those that have, and have not finished.
+            finished: Seconds of those that have finished since the last time.
         """
         if self._watch is None:
             return
+        before = self._concurrency
         self._concurrency = self._watch.look(
             now=time.monotonic(),
             cpu=time.process_time(),
             waiting=waiting,
             in_flight=in_flight,
+            finished=finished,
         )
-        if waiting and not self._stopped:
+        # Not at every look: the players hold the lock most of the time.
+        if waiting and self._concurrency > before and not self._stopped:
             self.start(waiting)
 
     def refused(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +12,29 @@ from agentgym.scenarios.cases import Case
 from agentgym.scenarios.checks import CheckSpec
 
 
-def _new_id() -> str:
-    return secrets.token_hex(16)
+class _Ids:
+    """Unique ids: random digits of this process, and a number.
+
+    The system is asked for random digits once: each time the thread would let others
+    run, which costs more than the rest of an episode's beginning.
+    """
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Another process: its ids begin with other digits."""
+        self._process = secrets.token_hex(12)
+        self._numbers = itertools.count()
+
+    def new(self) -> str:
+        """The next one."""
+        return f"{self._process}{next(self._numbers):08x}"
+
+
+_IDS = _Ids()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_IDS.begin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +58,7 @@ class EpisodeSpec:
     checks: Sequence[CheckSpec] = ()
     policy: str | None = None
     asks_policy: Callable[[], bool] | None = None
-    id: str = field(default_factory=_new_id)
+    id: str = field(default_factory=_IDS.new)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

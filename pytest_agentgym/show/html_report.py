@@ -44,24 +44,27 @@ class HtmlReport:
             except UsageError as exc:
                 raise pytest.UsageError(f"--agentgym-report: {exc}") from exc
 
-    def write(self, folder: Path | None, summary: SummaryJson) -> Iterator[str]:
+    def write(
+        self, folder: Path | None, summary: SummaryJson, *, own: bool
+    ) -> Iterator[str]:
         """Writes it; yields a sentence for each file that could not be written.
 
         Args:
             folder: The run's folder, None if nothing is stored there.
             summary: The content of `summary.json`.
+            own: Whether all of its episodes were written by this run.
         """
         from agentgym.report.html import write_html
 
-        own = None if folder is None else folder / REPORT
-        for path in (own, self._wanted):
+        place = None if folder is None else folder / REPORT
+        for path in (place, self._wanted):
             if path is None:
                 continue
             try:
                 if self.files:
                     self._copy(self.files[0], path)
                 else:
-                    write_html(folder, path, summary)
+                    write_html(folder, path, summary, own=own)
             except OSError as exc:
                 yield f"{path} cannot be written: {exc.strerror or exc}"
             else:

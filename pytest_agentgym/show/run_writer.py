@@ -63,7 +63,7 @@ class RunWriter:
             store.close()
             folder = None if store.warning else store.folder
         content: SummaryJson = {**summary, "warnings": list(warnings)}
-        warnings += self._html.write(folder, content)
+        warnings += self._html.write(folder, content, own=not self._resumed)
         if self._json is not None:
             try:
                 self._json.parent.mkdir(parents=True, exist_ok=True)

@@ -235,12 +235,16 @@ class Clock:
         self.watch, self.now, self.cpu = watch, 0.0, 0.0
         watch.begin(now=0.0, cpu=0.0)
 
-    def look(self, seconds=0.6, busy=0.0, waiting=1000, in_flight=None):
+    def look(self, seconds=0.6, busy=0.0, waiting=1000, in_flight=None, finished=()):
         self.now += seconds
         self.cpu += busy * seconds
         flying = self.watch.limit if in_flight is None else in_flight
         return self.watch.look(
-            now=self.now, cpu=self.cpu, waiting=waiting, in_flight=flying
+            now=self.now,
+            cpu=self.cpu,
+            waiting=waiting,
+            in_flight=flying,
+            finished=finished,
         )
 
 
@@ -262,6 +266,25 @@ def test_no_more_are_in_flight_where_that_pays_nothing(seen):
     assert [clock.look(**seen) for _ in range(3)] == [16, 16, 16]
     # The next scenario is watched anew.
     assert clock.look() == 24
+
+
+def test_what_does_not_pay_is_undone():
+    """As where other processes take the processor: this one seems to wait."""
+    clock = Clock(InFlight(limit=16))
+
+    def slower():
+        """Each episode takes as much longer as there are more of them."""
+        return [clock.watch.limit / 100] * 50
+
+    limits = [clock.look(finished=slower()) for _ in range(16)]
+    assert limits == [24, 16, 16, 16, 24, *[16] * 7, 24, 16, 16, 16]
+    # They take as long as before, however many finish at once.
+    clock = Clock(InFlight(limit=16))
+    paying = [clock.look(finished=[0.2] * most) for most in (50, 20, 90, 30)]
+    assert paying == [24, 36, 54, 81]
+    # A few that finish say nothing.
+    clock = Clock(InFlight(limit=16))
+    assert [clock.look(finished=[9.0 * n] * 3) for n in range(3)] == [24, 36, 54]
 
 
 def test_refusals_halve_what_is_in_flight_and_it_grows_slowly_again():

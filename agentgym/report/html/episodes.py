@@ -16,6 +16,7 @@ from typing import Any
 from agentgym.distribution import DISTRIBUTION
 from agentgym.playing.episode import FORMAT
 from agentgym.report.html.cutting import cut_episode
+from agentgym.runs.files.shape import loads
 from agentgym.runs.files.store import read_line
 from agentgym.runs.lines import count
 
@@ -65,8 +66,12 @@ class EpisodePacker:
         self._room = MOST_BYTES
         self._cut = 0
 
-    def add_file(self, path: Path) -> None:
+    def add_file(self, path: Path, *, own: bool = False) -> None:
         """Adds all lines of an `episodes.jsonl`; what is no episode is noted.
+
+        Args:
+            path: The file.
+            own: Whether this process wrote it, so that its types need no check.
 
         Raises:
             OSError: It cannot be read.
@@ -78,7 +83,9 @@ class EpisodePacker:
                     self.notes.append(f"Line {number} of {path.name} is cut: left out.")
                     continue
                 try:
-                    self._add(line)
+                    self._add(
+                        loads(line, finite=True) if own else read_line(line), line
+                    )
                 except (ValueError, KeyError, TypeError, AttributeError) as exc:
                     unread.append(f"line {number} ({type(exc).__name__}: {exc})")
         if unread:
@@ -122,8 +129,7 @@ class EpisodePacker:
             "chunks": chunks,
         }
 
-    def _add(self, line: bytes) -> None:
-        episode = read_line(line)
+    def _add(self, episode: dict[str, Any], line: bytes) -> None:
         if episode["format"] != FORMAT:
             raise ValueError(
                 f"its format is {episode['format']}: update {DISTRIBUTION}"

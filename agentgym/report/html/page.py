@@ -48,13 +48,16 @@ _PLACE = re.compile(r"\{\{(\w+)\}\}")
 _UPDATE_FIELDS = ("update", "version", "passed", "reliability", "reward", "elapsed")
 
 
-def write_html(folder: Path | None, path: Path, summary: SummaryJson) -> list[str]:
+def write_html(
+    folder: Path | None, path: Path, summary: SummaryJson, *, own: bool = False
+) -> list[str]:
     """Writes a run's report; an old file at `path` is replaced at the end.
 
     Args:
         folder: The run's folder; None if nothing was stored.
         path: The file.
         summary: The content of `summary.json`.
+        own: Whether this process wrote the folder's episodes.
 
     Returns:
         Sentences about what is not in the page.
@@ -63,7 +66,7 @@ def write_html(folder: Path | None, path: Path, summary: SummaryJson) -> list[st
         OSError: The file cannot be written.
     """
     with _replaced(path) as file:
-        return _write(file, folder, summary)
+        return _write(file, folder, summary, own)
 
 
 def check_writable(path: Path) -> None:
@@ -84,7 +87,9 @@ def check_writable(path: Path) -> None:
         raise UsageError(f"{path} cannot be written: {exc.strerror or exc}") from exc
 
 
-def _write(file: TextIO, folder: Path | None, summary: SummaryJson) -> list[str]:
+def _write(
+    file: TextIO, folder: Path | None, summary: SummaryJson, own: bool
+) -> list[str]:
     style, script = _asset("style.css"), _script()
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src "
@@ -96,7 +101,7 @@ def _write(file: TextIO, folder: Path | None, summary: SummaryJson) -> list[str]
     def blocks() -> None:
         packer = EpisodePacker(lambda name, data: _write_block(file, name, data))
         if folder is not None:
-            _add_episodes(packer, folder / "episodes.jsonl")
+            _add_episodes(packer, folder / "episodes.jsonl", own)
         names = packer.finish()
         notes.extend(packer.notes)
         report = {
@@ -126,9 +131,9 @@ def _write(file: TextIO, folder: Path | None, summary: SummaryJson) -> list[str]
     return notes
 
 
-def _add_episodes(packer: EpisodePacker, path: Path) -> None:
+def _add_episodes(packer: EpisodePacker, path: Path, own: bool) -> None:
     try:
-        packer.add_file(path)
+        packer.add_file(path, own=own)
     except OSError as exc:
         packer.notes.append(f"{path} cannot be read: {exc.strerror or exc}.")
 

@@ -40,13 +40,19 @@ def loads(text: str | bytes, *, finite: bool = False) -> Any:
         ValueError: It is no JSON.
     """
     try:
-        return json.loads(text, parse_constant=_refused if finite else None)
+        if not finite:
+            return json.loads(text)
+        # json.loads would make a decoder for every line.
+        return _FINITE.decode(text if isinstance(text, str) else text.decode())
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
 def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is no number")
+
+
+_FINITE = json.JSONDecoder(parse_constant=_refused)
 
 
 def check_shape(value: Any, kind: type, later: Callable[[], Later] = dict) -> None:
