@@ -34,7 +34,7 @@ from pydantic import ValidationError
 
 from agentgym.errors import UsageError
 from agentgym.integrations.conversation.opening import names_of
-from agentgym.integrations.messages import assistant, begin
+from agentgym.integrations.messages import assistant, begin, reading
 from agentgym.integrations.protocol import AsyncWaitingDriver
 from agentgym.integrations.redirecting import plain_headers
 from agentgym.recording.agent_run import run_of_another
@@ -273,18 +273,19 @@ class _Watcher:
         except Exception as exc:
             self._recorder.model_failed(call, exc)
             raise
-        usage, text = response.usage, response.message
-        call.model = response.model
-        self._recorder.model_finished(
-            call,
-            message=assistant(
-                text and text.content,
-                [(c.id, c.name, c.arguments) for c in response.tool_calls.calls],
-            ),
-            prompt_tokens=usage.prompt_tokens and int(usage.prompt_tokens),
-            completion_tokens=usage.completion_tokens and int(usage.completion_tokens),
-            finish_reason=response.finish_reason,
-        )
+        with reading(self._recorder, call):
+            usage, text = response.usage, response.message
+            call.model = response.model
+            self._recorder.model_finished(
+                call,
+                message=assistant(
+                    text and text.content,
+                    [(c.id, c.name, c.arguments) for c in response.tool_calls.calls],
+                ),
+                prompt_tokens=usage.prompt_tokens,
+                completion_tokens=usage.completion_tokens,
+                finish_reason=response.finish_reason,
+            )
         return response
 
     async def execute(self, call_next: Any, event: Any, context: Any) -> Any:

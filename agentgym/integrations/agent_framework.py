@@ -38,7 +38,7 @@ from agent_framework import Message as SaidMessage
 from openai import AsyncOpenAI
 from pydantic import ValidationError
 
-from agentgym.integrations.messages import assistant, begin
+from agentgym.integrations.messages import assistant, begin, reading
 from agentgym.integrations.protocol import AsyncWaitingDriver
 from agentgym.integrations.redirecting import client_settings
 from agentgym.recording.agent_run import run_of_another
@@ -194,16 +194,17 @@ class _Watcher:
 
     def model_ends(self, call: ModelCall, response: ChatResponse[Any]) -> None:
         """Records what the model answered."""
-        usage: Any = response.usage_details or {}
-        reason = response.finish_reason
-        call.model = response.model or call.model
-        self.recorder.model_finished(
-            call,
-            message=_as_message(response),
-            prompt_tokens=usage.get("input_token_count"),
-            completion_tokens=usage.get("output_token_count"),
-            finish_reason=None if reason is None else str(reason),
-        )
+        with reading(self.recorder, call):
+            usage: Any = response.usage_details or {}
+            reason = response.finish_reason
+            call.model = response.model or call.model
+            self.recorder.model_finished(
+                call,
+                message=_as_message(response),
+                prompt_tokens=usage.get("input_token_count"),
+                completion_tokens=usage.get("output_token_count"),
+                finish_reason=None if reason is None else str(reason),
+            )
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ from pydantic import BaseModel
 
 from agentgym.errors import UsageError
 from agentgym.integrations.conversation.opening import names_of
-from agentgym.integrations.messages import assistant, begin, text_of
+from agentgym.integrations.messages import assistant, begin, reading, text_of
 from agentgym.integrations.protocol import AsyncDriver
 from agentgym.integrations.redirecting import plain_headers
 from agentgym.recording.agent_run import run_of_another
@@ -369,23 +369,24 @@ def _content(content: Any) -> str:
 
 
 def _end(recorder: Recorder, call: ModelCall, result: CreateResult) -> None:
-    content = result.content
-    if isinstance(content, str):
-        message = assistant(content)
-    else:
-        # A text beside tool calls is AutoGen's "thought".
-        calls = [(c.id, c.name, c.arguments) for c in content]
-        message = assistant(result.thought, calls)
-    reason = {"function_calls": "tool_calls"}.get(
-        result.finish_reason, result.finish_reason
-    )
-    recorder.model_finished(
-        call,
-        message=message,
-        prompt_tokens=result.usage.prompt_tokens,
-        completion_tokens=result.usage.completion_tokens,
-        finish_reason=reason,
-    )
+    with reading(recorder, call):
+        content = result.content
+        if isinstance(content, str):
+            message = assistant(content)
+        else:
+            # A text beside tool calls is AutoGen's "thought".
+            calls = [(c.id, c.name, c.arguments) for c in content]
+            message = assistant(result.thought, calls)
+        reason = {"function_calls": "tool_calls"}.get(
+            result.finish_reason, result.finish_reason
+        )
+        recorder.model_finished(
+            call,
+            message=message,
+            prompt_tokens=result.usage.prompt_tokens,
+            completion_tokens=result.usage.completion_tokens,
+            finish_reason=reason,
+        )
 
 
 def _watch_tools(tools: Iterable[Any], path: tuple[str, ...]) -> None:

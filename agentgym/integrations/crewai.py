@@ -20,7 +20,7 @@ from crewai.hooks import register_after_tool_call_hook, register_before_tool_cal
 from crewai.utilities.llm_utils import create_llm
 
 from agentgym.errors import UsageError
-from agentgym.integrations.messages import assistant, begin, field
+from agentgym.integrations.messages import assistant, begin, field, reading
 from agentgym.integrations.redirecting import plain_headers
 from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.recorder import Recorder, current
@@ -245,14 +245,15 @@ class _Asking:
             self._recorder.model_failed(self._call, exc)
 
     def end(self, answer: Any) -> Any:
-        message = _as_message(answer)
-        self._recorder.model_finished(
-            self._call,
-            message=message,
-            prompt_tokens=self._used.get("prompt_tokens"),
-            completion_tokens=self._used.get("completion_tokens"),
-            finish_reason="tool_calls" if "tool_calls" in message else "stop",
-        )
+        with reading(self._recorder, self._call):
+            message = _as_message(answer)
+            self._recorder.model_finished(
+                self._call,
+                message=message,
+                prompt_tokens=self._used.get("prompt_tokens"),
+                completion_tokens=self._used.get("completion_tokens"),
+                finish_reason="tool_calls" if "tool_calls" in message else "stop",
+            )
         return answer
 
 

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from agentgym.errors import UsageError
+from agentgym.integrations.answering.client_watch import CLIENTS, watch_clients
 from agentgym.integrations.callables import FunctionDriver
 from agentgym.integrations.protocol import WrappedAgent
 from agentgym.recording.trajectory import printed, shorten
@@ -236,6 +237,8 @@ _lock = threading.Lock()
 @functools.cache
 def _watch_imports() -> None:
     """Watches every framework once it is there: an agent may use one inside."""
+    for package in CLIENTS:
+        when_imported(package, watch_clients)
     for framework in FRAMEWORKS:
         for package in {name.partition(".")[0] for name in framework.classes}:
             _when_imported(package, functools.partial(_watched, framework))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agentgym.errors import InfraError
 from agentgym.recording.asked import note_asked
+from agentgym.recording.blame import describe as error_line
 from agentgym.recording.joining import ToolAnswer
 
 if TYPE_CHECKING:
@@ -91,6 +94,21 @@ def _instructions(messages: Sequence[Any]) -> Iterator[str]:
     for message in messages:
         if field(message, "role") in ("system", "developer"):
             yield text_of(field(message, "content"))
+
+
+@contextlib.contextmanager
+def reading(recorder: Recorder, call: ModelCall) -> Iterator[None]:
+    """Reads what a framework made of an answer; what cannot be read is no answer.
+
+    Args:
+        recorder: Of the episode.
+        call: The model call, which ends within.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as exc:
+        fault = InfraError(f"the model's answer cannot be read: {error_line(exc)}")
+        recorder.model_failed(call, fault)
 
 
 def _heard(messages: Sequence[Any]) -> Iterator[str]:

@@ -31,7 +31,7 @@ from agents.run import AgentRunner
 from openai import AsyncOpenAI
 
 from agentgym.errors import EpisodeStopped, UsageError
-from agentgym.integrations.messages import as_items, begin, of_item, of_output
+from agentgym.integrations.messages import as_items, begin, of_item, of_output, reading
 from agentgym.integrations.protocol import AsyncWaitingDriver
 from agentgym.integrations.redirecting import client_settings
 from agentgym.recording.agent_run import run_of_another
@@ -351,14 +351,15 @@ class _Watcher:
     def model_ends(self, context: Any, response: Any) -> None:
         call = self._models.pop(id(context), None)
         if call is not None:
-            message = of_output(response.output)
-            self.recorder.model_finished(
-                call,
-                message=message,
-                prompt_tokens=response.usage.input_tokens or None,
-                completion_tokens=response.usage.output_tokens or None,
-                finish_reason="tool_calls" if "tool_calls" in message else "stop",
-            )
+            with reading(self.recorder, call):
+                message = of_output(response.output)
+                self.recorder.model_finished(
+                    call,
+                    message=message,
+                    prompt_tokens=response.usage.input_tokens or None,
+                    completion_tokens=response.usage.output_tokens or None,
+                    finish_reason="tool_calls" if "tool_calls" in message else "stop",
+                )
 
     def tool_starts(self, context: Any, tool: Any) -> None:
         call_id = getattr(context, "tool_call_id", None)

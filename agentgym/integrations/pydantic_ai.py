@@ -41,7 +41,7 @@ from pydantic_core import to_json
 
 from agentgym.errors import UsageError
 from agentgym.integrations.conversation.opening import names_of
-from agentgym.integrations.messages import assistant, begin
+from agentgym.integrations.messages import assistant, begin, reading
 from agentgym.integrations.protocol import AsyncWaitingDriver
 from agentgym.integrations.redirecting import client_settings
 from agentgym.recording.agent_run import run_of_another
@@ -306,16 +306,17 @@ class _Watcher:
             self._recorder.model_failed(self._open.pop(id(call)), exc)
             raise
         del self._open[id(call)]
-        outputs = given.output_tools
-        self._recorder.model_finished(
-            call,
-            message=_as_message(response, {tool.name for tool in outputs}),
-            prompt_tokens=response.usage.input_tokens or None,
-            completion_tokens=response.usage.output_tokens or None,
-            finish_reason={"tool_call": "tool_calls"}.get(
-                response.finish_reason, response.finish_reason
-            ),
-        )
+        with reading(self._recorder, call):
+            outputs = given.output_tools
+            self._recorder.model_finished(
+                call,
+                message=_as_message(response, {tool.name for tool in outputs}),
+                prompt_tokens=response.usage.input_tokens or None,
+                completion_tokens=response.usage.output_tokens or None,
+                finish_reason={"tool_call": "tool_calls"}.get(
+                    response.finish_reason, response.finish_reason
+                ),
+            )
         return response
 
     async def _refuse(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from agentgym.errors import AgentGymError, EpisodeStopped, InfraError
+from agentgym.errors import AgentError, AgentGymError, EpisodeStopped, InfraError
 from agentgym.playing.stage import Output, World
 from agentgym.recording import event_loop
 from agentgym.recording.blame import Outcome, chain, classify
@@ -160,11 +160,15 @@ class Attempt:
         """
         if error is None:
             return True
-        if isinstance(error, AgentGymError) or not isinstance(error, Exception):
+        ours = isinstance(error, AgentGymError) and not isinstance(error, AgentError)
+        if ours or not isinstance(error, Exception):
             return False
         return not self._harness_fault and self._classify(error) is Outcome.failed
 
     def _classify(self, error: BaseException) -> Outcome:
+        if error is self.recorder.infra_failure:
+            # Of any class, as what a client raises on an answer that is none.
+            return Outcome.infra_error
         return classify(
             error,
             from_tool=self.recorder.is_tool_error,

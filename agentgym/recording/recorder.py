@@ -26,6 +26,7 @@ from agentgym.recording.trajectory import (
     as_text,
     copied,
     printed,
+    token_count,
 )
 from agentgym.recording.waiting import Waiting, waiting
 
@@ -171,8 +172,8 @@ class Recorder:
             now = self._now()
             call.duration = now - call.start
             call.message = message
-            call.prompt_tokens = prompt_tokens
-            call.completion_tokens = completion_tokens
+            call.prompt_tokens = token_count(prompt_tokens)
+            call.completion_tokens = token_count(completion_tokens)
             call.finish_reason = finish_reason
             self.trajectory.messages.append(message)
             for request in message.get("tool_calls") or ():
@@ -184,20 +185,23 @@ class Recorder:
                 self._requested += 1
             self._refuse_over_limit()
 
-    def model_failed(self, call: ModelCall, exc: BaseException) -> None:
+    def model_failed(
+        self, call: ModelCall, exc: BaseException, *, read: bool = False
+    ) -> None:
         """The model call raised.
 
         Args:
             call: What `model_started` gave.
             exc: What it raised; an infrastructure's failure ends the episode even if
                 the agent swallows it, unless a later call is answered.
+            read: Whether it is known that it was not raised by reading the answer.
         """
         with self._lock:
             self._refuse_if_stopped()
             self._models.pop(id(call), None)
             self.origins.model_raised(exc)
-            fault, read = self._watch.ends_badly()
-            if fault is None and fails_asking(exc, unread=not read):
+            fault, was_read = self._watch.ends_badly()
+            if fault is None and fails_asking(exc, unread=not (read or was_read)):
                 fault = exc
             self._fail(call, exc, fault)
 

@@ -330,6 +330,15 @@ def copied(value: Any, depth: int = MAX_DEPTH) -> Any:
     return value
 
 
+def token_count(value: Any) -> int | None:
+    """A number of tokens as a server gave it; None if it is none."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < 12:
+        return int(value)
+    if isinstance(value, int | float) and 0 <= value < 1e12:
+        return int(value)
+    return None
+
+
 def as_text(value: Any) -> str:
     """What a model gets of a tool's result: a text as it is, the rest as JSON."""
     if isinstance(value, str):

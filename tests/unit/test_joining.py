@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentgym.integrations.fragments import Fragments
+from agentgym.integrations.answering.fragments import Fragments
 from agentgym.integrations.messages import assistant, begin
 from agentgym.recording.joining import ToolAnswer
 from agentgym.recording.recorder import Recorder

@@ -17,13 +17,14 @@ from langchain_core.messages import (
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
 
-from agentgym.integrations.fragments import Fragments
+from agentgym.integrations.answering.fragments import Fragments
 from agentgym.integrations.langchain.openai_shape import (
     assistant_message,
     join_answers,
     text,
     told_by,
 )
+from agentgym.integrations.messages import reading
 from agentgym.integrations.redirecting import warn_elsewhere
 from agentgym.recording.agent_run import agent_run
 from agentgym.recording.asked import note_asked
@@ -169,21 +170,22 @@ class RecordingHandler(BaseCallbackHandler):
         written = self._written.pop(run_id, Fragments()).calls
         if call is None:
             return
-        generation = response.generations[0][0]
-        message = getattr(generation, "message", None)
-        usage = getattr(message, "usage_metadata", None) or {}
-        details = getattr(message, "response_metadata", None) or {}
-        self._recorder.model_finished(
-            call,
-            message=(
-                assistant_message(message, written)
-                if isinstance(message, AIMessage)
-                else {"role": "assistant", "content": generation.text}
-            ),
-            prompt_tokens=usage.get("input_tokens"),
-            completion_tokens=usage.get("output_tokens"),
-            finish_reason=details.get("finish_reason"),
-        )
+        with reading(self._recorder, call):
+            generation = response.generations[0][0]
+            message = getattr(generation, "message", None)
+            usage = getattr(message, "usage_metadata", None) or {}
+            details = getattr(message, "response_metadata", None) or {}
+            self._recorder.model_finished(
+                call,
+                message=(
+                    assistant_message(message, written)
+                    if isinstance(message, AIMessage)
+                    else {"role": "assistant", "content": generation.text}
+                ),
+                prompt_tokens=usage.get("input_tokens"),
+                completion_tokens=usage.get("output_tokens"),
+                finish_reason=details.get("finish_reason"),
+            )
 
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, **kwargs: Any

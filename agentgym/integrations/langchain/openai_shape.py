@@ -11,7 +11,7 @@ from agentgym.integrations.messages import assistant, text_of
 from agentgym.recording.joining import ToolAnswer
 
 if TYPE_CHECKING:
-    from agentgym.integrations.fragments import WrittenCall
+    from agentgym.integrations.answering.fragments import WrittenCall
     from agentgym.recording.recorder import Recorder
     from agentgym.recording.trajectory import Message
 

@@ -1,0 +1,1 @@
+"""What model servers answer: read where it arrives, whoever asked."""
