@@ -238,7 +238,7 @@ _lock = threading.Lock()
 def _watch_imports() -> None:
     """Watches every framework once it is there: an agent may use one inside."""
     for package in CLIENTS:
-        when_imported(package, watch_clients)
+        _when_imported(package, watch_clients)
     for framework in FRAMEWORKS:
         for package in {name.partition(".")[0] for name in framework.classes}:
             _when_imported(package, functools.partial(_watched, framework))

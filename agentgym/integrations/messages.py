@@ -181,8 +181,10 @@ def of_output(output: Iterable[Any]) -> Message:
         if kind == "message":
             text += "".join(
                 str(field(part, "text") or field(part, "refusal") or "")
-                for part in field(item, "content")
+                for part in field(item, "content") or ()
             )
         elif kind == "function_call":
-            calls.append((item.call_id, item.name, item.arguments))
+            calls.append(
+                tuple(field(item, n) for n in ("call_id", "name", "arguments"))
+            )
     return assistant(text, calls)

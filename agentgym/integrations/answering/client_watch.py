@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-import inspect
 import sys
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -29,6 +28,7 @@ from agentgym.recording.recorder import Recorder, current
 CLIENTS = ("openai", "groq", "together")
 """Packages whose clients are made alike, and ask in one place."""
 
+_KINDS = ("SyncAPIClient", "AsyncAPIClient")
 _RECORDED = "recorded_by_agentgym"
 _own: WeakKeyDictionary[Recorder, set[int]] = WeakKeyDictionary()
 """Ids of the model calls that were recorded here; a trajectory keeps them."""
@@ -47,10 +47,8 @@ def watch_clients() -> None:
     """Watches the clients that are imported; cheap to call again."""
     for package in CLIENTS:
         module = sys.modules.get(f"{package}._base_client")
-        for name in ("SyncAPIClient", "AsyncAPIClient"):
-            kind = getattr(module, name, None)
-            if kind is not None and not hasattr(kind.request, _RECORDED):
-                kind.request = _watched(kind.request)
+        for name in _KINDS:
+            _watch(getattr(module, name, None))
 
 
 def record_client(client: Any) -> bool:
@@ -62,10 +60,10 @@ def record_client(client: Any) -> bool:
     Returns:
         False if it is none whose calls can be seen in one place.
     """
-    for kind in type(client).__mro__:
-        if kind.__name__ in ("SyncAPIClient", "AsyncAPIClient"):
-            if not hasattr(kind.request, _RECORDED):
-                kind.request = _watched(kind.request)  # type: ignore[attr-defined]
+    made: Any
+    for made in type(client).__mro__:
+        if made.__name__ in _KINDS:
+            _watch(made)
             break
     else:
         return False
@@ -86,8 +84,14 @@ def _copied(own: Any) -> Any:
     return made
 
 
-def _watched(own: Any) -> Any:
-    if inspect.iscoroutinefunction(own):
+def _watch(kind: Any) -> None:
+    if kind is not None and not hasattr(kind.request, _RECORDED):
+        # Others that wrap it do not always say that it is async.
+        kind.request = _watched(kind.request, asynchronous="Async" in kind.__name__)
+
+
+def _watched(own: Any, *, asynchronous: bool) -> Any:
+    if asynchronous:
 
         @functools.wraps(own)
         async def request_async(
@@ -168,7 +172,12 @@ class WatchedExchange(Exchange):
             self.done()
 
     def failed(self, error: Exception, *, read: bool) -> None:
-        """Notes that the server is to blame, if it is."""
+        """Notes that the server is to blame, if it is.
+
+        Args:
+            error: What the client raised.
+            read: Whether what the server said is not the reason.
+        """
         blamed = fails_asking(error, unread=not read)
         self._recorder.answer_arrived(error if blamed else None)
 
@@ -222,7 +231,12 @@ class RecordedExchange(Exchange):
         self._call.completion_tokens = self.answer.completion_tokens
 
     def failed(self, error: Exception, *, read: bool) -> None:
-        """Records why there is no answer."""
+        """Records why there is no answer.
+
+        Args:
+            error: What the client raised.
+            read: Whether what the server said is not the reason.
+        """
         self._recorder.model_failed(self._call, error, read=read)
 
 

@@ -87,6 +87,7 @@ class Exchange:
             asynchronous = hasattr(given._iterator, "__anext__")
             follow = self.follow_async if asynchronous else self.follow
             given._iterator = follow(given._iterator)
+            _after(given, "close", self._left)
         elif not self._read:
             self.answer.whole(given)
             self._end()
@@ -94,7 +95,7 @@ class Exchange:
 
     def follow(self, parts: Iterator[Any]) -> Iterator[Any]:
         """A stream's parts, each of which is read first."""
-        with self, self._leaving():
+        with self:
             for part in parts:
                 self._part(part)
                 yield part
@@ -103,7 +104,7 @@ class Exchange:
 
     async def follow_async(self, parts: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """The same of an async one."""
-        with self, self._leaving():
+        with self:
             async for part in parts:
                 self._part(part)
                 yield part
@@ -126,7 +127,7 @@ class Exchange:
     def _watched(self, own: Any) -> Any:
         def iter_bytes(*args: Any, **kwargs: Any) -> Iterator[bytes]:
             reader = AnswerBytes(self.answer, events=self._streamed)
-            with self, self._leaving():
+            with self:
                 for piece in own(*args, **kwargs):
                     reader.add(piece)
                     self._progress()
@@ -139,7 +140,7 @@ class Exchange:
     def _watched_async(self, own: Any) -> Any:
         async def aiter_bytes(*args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
             reader = AnswerBytes(self.answer, events=self._streamed)
-            with self, self._leaving():
+            with self:
                 async for piece in own(*args, **kwargs):
                     reader.add(piece)
                     self._progress()
@@ -165,17 +166,9 @@ class Exchange:
         self._over = True
         self.done()
 
-    @contextlib.contextmanager
-    def _leaving(self) -> Iterator[None]:
-        """Notes that the agent leaves a stream before its end."""
-        try:
-            yield
-        except GeneratorExit:
-            self._left()
-            raise
-
     def _left(self) -> None:
-        # Perhaps when the stream is garbage: nobody is there to hear of a limit.
+        # Not when a stream is garbage: its collection may come in the middle of
+        # anything, while the recorder is locked, too.
         with contextlib.suppress(Exception, EpisodeStopped):
             self._end()
 

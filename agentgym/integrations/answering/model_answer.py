@@ -93,7 +93,7 @@ class ModelAnswer:
     def _refused(self, error: Any) -> None:
         told = field(error, "message") or error
         text = shorten(told if isinstance(told, str) else printed(told), 200)
-        kind = AgentError if error_status(_plain(error)) == 400 else InfraError
+        kind = AgentError if error_status(_words(error)) == 400 else InfraError
         self.fault = self.fault or kind(f"the model server answered an error: {text}")
 
     def _count(self, usage: Any, prompt: str, completion: str) -> None:
@@ -103,7 +103,7 @@ class ModelAnswer:
         if not all(type(count) is int for count in counts):
             self.odd = InfraError(
                 "the model server's usage is no number of tokens: "
-                f"{shorten(printed(_plain(usage)), 60)}"
+                f"{shorten(printed(usage), 60)}"
             )
         known = [token_count(count) for count in counts]
         self.prompt_tokens = _first(known[0], self.prompt_tokens)
@@ -230,10 +230,11 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, Mapping) or not isinstance(value, plain)
 
 
-def _plain(value: Any) -> Any:
-    """A client's object as a dict, where it says how."""
-    dump = getattr(value, "model_dump", None)
-    return value if dump is None else dump()
+def _words(error: Any) -> Any:
+    """What an error says of itself, be it a dict or a client's object."""
+    if isinstance(error, str):
+        return error
+    return {name: field(error, name) for name in ("status", "code", "type")}
 
 
 def _first(*values: int | None) -> int | None:
