@@ -12,13 +12,14 @@ from typing import Any, Protocol, TypeVar, cast
 from agentgym.endpoint import without_secrets
 from agentgym.errors import UsageError
 from agentgym.recording.activation import Activation
-from agentgym.recording.blame import Outcome, chain, classify, describe
+from agentgym.recording.blame import Outcome, chain, classify
 from agentgym.recording.recorder import current
 from agentgym.recording.trajectory import ToolCall
 from agentgym.scenarios.checks import SPECS_ATTRIBUTE, CheckResult, CheckSpec
 from agentgym.scenarios.own_code import grader_crashed, place_of
 
 MAX_MESSAGE = 4_000
+MAX_CRASH = 500
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -85,7 +86,7 @@ class CheckLog:
             text = f"{type(exc).__name__}: {_text(exc)} (in: {spec.text})"
             if grader_crashed(exc) and not _of_agent(exc):
                 self.crash = self.crash or exc
-                result.crash = result.crash or f"{describe(exc)}{place_of(exc)}"
+                result.crash = result.crash or _in_one_line(exc)
         if result.message is None:
             result.message = without_secrets(text)[:MAX_MESSAGE]
         if self.keep_exceptions and self.first_exception is None:
@@ -240,6 +241,13 @@ def _text(exc: Exception) -> str:
         return _COLOURS.sub("", str(exc))
     except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
         return f"({type(broken).__name__} in its __str__)"
+
+
+def _in_one_line(exc: Exception) -> str:
+    """The exception with the place in the user's own code that it came through."""
+    words = " ".join(without_secrets(_text(exc)).split())[:MAX_CRASH]
+    name = type(exc).__name__
+    return f"{name}: {words}{place_of(exc)}" if words else f"{name}{place_of(exc)}"
 
 
 def _of_agent(exc: BaseException) -> bool:
