@@ -22,8 +22,8 @@ from agentgym.policy.server.openai_json import (
     error_body,
     sse_event,
 )
+from agentgym.recording.plain import clean
 from agentgym.recording.recorder import Recorder, current
-from agentgym.recording.trajectory import clean
 
 Script = Sequence["Reply | str"] | Callable[[dict[str, Any]], "Reply | str"]
 

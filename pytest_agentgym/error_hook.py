@@ -8,7 +8,7 @@ import pytest
 
 from agentgym.errors import UsageError
 from agentgym.recording.blame import Outcome, register_judge
-from agentgym.recording.trajectory import printed
+from agentgym.recording.plain import printed
 
 if TYPE_CHECKING:
     from agentgym.playing.episode import Episode

@@ -39,8 +39,9 @@ from agentgym.integrations.protocol import AsyncWaitingDriver
 from agentgym.integrations.redirecting import plain_headers
 from agentgym.recording.agent_run import run_of_another
 from agentgym.recording.asked import described, told
+from agentgym.recording.plain import printed
 from agentgym.recording.recorder import Recorder
-from agentgym.recording.trajectory import Message, ToolCall, printed
+from agentgym.recording.trajectory import Message, ToolCall
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint

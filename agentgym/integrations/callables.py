@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentgym.errors import UsageError
 from agentgym.recording import event_loop
-from agentgym.recording.trajectory import printed
+from agentgym.recording.plain import holds, printed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ class FunctionDriver:
         """
         recorder.message({"role": "user", "content": message})
         value = self._function(message, **self._given())
-        if inspect.isawaitable(value):
+        if holds(inspect.isawaitable, value):
             value = event_loop.run(value)
         return self._reply(value, recorder)
 
@@ -65,7 +65,7 @@ class FunctionDriver:
             value = await self._function(message, **self._given())
         else:
             value = await asyncio.to_thread(self._function, message, **self._given())
-            if inspect.isawaitable(value):
+            if holds(inspect.isawaitable, value):
                 value = await value
         return self._reply(value, recorder)
 
@@ -98,7 +98,7 @@ class FunctionDriver:
 
     def _reply(self, value: Any, recorder: Recorder) -> Any:
         """Records a function's reply, unless model calls have it already."""
-        if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        if holds(inspect.isgenerator, value) or holds(inspect.isasyncgen, value):
             raise UsageError(
                 f"{self._recognised} returned a generator: give a callable that "
                 "returns the whole reply"
@@ -116,8 +116,8 @@ _RESULTS = frozenset(
 
 def _is_result(value: Any) -> bool:
     """Whether it is what a framework's run returned, as it is."""
-    if isinstance(value, dict):
-        return isinstance(value.get("messages"), list)
+    if issubclass(type(value), dict):
+        return isinstance(dict.get(value, "messages"), list)
     return type(value).__module__.partition(".")[0] in _RESULTS
 
 

@@ -23,8 +23,9 @@ from agentgym.errors import UsageError
 from agentgym.integrations.messages import assistant, begin, field, reading
 from agentgym.integrations.redirecting import plain_headers
 from agentgym.recording.agent_run import run_of_another
+from agentgym.recording.plain import printed
 from agentgym.recording.recorder import Recorder, current
-from agentgym.recording.trajectory import Message, ToolCall, printed
+from agentgym.recording.trajectory import Message, ToolCall
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint

@@ -21,7 +21,7 @@ from agentgym.errors import UsageError
 from agentgym.integrations.answering.client_watch import CLIENTS, watch_clients
 from agentgym.integrations.callables import FunctionDriver
 from agentgym.integrations.protocol import WrappedAgent
-from agentgym.recording.trajectory import printed, shorten
+from agentgym.recording.plain import printed, shorten
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint

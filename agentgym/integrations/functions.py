@@ -9,8 +9,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from agentgym.errors import UsageError
+from agentgym.recording.plain import holds, printed, shorten
 from agentgym.recording.recorder import Recorder, current
-from agentgym.recording.trajectory import printed, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -70,7 +70,7 @@ def tool(function: F) -> F:
             return function(*args, **kwargs)
         with _running(recorder, call):
             result = function(*args, **kwargs)
-        if inspect.isawaitable(result):
+        if holds(inspect.isawaitable, result):
             # As of an object whose `__call__` is async.
             return _awaited(recorder, call, result)
         recorder.tool_finished(call, result)

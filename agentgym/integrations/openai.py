@@ -15,7 +15,7 @@ from agentgym.integrations.answering.client_watch import (
     record_client,
     recording,
 )
-from agentgym.recording.trajectory import printed, shorten
+from agentgym.recording.plain import printed, shorten
 
 C = TypeVar("C")
 

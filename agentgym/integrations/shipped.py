@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from agentgym.distribution import install_command
 from agentgym.errors import UsageError
-from agentgym.recording.trajectory import printed, shorten
+from agentgym.recording.plain import printed, shorten
 
 if TYPE_CHECKING:
     import httpx

@@ -18,8 +18,11 @@ from agentgym.scenarios.reward import compute_reward, step_rewards
 from agentgym.scenarios.scenario import Scenario
 from agentgym.simulators.simulation import Simulation
 
-Part = Literal["set-up", "body", "tear-down"]
-"""What an attempt consists of; each part has the time limit for itself."""
+Part = Literal["set-up", "body", "tear-down", "over"]
+"""What an attempt consists of; each part has the time limit for itself.
+
+When it is over, it is only kept.
+"""
 
 
 class AttemptResult(NamedTuple):

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentgym.recording.blame import Outcome
-from agentgym.recording.trajectory import Trajectory, clean
+from agentgym.recording.plain import clean
+from agentgym.recording.trajectory import Trajectory
 
 FORMAT = 1
 """Version of the JSON form; each line of a file has it, as lines may be mixed."""

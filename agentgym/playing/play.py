@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import threading
 import time
 from collections.abc import Awaitable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
-from agentgym.endpoint import without_secrets
 from agentgym.errors import EpisodeStopped, HarnessError, UsageError
 from agentgym.playing.attempt import Attempt, Part
 from agentgym.playing.episode import Episode
-from agentgym.playing.failure_text import error_details, error_line
+from agentgym.playing.keeping import Course, apart, keep, lost
 from agentgym.playing.spec import EpisodeSpec, Limits
 from agentgym.playing.stage import Stage
 from agentgym.playing.time_out import time_out
-from agentgym.playing.tool_table import tool_table
 from agentgym.recording.blame import Outcome
+from agentgym.recording.plain import (
+    ForeignValue,
+    Show,
+    name_only,
+    printed,
+    refuse,
+)
 from agentgym.recording.recorder import Recorder
 from agentgym.scenarios.check_log import CheckLog
 
@@ -41,7 +48,13 @@ class RetryRoom:
         return True
 
 
+KEEP_SECONDS = 2.0
+"""How long the values of an episode that is abandoned may take to be shown."""
+
 T = TypeVar("T")
+
+_Made = tuple[Episode | BaseException | None, list[float] | None]
+"""What came of an episode, and the reward of each step."""
 
 
 class EpisodePlay:
@@ -64,7 +77,6 @@ class EpisodePlay:
         room: Where its retries wait.
         started: Monotonic time at which the current part of the current attempt began
             (set-up, body, tear-down), or None.
-        attempts: Attempts so far.
         steps: Reward of each step, if the scenario has a `broadcast_rewards` of its
             own.
     """
@@ -84,20 +96,22 @@ class EpisodePlay:
         self.first_failure: BaseException | None = None
         self.room = RetryRoom()
         self.started: float | None = None
-        self.attempts = 0
         self.steps: list[float] | None = None
         self._stage = stage
-        self._control_types = (*control, UsageError, KeyboardInterrupt)
+        self._control_types = (*control, UsageError)
         self._keep_exceptions = keep_exceptions
-        self._discarded: list[list[Any]] = []
-        self._begun = time.time()
-        self._clock = time.perf_counter()
+        self._course = Course()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._episode: Episode | None = None
         self._attempt: Attempt | None = None
         # Seconds that judge and simulated users took before the current part.
         self._simulated = 0.0
+
+    @property
+    def attempts(self) -> int:
+        """Attempts so far."""
+        return self._course.attempts
 
     @property
     def id(self) -> str:
@@ -116,8 +130,9 @@ class EpisodePlay:
                 _run_without_loop(self._play(attempt, asynchronous=False))
             except BaseException as exc:  # noqa: BLE001 - the thread's last resort
                 attempt.fail(exc, harness=True)
+            self._enter(attempt, "over")
             if not self._retry(attempt):
-                return self._finish(attempt)
+                return self._settle(attempt, self._make(attempt))
             self.room.refused()
             self._stop.wait(self._backoff())
             while not self.room.go_on() and not self._stop.is_set():
@@ -137,8 +152,9 @@ class EpisodePlay:
                 attempt.fail(EpisodeStopped(str(exc)))
             except BaseException as exc:  # noqa: BLE001 - the task's last resort
                 attempt.fail(exc, harness=True)
+            self._enter(attempt, "over")
             if not self._retry(attempt):
-                return self._finish(attempt)
+                return self._settle(attempt, await self._make_async(attempt))
             self.room.refused()
             await asyncio.sleep(self._backoff())
             while not self.room.go_on() and not self._stop.is_set():
@@ -169,13 +185,15 @@ class EpisodePlay:
         attempt = self._attempt
         if attempt is None:
             return None
-        ended = self._timed_out(attempt) if reason is None else reason
-        attempt.recorder.stop(EpisodeStopped(str(ended)))
-        if reason is None and attempt.part == "tear-down":
-            # Its body has ended: what that came to is changed by no tear-down.
-            attempt.fail(ended, harness=True)
-            return self._finish(attempt)
-        return self._finish(attempt, ended)
+        if reason is None and attempt.part != "over":
+            reason = self._timed_out(attempt)
+            if attempt.part == "tear-down":
+                # Its body has ended: what that came to is changed by no tear-down.
+                attempt.fail(reason, harness=True)
+        attempt.recorder.stop(EpisodeStopped(str(reason or "the episode is over")))
+        if attempt.part in ("tear-down", "over") and not _stopped(reason):
+            reason = None
+        return self._settle(attempt, self._make_apart(attempt, reason), reason)
 
     async def _play(self, attempt: Attempt, *, asynchronous: bool) -> None:
         """The way of one attempt, of sync and of async scenarios.
@@ -238,7 +256,7 @@ class EpisodePlay:
         return time_out(attempt, self.limits.timeout or 0.0, simulated)
 
     def _begin(self) -> Attempt:
-        self.attempts += 1
+        self._course.attempts += 1
         simulation = self._stage.make_simulation()
         if self._attempt is not None:
             simulation.go_on_from(self._attempt.simulation)
@@ -260,12 +278,7 @@ class EpisodePlay:
             and not self._stop.is_set()
         )
         if again:
-            # They are paid all the same.
-            self._discarded += [
-                [call.model, call.prompt_tokens, call.completion_tokens]
-                for call in attempt.recorder.trajectory.model_calls
-                if call.error is None
-            ]
+            self._course.discard(attempt.recorder.trajectory)
         return again
 
     def _backoff(self) -> float:
@@ -274,67 +287,81 @@ class EpisodePlay:
         longest: float = FIRST_BACKOFF_SECONDS * 2**self.attempts
         return random.uniform(0.5, 1) * longest  # noqa: S311
 
-    def _finish(
-        self, attempt: Attempt, reason: BaseException | None = None
+    def _make(
+        self,
+        attempt: Attempt,
+        reason: BaseException | None = None,
+        show: Show = printed,
+    ) -> _Made:
+        """What came of the episode; it runs code of the user's values.
+
+        Args:
+            attempt: Its last one.
+            reason: Why it was ended from outside.
+            show: Makes text of values.
+
+        Returns:
+            Nothing if it was stopped; an exception if that steers the runner.
+        """
+        error = reason if reason is not None else attempt.error
+        if _stopped(error):
+            return None, None
+        if error is not None and self._steers(error):
+            return error, None
+        try:
+            return keep(self.spec, self._course, attempt, reason, show)
+        except ForeignValue:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - the others are played on
+            if self._steers(exc):
+                return exc, None
+            return lost(self.spec, self._course, exc), None
+
+    async def _make_async(self, attempt: Attempt) -> _Made:
+        """The same where nothing may hold up the event loop."""
+        # An error's text is made by its own code, too.
+        if attempt.error is None:
+            with contextlib.suppress(ForeignValue):
+                return self._make(attempt, show=refuse)
+        return await asyncio.wrap_future(apart(partial(self._make, attempt)))
+
+    def _make_apart(self, attempt: Attempt, reason: BaseException | None) -> _Made:
+        """The same where nobody may be held up: for an attempt that may be stuck."""
+        if _stopped(reason):
+            return None, None
+        for show in (printed, name_only):
+            making = apart(partial(self._make, attempt, reason, show))
+            with contextlib.suppress(TimeoutError):
+                return making.result(KEEP_SECONDS)
+        slow = TimeoutError("the values of the agent, or its rewards, do not end")
+        return lost(self.spec, self._course, slow), None
+
+    def _settle(
+        self, attempt: Attempt, made: _Made, reason: BaseException | None = None
     ) -> Episode | None:
+        """Whoever comes first decides what the episode is; the other gets None."""
+        episode, steps = made
         with self._lock:
             if self._episode is not None or self.control is not None:
                 return None
+            if not isinstance(episode, Episode):
+                self.control = episode
+                return None
             error = reason if reason is not None else attempt.error
-            if isinstance(error, EpisodeStopped):
-                return None
-            if isinstance(error, self._control_types):
-                self.control = error
-                return None
             self.first_failure = error or attempt.log.first_exception
-            try:
-                self._episode = self._make_episode(attempt, reason)
-            except BaseException as exc:  # noqa: BLE001 - or the pool would wait on
-                self.control = exc
-                return None
-            return self._episode
+            self._episode, self.steps = episode, steps
+            return episode
 
-    def _policy(self) -> str | None:
-        spec = self.spec
-        if spec.policy is None or (spec.asks_policy and not spec.asks_policy()):
-            return None
-        return without_secrets(spec.policy)
+    def _steers(self, error: BaseException) -> bool:
+        """Whether it is no result, but steers the runner."""
+        if isinstance(error, KeyboardInterrupt):
+            # Only the main thread gets the user's own; elsewhere an agent raised it.
+            return threading.current_thread() is threading.main_thread()
+        return isinstance(error, self._control_types)
 
-    def _make_episode(self, attempt: Attempt, reason: BaseException | None) -> Episode:
-        spec = self.spec
-        result = attempt.result(spec.checks, reason)
-        self.steps = result.steps
-        error = result.error
-        trajectory = attempt.recorder.trajectory
-        return Episode(
-            id=spec.id,
-            scenario=spec.scenario,
-            index=spec.index,
-            case=spec.case.to_json(),
-            outcome=result.outcome,
-            reward=result.reward,
-            checks=[check.to_json() for check in result.checks],
-            trajectory=trajectory,
-            tools=tool_table(
-                trajectory,
-                attempt.log.expectations,
-                passed=result.outcome is Outcome.passed,
-            ),
-            start=self._begun,
-            duration=time.perf_counter() - self._clock,
-            attempts=self.attempts,
-            error=None if error is None else error_line(error, result.outcome),
-            # What ended it from outside was raised nowhere.
-            details=None if error is None or error is reason else error_details(error),
-            # Clients log the address that they ask.
-            output=without_secrets(attempt.output.text()),
-            policy=self._policy(),
-            tokens=trajectory.tokens,
-            discarded=self._discarded,
-            attempt_start=attempt.recorder.begun - self._clock,
-            simulators=attempt.simulation.to_json(),
-            repeat=spec.case.repeat,
-        )
+
+def _stopped(error: BaseException | None) -> bool:
+    return isinstance(error, EpisodeStopped)
 
 
 async def _at_once(_: Attempt, part: Awaitable[T]) -> T:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from agentgym.recording.plain import raise_if_pressed
 from agentgym.recording.trajectory import ToolCall, Trajectory
 from agentgym.scenarios.check_log import Expectation
 
@@ -79,7 +80,7 @@ def _judge(
 ) -> str:
     if call.malformed is not None:
         return "wrong_arguments"
-    if any(e.query.matches(call) for e in broken):
+    if any(_matches(e, call) for e in broken):
         return "not_allowed"
     if call.withheld:
         if call.approval == "waiting":
@@ -94,12 +95,21 @@ def _judge(
         return "raised" if call.executed else "not_allowed"
     asked = [e for e in wanted if e.query.name == call.name]
     if asked:
-        matched = any(e.query.matches(call) for e in asked)
+        matched = any(_matches(e, call) for e in asked)
         return "correct" if matched else "wrong_arguments"
     if not call.executed and not unanswered:
         # The conversation went on without it: there is no such tool.
         return "not_allowed"
     return "correct" if passed else "unjudged"
+
+
+def _matches(expectation: Expectation, call: ToolCall) -> bool:
+    """Whether it is the call that was asked for; the user's own code may say so."""
+    try:
+        return expectation.query.matches(call)
+    except BaseException as exc:  # noqa: BLE001 - it may raise anything
+        raise_if_pressed(exc)
+        return False
 
 
 def _misfit(name: str, error: str) -> bool:

@@ -12,7 +12,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from agentgym.recording.trajectory import ModelCall, Trajectory, jsonable
+from agentgym.recording.plain import jsonable
+from agentgym.recording.trajectory import ModelCall, Trajectory
 
 MOST_KNOWN = 64
 """Different lists of tools whose digests are remembered."""

@@ -10,6 +10,7 @@ from enum import StrEnum
 from agentgym.endpoint import without_secrets
 from agentgym.errors import AgentError, HarnessError, InfraError, SimulatorError
 from agentgym.recording.client_errors import is_servers
+from agentgym.recording.plain import printed
 
 
 class Outcome(StrEnum):
@@ -107,7 +108,7 @@ def fails_asking(exc: BaseException, *, unread: bool = True) -> bool:
 def describe(exc: BaseException) -> str:
     """One line of at most 500 characters that names the exception."""
     # Clients write the address that they asked into their errors.
-    text = without_secrets(" ".join(str(exc).split()))
+    text = without_secrets(" ".join(printed(exc, str)[:10_000].split()))
     return f"{type(exc).__name__}: {text}"[:500] if text else type(exc).__name__
 
 

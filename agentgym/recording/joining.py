@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agentgym.recording.plain import alike, printed
 from agentgym.recording.trajectory import Step, ToolCall
 
 
@@ -58,7 +59,7 @@ def waiting_call(
                 bool(path) and call.path == path,
                 call.error is None and call.result is None,
                 call.name == name,
-                call.arguments == arguments,
+                alike(call.arguments, arguments),
                 _alike(call.arguments, arguments),
                 -age,
             )
@@ -75,7 +76,10 @@ def _may_be(call: ToolCall, name: str, call_id: str | None) -> bool:
 
 def _alike(asked: dict[str, Any], given: dict[str, Any]) -> int:
     """How many arguments are the same; a tool's types may have changed them."""
-    return sum(key in given and str(given[key]) == str(asked[key]) for key in asked)
+    return sum(
+        key in given and printed(given[key], str) == printed(asked[key], str)
+        for key in asked
+    )
 
 
 def pair_answers(

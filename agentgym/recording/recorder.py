@@ -16,22 +16,16 @@ from agentgym.recording.answer_watch import AnswerWatch
 from agentgym.recording.blame import fails_asking
 from agentgym.recording.error_origins import ErrorOrigins
 from agentgym.recording.joining import ToolAnswer, pair_answers, requested, waiting_call
+from agentgym.recording.plain import as_text, copied, printed, token_count
 from agentgym.recording.shared_state import SharedStateCheck
-from agentgym.recording.trajectory import (
-    Message,
-    ModelCall,
-    Step,
-    ToolCall,
-    Trajectory,
-    as_text,
-    copied,
-    printed,
-    token_count,
-)
+from agentgym.recording.trajectory import Message, ModelCall, Step, ToolCall, Trajectory
 from agentgym.recording.waiting import Waiting, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+STOP_SECONDS = 1.0
+"""How long `stop` waits for a call that is just being recorded."""
 
 _current: ContextVar[Recorder | None] = ContextVar("agentgym_recorder", default=None)
 
@@ -166,7 +160,7 @@ class Recorder:
                 says=bool(message.get("content") or message.get("tool_calls")),
             )
             if fault is not None:
-                self._fail(call, fault, fault)
+                self._fail(call, _error_text(fault), fault)
                 return
             self.infra_failure = None
             now = self._now()
@@ -196,6 +190,7 @@ class Recorder:
                 the agent swallows it, unless a later call is answered.
             read: Whether it is known that it was not raised by reading the answer.
         """
+        text = _error_text(exc)
         with self._lock:
             self._refuse_if_stopped()
             self._models.pop(id(call), None)
@@ -203,13 +198,11 @@ class Recorder:
             fault, was_read = self._watch.ends_badly()
             if fault is None and fails_asking(exc, unread=not (read or was_read)):
                 fault = exc
-            self._fail(call, exc, fault)
+            self._fail(call, text, fault)
 
-    def _fail(
-        self, call: ModelCall, exc: BaseException, fault: BaseException | None
-    ) -> None:
+    def _fail(self, call: ModelCall, text: str, fault: BaseException | None) -> None:
         call.duration = self._now() - call.start
-        call.error = _error_text(exc)
+        call.error = text
         self.infra_failure = fault
         if fault is not None:
             self._refused.add(id(call))
@@ -288,13 +281,15 @@ class Recorder:
             result: What the agent got.
             error: Set if the agent's framework made this result from an exception.
         """
+        # A value's own code may make the text: nobody else shall have to wait for it.
+        text = as_text(result) if id(call) in self._answers else None
         with self._lock:
             self._refuse_if_stopped()
             self._end(call)
             call.result = copied(result)
             call.error = error
-            if id(call) in self._answers:
-                self._answer(call, as_text(result))
+            if text is not None:
+                self._answer(call, text)
 
     def tool_failed(self, call: ToolCall, exc: BaseException) -> None:
         """The tool raised.
@@ -303,13 +298,14 @@ class Recorder:
             call: What `tool_started` gave.
             exc: What it raised; remembered as no fault of the infrastructure.
         """
+        text = _error_text(exc)
         with self._lock:
             self._refuse_if_stopped()
             self._end(call)
-            call.error = _error_text(exc)
+            call.error = text
             self.origins.tool_raised(exc)
             if id(call) in self._answers:
-                self._answer(call, call.error)
+                self._answer(call, text)
 
     def tool_answered(
         self, call_id: str, content: str, *, refused: bool = False
@@ -433,19 +429,21 @@ class Recorder:
         Args:
             since: From when on, by `time.perf_counter`.
         """
-        with self._lock:
-            return waiting(
-                self.trajectory.model_calls,
-                running=self._models,
-                refused=self._refused,
-                since=since - self.begun,
-                now=self._now(),
-            )
+        return waiting(
+            self.trajectory.model_calls,
+            running=set(self._models),
+            refused=set(self._refused),
+            since=since - self.begun,
+            now=self._now(),
+        )
 
     def stop(self, reason: BaseException) -> None:
         """Freezes the trajectory: whoever writes from now on gets `EpisodeStopped`."""
-        with self._lock:
-            self._stopped = reason
+        # Whoever holds the lock may be stuck in a value's own code.
+        locked = self._lock.acquire(timeout=STOP_SECONDS)
+        self._stopped = reason
+        if locked:
+            self._lock.release()
 
     def refuse(self, misuse: UsageError | None) -> None:
         """Raises the mistake, if there is one; it counts also if the agent swallows it.

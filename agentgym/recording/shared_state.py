@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from agentgym.errors import UsageError
-from agentgym.recording.trajectory import shorten
+from agentgym.recording.plain import shorten
 
 REMEMBERED = 1000
 GROWN = 2

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-MAX_TEXT = 20_000
-MAX_ITEMS = 1_000
-MAX_DEPTH = 30
+from agentgym.recording.plain import (
+    MAX_SIZE,
+    Plain,
+    Show,
+    clean,
+    printed,
+    shorten,
+    token_count,
+)
+
+MAX_STEPS = 5_000
+"""Steps, and messages, that are kept of an episode."""
 
 Message = dict[str, Any]
 """A chat message in OpenAI's shape."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class ToolCall:
     """One tool call, as the model asked for it and as it was executed.
 
@@ -49,6 +57,11 @@ class ToolCall:
         """Whether it was only asked for: a person has not let it run."""
         return self.approval is not None and not self.executed
 
+    def __repr__(self) -> str:
+        # A check that fails prints it: its values may raise, or grow without end.
+        values = (f"{f.name}={printed(getattr(self, f.name))}" for f in fields(self))
+        return f"ToolCall({', '.join(values)})"
+
     def __str__(self) -> str:
         if self.malformed is not None:
             return f"{self.name}({shorten(self.malformed, 60)} <- malformed)"
@@ -59,15 +72,15 @@ class ToolCall:
         state = f" <- {self.approval}" if self.withheld else ""
         return f"{self.name}({given}){state}"
 
-    def to_json(self) -> dict[str, Any]:
-        """The JSON form."""
+    def to_json(self, plain: Plain) -> dict[str, Any]:
+        """The JSON form, made by `plain`."""
         return {
-            "id": clean(self.id),
-            "name": clean(self.name),
-            "arguments": jsonable(self.arguments),
-            "malformed": self.malformed and clean(self.malformed),
-            "result": jsonable(self.result),
-            "error": self.error and clean(self.error),
+            "id": plain.of(self.id),
+            "name": plain.of(self.name),
+            "arguments": plain.of(self.arguments),
+            "malformed": self.malformed and plain.of(self.malformed),
+            "result": plain.of(self.result),
+            "error": self.error and plain.of(self.error),
             "executed": self.executed,
             # Nothing where no person is asked, as in most files.
             **({"approval": self.approval} if self.approval else {}),
@@ -103,21 +116,28 @@ class ModelCall:
     system: str | None = None
     tools: str | None = None
 
-    def to_json(self, message: Message | None = None) -> dict[str, Any]:
+    @property
+    def usage(self) -> tuple[int | None, int | None]:
+        """Prompt and completion tokens, where the server's numbers are any."""
+        return token_count(self.prompt_tokens), token_count(self.completion_tokens)
+
+    def to_json(self, plain: Plain, message: Message | None = None) -> dict[str, Any]:
         """The JSON form.
 
         Args:
+            plain: Makes it.
             message: The JSON form of its message, if that is known already.
         """
+        prompt, completion = self.usage
         data = {
             "start": round(self.start, 6),
             "duration": round(self.duration, 6),
-            "model": self.model,
-            "message": jsonable(self.message) if message is None else message,
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "finish_reason": self.finish_reason,
-            "error": self.error and clean(self.error),
+            "model": plain.of(self.model),
+            "message": plain.of(self.message) if message is None else message,
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "finish_reason": plain.of(self.finish_reason),
+            "error": self.error and plain.of(self.error),
             **_path(self.path),
         }
         if self.system is not None:
@@ -149,12 +169,12 @@ class Interrupt:
     start: float = 0.0
     answer: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The JSON form."""
+    def to_json(self, plain: Plain) -> dict[str, Any]:
+        """The JSON form, made by `plain`."""
         return {
-            "value": jsonable(self.value),
+            "value": plain.of(self.value),
             "start": round(self.start, 6),
-            "answer": self.answer and clean(self.answer),
+            "answer": self.answer and plain.of(self.answer),
         }
 
 
@@ -173,6 +193,9 @@ class Trajectory:
     interrupts: list[Interrupt] = field(default_factory=list)
     history: list[Message] = field(default_factory=list)
     prompts: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    _json: dict[str, Any] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     @property
     def interrupted(self) -> bool:
@@ -203,9 +226,10 @@ class Trajectory:
     def tokens(self) -> int:
         """Prompt and completion tokens of all model calls, as far as they are known."""
         return sum(
-            (step.model.prompt_tokens or 0) + (step.model.completion_tokens or 0)
+            tokens or 0
             for step in self.steps
             if step.model is not None
+            for tokens in step.model.usage
         )
 
     @property
@@ -218,35 +242,73 @@ class Trajectory:
             errors += [call.error for call in step.tool_calls if call.error is not None]
         return errors
 
-    def to_json(self) -> dict[str, Any]:
-        """The JSON form; long texts are cut."""
-        messages = [jsonable(message) for message in self.messages]
+    def to_json(self, size: int = MAX_SIZE, show: Show = printed) -> dict[str, Any]:
+        """The JSON form; what is too long or too much is cut, and says so.
+
+        Args:
+            size: Characters that are kept of the messages, and of the steps.
+            show: Makes text of an object that JSON does not know; see `Plain`.
+        """
+        if self._json is not None:
+            return self._json
+        plain = Plain(size, show)
+        messages = self._messages(plain)
         # The answers of the model are among the messages: one form serves both.
         known = {
-            id(raw): form for raw, form in zip(self.messages, messages, strict=False)
+            id(raw): form
+            for raw, form in zip(self.messages, messages[:MAX_STEPS], strict=False)
         }
+        plain = Plain(size, show)
         return {
             "steps": [
                 {
                     "model": None
                     if step.model is None
-                    else step.model.to_json(known.get(id(step.model.message))),
-                    "tool_calls": [call.to_json() for call in step.tool_calls],
+                    else step.model.to_json(plain, known.get(id(step.model.message))),
+                    "tool_calls": [call.to_json(plain) for call in step.tool_calls],
                 }
-                for step in self.steps
+                for step in self.steps[:MAX_STEPS]
             ],
             "messages": messages,
-            **self._seldom(),
+            **self._seldom(plain),
         }
 
-    def _seldom(self) -> dict[str, Any]:
+    def _seldom(self, plain: Plain) -> dict[str, Any]:
         """What most files have none of."""
         found: dict[str, Any] = {}
         if self.interrupts:
-            found["interrupts"] = [one.to_json() for one in self.interrupts]
+            found["interrupts"] = [one.to_json(plain) for one in self.interrupts]
         if self.history:
-            found["history"] = [jsonable(message) for message in self.history]
+            found["history"] = [plain.of(message) for message in self.history]
         return found
+
+    def kept(self, size: int = MAX_SIZE, show: Show = printed) -> Trajectory:
+        """What is stored of it: plain values, none of which runs code of its own.
+
+        Args:
+            size: As for `to_json`.
+            show: As for `to_json`.
+        """
+        data = self.to_json(size, show)
+        kept = Trajectory.from_json(data)
+        kept._json, kept.prompts = data, self.prompts
+        return kept
+
+    def _messages(self, plain: Plain) -> list[Message]:
+        """The first ones and, where there are too many, the last one."""
+        made: list[Message] = []
+        every = self.messages
+        for message in every:
+            if plain.used_up or len(made) == MAX_STEPS:
+                break
+            made.append(plain.of(message))
+        lost = len(every) - len(made)
+        if lost:
+            made.append({"role": "system", "content": f"[... {lost} messages cut]"})
+            if lost > 1:
+                made[-1]["content"] = f"[... {lost - 1} messages cut]"
+                made.append(Plain(MAX_SIZE // 50).of(every[-1]))
+        return made
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Trajectory:
@@ -286,119 +348,24 @@ def reply_of(messages: list[Message]) -> str:
     return ""
 
 
-def jsonable(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """The value with everything that JSON cannot hold as text, cut to a sane size.
-
-    Args:
-        value: Anything, of any size, even one that contains itself.
-        depth: Levels of containers that are kept.
-    """
-    kind = type(value)
-    if kind is str:
-        return clean(value)
-    if value is None or kind is bool:
-        return value
-    if kind is dict or kind is list or kind is tuple:
-        return _container(value, depth)
-    if isinstance(value, int):
-        # Python refuses to print longer integers.
-        return value if value.bit_length() < 10_000 else "<a huge integer>"
-    if isinstance(value, float):
-        # NaN and infinity are no JSON.
-        return value if value - value == 0 else repr(value)
-    if isinstance(value, str):
-        return clean(str(value))
-    if isinstance(value, Mapping | list | tuple):
-        return _container(value, depth)
-    if isinstance(value, bytes | bytearray):
-        return clean(bytes(value[: MAX_TEXT + 1]).decode("utf-8", "replace"))
-    return clean(printed(value))
+def turns(trajectory: Trajectory) -> Iterator[Message | ToolCall]:
+    """What user and agent said and what the agent called, in order."""
+    roles = ("user", "assistant")
+    # What was said before the episode explains what is said in it.
+    yield from (m for m in trajectory.history if m.get("role") in roles)
+    messages = [m for m in trajectory.messages if m.get("role") in roles]
+    for step in trajectory.steps:
+        yield from _until(messages, step)
+        yield from step.tool_calls
+    yield from messages
 
 
-def copied(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """The value with its plain containers copied: a tool may change them later.
-
-    Args:
-        value: Anything.
-        depth: Levels of containers that are copied.
-    """
-    kind = type(value)
-    if kind is dict and depth:
-        return {key: copied(item, depth - 1) for key, item in value.items()}
-    if kind is list and depth:
-        return [copied(item, depth - 1) for item in value]
-    return value
-
-
-def token_count(value: Any) -> int | None:
-    """A number of tokens as a server gave it; None if it is none."""
-    if isinstance(value, str) and value.isdecimal() and len(value) < 12:
-        return int(value)
-    if isinstance(value, int | float) and 0 <= value < 1e12:
-        return int(value)
-    return None
-
-
-def as_text(value: Any) -> str:
-    """What a model gets of a tool's result: a text as it is, the rest as JSON."""
-    if isinstance(value, str):
-        return value
-    return json.dumps(jsonable(value), ensure_ascii=False)
-
-
-def _container(value: Any, depth: int) -> Any:
-    if depth == 0:
-        return clean(printed(value))
-    # The exact types first: asking whether a list is a Mapping is slow.
-    if type(value) is dict or not isinstance(value, list | tuple):
-        # A copy at once, as the user's own thread may still change it.
-        items = list(value.items())
-        kept = {}
-        for key, item in items if len(items) <= MAX_ITEMS else items[:MAX_ITEMS]:
-            name = clean(key if type(key) is str else printed(key, str))
-            # The commonest value by far, without a call.
-            if type(item) is str and len(item) <= MAX_TEXT and item.isascii():
-                kept[name] = item
-            else:
-                kept[name] = jsonable(item, depth - 1)
-        if len(items) > MAX_ITEMS:
-            kept["..."] = f"[{len(items) - MAX_ITEMS} items cut]"
-        return kept
-    listed = [jsonable(item, depth - 1) for item in value[:MAX_ITEMS]]
-    if len(value) > MAX_ITEMS:
-        listed.append(f"[... {len(value) - MAX_ITEMS} items cut]")
-    return listed
-
-
-def printed(value: Any, form: Callable[[Any], str] = repr) -> str:
-    """The value's `repr` (or other form), also if that raises.
-
-    Args:
-        value: Anything of the user's.
-        form: Makes it text.
-    """
-    try:
-        return form(value)
-    except Exception as exc:  # noqa: BLE001 - a user's class may raise anything
-        return f"<{type(value).__name__} that cannot be shown: {type(exc).__name__}>"
-
-
-def clean(text: str) -> str:
-    """The text, cut to `MAX_TEXT` characters and without lone surrogates."""
-    length = len(text)
-    if length > MAX_TEXT:
-        text = f"{text[:MAX_TEXT]} [... {length - MAX_TEXT} characters cut]"
-    if not text.isascii():
-        text = text.encode("utf-8", "replace").decode()
-    return text
-
-
-def shorten(text: str, length: int) -> str:
-    """The text on one line, with an ellipsis if it is longer than `length`.
-
-    Args:
-        text: The text; its line breaks become spaces.
-        length: In characters, ellipsis included.
-    """
-    line = " ".join(text.split()) if "\n" in text else text
-    return line if len(line) <= length else line[: length - 3] + "..."
+def _until(messages: list[Message], step: Step) -> Iterator[Message]:
+    """Takes from `messages` what was said up to and with the step's own message."""
+    while messages and messages[0]["role"] == "user":
+        yield messages.pop(0)
+    if messages and step.model is not None and step.model.message:
+        message = messages.pop(0)
+        # Most messages that call tools say nothing else.
+        if message.get("content") or not step.tool_calls:
+            yield message

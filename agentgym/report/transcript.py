@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from agentgym.playing.episode import Episode
-from agentgym.recording.trajectory import Message, ToolCall, shorten
-from agentgym.recording.turns import turns
+from agentgym.recording.plain import shorten
+from agentgym.recording.trajectory import Message, ToolCall, turns
 from agentgym.runs.lines import Line, right, wrapped
 
 MOST_TURNS = 14

@@ -10,8 +10,12 @@ from typing import Any, Literal, TypeGuard
 
 from agentgym.distribution import install_command
 from agentgym.errors import UsageError
+from agentgym.recording.plain import Plain, Show, name_only, printed
 
 Split = Literal["train", "held_out"]
+
+MAX_SHOWN = 500
+"""Characters of a case's value that a run file has."""
 
 MOST_DRAWN = 256
 """Examples that are drawn of each split of `given(...)`."""
@@ -48,15 +52,31 @@ class Case:
         """Short name, such as `held_out-3`."""
         return f"{self.split}-{self.index}"
 
-    def to_json(self) -> dict[str, Any]:
-        """The JSON form that a run file stores."""
+    def to_json(self, show: Show = printed) -> dict[str, Any]:
+        """The JSON form that a run file stores.
+
+        Args:
+            show: Makes text of a value that JSON does not know; see `Plain`.
+        """
         shown = dict(self.params) if self.params else self.value
+        text = None if shown is None else _shown(shown, show)[:MAX_SHOWN]
+        return {**self.place(), "value": text}
+
+    def place(self) -> dict[str, Any]:
+        """The JSON form without what the case is about."""
         return {
             "index": self.index,
             "seed": self.seed,
             "split": self.split,
-            "value": None if shown is None else repr(shown)[:500],
+            "value": None,
         }
+
+
+def _shown(value: Any, show: Show) -> str:
+    """The value's `repr`, or that of its plain form if its own is too much."""
+    plain = Plain(10 * MAX_SHOWN, show)
+    form = plain.of(value)
+    return repr(form) if plain.used_up or show is name_only else printed(value)
 
 
 class given:  # noqa: N801 - reads like Hypothesis's own decorator
@@ -290,8 +310,8 @@ class CaseSource:
             # Hypothesis begins with the simplest ones, which may be the easiest.
             random.Random(seed).shuffle(drawn)  # noqa: S311 - reproducible, no secret
             if split == "train":
-                held_out = {repr(value) for value in self._drawn(cases, "held_out")}
-                drawn = [value for value in drawn if repr(value) not in held_out]
+                held_out = {printed(value) for value in self._drawn(cases, "held_out")}
+                drawn = [value for value in drawn if printed(value) not in held_out]
             if not drawn:
                 raise UsageError(
                     f"{self._scenario}: given(...) draws so few different cases that "

@@ -13,6 +13,7 @@ from agentgym.endpoint import without_secrets
 from agentgym.errors import UsageError
 from agentgym.recording.activation import Activation
 from agentgym.recording.blame import Outcome, chain, classify
+from agentgym.recording.plain import printed
 from agentgym.recording.recorder import current
 from agentgym.recording.trajectory import ToolCall
 from agentgym.scenarios.checks import SPECS_ATTRIBUTE, CheckResult, CheckSpec
@@ -235,12 +236,9 @@ class UncheckedCall:
 _OUTSIDE = UncheckedCall()
 
 
-def _text(exc: Exception) -> str:
-    try:
-        # pytest colours its introspection where the terminal has colours.
-        return _COLOURS.sub("", str(exc))
-    except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
-        return f"({type(broken).__name__} in its __str__)"
+def _text(exc: BaseException) -> str:
+    # pytest colours its introspection where the terminal has colours.
+    return _COLOURS.sub("", printed(exc, str)[: 10 * MAX_MESSAGE])
 
 
 def _in_one_line(exc: Exception) -> str:

@@ -8,15 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agentgym.errors import UsageError
-from agentgym.recording.trajectory import (
-    Interrupt,
-    Message,
-    Step,
-    ToolCall,
-    Trajectory,
-    printed,
-    shorten,
-)
+from agentgym.recording.plain import printed, shorten
+from agentgym.recording.trajectory import Interrupt, Message, Step, ToolCall, Trajectory
 from agentgym.scenarios.check_log import current_log
 
 Matcher = Callable[[dict[str, Any]], Any] | Mapping[str, Any]

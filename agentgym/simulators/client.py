@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from agentgym.endpoint import Endpoint, without_secrets
 from agentgym.errors import SimulatorError
-from agentgym.recording.trajectory import Message, shorten
+from agentgym.recording.plain import shorten, token_count
+from agentgym.recording.trajectory import Message
 from agentgym.simulators.role import Role
 
 if TYPE_CHECKING:
@@ -170,8 +171,8 @@ class ChatModel:
             objects=list(json_objects(text)),
             text=text,
             usage=(
-                getattr(usage, "prompt_tokens", None),
-                getattr(usage, "completion_tokens", None),
+                token_count(getattr(usage, "prompt_tokens", None)),
+                token_count(getattr(usage, "completion_tokens", None)),
             ),
         )
 

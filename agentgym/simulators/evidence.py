@@ -6,15 +6,8 @@ import json
 import re
 from typing import Any
 
-from agentgym.recording.trajectory import (
-    Message,
-    ToolCall,
-    Trajectory,
-    clean,
-    jsonable,
-    printed,
-)
-from agentgym.recording.turns import turns
+from agentgym.recording.plain import clean, jsonable, printed
+from agentgym.recording.trajectory import Message, ToolCall, Trajectory, turns
 
 MAX_TURN = 8_000
 """Characters of one turn."""

@@ -8,8 +8,9 @@ from typing import Any, NoReturn, overload
 
 from agentgym.errors import UsageError
 from agentgym.recording import event_loop
+from agentgym.recording.plain import clean, printed, shorten
 from agentgym.recording.recorder import current
-from agentgym.recording.trajectory import Message, Trajectory, clean, printed, shorten
+from agentgym.recording.trajectory import Message, Trajectory
 from agentgym.scenarios.run import Run
 from agentgym.simulators.cache import key_of
 from agentgym.simulators.client import Answer, ChatModel

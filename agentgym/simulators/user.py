@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 from agentgym.errors import UsageError
+from agentgym.recording.plain import clean, printed, shorten
 from agentgym.recording.recorder import current
-from agentgym.recording.trajectory import Message, clean, printed, shorten
+from agentgym.recording.trajectory import Message
 from agentgym.simulators.client import Answer, ChatModel
 from agentgym.simulators.evidence import quoted
 from agentgym.simulators.simulation import current_simulation

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import TextIO
 
 from agentgym.recording.activation import Activation
+from agentgym.recording.plain import printed
 
 MAX_CHARACTERS = 64_000
 
@@ -31,7 +32,8 @@ class EpisodeOutput:
     def write(self, text: str) -> None:
         """Adds text, up to the limit."""
         if self._length < MAX_CHARACTERS:
-            self._parts.append(text)
+            # One that is much too long would be held until the episode ends.
+            self._parts.append(text[: MAX_CHARACTERS + 1])
             self._length += len(text)
 
     def text(self) -> str:
@@ -77,7 +79,8 @@ class _LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         output = _current.get()
         if output is not None:
-            output.write(self.format(record) + "\n")
+            # What is logged is printed here: a value of the user's may raise anything.
+            output.write(printed(record, self.format) + "\n")
 
 
 @contextmanager

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
+from agentgym.errors import HarnessError
 from agentgym.playing.episode import Episode
+from agentgym.recording.blame import Outcome, describe
+from agentgym.recording.plain import MAX_SIZE, printed
 
 _TYPE = "AgentgymEpisodes"
-_ENCODER = json.JSONEncoder(separators=(",", ":"), default=repr, ensure_ascii=True)
+MAX_LINE = 4_000_000
+"""Characters of an episode's line, nearly: what has more is cut further."""
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=printed, ensure_ascii=True)
 
 
 class EpisodeReport(pytest.TestReport):
@@ -78,8 +84,13 @@ class EpisodeReport(pytest.TestReport):
             listed: Cases that it lists; 0 where they are generated.
             skips: Why each case was left out that was skipped since the last report.
         """
+        lines, kept = [], []
+        for episode in episodes:
+            line, as_kept = _dumped(episode)
+            lines.append(line)
+            kept.append(as_kept)
         report = cls(
-            lines=[dump(episode) for episode in episodes],
+            lines=lines,
             planned=planned,
             of_scenario=of_scenario,
             in_flight=in_flight,
@@ -96,7 +107,7 @@ class EpisodeReport(pytest.TestReport):
             when="episode",
             duration=0.0,
         )
-        report._episodes = episodes
+        report._episodes = kept
         return report
 
     @property
@@ -127,7 +138,31 @@ def _new_prompts(config: pytest.Config, episodes: list[Episode]) -> dict[str, An
 
 def dump(episode: Episode) -> str:
     """One line of `episodes.jsonl`."""
-    return _ENCODER.encode(episode.to_json())
+    line = _ENCODER.encode(episode.to_json())
+    if len(line) > MAX_LINE:
+        # Characters that take several in JSON.
+        again = dataclasses.replace(episode.trajectory)
+        episode.trajectory = again.kept(MAX_SIZE // 10)
+        line = _ENCODER.encode(episode.to_json())
+    return line
+
+
+def _dumped(episode: Episode) -> tuple[str, Episode]:
+    """The episode's line, and the episode; without what a hook made unfit for JSON."""
+    try:
+        return dump(episode), episode
+    except Exception as exc:  # noqa: BLE001 - one episode must not end the scenario
+        error = HarnessError(f"the episode cannot be kept: {describe(exc)}")
+        left = Episode(
+            id=episode.id,
+            scenario=episode.scenario,
+            index=episode.index,
+            outcome=Outcome.harness_error,
+            reward=0.0,
+            start=episode.start,
+            error=describe(error),
+        )
+        return dump(left), left
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,13 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentgym.recording.trajectory import (
-    ModelCall,
-    Step,
-    ToolCall,
-    Trajectory,
-    jsonable,
-)
+from agentgym.recording.plain import jsonable
+from agentgym.recording.trajectory import ModelCall, Step, ToolCall, Trajectory
 
 texts = st.text(max_size=20)
 utf8 = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -234,7 +234,7 @@ def test_no_folders_import_each_other_in_a_circle():
 def test_imports_of_every_kind_are_seen():
     source = """
 import agentgym.errors
-from agentgym.recording import recorder, turns as t
+from agentgym.recording import recorder, trajectory as t
 from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agentgym.runs.summary import RunSummary
@@ -247,7 +247,7 @@ def f():
     assert targets & set(modules()) == {
         "agentgym.errors",
         "agentgym.recording.recorder",
-        "agentgym.recording.turns",
+        "agentgym.recording.trajectory",
         "agentgym.runs.summary",
         "agentgym.playing.play",
         "agentgym.endpoint",

@@ -6,16 +6,8 @@ from typing import Any
 
 import pytest
 
-from agentgym.recording.trajectory import (
-    MAX_ITEMS,
-    MAX_TEXT,
-    ModelCall,
-    Step,
-    ToolCall,
-    Trajectory,
-    jsonable,
-    shorten,
-)
+from agentgym.recording.plain import MAX_ITEMS, MAX_TEXT, jsonable, shorten
+from agentgym.recording.trajectory import ModelCall, Step, ToolCall, Trajectory
 
 
 class Unprintable:

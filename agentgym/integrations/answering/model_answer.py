@@ -14,7 +14,8 @@ from agentgym.errors import AgentError, AgentGymError, InfraError
 from agentgym.integrations.answering.fragments import Fragments
 from agentgym.integrations.messages import assistant, field, of_output, text_of
 from agentgym.recording.client_errors import error_status
-from agentgym.recording.trajectory import Message, printed, shorten, token_count
+from agentgym.recording.plain import printed, shorten, token_count
+from agentgym.recording.trajectory import Message
 
 
 class ModelAnswer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agentgym.recording.trajectory import printed, shorten
+from agentgym.recording.plain import printed, shorten
 
 
 @dataclass(frozen=True, slots=True)

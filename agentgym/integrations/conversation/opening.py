@@ -13,7 +13,8 @@ from typing import Any
 
 from agentgym.errors import UsageError
 from agentgym.integrations.messages import field, text_of
-from agentgym.recording.trajectory import Message, printed, shorten
+from agentgym.recording.plain import printed, shorten
+from agentgym.recording.trajectory import Message
 
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 

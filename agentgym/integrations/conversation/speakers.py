@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from agentgym.errors import AgentGymError, SimulatorError, UsageError
 from agentgym.recording import event_loop
-from agentgym.recording.trajectory import printed, shorten
+from agentgym.recording.plain import printed, shorten
 
 
 class Turns(Protocol):

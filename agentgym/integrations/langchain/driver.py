@@ -27,7 +27,7 @@ from agentgym.integrations.langchain.openai_shape import join_answers, text
 from agentgym.integrations.langchain.redirection import Redirection
 from agentgym.recording import event_loop
 from agentgym.recording.agent_run import agent_run
-from agentgym.recording.trajectory import printed
+from agentgym.recording.plain import printed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

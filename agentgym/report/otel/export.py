@@ -16,7 +16,7 @@ from agentgym.distribution import __version__, install_command
 from agentgym.endpoint import without_secrets
 from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
-from agentgym.recording.trajectory import shorten
+from agentgym.recording.plain import shorten
 from agentgym.report.otel.spans import Span, spans_of
 
 if TYPE_CHECKING:

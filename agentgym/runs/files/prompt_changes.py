@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agentgym.recording.trajectory import Trajectory, shorten
+from agentgym.recording.plain import shorten
+from agentgym.recording.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from agentgym.runs.files.prompts import PromptLine, ToolPrompt

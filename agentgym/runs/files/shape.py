@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any
 
-from agentgym.recording.trajectory import shorten
+from agentgym.recording.plain import shorten
 
 Later = Mapping[type, Collection[str]]
 """Fields of typed dictionaries that early versions did not write."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from agentgym.distribution import DISTRIBUTION
 from agentgym.errors import UsageError
-from agentgym.recording.trajectory import shorten
+from agentgym.recording.plain import shorten
 from agentgym.runs.files.earlier import fields_of_later_versions, upgraded
 from agentgym.runs.files.layout import EPISODES, RUNS, SUMMARY, SUMMARY_FORMAT
 from agentgym.runs.files.shape import check_shape, loads

@@ -12,7 +12,7 @@ import httpx
 
 from agentgym.endpoint import PolicyEndpoint
 from agentgym.errors import AgentGymError
-from agentgym.recording.trajectory import clean
+from agentgym.recording.plain import clean
 from agentgym.training.job.task import Task
 
 MODEL = "policy"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
-from agentgym.recording.trajectory import shorten
+from agentgym.recording.plain import shorten
 from agentgym.runs.lines import plain
 
 MOST_ALIKE = 3
