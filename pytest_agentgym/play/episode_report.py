@@ -216,7 +216,7 @@ def pytest_report_teststatus(report: object) -> tuple[str, str, str] | None:
     if getattr(report, "agentgym", None) and getattr(report, "when", None) == "call":
         outcome = report.outcome  # type: ignore[attr-defined]
         if hasattr(report, "wasxfail"):
-            outcome = "xfailed" if outcome == "skips" else "xpassed"
+            outcome = "xfailed" if outcome == "skipped" else "xpassed"
             return outcome, "", outcome.removesuffix("ed").upper()
         return outcome, "", outcome.upper()
     return None
