@@ -31,10 +31,10 @@ def test_a_scenario_function_is_one_item_with_many_episodes(gym):
     result = gym.run("-v")
     result.assert_outcomes(passed=1, failed=1)
     assert result.ret == 1
-    assert names(gym) == ["test_bad", "test_good"]
-    assert [s["episodes"] for s in gym.summary()["scenarios"]] == [2, 3]
+    assert names(gym) == ["test_good", "test_bad"]
+    assert [s["episodes"] for s in gym.summary()["scenarios"]] == [3, 2]
     result.stdout.fnmatch_lines(
-        ["  test_bad * 0/2 *0.0 % *", "  test_good * 3/3 *100.0 % *"]
+        ["  test_good * 3/3 *100.0 % *", "  test_bad * 0/2 *0.0 % *"]
     )
 
 
