@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agentgym.runs.summary import RunSummary
+from pytest_agentgym.play.run_context import MANY_SCENARIOS
 
 MOST = 10
 """Scenarios in FAILURES and in the short summary."""
@@ -26,9 +27,10 @@ class FewFailures:
 
     def __init__(self, config: pytest.Config, summary: RunSummary) -> None:
         self._summary = summary
+        # Without pytest's terminal plugin there is no such option, and nothing shown.
+        asked = config.getoption("reportchars", _USUAL)
         self._all = config.get_verbosity() > 0 or (
-            config.option.reportchars != _USUAL
-            and not {"f", "F", "E", "a", "A"}.isdisjoint(config.option.reportchars)
+            asked != _USUAL and not {"f", "F", "E", "a", "A"}.isdisjoint(asked)
         )
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -40,7 +42,8 @@ class FewFailures:
         kept = {kind: stats[kind] for kind in _KINDS if kind in stats}
         shown = {kind: self._worst(reports) for kind, reports in kept.items()}
         hidden = sum(len(kept[kind]) - len(shown[kind]) for kind in kept)
-        if self._all or not hidden:
+        few = len(self._summary.scenarios) <= MANY_SCENARIOS
+        if self._all or few or not hidden:
             return (yield)
         stats.update(shown)
         try:

@@ -417,7 +417,7 @@ def test_the_workflow_uses_the_action_as_it_is() -> None:
 def test_options_that_are_used_exist() -> None:
     names: list[str] = []
     group = argparse.Namespace(addoption=lambda name, **_: names.append(name))
-    parser = argparse.Namespace(getgroup=lambda *_: group)
+    parser = argparse.Namespace(getgroup=lambda *_: group, addini=lambda *_, **__: None)
     pytest_addoption(parser)  # type: ignore[arg-type]
     readme = EXAMPLE.with_name("README.md")
     text = "".join(file.read_text() for file in (ACTION, EXAMPLE, readme))

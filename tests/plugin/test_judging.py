@@ -100,8 +100,8 @@ def check_judged(gym, result, *, cached):
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "* test_async * 0/6 *",
             "* test_sync * 6/6 *",
+            "* test_async * 0/6 *",
             "assert await agentgym.judge(*the agent names the amount*)",
             "E   assert <judge: no, There is no such thing.>",
             "*- judges and simulated users -*",

@@ -89,7 +89,8 @@ def test_few_scenarios_have_a_line_each(gym):
         @pytest.mark.parametrize("customer", range(20))
         @scenario(episodes=1)
         def test_customer(agent, customer):
-            assert agent.run("hi").reply == "hi"
+            assert agent.run("hi").reply == "ho"
     """)
     lines = gym.start().outlines
-    assert sum("]: 1/1 passed" in line for line in lines) == 20
+    assert sum("]: 0/1 passed" in line for line in lines) == 20
+    assert sum(line.startswith("FAILED ") for line in lines) == 20
