@@ -8,6 +8,7 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from _pytest.fixtures import FixtureDef, SubRequest
 from _pytest.scope import Scope
 
 from agentgym.errors import UsageError
@@ -19,6 +20,7 @@ from pytest_agentgym.collect import fixtures
 from pytest_agentgym.collect.fixture_definitions import definitions, missing_fixture
 from pytest_agentgym.collect.process_wide import CAPTURING, PROCESS_WIDE
 from pytest_agentgym.collect.simulators import check_simulators
+from pytest_agentgym.collect.wide_async import refuse_unmade, refuse_wide_async
 
 
 class ScenarioFailed(Exception):
@@ -111,6 +113,7 @@ class ScenarioItem(pytest.Function):
     def setup(self) -> None:
         """Sets up the wider-scoped fixtures; the others are made per episode."""
         self._check_fixtures()
+        refuse_wide_async(self, self.fixturenames)
         check_simulators(self, self.settings)
         for name in self.fixturenames:
             defined = definitions(self, name)
@@ -180,6 +183,19 @@ def pytest_make_collect_report(
     if excinfo is not None and isinstance(excinfo.value, UsageError):
         report.longrepr = str(excinfo.value)
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: FixtureDef[Any], request: SubRequest) -> None:
+    """Refuses an async fixture of a wider scope that nothing can await."""
+    item = request._pyfuncitem
+    if isinstance(item, ScenarioItem):
+        try:
+            refuse_unmade(item, fixturedef)
+        except UsageError:
+            # pytest has begun with it: the next scenario met an AssertionError.
+            fixturedef._finalizers.clear()
+            raise
 
 
 def _for_trio(item: pytest.Function) -> bool:

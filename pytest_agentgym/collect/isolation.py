@@ -32,6 +32,7 @@ from pytest_agentgym.collect.process_wide import (
     EpisodeSubtests,
     check_alone,
 )
+from pytest_agentgym.collect.wide_async import refuse_wide_async
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint
@@ -308,6 +309,7 @@ class FixtureWorld:
 
     def _wide(self, name: str, definition: FixtureDef[Any], depth: int) -> Any:
         # pytest's own set-up is not made for threads: one at a time.
+        refuse_wide_async(self.item, [name])
         with _wide_lock:
             request = self.item._request
             if depth == 0:
