@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from agentgym.recording.recorder import Recorder
     from agentgym.recording.trajectory import Message, ModelCall
 
+RECORDED = "recorded_by_agentgym"
+"""Attribute of a client, or of a function of one, that records what it asks."""
+
 
 def assistant(
     content: str | None, calls: Iterable[tuple[str | None, str, Any]] = ()

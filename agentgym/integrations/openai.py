@@ -15,6 +15,7 @@ from agentgym.integrations.answering.client_watch import (
     record_client,
     recording,
 )
+from agentgym.integrations.messages import RECORDED
 from agentgym.recording.plain import printed, shorten
 
 C = TypeVar("C")
@@ -42,7 +43,7 @@ def record_openai(client: C) -> C:
             f"record_openai({shorten(printed(client), 60)}): give an OpenAI or "
             "AsyncOpenAI client"
         ) from None
-    if getattr(create, "recorded_by_agentgym", False) or record_client(client):
+    if getattr(create, RECORDED, False) or record_client(client):
         return client
     _record(completions, ChatCall)
     responses = getattr(client, "responses", None)
@@ -88,5 +89,5 @@ def _recorded(
 
         recorded = recorded_sync
 
-    recorded.recorded_by_agentgym = True
+    setattr(recorded, RECORDED, True)
     return recorded  # type: ignore[no-any-return]

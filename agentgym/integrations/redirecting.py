@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentgym.endpoint import without_secrets
 from agentgym.errors import UsageError
+from agentgym.integrations.messages import RECORDED
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint
@@ -110,7 +111,8 @@ def _check(guard: _Guard, client: Any, options: Any) -> None:
     if url == policy.removesuffix("/v1") + "/any/v1":
         # There the policy goes by whatever name: see `policy_environment`.
         return
-    if any(name != guard.policy.model for name in recorder.models_in_flight()):
+    others = any(name != guard.policy.model for name in recorder.models_in_flight())
+    if others or hasattr(client, RECORDED):
         # It is recorded as what it is.
         warn_elsewhere(str(model))
     elif not recorder.tool_runs():

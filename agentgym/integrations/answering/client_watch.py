@@ -21,7 +21,7 @@ from agentgym.integrations.answering.model_answer import (
     ModelAnswer,
     ResponsesAnswer,
 )
-from agentgym.integrations.messages import begin, of_item, text_of
+from agentgym.integrations.messages import RECORDED, begin, of_item, text_of
 from agentgym.recording.blame import fails_asking
 from agentgym.recording.recorder import Recorder, current
 
@@ -29,7 +29,6 @@ CLIENTS = ("openai", "groq", "together")
 """Packages whose clients are made alike, and ask in one place."""
 
 _KINDS = ("SyncAPIClient", "AsyncAPIClient")
-_RECORDED = "recorded_by_agentgym"
 _own: WeakKeyDictionary[Recorder, set[int]] = WeakKeyDictionary()
 """Ids of the model calls that were recorded here; a trajectory keeps them."""
 
@@ -67,8 +66,8 @@ def record_client(client: Any) -> bool:
             break
     else:
         return False
-    if _RECORDED not in vars(client):
-        setattr(client, _RECORDED, True)
+    if RECORDED not in vars(client):
+        setattr(client, RECORDED, True)
         for name in ("copy", "with_options"):
             setattr(client, name, _copied(getattr(client, name)))
     return True
@@ -85,7 +84,7 @@ def _copied(own: Any) -> Any:
 
 
 def _watch(kind: Any) -> None:
-    if kind is not None and not hasattr(kind.request, _RECORDED):
+    if kind is not None and not hasattr(kind.request, RECORDED):
         # Others that wrap it do not always say that it is async.
         kind.request = _watched(kind.request, asynchronous="Async" in kind.__name__)
 
@@ -121,7 +120,7 @@ def _watched(own: Any, *, asynchronous: bool) -> Any:
             return exchange.take(answer)
 
         request = request_sync
-    setattr(request, _RECORDED, True)
+    setattr(request, RECORDED, True)
     return request
 
 
@@ -133,7 +132,7 @@ def _exchange(client: Any, options: Any, stream: bool) -> Exchange | None:
     path, _, _ = str(options.url).partition("?")
     for end, kind in (("/chat/completions", ChatCall), ("/responses", ResponsesCall)):
         if path.endswith(end):
-            if not getattr(client, _RECORDED, False) or recording() is None:
+            if not getattr(client, RECORDED, False) or recording() is None:
                 return WatchedExchange(recorder, kind.reads(), streamed=bool(stream))
             body = options.json_data
             return kind(recorder, body if isinstance(body, dict) else {}, bool(stream))
