@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from agentgym.report.markdown import markdown
+from tests.paying_agent import PAYING_AGENT
 from tests.summary_schema import check_summary
 
 SCENARIO = """
@@ -126,4 +127,22 @@ def test_a_failure_beside_it_is_one(gym):
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         ["*reliability 0.0 % (0 of 4 episodes passed) is below*", WHY]
+    )
+
+
+def test_tokens_are_shared_out_to_what_was_played(gym):
+    gym.conftest(PAYING_AGENT)
+    gym.file("""
+        import pytest
+        from agentgym import scenario
+
+        @scenario(episodes=4)
+        def test_paid(agent, case):
+            if case.index % 2:
+                pytest.skip("no such account")
+            assert agent.run("30").reply
+    """)
+    result = gym.run()
+    result.stdout.fnmatch_lines(
+        ["*test_paid: 2/2 passed, 2 of 4 skipped, 1100 tok/ep*", "  test_paid * 1100 *"]
     )

@@ -228,4 +228,5 @@ def _counts(scenario: ScenarioProgress) -> Iterator[str]:
     if scenario.skipped:
         yield f"{scenario.skipped} of {scenario.planned} skipped"
     if scenario.tokens:
-        yield f"{number(scenario.tokens / scenario.done)} tok/ep"
+        played = scenario.done - scenario.skipped
+        yield f"{number(scenario.tokens / max(1, played))} tok/ep"
