@@ -177,8 +177,10 @@ class EpisodePool(RetryRoom):
             if self._running:
                 # Short episodes are cheaper to report together.
                 time.sleep(GATHER_SECONDS)
-            while True:
-                batch.append(self._done.get_nowait())
+            # No more than there are: quick episodes come as fast as they are taken,
+            # and whoever looks whether they are enough would see them all at once.
+            waiting = self._done.qsize()
+            batch.extend(self._done.get_nowait() for _ in range(waiting))
         except Empty:
             pass
         if self._error is not None:

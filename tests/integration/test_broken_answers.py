@@ -42,6 +42,8 @@ PARTS: dict[str, Any] = {
     "choices null": {**PART, "choices": None},
 }
 STREAMS = {name: f"data: {json.dumps(p)}\n\n" for name, p in PARTS.items()}
+SAID = {"index": 0, "delta": {"role": "assistant", "content": "Tomor"}}
+STREAMS["broken off"] = f"data: {json.dumps({**PART, 'choices': [SAID]})}\n\n"
 STREAMS["nothing said"] = "data: [DONE]\n\n"
 
 

@@ -444,6 +444,7 @@ BROKEN: dict[str, str] = {
     "nothing": "",
     "nothing said": "data: [DONE]\n\n",
     "HTML": "<html></html>",
+    "broken off in a text": events(chunk({"content": "To"}), chunk({"content": "mor"})),
     "broken off in a call": events(
         chunk(
             {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "weather"}}]}
@@ -489,6 +490,25 @@ def test_a_stream_that_is_no_answer_is_the_servers_fault(name: str, how: str) ->
     assert recorder.infra_failure is not None
     [model] = recorder.trajectory.model_calls
     assert model.error
+
+
+def test_a_stream_that_only_says_that_it_is_done_is_an_answer() -> None:
+    text = events(chunk({"content": "Tomorrow."})) + "data: [DONE]\n\n"
+
+    def answer(request: Any) -> Any:
+        kind = {"content-type": "text/event-stream"}
+        return httpx.Response(200, text=text, headers=kind)
+
+    with (recorder := Recorder()).activate():
+        client = record_openai(sync_client(answer))
+        list(client.chat.completions.create(**ASKED, stream=True))
+        with client.chat.completions.with_streaming_response.create(
+            **ASKED, stream=True
+        ) as response:
+            list(response.iter_lines())
+    assert recorder.infra_failure is None
+    said = [model.message for model in recorder.trajectory.model_calls]
+    assert [message and message["content"] for message in said] == ["Tomorrow."] * 2
 
 
 USAGES: dict[str, tuple[Any, Any]] = {

@@ -137,10 +137,12 @@ def test_easy_cases_that_come_first_certify_nothing(gym, seed, workers):
 
 def test_cases_of_a_list_that_were_not_played_are_told(gym):
     gym.file(EASY_FIRST.format(easy=300, hard=1))
-    result = gym.start("--agentgym-stop=sequential", "--agentgym-concurrency=1")
+    one_by_one = ("--agentgym-episodes=500", "--agentgym-concurrency=1")
+    result = gym.start("--agentgym-stop=sequential", *one_by_one)
     [one] = gym.summary()["scenarios"]
     played = one["episodes"]
-    assert 74 <= played < 200
+    # Quick episodes are reported together, so that some more are played.
+    assert 74 <= played < 300
     assert one["listed"] == {"cases": 301, "played": played}
     sentence = f"test_list: {played} of 301 listed cases were played"
     result.stdout.fnmatch_lines([sentence])

@@ -49,6 +49,8 @@ def simulate(request: dict[str, Any]) -> str:
 def test_an_example_runs(gym: Gym, name: str, files: dict[str, str]) -> None:
     for file, text in files.items():
         gym.file(text, file)
+        for package in re.findall(r"^ *(?:from|import) (lang\w+|openai)", text, re.M):
+            pytest.importorskip(package)
     options = ["--agentgym-threshold=0.5"]
     with ScriptedModel(simulate, name="m") as model:
         if re.search(r"judge\(|SimulatedUser\(", "".join(files.values())):

@@ -126,6 +126,7 @@ def server() -> Iterator[tuple[str, dict[str, int]]]:
 
 def test_a_rate_limit_loses_no_episode(gym, server):
     """Where 16 ask a server that takes five, refused ones wait for their turn."""
+    pytest.importorskip("httpx")
     url, counts = server
     gym.conftest(f"""
         import agentgym, httpx, pytest

@@ -193,6 +193,7 @@ def test_an_async_agent_where_no_event_loop_can_be_made(gym):
     ids=["auto", "mark", "module"],
 )
 def test_a_scenario_under_anyio_is_played_once_in_full(gym, ini, mark):
+    pytest.importorskip("anyio")
     gym.pytester.makeini(f"[pytest]\n{ini}\n")
     module = "" if ini or mark else "    pytestmark = pytest.mark.anyio\n"
     gym.file(

@@ -339,6 +339,7 @@ USAGE = """
 
 
 def test_numbers_of_tokens_that_are_none(gym):
+    pytest.importorskip("openai")
     counts = ["about 12", None, -3, 1e300, [1], {"a": 1}, 10**30, 12.0, 12]
     gym.conftest(USAGE.format(counts=repr(counts)))
     gym.file(f"""

@@ -89,6 +89,7 @@ ANYIO = """
 
 
 def test_an_async_scenario_cannot_use_what_anyio_made_for_another_test(gym):
+    pytest.importorskip("anyio")
     gym.file(f"""{HEAD}{ANYIO}
     @pytest.mark.anyio
     async def test_plain(client):
@@ -104,6 +105,7 @@ def test_an_async_scenario_cannot_use_what_anyio_made_for_another_test(gym):
 
 
 def test_a_sync_scenario_uses_what_anyio_made(gym):
+    pytest.importorskip("anyio")
     gym.file(f"""{HEAD}{ANYIO}
     @scenario(episodes=2)
     def test_sync(client):

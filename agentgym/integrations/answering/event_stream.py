@@ -7,6 +7,9 @@ import json
 
 from agentgym.integrations.answering.model_answer import ModelAnswer
 
+DONE = "[DONE]"
+"""What the last event of a stream of chat completions says."""
+
 
 class AnswerBytes:
     """Bytes that a client was given, read as they come.
@@ -22,6 +25,8 @@ class AnswerBytes:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._text = ""
         self._data: list[str] = []
+        if events:
+            answer.over = False
 
     def add(self, piece: bytes) -> None:
         """Takes the next piece."""
@@ -49,7 +54,8 @@ class AnswerBytes:
             self._data.append(value.removeprefix(" "))
         elif not line and self._data:
             data, self._data = "\n".join(self._data), []
-            if data.startswith("[DONE]"):
+            if data.startswith(DONE):
+                self._answer.over = True
                 return
             try:
                 self._answer.part(json.loads(data))

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Self
 
 from agentgym.errors import EpisodeStopped
-from agentgym.integrations.answering.event_stream import AnswerBytes
+from agentgym.integrations.answering.event_stream import DONE, AnswerBytes
 from agentgym.integrations.answering.model_answer import ModelAnswer
 
 
@@ -87,6 +87,7 @@ class Exchange:
             asynchronous = hasattr(given._iterator, "__anext__")
             follow = self.follow_async if asynchronous else self.follow
             given._iterator = follow(given._iterator)
+            _watch_end(given, self.answer, asynchronous=asynchronous)
             _after(given, "close", self._left)
         elif not self._read:
             self.answer.whole(given)
@@ -190,6 +191,28 @@ def _after(given: Any, name: str, do: Callable[[], None]) -> None:
             do()
 
         setattr(given, name, then)
+
+
+def _watch_end(stream: Any, answer: ModelAnswer, *, asynchronous: bool) -> None:
+    """Has the answer know the stream's last event, which clients keep to themselves."""
+    own = getattr(stream, "_iter_events", None)
+    if own is None:
+        return
+    answer.over = False
+
+    def seen(event: Any) -> Any:
+        answer.over = answer.over or str(event.data).startswith(DONE)
+        return event
+
+    if asynchronous:
+
+        async def events_async() -> AsyncIterator[Any]:
+            async for event in own():
+                yield seen(event)
+
+        stream._iter_events = events_async
+    else:
+        stream._iter_events = lambda: map(seen, own())
 
 
 def _is_of_response(error: Exception) -> bool:

@@ -27,9 +27,12 @@ class ModelAnswer:
         reason: Why the model stopped, in the words of chat completions.
         prompt_tokens: Of the request, where known.
         completion_tokens: Of the answer, where known.
+        over: Whether the server said that a stream is over, by `[DONE]`; None where
+            that cannot be seen.
     """
 
     def __init__(self) -> None:
+        self.over: bool | None = None
         self.fault: AgentGymError | None = None
         self.odd: InfraError | None = None
         self.reason: str | None = None
@@ -176,6 +179,9 @@ class ChatAnswer(ModelAnswer):
             self.is_unreadable("ended before it said anything")
         elif any(call.arguments and not call.complete for call in calls):
             self.is_unreadable("broke off within a tool call")
+        elif self.over is False:
+            # Some servers never say why their model stopped, but that they are done.
+            self.is_unreadable("broke off before its end")
 
 
 class ResponsesAnswer(ModelAnswer):
