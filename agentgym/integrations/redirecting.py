@@ -111,13 +111,13 @@ def _check(guard: _Guard, client: Any, options: Any) -> None:
     if url == policy.removesuffix("/v1") + "/any/v1":
         # There the policy goes by whatever name: see `policy_environment`.
         return
-    others = any(name != guard.policy.model for name in recorder.models_in_flight())
+    others = any(call.model != guard.policy.model for call in recorder.asking)
     if others or hasattr(client, RECORDED):
         # It is recorded as what it is.
         warn_elsewhere(str(model))
     elif not recorder.tool_runs():
         # What a tool asks of a model of its own is the tool's doing.
-        raise recorder.misused(
+        recorder.refuse(
             UsageError(
                 f"{_elsewhere(f'{model} at {without_secrets(url)}')}, nor recorded: "
                 "build the agent in the `agent` fixture with the policy's base_url, "

@@ -395,16 +395,6 @@ class Recorder:
                 if message.get("role") == "user":
                     self.shared_state.said(message.get("content"))
 
-    def misused(self, error: UsageError) -> UsageError:
-        """Keeps what the agent was seen to do wrongly, whoever swallows it."""
-        self.misuse = self.misuse or error
-        return error
-
-    def models_in_flight(self) -> list[str | None]:
-        """Names of the models that are asked at this moment."""
-        steps = list(self._models.values())
-        return [step.model.model for step in steps if step.model is not None]
-
     def tool_runs(self) -> bool:
         """Whether a tool runs at this moment."""
         return any(self._running.values())
@@ -452,7 +442,7 @@ class Recorder:
             misuse: How the agent is used wrongly.
         """
         if misuse is not None:
-            self.misuse = misuse
+            self.misuse = self.misuse or misuse
             raise misuse
 
     def _refuse_if_stopped(self) -> None:

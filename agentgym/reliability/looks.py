@@ -28,15 +28,6 @@ def alpha_of(look: int) -> float:
     return ALPHA * (1 - BEFORE) / (look * (look + 1))
 
 
-def alpha_left(looks: int) -> float:
-    """What is left for further looks.
-
-    Args:
-        looks: How many were taken after training began.
-    """
-    return ALPHA * (1 - BEFORE) / (looks + 1)
-
-
 def at_least(passed: int, counted: int, look: int) -> float:
     """What the reliability reaches, at 95 % confidence over all looks together.
 

@@ -106,14 +106,21 @@ def failed_checks(summary: RunSummary, width: int, shown: set[str]) -> Iterator[
     if not missed:
         return
     yield Heading("commonest failed checks")
-    for place, same in enumerate(missed[:MOST_CHECKS]):
-        if place:
-            yield Line()
-        yield from _failed_check(same, width, shown)
+    yield from _apart(
+        _failed_check(same, width, shown) for same in missed[:MOST_CHECKS]
+    )
     if len(missed) > MOST_CHECKS:
         yield Line()
         others = count(len(missed) - MOST_CHECKS, "more check")
         yield Line(f"and {others} that did not always pass: summary.json has them all")
+
+
+def _apart(parts: Iterable[Iterator[Line]]) -> Iterator[Line]:
+    """The parts with an empty line between them."""
+    for place, part in enumerate(parts):
+        if place:
+            yield Line()
+        yield from part
 
 
 def _failed_check(
@@ -181,10 +188,7 @@ def agent_errors(summary: RunSummary, width: int, shown: set[str]) -> Iterator[L
     if not errors:
         return
     yield Heading("errors of the agent")
-    for place, same in enumerate(errors[:MOST_ERRORS]):
-        if place:
-            yield Line()
-        yield from _agent_error(same, width, shown)
+    yield from _apart(_agent_error(same, width, shown) for same in errors[:MOST_ERRORS])
     if len(errors) > MOST_ERRORS:
         yield Line()
         more = count(len(errors) - MOST_ERRORS, "more kind")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import gc
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +37,7 @@ pytestmark = [
     pytest.mark.slow,
     # Of the frameworks, not of ours.
     pytest.mark.filterwarnings("ignore"),
+    pytest.mark.usefixtures("unclosed_connections"),
 ]
 
 # One model call and what came of its tool calls: name, arguments, "ran", "failed" or
@@ -117,13 +117,6 @@ BEHAVIOURS = {
         outcome="infra_error",
     ),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def unclosed_connections() -> Iterator[None]:
-    """The frameworks' clients leave theirs open: found here, where it is ignored."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture(params=sorted(MAKERS))

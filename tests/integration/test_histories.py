@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +19,7 @@ pytestmark = [
     pytest.mark.slow,
     # Of the frameworks, not of ours.
     pytest.mark.filterwarnings("ignore"),
+    pytest.mark.usefixtures("unclosed_connections"),
 ]
 
 ASKED = {
@@ -42,13 +41,6 @@ HISTORY = [
     {"role": "assistant", "content": "It is paid."},
     {"role": "user", "content": "Then I want my money back."},
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def unclosed_connections() -> Iterator[None]:
-    """The frameworks' clients leave theirs open: found here, where it is ignored."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture(params=sorted(MAKERS))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,14 +24,8 @@ pytestmark = [
     pytest.mark.slow,
     # Of the frameworks, not of ours.
     pytest.mark.filterwarnings("ignore"),
+    pytest.mark.usefixtures("unclosed_connections"),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def unclosed_connections() -> Iterator[None]:
-    """The frameworks' clients leave theirs open: found here, where it is ignored."""
-    yield
-    gc.collect()
 
 
 def langchain_invoke(agent: Any) -> Any:

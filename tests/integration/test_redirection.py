@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -28,14 +27,8 @@ pytestmark = [
     pytest.mark.slow,
     # Of the frameworks, not of ours.
     pytest.mark.filterwarnings("ignore"),
+    pytest.mark.usefixtures("unclosed_connections"),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def unclosed_connections() -> Iterator[None]:
-    """The frameworks' clients leave theirs open: found here, where it is ignored."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture

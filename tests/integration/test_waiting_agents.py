@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,16 +28,10 @@ pytestmark = [
     pytest.mark.slow,
     # Of the frameworks, not of ours.
     pytest.mark.filterwarnings("ignore"),
+    pytest.mark.usefixtures("unclosed_connections"),
 ]
 
 SENDS = [call("send", to="the shop"), say("I am done.")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def unclosed_connections() -> Iterator[None]:
-    """The frameworks' clients leave theirs open: found here, where it is ignored."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture
