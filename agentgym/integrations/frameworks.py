@@ -122,14 +122,16 @@ def wrap(agent: Any) -> WrappedAgent:
     if isinstance(agent, WrappedAgent):
         return agent
     _watch_imports()
-    if "autogen.ConversableAgent" in _bases(agent):
+    own = _bases(agent)
+    if "autogen.ConversableAgent" in own:
         raise UsageError(
             "AG2 before 1.0 is not supported: update to ag2 1.x, or give a callable "
             "message -> reply"
         )
     for framework in FRAMEWORKS:
         inner, options = _with_options(agent, framework)
-        kind = _kind(inner, framework)
+        # Agents are made for each episode: their classes are listed once.
+        kind = _kind(own if inner is agent else _bases(inner), framework)
         if kind is not None:
             module = _watched(framework)
             _check_version(framework, module.TESTED)
@@ -256,13 +258,12 @@ def _watched(framework: Framework) -> Any:
     return module
 
 
-def _kind(agent: Any, framework: Framework) -> str | None:
-    """What the agent is in this framework; None if it is of another one."""
-    bases = _bases(agent)
+def _kind(bases: Sequence[str], framework: Framework) -> str | None:
+    """What an agent of these classes is in this framework; None if of another one."""
     for name, kind in framework.classes.items():
-        package = sys.modules.get(name.partition(".")[0])
         if name in bases and (
-            not framework.marker or hasattr(package, framework.marker)
+            not framework.marker
+            or hasattr(sys.modules.get(name.partition(".")[0]), framework.marker)
         ):
             return kind
     return None
