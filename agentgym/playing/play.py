@@ -178,22 +178,26 @@ class EpisodePlay:
             reason: Why; by default that the time is used up.
 
         Returns:
-            The episode as far as it went; None if it had finished already or if it
-            was stopped before it counts (a `reason` that is `EpisodeStopped`).
+            The episode as far as it went, or as it had just finished; None if it was
+            stopped before it counts (a `reason` that is `EpisodeStopped`) or if
+            `control` says why not.
         """
         self._stop.set()
         attempt = self._attempt
         if attempt is None:
             return None
-        if reason is None and attempt.part != "over":
-            reason = self._timed_out(attempt)
-            if attempt.part == "tear-down":
+        # Asked once: its thread goes on, and sooner than expected once it is stopped.
+        part = attempt.part
+        if reason is None and part != "over":
+            reason = self._timed_out(attempt, part)
+            if part == "tear-down":
                 # Its body has ended: what that came to is changed by no tear-down.
                 attempt.fail(reason, harness=True)
         attempt.recorder.stop(EpisodeStopped(str(reason or "the episode is over")))
-        if attempt.part in ("tear-down", "over") and not _stopped(reason):
+        if part in ("tear-down", "over") and not _stopped(reason):
             reason = None
-        return self._settle(attempt, self._make_apart(attempt, reason), reason)
+        self._settle(attempt, self._make_apart(attempt, reason), reason)
+        return self._episode
 
     async def _play(self, attempt: Attempt, *, asynchronous: bool) -> None:
         """The way of one attempt, of sync and of async scenarios.
@@ -240,7 +244,7 @@ class EpisodePlay:
                 raise
         if clock.expired():
             # Also if the part swallowed the cancellation, and ended later.
-            reason = self._timed_out(attempt)
+            reason = self._timed_out(attempt, attempt.part)
             attempt.fail(reason, harness=attempt.part != "body")
             raise EpisodeStopped(str(reason))
         return result
@@ -251,9 +255,9 @@ class EpisodePlay:
         self._simulated = attempt.simulation.waited()
         self.started = time.monotonic()
 
-    def _timed_out(self, attempt: Attempt) -> BaseException:
+    def _timed_out(self, attempt: Attempt, part: Part) -> BaseException:
         simulated = attempt.simulation.waited() - self._simulated
-        return time_out(attempt, self.limits.timeout or 0.0, simulated)
+        return time_out(attempt, part, self.limits.timeout or 0.0, simulated)
 
     def _begin(self) -> Attempt:
         self._course.attempts += 1

@@ -188,13 +188,12 @@ class EpisodePool(RetryRoom):
         # An event loop enforces its own time limits, unless something blocks it.
         now = time.monotonic() - (1.0 if self._asynchronous else 0.0)
         for play in [p for p in list(self._running.values()) if p.overdue(now)]:
-            episode = play.abandon()
-            if episode is None and play.control is None:
-                # It has just finished: its player hands it over.
-                continue
             with self._lock:
                 if self._running.pop(play.id, None) is not play:
+                    # It has just finished: its player hands it over.
                     continue
+            # From here on the player hands over nothing, whichever of us is first.
+            episode = play.abandon()
             self._notice(play, episode)
             # Also one whose result cannot be made: its player may be stuck for good.
             batch.append((play, episode))

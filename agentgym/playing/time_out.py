@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from agentgym.errors import EpisodeTimeout, HarnessError, InfraError, SimulatorError
-from agentgym.playing.attempt import Attempt
+from agentgym.playing.attempt import Attempt, Part
 from agentgym.recording.waiting import Waiting
 
 _OPTION = "(--agentgym-timeout)"
 
 
-def time_out(attempt: Attempt, limit: float, simulated: float) -> BaseException:
-    """What ended the part that the attempt is in, with a sentence that says why.
+def time_out(
+    attempt: Attempt, part: Part, limit: float, simulated: float
+) -> BaseException:
+    """What ended a part of the attempt, with a sentence that says why.
 
     Time that the agent waited for its model, or for a judge or a simulated user, is
     not its own; where that is most of the time, who was waited for is to blame.
 
     Args:
-        attempt: Its part has used up its time.
+        attempt: It has not ended in time.
+        part: The part of it that used up its time.
         limit: Seconds that a part may take.
         simulated: Seconds of this part that judge and simulated users took.
     """
-    if attempt.part == "tear-down":
+    if part == "tear-down":
         # What it waits for is not the agent's doing.
-        return _fixture(attempt, limit)
+        return _fixture(attempt, part, limit)
     waiting = attempt.recorder.waiting(attempt.part_begun)
     if waiting.seconds + simulated > limit / 2:
         if simulated > waiting.seconds:
@@ -31,17 +34,15 @@ def time_out(attempt: Attempt, limit: float, simulated: float) -> BaseException:
                 f"{limit:g} s {_OPTION}"
             )
         return InfraError(_waited(attempt, waiting, limit))
-    if attempt.part == "set-up":
-        return _fixture(attempt, limit)
+    if part == "set-up":
+        return _fixture(attempt, part, limit)
     return EpisodeTimeout(f"the agent did not stop within {limit:g} s {_OPTION}")
 
 
-def _fixture(attempt: Attempt, limit: float) -> HarnessError:
+def _fixture(attempt: Attempt, part: Part, limit: float) -> HarnessError:
     busy = None if attempt.world is None else attempt.world.busy_with
     where = "" if busy is None else f" of the fixture {busy!r}"
-    return HarnessError(
-        f"the {attempt.part}{where} did not end within {limit:g} s {_OPTION}"
-    )
+    return HarnessError(f"the {part}{where} did not end within {limit:g} s {_OPTION}")
 
 
 def _waited(attempt: Attempt, waiting: Waiting, limit: float) -> str:

@@ -11,9 +11,10 @@ import pytest
 
 from agentgym.errors import InfraError
 from agentgym.playing.in_flight import MOST, InFlight
+from agentgym.playing.play import EpisodePlay
 from agentgym.playing.pool import EpisodePool, play_all
 from agentgym.recording.blame import Outcome
-from agentgym.recording.recorder import current
+from agentgym.recording.recorder import Recorder, current
 from tests.played import BodyWorld, NoOutput, made_play
 
 
@@ -163,6 +164,43 @@ def test_an_overdue_episode_makes_room():
     assert second[1].error == "ValueError: no such order"
     stuck.set()
     pool.stop()
+
+
+@pytest.mark.parametrize(
+    ("owner", "moment"), [(Recorder, "stop"), (EpisodePlay, "_make_apart")]
+)
+def test_an_overdue_agent_that_ends_as_it_is_stopped_counts(monkeypatch, owner, moment):
+    """Whatever its thread does while the watching one makes the episode."""
+    stopped, ended = threading.Event(), threading.Event()
+    step = getattr(owner, moment)
+
+    def with_the_player_first(*args):
+        made = step(*args) if moment == "stop" else None
+        stopped.set()
+        assert ended.wait(30)
+        return made if moment == "stop" else step(*args)
+
+    class Pool(EpisodePool):
+        def _hand_over(self, *args):
+            try:
+                return super()._hand_over(*args)
+            finally:
+                ended.set()
+
+    def body():
+        assert stopped.wait(30)
+        current().model_started()
+
+    monkeypatch.setattr(owner, moment, with_the_player_first)
+    plays = deque([play(body, timeout=0.1)])
+    pool = Pool(lambda: plays.popleft() if plays else None, concurrency=1)
+    pool.start()
+    [(_, episode)] = collect(pool, 1)
+    assert episode is not None
+    assert (episode.outcome, episode.error.split(":")[0]) == (
+        Outcome.failed,
+        "EpisodeTimeout",
+    )
 
 
 def test_a_blocked_event_loop_is_replaced():
