@@ -37,6 +37,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+from pathlib import Path
 from typing import Literal
 
 import agentgym
@@ -86,7 +88,7 @@ for in_process in (False, True):
     told = [message.content for message in agent.get_state(thread).values["messages"]]
     found[str(in_process)] = [agent.name, bool(calls), told[0] == QUESTION]
     calls.clear()
-print(json.dumps(found))
+Path(sys.argv[1]).write_text(json.dumps(found))
 """
 
 IN_ALL = """
@@ -145,22 +147,21 @@ answer = at.client.chat.completions.create(
 )
 with agentgym.TrainedAgent.load("support") as other:
     same = other.to_openai() == at
-print(
-    json.dumps(
-        {
-            "said": said,
-            "kinds": kinds,
-            "model": answer.model,
-            "same": same and crew.llm.base_url == at.base_url,
-            "url": at.base_url,
-        }
-    )
-)
+found = {
+    "said": said,
+    "kinds": kinds,
+    "model": answer.model,
+    "same": same and crew.llm.base_url == at.base_url,
+    "url": at.base_url,
+}
+Path(sys.argv[1]).write_text(json.dumps(found))
 """
 
 CREW_AND_TOOLS = '''
 import asyncio
 import json
+import sys
+from pathlib import Path
 
 from agentgym.policy.trained.clients import crewai_agent
 from agentgym.testing import ScriptedModel, call, say
@@ -179,7 +180,8 @@ with ScriptedModel([call("lookup_order", order_id="A17"), say("Done.")]) as mode
     agent = crewai_agent(lambda: model.endpoint, [lookup_order], settings)
     said = agent.kickoff("Where is A17?").raw
     told = model.requests[-1]["messages"][-1]
-print(json.dumps([said, asked, told["role"], told["content"]]))
+found = [said, asked, told["role"], told["content"]]
+Path(sys.argv[1]).write_text(json.dumps(found))
 '''
 
 
@@ -198,7 +200,10 @@ def save(root: Path, name: str, adapter: Path, base: str) -> Path:
 
 
 def run(project: Path, code: str) -> Any:
-    """The JSON in the last line that the code prints, in a process of its own."""
+    """The JSON that the code writes to the file it is told, in its own process."""
+    # Not printed: CrewAI prints in a thread, whenever it likes.
+    found = project / "found.json"
+    found.unlink(missing_ok=True)
     quiet = {
         "CREWAI_DISABLE_TELEMETRY": "true",
         "CREWAI_TRACING_ENABLED": "false",
@@ -207,7 +212,7 @@ def run(project: Path, code: str) -> Any:
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, str(found)],
         cwd=project,
         env={**os.environ, **quiet},
         capture_output=True,
@@ -215,8 +220,7 @@ def run(project: Path, code: str) -> Any:
         timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    lines = [line for line in done.stdout.splitlines() if line[:1] in ("{", "[")]
-    return json.loads(lines[-1])
+    return json.loads(found.read_text())
 
 
 def test_in_langchain_with_a_server_and_without(project: Path) -> None:
