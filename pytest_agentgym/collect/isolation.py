@@ -136,7 +136,7 @@ class FixtureWorld:
         # By name and depth: an override and what it overrides are two values.
         self._values = {(name, 0): value for name, value in case.params.items()}
         self._log = EpisodeLog(item) if "caplog" in item.fixturenames else None
-        self._asynchronous = inspect.iscoroutinefunction(item.function)
+        self._asynchronous = _kind(item.function) == "coroutine"
 
     async def set_up(self) -> Callable[[], Any]:
         """Makes instance and fixtures, the async ones first.

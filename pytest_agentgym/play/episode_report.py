@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -119,6 +119,10 @@ class EpisodeReport(pytest.TestReport):
             ]
         return self._episodes
 
+    def release(self) -> None:
+        """Forgets the episodes."""
+        self.lines, self._episodes = [], None
+
 
 _SENT = pytest.StashKey[set[str]]()
 
@@ -207,6 +211,19 @@ def pytest_report_from_serializable(data: dict[str, Any]) -> EpisodeReport | Non
         when="episode",
         duration=0.0,
     )
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_logreport(report: object) -> Generator[None, object, object]:
+    """Forgets the episodes that a report brought, once all plugins have taken them in.
+
+    pytest keeps every report to the end of the run.
+    """
+    try:
+        return (yield)
+    finally:
+        if isinstance(report, EpisodeReport):
+            report.release()
 
 
 def pytest_report_teststatus(report: object) -> tuple[str, str, str] | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import warnings
+from collections.abc import Generator
 
 import pytest
 
@@ -17,3 +19,17 @@ def prepare_process(config: pytest.Config) -> None:
     unclosed = "ignore:unclosed:ResourceWarning"
     config.addinivalue_line("filterwarnings", unclosed)
     warnings.filterwarnings("ignore", "unclosed", ResourceWarning)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtestloop() -> Generator[None, object, object]:
+    """Spares the garbage collector what was there before the first episode.
+
+    It would look through all of it every few hundred episodes: a quarter of the time
+    that they take, and more where a framework was imported.
+    """
+    gc.freeze()
+    try:
+        return (yield)
+    finally:
+        gc.unfreeze()

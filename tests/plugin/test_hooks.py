@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -70,6 +71,42 @@ def test_episode_hooks_are_called_once_per_episode(gym, workers):
         "started test_order 1 held_out",
     ]
     assert gym.summary()["mean_reward"] == 0.5
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_a_report_brought_is_let_go(gym, workers):
+    """Or a long run holds all of its conversations, as pytest keeps its reports."""
+    gym.more_conftest("""
+        import gc, json, pathlib
+
+        kept, brought = [], []
+
+        def pytest_runtest_logreport(report):
+            if report.when == "episode":
+                kept.append(report)
+                brought.extend(report.episodes)
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_sessionfinish(session):
+            if hasattr(session.config, "workerinput"):
+                return
+            found = [len(brought), sum(len(r.lines) + len(r.episodes) for r in kept)]
+            found.append(gc.get_freeze_count())
+            pathlib.Path("found.json").write_text(json.dumps(found))
+    """)
+    gym.file("""
+        import gc
+        from agentgym import scenario
+
+        @scenario(episodes=40)
+        def test_it(agent):
+            agent.run("hello")
+            assert gc.get_freeze_count() > 0
+    """)
+    options = ("-n", str(workers)) if workers else ()
+    result = gym.start(*options, plugins=("xdist",) if workers else ())
+    assert result.ret == 0
+    assert json.loads((gym.pytester.path / "found.json").read_text()) == [40, 0, 0]
 
 
 def test_report_section_comes_before_the_verdict(gym):
