@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 from typing import TYPE_CHECKING, Any
 
 from agentgym.errors import UsageError
@@ -33,10 +34,6 @@ class FunctionDriver:
         self._function = function
         self._recognised = recognised
         self._history: dict[str, Any] = {}
-        self._asynchronous = any(
-            inspect.iscoroutinefunction(f)
-            for f in (function, getattr(type(function), "__call__", None))  # noqa: B004
-        )
 
     def take(self, message: str | None, recorder: Recorder) -> Any:
         """Calls the function; what it returns may be awaitable.
@@ -61,7 +58,7 @@ class FunctionDriver:
         import asyncio
 
         recorder.message({"role": "user", "content": message})
-        if self._asynchronous:
+        if _is_async(self._function):
             value = await self._function(message, **self._given())
         else:
             value = await asyncio.to_thread(self._function, message, **self._given())
@@ -134,7 +131,16 @@ def _takes_history(function: Callable[..., Any]) -> bool:
         return False
 
 
+def _is_async(function: Callable[..., Any]) -> bool:
+    return any(
+        inspect.iscoroutinefunction(f)
+        for f in (function, getattr(type(function), "__call__", None))  # noqa: B004
+    )
+
+
 def _check_takes_message(function: Callable[..., Any], recognised: str) -> None:
+    if _plainly_takes_one(function):
+        return
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # some functions written in C
@@ -146,3 +152,19 @@ def _check_takes_message(function: Callable[..., Any], recognised: str) -> None:
             f"{recognised} is no agent, as it cannot be called with the user's message "
             f"alone: {exc}"
         ) from None
+
+
+def _plainly_takes_one(function: Callable[..., Any]) -> bool:
+    """Whether its code says that it does, as that of most functions.
+
+    They are made for each episode, and a signature costs as much as half of one.
+    """
+    bound = isinstance(function, types.MethodType)
+    plain = function.__func__ if isinstance(function, types.MethodType) else function
+    # One that stands for another has that one's name for it in its attributes.
+    if not isinstance(plain, types.FunctionType) or plain.__dict__:
+        return False
+    code = plain.__code__
+    needed = code.co_argcount - len(plain.__defaults__ or ())
+    only_by_name = code.co_kwonlyargcount - len(plain.__kwdefaults__ or ())
+    return needed <= 1 + bound <= code.co_argcount and not only_by_name

@@ -128,9 +128,12 @@ def wrap(agent: Any) -> WrappedAgent:
             "AG2 before 1.0 is not supported: update to ag2 1.x, or give a callable "
             "message -> reply"
         )
+    has_options = isinstance(agent, functools.partial)
     for framework in FRAMEWORKS:
+        # Agents are made for each episode: what is not of it is passed by at once.
+        if not has_options and framework.classes.keys().isdisjoint(own):
+            continue
         inner, options = _with_options(agent, framework)
-        # Agents are made for each episode: their classes are listed once.
         kind = _kind(own if inner is agent else _bases(inner), framework)
         if kind is not None:
             module = _watched(framework)
@@ -180,8 +183,9 @@ _AROUND = {
 def _refuse_unknown(agent: Any) -> None:
     """Raises a sentence for agents of frameworks that take more than a message."""
     mro = () if inspect.isclass(agent) else type(agent).__mro__
+    modules = "".join([f" {cls.__module__}." for cls in mro])
     for name, (kind, function) in _AROUND.items():
-        if any(f"{cls.__module__}.".startswith(name) for cls in mro):
+        if f" {name}" in modules:
             raise UsageError(
                 f"{kind} is given by a function around it: {function}; docs/agents.md "
                 "says how its models and tools are seen"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import sys
 import types
@@ -140,14 +141,74 @@ def test_what_is_no_policy(policy: Any) -> None:
         agentgym.redirect(lambda message: message, policy)
 
 
-@pytest.mark.parametrize("agent", [lambda: "ok", lambda message, shop: "ok"])
+class Shop:
+    def nothing(self) -> str:
+        return "ok"
+
+    def reply(self, message: str) -> str:
+        return "ok"
+
+    def reply_in(self, message: str, language: str = "en") -> str:
+        return "ok"
+
+    def reply_about(self, message: str, order: str) -> str:
+        return "ok"
+
+    @staticmethod
+    def of_none(message: str) -> str:
+        return "ok"
+
+
+def like(function: Any, other: Any) -> Any:
+    return functools.wraps(other)(function)
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        lambda: "ok",
+        lambda message, shop: "ok",
+        lambda message, *, shop: "ok",
+        lambda *, message: "ok",
+        Shop().nothing,
+        Shop().reply_about,
+        # Called by its own signature, it would be given what it cannot hand on.
+        like(lambda *given: "ok", lambda message, shop: "ok"),
+        functools.partial(lambda message, shop: "ok", "a", "b"),
+    ],
+)
 def test_a_function_that_takes_no_message(agent: Any) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError, match="cannot be called with the user's message"):
         agentgym.wrap(agent)
-    assert str(told.value).startswith(
+
+
+def test_why_a_function_takes_no_message() -> None:
+    with pytest.raises(UsageError) as told:
+        agentgym.wrap(lambda message, shop: "ok")
+    assert str(told.value) == (
         "the function <lambda> is no agent, as it cannot be called with the user's "
-        "message alone: "
+        "message alone: missing a required argument: 'shop'"
     )
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        lambda message: "ok",
+        lambda message="": "ok",
+        lambda *messages: "ok",
+        lambda message, shop=None, *, key=None, **more: "ok",
+        Shop().reply,
+        Shop().reply_in,
+        Shop().of_none,
+        Shop.of_none,
+        like(lambda message: "ok", lambda *given: "ok"),
+        functools.partial(lambda shop, message: "ok", "a"),
+        str.upper,
+    ],
+)
+def test_a_function_that_takes_a_message(agent: Any) -> None:
+    assert agentgym.wrap(agent).run("ok").reply.lower() == "ok"
 
 
 def test_a_function_that_gives_its_reply_bit_by_bit() -> None:
