@@ -20,7 +20,12 @@ from pytest_agentgym.collect import fixtures
 from pytest_agentgym.collect.fixture_definitions import definitions, missing_fixture
 from pytest_agentgym.collect.process_wide import CAPTURING, PROCESS_WIDE
 from pytest_agentgym.collect.simulators import check_simulators
-from pytest_agentgym.collect.wide_async import refuse_unmade, refuse_wide_async
+from pytest_agentgym.collect.wide_async import (
+    naming,
+    note_asked,
+    refuse_unmade,
+    refuse_wide_async,
+)
 
 
 class ScenarioFailed(Exception):
@@ -115,10 +120,12 @@ class ScenarioItem(pytest.Function):
         self._check_fixtures()
         refuse_wide_async(self, self.fixturenames)
         check_simulators(self, self.settings)
-        for name in self.fixturenames:
-            defined = definitions(self, name)
-            if defined and defined[-1]._scope is not Scope.Function:
-                self._request.getfixturevalue(name)
+        with naming(self):
+            for name in self.fixturenames:
+                defined = definitions(self, name)
+                if defined and defined[-1]._scope is not Scope.Function:
+                    self._request.getfixturevalue(name)
+        refuse_wide_async(self, self.fixturenames)
 
     def _check_fixtures(self) -> None:
         """Checks, before anything is started, that the scenario's arguments exist.
@@ -188,6 +195,7 @@ def pytest_make_collect_report(
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(fixturedef: FixtureDef[Any], request: SubRequest) -> None:
     """Refuses an async fixture of a wider scope that nothing can await."""
+    note_asked(fixturedef, request)
     item = request._pyfuncitem
     if isinstance(item, ScenarioItem):
         try:

@@ -32,7 +32,7 @@ from pytest_agentgym.collect.process_wide import (
     EpisodeSubtests,
     check_alone,
 )
-from pytest_agentgym.collect.wide_async import refuse_wide_async
+from pytest_agentgym.collect.wide_async import naming, refuse_wide_async
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint
@@ -308,9 +308,19 @@ class FixtureWorld:
         self._keep(name, depth, value)
 
     def _wide(self, name: str, definition: FixtureDef[Any], depth: int) -> Any:
+        if depth == 0 and name in self.item.fixturenames:
+            # The item's set-up has made it, and refused what cannot be used.
+            return self._wide_value(name, definition, depth)
+        refuse_wide_async(self.item, [name], depth)
+        try:
+            return self._wide_value(name, definition, depth)
+        finally:
+            # Also where it raised: its plugin has no loop within that of an episode.
+            refuse_wide_async(self.item, [name], depth)
+
+    def _wide_value(self, name: str, definition: FixtureDef[Any], depth: int) -> Any:
         # pytest's own set-up is not made for threads: one at a time.
-        refuse_wide_async(self.item, [name])
-        with _wide_lock:
+        with _wide_lock, naming(self.item):
             request = self.item._request
             if depth == 0:
                 return request.getfixturevalue(name)

@@ -2,26 +2,73 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from _pytest.compat import getlocation
-from _pytest.fixtures import FixtureDef
+from _pytest.fixtures import FixtureDef, SubRequest
 from _pytest.scope import Scope
 
 from agentgym.errors import UsageError
 from pytest_agentgym.collect.fixture_definitions import definitions
 
+_ASKED = pytest.StashKey[dict[FixtureDef[Any], set[str]]]()
+"""What fixtures of a wide scope asked for by name, which no signature says."""
 
-def refuse_wide_async(item: pytest.Function, names: list[str]) -> None:
+
+class _Unmade(UsageError):
+    """Of no scenario: pytest keeps it for all that use what asked for the fixture."""
+
+
+@contextlib.contextmanager
+def naming(item: pytest.Function) -> Iterator[None]:
+    """Has each scenario named for which `refuse_unmade` refuses a fixture.
+
+    Args:
+        item: One whose wider fixtures are made within.
+    """
+    try:
+        yield
+    except _Unmade as exc:
+        raise UsageError(f"{item.nodeid}: {exc}") from None
+
+
+def note_asked(definition: FixtureDef[Any], request: SubRequest) -> None:
+    """Has it noted which fixtures a wide one asks for while it is made.
+
+    Whichever item it is made for: pytest keeps the value for those that follow.
+
+    Args:
+        definition: Of the fixture that is about to be made.
+        request: What it asks.
+    """
+    if definition._scope is Scope.Function or "request" not in definition.argnames:
+        return
+    asked: set[str] = set()
+    known: dict[FixtureDef[Any], set[str]] = {}
+    request.session.stash.setdefault(_ASKED, known)[definition] = asked
+    ask = request.getfixturevalue
+
+    def getfixturevalue(argname: str) -> Any:
+        asked.add(argname)
+        return ask(argname)
+
+    request.getfixturevalue = getfixturevalue  # type: ignore[method-assign]
+
+
+def refuse_wide_async(item: pytest.Function, names: list[str], depth: int = 0) -> None:
     """Refuses what an async scenario would use on another loop than its own.
 
-    Before anything is set up: who made the value first does not matter.
+    Who made the value first does not matter. Asked before anything is set up, and
+    again once it is: what a fixture asks for by name is known only then.
 
     Args:
         item: The scenario.
         names: Fixtures that it uses.
+        depth: How many overrides of them are meant to be passed over.
 
     Raises:
         UsageError: Names the first fixture that is async and wide, used by one of
@@ -30,7 +77,8 @@ def refuse_wide_async(item: pytest.Function, names: list[str]) -> None:
     if not inspect.iscoroutinefunction(item.function):
         return
     seen: set[tuple[str, int]] = set()
-    waiting = [(name, 0) for name in reversed(names)]
+    asked = item.session.stash.get(_ASKED, {})
+    waiting = [(name, depth) for name in reversed(names)]
     while waiting:
         name, depth = waiting.pop()
         defined = definitions(item, name)
@@ -39,9 +87,11 @@ def refuse_wide_async(item: pytest.Function, names: list[str]) -> None:
         seen.add((name, depth))
         definition = defined[-1 - depth]
         if _is_wide_async(definition):
-            raise UsageError(_sentence(item, definition))
+            sentence = _sentence(definition, item.config)
+            raise UsageError(f"{item.nodeid}: {sentence}")
         # A fixture that asks for its own name gets the one that it overrides.
-        waiting += [(n, depth + 1 if n == name else 0) for n in definition.argnames]
+        uses = {*definition.argnames, *asked.get(definition, ())}
+        waiting += [(n, depth + 1 if n == name else 0) for n in sorted(uses)]
 
 
 def refuse_unmade(item: pytest.Function, definition: FixtureDef[Any]) -> None:
@@ -58,7 +108,7 @@ def refuse_unmade(item: pytest.Function, definition: FixtureDef[Any]) -> None:
         UsageError: Names the fixture.
     """
     if _is_wide_async(definition):
-        raise UsageError(_sentence(item, definition))
+        raise _Unmade(_sentence(definition, item.config))
 
 
 def _is_wide_async(definition: FixtureDef[Any]) -> bool:
@@ -68,10 +118,10 @@ def _is_wide_async(definition: FixtureDef[Any]) -> bool:
     )
 
 
-def _sentence(item: pytest.Function, definition: FixtureDef[Any]) -> str:
-    where = getlocation(definition.func, item.config.rootpath)
+def _sentence(definition: FixtureDef[Any], config: pytest.Config) -> str:
+    where = getlocation(definition.func, config.rootpath)
     return (
-        f"{item.nodeid}: the async fixture {definition.argname!r} ({where}) has the "
+        f"the async fixture {definition.argname!r} ({where}) has the "
         f"scope {definition.scope!r}, and scenarios play on event loops of their own, "
         "where what it makes cannot be used; leave its scope out, so that each episode "
         "has its own, or write a sync fixture that returns a factory or connects at "

@@ -73,8 +73,12 @@ def test_refused_where_it_is_asked_for_by_name(gym, word, scope):
     @scenario(episodes=2)
     {word}def test_asks(shop):
         assert True
+
+    @scenario(episodes=2)
+    {word}def test_asks_too(shop):
+        assert True
     """)
-    refused(gym, gym.run(), "test_asks")
+    refused(gym, gym.run(), "test_asks", "test_asks_too")
 
 
 ANYIO = """
@@ -102,6 +106,90 @@ def test_an_async_scenario_cannot_use_what_anyio_made_for_another_test(gym):
     result = gym.run("-p", "anyio.pytest_plugin")
     result.assert_outcomes(passed=2, errors=1)
     refused(gym, result, "test_async")
+
+
+ASK_BY_NAME = {
+    "module": """
+    @pytest.fixture(scope="module")
+    def shop(request):
+        return request.getfixturevalue("client")
+    """,
+    "two of them": """
+    @pytest.fixture(scope="module")
+    def shelf(request):
+        return request.getfixturevalue("client")
+
+    @pytest.fixture(scope="module")
+    def shop(request):
+        yield request.getfixturevalue("shelf")
+    """,
+    "a factory": """
+    @pytest.fixture(scope="module")
+    def shelf(request):
+        return request.getfixturevalue
+
+    @pytest.fixture(scope="module")
+    def shop(shelf):
+        return shelf("client")
+    """,
+    "by the episode": """
+    @pytest.fixture(scope="module")
+    def shelf(request):
+        return request.getfixturevalue("client")
+
+    @pytest.fixture
+    def shop(request):
+        return request.getfixturevalue("shelf")
+    """,
+    "what it overrides": """
+    @pytest.fixture(scope="module")
+    def shop(request):
+        return request.getfixturevalue("client")
+
+    class TestShop:
+        @pytest.fixture
+        def shop(self, request):
+            return request.getfixturevalue("shop")
+
+        @scenario(episodes=2)
+        async def test_async(self, shop):
+            assert shop == 7
+    """,
+}
+
+
+@pytest.mark.parametrize("asks", ASK_BY_NAME)
+@pytest.mark.parametrize("first", ["the scenario", "another test"])
+def test_an_async_scenario_cannot_use_what_another_fixture_asked_for(gym, asks, first):
+    pytest.importorskip("anyio")
+    another = """
+    @pytest.mark.anyio
+    async def test_plain(shop):
+        assert shop == 7
+    """
+    before, after = (another, "") if first == "another test" else ("", another)
+    gym.file(f"""{HEAD}{ANYIO}{before}{ASK_BY_NAME[asks]}
+    @scenario(episodes=2)
+    async def test_async(shop):
+        assert shop == 7
+    {after}""")
+    # In a process of its own: anyio remembers a loop that it could not run.
+    result = gym.start("-p", "anyio.pytest_plugin")
+    names = ["test_async"]
+    if asks == "what it overrides":
+        names.append("TestShop::test_async")
+    refused(gym, result, *names)
+
+
+@pytest.mark.parametrize("asks", ["module", "two of them", "a factory"])
+def test_a_sync_scenario_uses_what_anyio_made_for_another_fixture(gym, asks):
+    pytest.importorskip("anyio")
+    gym.file(f"""{HEAD}{ANYIO}{ASK_BY_NAME[asks]}
+    @scenario(episodes=2)
+    def test_sync(shop):
+        assert shop == 7
+    """)
+    assert gym.run("-p", "anyio.pytest_plugin").ret == 0
 
 
 def test_a_sync_scenario_uses_what_anyio_made(gym):
