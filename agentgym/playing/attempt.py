@@ -7,7 +7,13 @@ import time
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from agentgym.errors import AgentError, AgentGymError, EpisodeStopped, InfraError
+from agentgym.errors import (
+    AgentError,
+    AgentGymError,
+    EpisodeStopped,
+    HarnessError,
+    InfraError,
+)
 from agentgym.playing.stage import Output, World
 from agentgym.recording import event_loop
 from agentgym.recording.blame import Outcome, chain, classify
@@ -123,11 +129,12 @@ class Attempt:
             harness: Whether it came from fixtures or the plugin.
         """
         limit = self.recorder.limit_exceeded
-        if limit is not None and any(
-            isinstance(e, EpisodeStopped) for e in chain(error)
-        ):
-            # It ended an agent that had swallowed the limit.
-            error, harness = limit, False
+        if any(isinstance(e, EpisodeStopped) for e in chain(error)):
+            if limit is not None:
+                # It ended an agent that had swallowed the limit.
+                error, harness = limit, False
+            elif not self.recorder.stopped:
+                error, harness = _of_another(error), True
         if self.error is None:
             self.error = _as_raised(error)
             self._harness_fault = harness
@@ -231,6 +238,16 @@ def _as_raised(error: BaseException) -> BaseException:
     cause = error.__cause__
     if type(error) is RuntimeError and isinstance(cause, StopIteration):
         return cause if str(error) == "coroutine raised StopIteration" else error
+    return error
+
+
+def _of_another(stopped: BaseException) -> HarnessError:
+    """The end of another episode, which reached this one through what both share."""
+    error = HarnessError(
+        "it ended with another episode, which was stopped: they share what one waited "
+        "for, such as a cache, a queue or a future"
+    )
+    error.__cause__ = stopped
     return error
 
 

@@ -53,14 +53,14 @@ KEEP_SECONDS = 2.0
 
 T = TypeVar("T")
 
-_Made = tuple[Episode | BaseException | None, list[float] | None]
+_Made = tuple[Episode | BaseException, list[float] | None]
 """What came of an episode, and the reward of each step."""
 
 
 class EpisodePlay:
     """One episode: `run()` plays it, `abandon()` ends it from another thread.
 
-    Whichever finishes first makes the episode; the other's result is dropped.
+    Whoever comes first makes the episode; of the other nothing is taken.
 
     Args:
         spec: What is played.
@@ -132,11 +132,13 @@ class EpisodePlay:
                 attempt.fail(exc, harness=True)
             self._enter(attempt, "over")
             if not self._retry(attempt):
-                return self._settle(attempt, self._make(attempt))
+                return self._finish(attempt, self._make(attempt))
             self.room.refused()
             self._stop.wait(self._backoff())
             while not self.room.go_on() and not self._stop.is_set():
                 self._stop.wait(TURN_SECONDS)
+            if self._stop.is_set():
+                return None
 
     async def run_async(self) -> Episode | None:
         """Plays an async scenario's episode in the running event loop.
@@ -148,17 +150,19 @@ class EpisodePlay:
             attempt = self._begin()
             try:
                 await self._play(attempt, asynchronous=True)
-            except asyncio.CancelledError as exc:
-                attempt.fail(EpisodeStopped(str(exc)))
+            except asyncio.CancelledError:
+                return None
             except BaseException as exc:  # noqa: BLE001 - the task's last resort
                 attempt.fail(exc, harness=True)
             self._enter(attempt, "over")
             if not self._retry(attempt):
-                return self._settle(attempt, await self._make_async(attempt))
+                return self._finish(attempt, await self._make_async(attempt))
             self.room.refused()
             await asyncio.sleep(self._backoff())
             while not self.room.go_on() and not self._stop.is_set():
                 await asyncio.sleep(TURN_SECONDS)
+            if self._stop.is_set():
+                return None
 
     @property
     def refused(self) -> bool:
@@ -182,10 +186,13 @@ class EpisodePlay:
             stopped before it counts (a `reason` that is `EpisodeStopped`) or if
             `control` says why not.
         """
-        self._stop.set()
+        with self._lock:
+            # From now on it is not for its own thread to say what the episode was:
+            # that is about to be told to stop, and what it makes of that says nothing.
+            self._stop.set()
         attempt = self._attempt
-        if attempt is None:
-            return None
+        if attempt is None or self._episode is not None or self.control is not None:
+            return self._episode
         # Asked once: its thread goes on, and sooner than expected once it is stopped.
         part = attempt.part
         if reason is None and part != "over":
@@ -194,10 +201,11 @@ class EpisodePlay:
                 # Its body has ended: what that came to is changed by no tear-down.
                 attempt.fail(reason, harness=True)
         attempt.recorder.stop(EpisodeStopped(str(reason or "the episode is over")))
-        if part in ("tear-down", "over") and not _stopped(reason):
+        if isinstance(reason, EpisodeStopped):
+            return None
+        if part in ("tear-down", "over"):
             reason = None
-        self._settle(attempt, self._make_apart(attempt, reason), reason)
-        return self._episode
+        return self._settle(attempt, self._make_apart(attempt, reason), reason)
 
     async def _play(self, attempt: Attempt, *, asynchronous: bool) -> None:
         """The way of one attempt, of sync and of async scenarios.
@@ -305,11 +313,9 @@ class EpisodePlay:
             show: Makes text of values.
 
         Returns:
-            Nothing if it was stopped; an exception if that steers the runner.
+            An exception in place of the episode if that steers the runner.
         """
         error = reason if reason is not None else attempt.error
-        if _stopped(error):
-            return None, None
         if error is not None and self._steers(error):
             return error, None
         try:
@@ -331,8 +337,6 @@ class EpisodePlay:
 
     def _make_apart(self, attempt: Attempt, reason: BaseException | None) -> _Made:
         """The same where nobody may be held up: for an attempt that may be stuck."""
-        if _stopped(reason):
-            return None, None
         for show in (printed, name_only):
             making = apart(partial(self._make, attempt, reason, show))
             with contextlib.suppress(TimeoutError):
@@ -340,21 +344,23 @@ class EpisodePlay:
         slow = TimeoutError("the values of the agent, or its rewards, do not end")
         return lost(self.spec, self._course, slow), None
 
+    def _finish(self, attempt: Attempt, made: _Made) -> Episode | None:
+        """Its own thread, or task, is through with it; None if it was abandoned."""
+        with self._lock:
+            return None if self._stop.is_set() else self._settle(attempt, made)
+
     def _settle(
         self, attempt: Attempt, made: _Made, reason: BaseException | None = None
     ) -> Episode | None:
-        """Whoever comes first decides what the episode is; the other gets None."""
-        episode, steps = made
-        with self._lock:
-            if self._episode is not None or self.control is not None:
-                return None
-            if not isinstance(episode, Episode):
-                self.control = episode
-                return None
-            error = reason if reason is not None else attempt.error
-            self.first_failure = error or attempt.log.first_exception
-            self._episode, self.steps = episode, steps
-            return episode
+        """Decides what the episode is; only one thread does."""
+        episode, self.steps = made
+        if not isinstance(episode, Episode):
+            self.control = episode
+            return None
+        error = reason if reason is not None else attempt.error
+        self.first_failure = error or attempt.log.first_exception
+        self._episode = episode
+        return episode
 
     def _steers(self, error: BaseException) -> bool:
         """Whether it is no result, but steers the runner."""
@@ -362,10 +368,6 @@ class EpisodePlay:
             # Only the main thread gets the user's own; elsewhere an agent raised it.
             return threading.current_thread() is threading.main_thread()
         return isinstance(error, self._control_types)
-
-
-def _stopped(error: BaseException | None) -> bool:
-    return isinstance(error, EpisodeStopped)
 
 
 async def _at_once(_: Attempt, part: Awaitable[T]) -> T:

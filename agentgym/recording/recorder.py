@@ -435,6 +435,11 @@ class Recorder:
         if locked:
             self._lock.release()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the episode was ended from outside."""
+        return self._stopped is not None
+
     def refuse(self, misuse: UsageError | None) -> None:
         """Raises the mistake, if there is one; it counts also if the agent swallows it.
 

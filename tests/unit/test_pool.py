@@ -9,7 +9,7 @@ from collections import deque
 
 import pytest
 
-from agentgym.errors import InfraError
+from agentgym.errors import EpisodeStopped, InfraError
 from agentgym.playing.in_flight import MOST, InFlight
 from agentgym.playing.play import EpisodePlay
 from agentgym.playing.pool import EpisodePool, play_all
@@ -166,10 +166,13 @@ def test_an_overdue_episode_makes_room():
     pool.stop()
 
 
+@pytest.mark.parametrize("swallows", [False, True])
 @pytest.mark.parametrize(
     ("owner", "moment"), [(Recorder, "stop"), (EpisodePlay, "_make_apart")]
 )
-def test_an_overdue_agent_that_ends_as_it_is_stopped_counts(monkeypatch, owner, moment):
+def test_an_overdue_agent_that_ends_as_it_is_stopped_counts(
+    monkeypatch, owner, moment, swallows
+):
     """Whatever its thread does while the watching one makes the episode."""
     stopped, ended = threading.Event(), threading.Event()
     step = getattr(owner, moment)
@@ -189,7 +192,12 @@ def test_an_overdue_agent_that_ends_as_it_is_stopped_counts(monkeypatch, owner, 
 
     def body():
         assert stopped.wait(30)
-        current().model_started()
+        try:
+            current().model_started()
+        except BaseException as exc:
+            if swallows:
+                raise ValueError("the agent's own") from exc
+            raise
 
     monkeypatch.setattr(owner, moment, with_the_player_first)
     plays = deque([play(body, timeout=0.1)])
@@ -201,6 +209,29 @@ def test_an_overdue_agent_that_ends_as_it_is_stopped_counts(monkeypatch, owner, 
         Outcome.failed,
         "EpisodeTimeout",
     )
+
+
+def test_the_end_of_another_episode_is_not_this_ones():
+    """As where one waits for a future that another one's thread was to fill."""
+    other = Recorder()
+    other.stop(EpisodeStopped("the agent did not stop within 1 s"))
+
+    episode = play(other.model_started).run()
+    assert episode.outcome is Outcome.harness_error
+    assert episode.error.startswith("HarnessError: it ended with another episode, ")
+
+
+def test_a_stopped_episode_is_not_tried_again():
+    begun = []
+
+    def body():
+        begun.append(1)
+        raise InfraError("the server is down")
+
+    one = made_play(body)
+    one.room.refused = lambda: one.abandon(EpisodeStopped("the run was stopped"))
+    assert one.run() is None
+    assert len(begun) == 1
 
 
 def test_a_blocked_event_loop_is_replaced():
