@@ -115,7 +115,7 @@ class Gym:
             import threading, time
             from agentgym import scenario
 
-            lock, inside, most = threading.Lock(), 0, 0
+            lock, met, inside, most = threading.Lock(), threading.Event(), 0, 0
 
             @scenario(episodes={episodes})
             def test_turns({fixtures}):
@@ -123,6 +123,9 @@ class Gym:
                 with lock:
                     inside += 1
                     most = max(most, inside)
+                    if inside >= {most}:
+                        met.set()
+                met.wait(60)
                 time.sleep(0.1)
                 with lock:
                     inside -= 1

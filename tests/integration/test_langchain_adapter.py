@@ -149,7 +149,7 @@ def test_a_checkpointer_gets_a_thread(play: Any) -> None:
 
 
 def test_parallel_calls_are_recorded_once_each(play: Any) -> None:
-    together = threading.Barrier(2, timeout=5)
+    together = threading.Barrier(2, timeout=60)
 
     def wait(n: int) -> int:
         """Waits for the other call."""
@@ -172,10 +172,11 @@ def test_every_call_has_a_time_of_its_own(play: Any) -> None:
         time.sleep(seconds)
         return "done"
 
-    script = [call("wait", seconds=0) & call("wait", seconds=0.2), say("")]
+    script = [call("wait", seconds=0) & call("wait", seconds=1), say("")]
     [run], _ = play(script, tools=[wait])
     quick, slow = (c.duration for c in run.calls)
-    assert 0 < quick < 0.15 < 0.2 <= slow
+    assert 0 < quick < slow
+    assert slow >= 1
 
 
 def test_a_tool_error_that_becomes_text_is_recorded(play: Any) -> None:
@@ -342,7 +343,13 @@ def test_too_many_tool_calls_end_the_run(play: Any) -> None:
 def test_a_stopped_episode_ends_its_thread(chat: Any) -> None:
     recorder = Recorder()
     ended: list[BaseException] = []
-    with ScriptedModel([say("late")], delay=0.2) as model:
+    stopped = threading.Event()
+
+    def late(request: Any) -> Any:
+        stopped.wait(60)
+        return say("late")
+
+    with ScriptedModel(late) as model:
 
         def work() -> None:
             with recorder.activate():
@@ -357,18 +364,24 @@ def test_a_stopped_episode_ends_its_thread(chat: Any) -> None:
             time.sleep(0.005)
         recorder.stop(EpisodeStopped("time is up"))
         told = recorder.trajectory.to_json()
-        thread.join(5)
+        stopped.set()
+        thread.join(60)
     assert isinstance(ended[0], EpisodeStopped)
     assert recorder.trajectory.to_json() == told
 
 
 def test_async_scenarios_use_ainvoke(chat: Any) -> None:
+    begun: list[int] = []
+
     async def slow(n: int) -> int:
-        """Waits a little."""
-        await asyncio.sleep(0.05)
+        """Waits for the other call."""
+        begun.append(n)
+        async with asyncio.timeout(60):
+            while len(begun) < 2:
+                await asyncio.sleep(0.01)
         return n
 
-    async def main() -> tuple[list[Run], float]:
+    async def main() -> list[Run]:
         client = httpx.AsyncClient()
         script = [call("slow", n=1) & call("slow", n=2), say("Done."), say("Again.")]
         with ScriptedModel(script) as model:
@@ -381,14 +394,13 @@ def test_async_scenarios_use_ainvoke(chat: Any) -> None:
                 **options,  # type: ignore[arg-type]
             )
             agent = agentgym.wrap(create_agent(llm, tools=[slow]))
-            begun = time.perf_counter()
             runs = [await agent.run("a"), await agent.run("b")]
             await client.aclose()
-            return runs, time.perf_counter() - begun
+            return runs
 
     recorder = Recorder()
     with recorder.activate():
-        (first, second), _ = asyncio.run(main())
+        first, second = asyncio.run(main())
     assert [(c.arguments["n"], c.result) for c in first.calls] == [(1, "1"), (2, "2")]
     assert first.calls[1].start < first.calls[0].start + first.calls[0].duration
     assert (first.reply, second.reply) == ("Done.", "Again.")

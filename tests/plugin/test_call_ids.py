@@ -27,7 +27,7 @@ CONFTEST = """
         @wrap_tool_call
         def second_first(request, handler):
             if request.tool_call["args"]["city"] == "Ulm":
-                begun.wait(10)
+                begun.wait(60)
                 return handler(request)
             answer = handler(request)
             begun.set()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
-
 import pytest
 
 from tests.process_group import signal_when, start_group
@@ -232,7 +229,7 @@ def test_a_scenario_of_the_other_split_is_skipped(gym):
 def test_ctrl_c_stops_and_reports_what_finished(gym, workers, prefix):
     if workers and prefix:
         pytest.skip("the two have nothing to do with each other")
-    sleep = "import asyncio; await asyncio.sleep(60)"
+    sleep = "import asyncio; await asyncio.sleep(300)"
     gym.file(f"""
         import pathlib
         from agentgym import scenario
@@ -240,7 +237,7 @@ def test_ctrl_c_stops_and_reports_what_finished(gym, workers, prefix):
         @scenario(episodes=6)
         {prefix}def test_order(agent, case):
             if case.index >= 2:
-                {sleep if prefix else "import time; time.sleep(60)"}
+                {sleep if prefix else "import time; time.sleep(300)"}
             run = {"await " if prefix else ""}agent.run("look_up=7")
             assert run.called("look_up")
     """)
@@ -249,9 +246,8 @@ def test_ctrl_c_stops_and_reports_what_finished(gym, workers, prefix):
     process = start_group(["-m", "pytest", *arguments], gym.pytester.path)
     # An episode is written just before it is counted.
     signal_when(process, lambda: bool(gym.runs) and len(gym.episodes()) == 2, pause=0.5)
-    begun = time.monotonic()
-    output, _ = process.communicate(timeout=30)
-    stopped = time.monotonic() - begun
+    # Whoever waited for an episode would wait for five minutes.
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 2, output
     assert "2/2" in output
     assert "INTERRUPTED: 2 of 6 episodes were played" in output
@@ -263,9 +259,3 @@ def test_ctrl_c_stops_and_reports_what_finished(gym, workers, prefix):
     assert "Interrupted" in output or "KeyboardInterrupt" in output
     assert "Traceback" not in output
     assert gym.summary()["episodes"]["passed"] == 2
-    assert stopped < 2 * slowness(), output
-
-
-def slowness() -> float:
-    """How much longer than on an idle machine things take here, at least 1."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

@@ -9,7 +9,7 @@ ASYNC_AGENT = """
 
     @agentgym.tool
     async def look_up(order):
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.01)
         return "paid"
 
     @pytest.fixture
@@ -127,6 +127,9 @@ def test_async_scenarios_are_played_together_in_one_loop(gym):
             run = await agent.run("7")
             assert run.called("look_up", order="7")
             assert door == "shop door"
+            async with asyncio.timeout(60):
+                while most < 8:
+                    await asyncio.sleep(0.01)
 
         def test_after():
             assert len(loops) == len(threads) == 1
@@ -135,7 +138,6 @@ def test_async_scenarios_are_played_together_in_one_loop(gym):
     result = gym.run("-p", "no:randomly", "--agentgym-concurrency=8")
     result.assert_outcomes(passed=2)
     assert gym.summary()["episodes"]["passed"] == 8
-    assert result.duration < 2.0  # one after the other: at least 2.4 s
 
 
 def test_an_async_agent_plays_in_a_sync_scenario(gym):

@@ -185,13 +185,14 @@ def test_ordinary_tests_go_on_after_a_limit(paying):
 
 def test_a_limit_on_money_needs_prices(paying):
     paying.conftest(PAYING_AGENT.replace("gpt-4o", "shop-7b"))
-    paying.file(paid(episodes=40, message="7 sleep=0.02"))
+    paying.file(paid(episodes=400, message="7 sleep=0.02"))
     result = paying.run("--agentgym-max-cost=5", "--agentgym-concurrency=2")
     assert result.ret == 4
     text = " ".join(result.stdout.str().split())
     mistake = "--agentgym-max-cost cannot be kept: the price of shop-7b is not"
     assert text.count(mistake) == 1
-    assert len(paying.episodes()) < 20
+    # Quick ones are told in batches of 64.
+    assert len(paying.episodes()) < 200
     summary = paying.summary()
     assert (summary["exit_code"], summary["decision"]["exit_code"]) == (4, 4)
     kinds = [reason["kind"] for reason in summary["decision"]["reasons"]]

@@ -76,7 +76,7 @@ def test_more_than_at_the_beginning_where_they_only_wait(gym):
 def test_no_more_than_asked_for_or_where_each_is_paid(gym, option):
     most = 3 if "concurrency" in option else default_concurrency()
     source = waiting(
-        wanted=10_000, seconds=1, episodes=2 * most + 1, expected=f"<= {most}"
+        wanted=10_000, seconds=0.5, episodes=2 * most + 1, expected=f"<= {most}"
     )
     gym.file(source)
     gym.start(option).assert_outcomes(passed=2)

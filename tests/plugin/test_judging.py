@@ -192,12 +192,13 @@ def test_the_judges_tokens_count_for_the_limits(gym, model, limit, value):
     gym.conftest(
         PAYING_AGENT.replace("think(400, 40", "think(1, 0").replace("00, 60", "0, 0")
     )
-    gym.file(PAID_AND_JUDGED.format(episodes=40))
+    gym.file(PAID_AND_JUDGED.format(episodes=400))
     prices = ("--agentgym-price=gpt-4o=0/0", "--agentgym-price=wise=1/1")
     options = (f"--agentgym-{limit}={value}", "--agentgym-concurrency=1")
     result = gym.run(option(model), *prices, *options)
     assert result.ret == 2
-    assert 2 < len(gym.episodes()) < 20
+    # Quick ones are told in batches of 64.
+    assert 2 < len(gym.episodes()) < 200
     assert f"of --agentgym-{limit} {value} are" in gym.summary()["stopped"]
 
 
@@ -237,7 +238,7 @@ def test_xdist_workers_share_the_cache(gym, model, monkeypatch):
 
 
 def test_64_in_flight(gym, model):
-    model.delay = 0.2
+    model.delay = 1
     gym.file("""
         from agentgym import judge, scenario
 
@@ -254,8 +255,8 @@ def test_64_in_flight(gym, model):
     result = gym.run(option(model), "--agentgym-concurrency=64")
     assert result.ret == 0
     assert len(model.requests) == 128
-    # One after the other they would take 128 * 0.2 s.
-    assert gym.summary()["seconds"] < 20
+    # One after the other they would take 128 s.
+    assert gym.summary()["seconds"] < 60
     episodes = gym.episodes()
     assert len({json.dumps(e["trajectory"]) for e in episodes}) == 128
     assert all(e["outcome"] == "passed" for e in episodes)

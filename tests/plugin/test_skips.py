@@ -116,7 +116,8 @@ def test_a_skip_does_not_hold_up_a_verdict(gym, stop):
             assert agent.run("hi").called("look_up")
     """)
     gym.run("--agentgym-stop", stop, "--agentgym-concurrency", "4")
-    assert len(gym.episodes()) < 100
+    # No more than two batches and what is in flight then, which holds 64 each.
+    assert len(gym.episodes()) < 200
     assert gym.summary()["decision"]["reasons"][0]["kind"] == "below"
 
 

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -87,7 +88,7 @@ class TestTool:
     def test_threads_with_the_context_are_recorded(self) -> None:
         import contextvars
 
-        together = threading.Barrier(2, timeout=5)
+        together = threading.Barrier(2, timeout=60)
 
         @agentgym.tool
         def meet(n: int) -> int:
@@ -306,17 +307,20 @@ class TestAsync:
                 ended.set()
 
         def interrupt() -> None:
-            begun.wait(5)
-            time.sleep(0.2)  # The caller waits by now.
+            begun.wait(60)
+            main = threading.main_thread().ident or 0
+            # Until the caller waits, too.
+            while sys._current_frames()[main].f_code.co_name != "wait":
+                time.sleep(0.005)
             os.kill(os.getpid(), signal.SIGINT)
 
         threading.Thread(target=interrupt).start()
         with pytest.raises(KeyboardInterrupt):
             agentgym.wrap(wait).run("hi")
-        assert ended.wait(5)
+        assert ended.wait(60)
 
     def test_sync_agents_do_not_block_the_loop(self) -> None:
-        together = threading.Barrier(2, timeout=5)
+        together = threading.Barrier(2, timeout=60)
 
         def wait(message: str) -> str:
             together.wait()

@@ -36,16 +36,23 @@ def fail():
 
 
 class Most:
-    """Counts how many are in a body at the same time."""
+    """Counts how many are in a body at the same time.
 
-    def __init__(self):
+    The first wait until there were so many together; only then does any leave.
+    """
+
+    def __init__(self, together=1):
         self.now = self.most = 0
+        self.together = together
+        self.met = threading.Event()
         self.lock = threading.Lock()
 
     def enter(self):
         with self.lock:
             self.now += 1
             self.most = max(self.most, self.now)
+            if self.now >= self.together:
+                self.met.set()
 
     def leave(self):
         with self.lock:
@@ -53,11 +60,14 @@ class Most:
 
     def body(self):
         self.enter()
+        assert self.met.wait(60)
         time.sleep(0.05)
         self.leave()
 
     async def body_async(self):
         self.enter()
+        while not self.met.is_set():
+            await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
         self.leave()
 
@@ -96,9 +106,14 @@ def test_a_cancelled_episode_is_torn_down_and_does_not_count():
             undone.append(self)
 
     async def main():
-        one = play(lambda: asyncio.sleep(60), world=Stopped)
-        task = asyncio.create_task(one.run_async())
-        await asyncio.sleep(0.01)
+        begun = asyncio.Event()
+
+        async def body():
+            begun.set()
+            await asyncio.sleep(60)
+
+        task = asyncio.create_task(play(body, world=Stopped).run_async())
+        await begun.wait()
         task.cancel()
         return await task
 
@@ -119,7 +134,7 @@ def test_a_world_that_waits_in_a_sync_scenario_is_the_harness_fault():
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_known_number(asynchronous):
-    most = Most()
+    most = Most(together=3)
     body = most.body_async if asynchronous else most.body
     finished = [
         one
@@ -132,12 +147,12 @@ def test_a_known_number(asynchronous):
         for one in batch
     ]
     assert sorted(one.spec.index for one, _ in finished) == list(range(7))
-    assert 1 < most.most <= 3
+    assert most.most == 3
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_as_they_come(asynchronous):
-    most, waiting = Most(), deque()
+    most, waiting = Most(together=2), deque()
     body = most.body_async if asynchronous else most.body
     pool = EpisodePool(
         lambda: waiting.popleft() if waiting else None,

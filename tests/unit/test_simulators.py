@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -646,14 +647,18 @@ def test_a_judge_that_takes_the_time_is_to_blame():
         agentgym.judge(ran(), "x")
 
     with (
-        ScriptedModel([verdict(True)], delay=2) as model,
+        ScriptedModel([verdict(True)], delay=60) as model,
         play_of(body, model, timeout=0.3) as play,
     ):
         thread = threading.Thread(target=play.run)
         thread.start()
-        thread.join(0.6)
+        while not model.requests:
+            time.sleep(0.005)
+        # More than half of the limit.
+        time.sleep(0.3)
         episode = play.abandon()
-        thread.join()
+    thread.join(60)
+    assert not thread.is_alive()
     assert episode is not None
     assert episode.outcome is Outcome.simulator_error
     assert "judge and simulated user took" in (episode.error or "")
