@@ -313,12 +313,12 @@ def test_serving_on_the_command_line(project: Path) -> None:
             assert json.load(answer)["data"][0]["id"] == "support_v1.0"
         port = url.removesuffix("/v1").rpartition(":")[2]
         with served(project, "support", "--port", port) as other:
-            _, error = other.communicate(timeout=60)
+            _, error = other.communicate(timeout=300)
         assert other.returncode == 4
         assert error.startswith(f"agentgym: cannot listen on 127.0.0.1:{port}: ")
         assert len(error.splitlines()) == 1
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
     assert not healthy(PolicyEndpoint(base_url=url, api_key="", model=""))
 
 
@@ -328,7 +328,7 @@ def test_what_cannot_be_served(project: Path) -> None:
         ("http://127.0.0.1:1/v1#m", "is a server already: give a model"),
     ):
         with served(project, name) as process:
-            _, error = process.communicate(timeout=60)
+            _, error = process.communicate(timeout=300)
         assert process.returncode == 4
         assert error.startswith("agentgym: ")
         assert sentence in error

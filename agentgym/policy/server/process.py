@@ -284,7 +284,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(3)
+            process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
     process.wait()
