@@ -7,6 +7,9 @@ These are proof:
 - Memory grows. The users' messages of one episode's first request begin with all those
   of another's, and these with all those of a third one; and what came in between was
   said by other users. Examples may differ from case to case, but not like that.
+- Memory never shrinks. Where all users say the same, an agent may repeat a question, now
+  more often, now less. So many episodes must have had more and more of it, and none of
+  them less than one that was over when it began.
 - A message whose id a framework made up (a UUID) for another episode.
 - One conversation store and thread that two episodes write to.
 """
@@ -26,11 +29,54 @@ from agentgym.recording.plain import shorten
 REMEMBERED = 1000
 GROWN = 2
 """So many times what an agent was told must have grown: by other episodes' messages."""
-GROWN_ALIKE = 5
+GROWN_ALIKE = 6
 """The same where all users say the same, as an agent may repeat a question."""
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+class Repeats:
+    """How often episodes had the same messages, since one had no more than before."""
+
+    def __init__(self) -> None:
+        self._over: dict[int, int] = {}
+        self._at_once: list[int] = []
+        self._later: set[int] = set()
+
+    def grown(self, times: int, begun: int) -> int:
+        """How many times what episodes had has grown, and it did nothing else.
+
+        Args:
+            times: How many of the messages an episode has.
+            begun: When it began.
+        """
+        over = max((n for n, at in self._over.items() if at < begun), default=0)
+        if times <= over:
+            # An episode that was over had as many: what does not grow is no memory.
+            self._over, self._at_once, self._later = {}, [], set()
+        if 0 < over < times:
+            self._later.add(times)
+        else:
+            self._at_once.append(times)
+        sizes = self._later.copy()
+        # Where a memory grows, episodes that begin at once have 1, 2, 3 ... of them; one
+        # that has not asked yet leaves a gap.
+        first = self._at_once
+        if first and len({*first}) == len(first) > max(first) - min(first) - 1:
+            sizes.update(first)
+        # And later ones a message or two more.
+        dense = sizes and max(sizes) - min(sizes) < 2 * len(sizes)
+        return len(sizes) - 1 if dense else 0
+
+    def over(self, times: int, at: int) -> None:
+        """Notes that an episode is over.
+
+        Args:
+            times: How many of the messages it had.
+            at: When it ended.
+        """
+        self._over.setdefault(times, at)
 
 
 class AllEpisodes:
@@ -41,6 +87,7 @@ class AllEpisodes:
         self._speakers: dict[str, int] = {}
         self._ids: dict[str, int] = {}
         self._growth: dict[int, int] = {}
+        self._repeats: dict[int, Repeats] = {}
         self._threads: dict[
             tuple[int, str], tuple[weakref.ref[Any], SharedStateCheck]
         ] = {}
@@ -87,6 +134,31 @@ class AllEpisodes:
                 )
             _keep(self._growth, seen[-1], max(times, self._growth.get(seen[-1], 0)))
         return times
+
+    def repeated(self, told: Sequence[str], begun: int) -> int:
+        """How many times it has grown how often episodes had the same messages.
+
+        Args:
+            told: The users' messages of an episode's first request.
+            begun: Number of the episode.
+        """
+        key = hash(frozenset(told))
+        with self._lock:
+            repeats = self._repeats.get(key) or Repeats()
+            _keep(self._repeats, key, repeats)
+            return repeats.grown(len(told), begun)
+
+    def over(self, told: Sequence[str], at: int) -> None:
+        """Notes that an episode is over.
+
+        Args:
+            told: The users' messages of its first request.
+            at: Number that an episode would have that begins now.
+        """
+        with self._lock:
+            repeats = self._repeats.get(hash(frozenset(told)))
+            if repeats is not None:
+                repeats.over(len(told), at)
 
     def claim_id(self, name: str, episode: int) -> bool:
         """Notes whose message has this id; returns whether it is another's already.
@@ -167,11 +239,14 @@ class SharedStateCheck:
         self._episodes = episodes
         self._episode = next(_numbers)
         self._own: Counter[str] = Counter()
+        self._told: list[str] = []
         self._over = False
 
     def end(self) -> None:
         """The episode is over: what it wrote may be deleted from now on."""
         self._over = True
+        if self._told:
+            self._episodes.over(self._told, next(_numbers))
 
     def said(self, text: object) -> None:
         """Notes what the episode's user said."""
@@ -187,7 +262,7 @@ class SharedStateCheck:
         """
         if not self.on:
             return None
-        told = list(heard)
+        told = self._told = list(heard)
         more = Counter(told) - self._own
         times = self._episodes.grown(told, more=bool(more))
         # One message again and again may be a question that is repeated.
@@ -195,7 +270,7 @@ class SharedStateCheck:
             for text in more:
                 if text not in self._own and self._is_anothers(text):
                     return _has_anothers(text)
-        if times >= GROWN_ALIKE:
+        if told and self._episodes.repeated(told, self._episode) >= GROWN_ALIKE:
             for text in more:
                 if text in self._own or self._is_anothers(text):
                     return _has_anothers(text)

@@ -51,9 +51,10 @@ def test_an_agent_that_keeps_its_state_is_told(gym, number, at_once):
         "return ask(['Where is my parcel 0?', message])",
         "return ask([message.replace('1?', '0?')])",
         "return ask([message] * (1 + case.index % 2))",
+        "return ask(['Where is my parcel?'] * (1 + case.index % 6))",
         "return ask([f'Where is my parcel {{n}}?' for n in range(4)] + [message])",
     ],
-    ids=["example", "normalised", "repeated", "examples"],
+    ids=["example", "normalised", "repeated", "up-to-six-times", "examples"],
 )
 def test_an_agent_that_only_seems_to_is_played(gym, body):
     gym.conftest(ASKING.format(body=body.replace("{{", "{").replace("}}", "}")))

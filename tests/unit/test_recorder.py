@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 from collections import UserDict
 from collections.abc import Callable, Iterator
@@ -328,10 +329,54 @@ class TestSharedState:
 
     def test_so_it_is_if_all_users_say_the_same(self) -> None:
         said = "Where is my order C-1?"
-        for times in range(1, 6):
+        for times in range(1, 7):
             self.begin(said, [said] * times)
         with pytest.raises(UsageError, match="keeps its state between episodes"):
-            self.begin(said, [said] * 6)
+            self.begin(said, [said] * 7)
+
+    @pytest.mark.parametrize("other", [[], ["Answer in one word."]])
+    @pytest.mark.parametrize("at_once", [1, 3, 8])
+    def test_it_is_found_however_many_begin_at_once(
+        self, other: list[str], at_once: int
+    ) -> None:
+        said = f"Where is my order H-{len(other)}-{at_once}?"
+        memory: list[str] = []
+        with pytest.raises(UsageError, match="keeps its state between episodes"):
+            for _ in range(8):
+                playing = [Recorder() for _ in range(at_once)]
+                for recorder in playing:
+                    recorder.message({"role": "user", "content": said})
+                    memory.append(said)
+                    recorder.model_started("m", heard=[*other, *memory])
+                for recorder in playing:
+                    recorder.shared_state.end()
+
+    @pytest.mark.parametrize(
+        "times",
+        [
+            *([1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1] * 2, [1, 2, 3, 4, 5, 6] * 4),
+            [n for n in range(1, 13) for _ in range(2)],
+            random.Random(1).choices(range(1, 13), k=200),
+        ],
+        ids=["up", "down", "in-turns", "each-twice", "at-random"],
+    )
+    @pytest.mark.parametrize("other", [[], ["Answer in one word."]])
+    @pytest.mark.parametrize("at_once", [1, 3, 16])
+    def test_a_question_that_is_repeated_is_no_memory(
+        self,
+        request: pytest.FixtureRequest,
+        times: list[int],
+        other: list[str],
+        at_once: int,
+    ) -> None:
+        said = request.node.name
+        for n in range(0, len(times), at_once):
+            playing = [
+                self.begin(said, [*other, *[said] * often])
+                for often in times[n : n + at_once]
+            ]
+            for recorder in playing:
+                recorder.shared_state.end()
 
     def test_episodes_that_begin_together_grow_in_any_order(self) -> None:
         said = [f"Where is my order D-{number}?" for number in range(4)]
