@@ -7,9 +7,9 @@ These are proof:
 - Memory grows. The users' messages of one episode's first request begin with all those
   of another's, and these with all those of a third one; and what came in between was
   said by other users. Examples may differ from case to case, but not like that.
-- Memory never shrinks. Where all users say the same, an agent may repeat a question, now
-  more often, now less. So many episodes must have had more and more of it, and none of
-  them less than one that was over when it began.
+- Memory never shrinks. Where all users say the same, an agent may repeat a question,
+  now more often, now less. So many episodes must have had more and more of it, and none
+  of them less than one that was over when it began.
 - A message whose id a framework made up (a UUID) for another episode.
 - One conversation store and thread that two episodes write to.
 """
@@ -60,8 +60,8 @@ class Repeats:
         else:
             self._at_once.append(times)
         sizes = self._later.copy()
-        # Where a memory grows, episodes that begin at once have 1, 2, 3 ... of them; one
-        # that has not asked yet leaves a gap.
+        # Where a memory grows, episodes that begin at once have 1, 2, 3 ... of them;
+        # one that has not asked yet leaves a gap.
         first = self._at_once
         if first and len({*first}) == len(first) > max(first) - min(first) - 1:
             sizes.update(first)
