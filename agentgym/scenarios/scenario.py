@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, TypeVar, overload
 
 from agentgym.errors import UsageError
@@ -57,11 +57,13 @@ class ScenarioSettings:
             f"split={self.split!r}: choose 'auto', 'train' or 'held_out'",
         )
         _require(
-            self.threshold is None or 0 <= self.threshold <= 1,
+            self.threshold is None
+            or (isinstance(self.threshold, int | float) and 0 <= self.threshold <= 1),
             f"threshold={self.threshold!r}: give a share between 0 and 1, such as 0.95",
         )
         _require(
-            self.timeout is None or self.timeout > 0,
+            self.timeout is None
+            or (isinstance(self.timeout, int | float) and self.timeout > 0),
             f"timeout={self.timeout!r}: give a positive number of seconds",
         )
         check_mapping(self.trainable_components or {}, "trainable_components=")
@@ -171,8 +173,14 @@ def scenario(function: F | None = None, /, **settings: Any) -> F | Callable[[F],
         The function itself, unchanged but for a mark.
 
     Raises:
-        UsageError: A setting is out of its range.
+        UsageError: There is no such setting, or it is out of its range.
     """
+    known = [field.name for field in fields(ScenarioSettings)]
+    for name in settings:
+        if name not in known:
+            raise UsageError(
+                f"@scenario has no setting {name!r}: it has {', '.join(known)}"
+            )
 
     def mark(fn: F) -> F:
         if isinstance(fn, type) or not callable(fn):

@@ -64,7 +64,10 @@ def test_no_scenarios(gym):
     ("statement", "code", "sentence"),
     [
         ("@scenario(episodes=0)", COLLECTION, "a scenario needs at least 1 episode"),
+        ("@scenario(episode=3)", COLLECTION, "has no setting 'episode': it has ep"),
         ("@scenario(threshold=2)", COLLECTION, "give a share between 0 and 1"),
+        ("@scenario(threshold='95')", COLLECTION, "give a share between 0 and 1"),
+        ("@scenario(timeout='9')", COLLECTION, "give a positive number of seconds"),
         ("@scenario(cases=[])", COLLECTION, "cases must be a number, a list of values"),
         ("@scenario(split='x')", COLLECTION, "choose 'auto', 'train' or 'held_out'"),
     ],
