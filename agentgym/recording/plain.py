@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -25,6 +26,15 @@ Show = Callable[[Any], str]
 _CONTAINERS = (dict, list, tuple, set, frozenset)
 _MAX_VALUES = 50_000
 """Values in a container that is printed as it is."""
+
+
+_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, movements of the cursor
+    r"|(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])"  # titles, links, ended by one of ...
+    r"[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-~]"
+)
+"""What ECMA-48 calls escape and control sequences, and control strings."""
 
 
 class ForeignValue(Exception):
@@ -352,3 +362,8 @@ def _name(value: object) -> str:
 
 def _unshown(value: object, exc: BaseException) -> str:
     return f"<{_name(value)} that cannot be shown: {type(exc).__name__}>"
+
+
+def without_escapes(text: str) -> str:
+    """The text without what a terminal would obey in place of showing it."""
+    return _ESCAPE.sub("", text)

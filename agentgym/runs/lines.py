@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from os.path import commonprefix
 from typing import TypeVar
 
+from agentgym.recording.plain import without_escapes
 from agentgym.reliability import CONFIDENCE
 
 Scenario = TypeVar("Scenario")
@@ -27,7 +28,8 @@ def harmless(line: str) -> str:
     """
     if not line.isprintable():
         line = "".join(
-            c if c.isprintable() else " " if c.isspace() else "?" for c in line
+            c if c.isprintable() else " " if c.isspace() else "?"
+            for c in without_escapes(line)
         )
     if line.lstrip().startswith("::"):
         line = line.replace("::", ": :", 1)
@@ -155,6 +157,7 @@ def wrapped(
     *,
     hanging: str | None = None,
     most: int | None = None,
+    whole_words: bool = False,
 ) -> Iterator[Line]:
     """Text on as many lines as it needs.
 
@@ -165,6 +168,8 @@ def wrapped(
         markup: How all lines are shown.
         hanging: What the other lines begin with; by default the indent.
         most: Lines at most; the rest of the text is left out.
+        whole_words: Whether a word that is too long, such as a path that is to be
+            copied, stays on one line.
     """
     for line in textwrap.wrap(
         plain(text),
@@ -172,6 +177,7 @@ def wrapped(
         initial_indent=indent,
         subsequent_indent=indent if hanging is None else hanging,
         break_on_hyphens=False,
+        break_long_words=not whole_words,
         max_lines=most,
         placeholder=" …",
     ):

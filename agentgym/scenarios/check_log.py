@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from agentgym.endpoint import without_secrets
 from agentgym.errors import UsageError
 from agentgym.recording.activation import Activation
 from agentgym.recording.blame import Outcome, chain, classify
-from agentgym.recording.plain import printed
+from agentgym.recording.plain import printed, without_escapes
 from agentgym.recording.recorder import current
 from agentgym.recording.trajectory import ToolCall
 from agentgym.scenarios.checks import SPECS_ATTRIBUTE, CheckResult, CheckSpec
@@ -21,7 +20,6 @@ from agentgym.scenarios.own_code import grader_crashed, place_of
 
 MAX_MESSAGE = 4_000
 MAX_CRASH = 500
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -238,7 +236,7 @@ _OUTSIDE = UncheckedCall()
 
 def _text(exc: BaseException) -> str:
     # pytest colours its introspection where the terminal has colours.
-    return _COLOURS.sub("", printed(exc, str)[: 10 * MAX_MESSAGE])
+    return without_escapes(printed(exc, str)[: 10 * MAX_MESSAGE])
 
 
 def _in_one_line(exc: Exception) -> str:

@@ -258,11 +258,13 @@ class Reporter:
             summary,
             extra=itertools.chain.from_iterable(extra),
             verdict=self._reported.verdict(width),
-            warnings=self._mistakes_of_scenarios() + summary.warnings,
+            mistakes=self._mistakes_of_scenarios(),
+            warnings=summary.warnings,
             places=self._writer.places(),
         )
 
     def _mistakes_of_scenarios(self) -> list[str]:
         """The user's mistakes that the gate's sentence counts, but does not tell."""
         reasons = self.summary.decision.of_scenarios
-        return [str(reason) for reason in reasons if reason.kind is ReasonKind.usage]
+        usage = [str(reason) for reason in reasons if reason.kind is ReasonKind.usage]
+        return list(dict.fromkeys(usage))

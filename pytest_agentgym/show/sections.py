@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from agentgym.report import terminal
-from agentgym.runs.lines import harmless
+from agentgym.runs.lines import harmless, wrapped
 from agentgym.runs.summary import RunSummary
 from pytest_agentgym.show.baseline import baseline_section
 
@@ -57,6 +57,7 @@ def write_report(
     *,
     extra: Iterable[str],
     verdict: Iterable[terminal.Line],
+    mistakes: Iterable[str],
     warnings: Iterable[str],
     places: Iterable[str],
 ) -> None:
@@ -67,6 +68,7 @@ def write_report(
         summary: What the run has come to.
         extra: Other plugins' lines.
         verdict: The last sections.
+        mistakes: The user's, a line each.
         warnings: Sentences about the run itself.
         places: Where its files are, a line each.
     """
@@ -77,7 +79,9 @@ def write_report(
         writer.write_line(harmless(text))
     write_lines(writer, baseline_section(summary, width))
     write_lines(writer, verdict)
+    yellow = {"yellow": True}
+    write_lines(writer, (terminal.Line(text, yellow) for text in mistakes))
     for text in dict.fromkeys(warnings):
-        writer.write_line(harmless(text), yellow=True)
+        write_lines(writer, wrapped(text, width, markup=yellow, whole_words=True))
     for text in places:
         writer.write_line(text)

@@ -118,8 +118,9 @@ def test_a_framework_that_is_imported_within_the_agent_is_recorded(
 
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
 def test_an_agent_of_which_nothing_is_seen_is_told(
-    gym: Gym, workers: tuple[str, ...]
+    gym: Gym, workers: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     gym.conftest("""
         import pytest
 
@@ -133,6 +134,10 @@ def test_an_agent_of_which_nothing_is_seen_is_told(
     result = gym.start(*workers, f"--agentgym-report={report}", plugins=plugins)
     assert result.ret == 0
     told = " ".join(line.strip() for line in result.outlines)
+    begin = next(
+        i for i, line in enumerate(result.outlines) if line.startswith("no model or")
+    )
+    assert max(map(len, result.outlines[begin : begin + 3])) < 80
     assert "no model or tool call was seen in 3 of 3 episodes of test_orders" in told
     [warning] = gym.summary()["warnings"]
     assert warning.startswith("no model or tool call was seen in 3 of 3 episodes")

@@ -52,7 +52,8 @@ def test_a_file_that_pytest_takes_for_tests(
     for there in (False, True):
         assert path.exists() == there
         result = gym.start("--agentgym-json", str(path))
-        assert (warning in result.stdout.lines) == there
+        assert (warning in " ".join(result.stdout.lines)) == there
+        assert any(str(path) in line for line in result.stdout.lines) == there
         assert (warning in json.loads(path.read_text())["warnings"]) == there
     for options in ([f"--agentgym-json={path}"], ["--agentgym-json", path, "."]):
         result = gym.start(*map(str, options))

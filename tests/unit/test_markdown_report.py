@@ -246,7 +246,7 @@ def test_texts_of_agents_stay_texts() -> None:
     assert "| ``test_it.py::test_x[a\\|b`c # no heading]`` |" in text
     assert "| `` `\\| @all `` |" in text
     assert "- ````assert x == '```'````" in text
-    assert "\n  ````text\n  ```\n  # no heading\n  ?[1m\n  ````\n" in text
+    assert "\n  ````text\n  ```\n  # no heading\n  \n  ````\n" in text
     assert "\n# no heading" not in text
 
 

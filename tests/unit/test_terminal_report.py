@@ -618,7 +618,7 @@ def test_transcript_is_cut():
 def test_nothing_can_steer_the_terminal():
     trajectory = made_trajectory(user="\x1b[2Jred\x07 \u202etxt", reply="a\tb\r\nc")
     assert told(made_episode(trajectory=trajectory)) == [
-        "user    ?[2Jred? ?txt",
+        "user    red? ?txt",
         "says    a b c",
     ]
 
