@@ -6,13 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
-from agentgym.report.marks import code, row, table_head
+from agentgym.report.marks import code, codes, row, table_head
 from agentgym.runs.case_results import family_of, of_k_json
 from agentgym.runs.lines import (
     Heading,
     Line,
     count,
-    left,
     listed,
     percent,
     short_name,
@@ -121,9 +120,10 @@ def k_table(summary: SummaryJson) -> Iterator[str]:
     titles = [f"{name}{k}" for name in ("pass^", "pass@") for k in ks]
     yield from table_head(["scenario", "cases", *titles])
     rows = list(_rows(run, summary.get("families", ()), scenarios))
-    for name, found in rows[:MOST_ROWS]:
+    names = codes((name for name, _ in rows), in_table=True)
+    for name, (_, found) in zip(names[:MOST_ROWS], rows, strict=False):
         cases = max(found["pass_k_cases"].values(), default=0)
-        cells = [code(left(name, 100), in_table=True), str(cases)]
+        cells = [name, str(cases)]
         for shares in (found["pass_hat_k"], found["pass_at_k"]):
             cells += [percent(shares.get(k)) for k in ks]
         yield row(cells)
@@ -182,9 +182,9 @@ def failed_cases(summary: SummaryJson) -> Iterator[str]:
     yield "### Cases that failed most"
     yield ""
     yield from table_head(["case", "of scenario", "passed", "failed", "not counted"])
-    for result, name in found[:MOST_CASES]:
+    names = codes((short_name(name) for _, name in found), in_table=True)
+    for where, (result, _) in zip(names[:MOST_CASES], found, strict=False):
         numbers = [str(result[key]) for key in ("passed", "failed", "other")]
-        where = code(left(short_name(name), 100), in_table=True)
         yield row([code(str(result["case"]), in_table=True), where, *numbers])
     more = len(found) - MOST_CASES
     more += sum(s.get("case_results_left_out", 0) for s in summary["scenarios"])

@@ -10,12 +10,12 @@ from agentgym.report.comparison_terminal import (
     Examples,
     load_examples,
 )
-from agentgym.report.marks import WIDTH, block, code, row, table_head
+from agentgym.report.marks import WIDTH, block, code, codes, row, table_head
 from agentgym.report.side_by_side import episodes_beside
 from agentgym.runs.comparison import ChangedCase, Compared, Comparison
 from agentgym.runs.differences import Difference
 from agentgym.runs.files.prompt_changes import PromptChange
-from agentgym.runs.lines import SURE, count, left, listed, percent, points, short_name
+from agentgym.runs.lines import SURE, count, listed, percent, points, short_name
 
 MOST_ROWS = 50
 MOST_CASES = 10
@@ -68,8 +68,8 @@ def _table(title: str, compared: Sequence[Compared]) -> Iterator[str]:
     yield from table_head(["", "before", "after", f"difference, {SURE} interval"])
     # The largest losses come first: a long table is cut.
     ordered = sorted(compared, key=lambda c: c.difference.value if c.difference else 0)
-    for each in ordered[:MOST_ROWS]:
-        name = code(left(each.name or "(no name)", 100), in_table=True)
+    names = codes((each.name or "(no name)" for each in ordered), in_table=True)
+    for name, each in zip(names[:MOST_ROWS], ordered, strict=False):
         found = each.difference
         cells = ["-", "-", "-"]
         if found is not None:
@@ -85,7 +85,7 @@ def _prompts(changes: Sequence[PromptChange]) -> Iterator[str]:
         return
     yield "### What models are asked by"
     for change in changes[:MOST_PROMPTS]:
-        names = [code(left(short_name(name), 100)) for name in change.scenarios]
+        names = codes(map(short_name, change.scenarios))
         yield ""
         yield f"- {code(change.sentence)}, in {listed(names, 3)}"
         if change.diff:

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Literal, cast, get_args
 
 from agentgym.report.case_report import failed_cases, k_table, unplayed_cases
-from agentgym.report.marks import block, code, row, table_head
+from agentgym.report.marks import block, code, codes, row, table_head
 from agentgym.report.what_failed import alike, place_of
 from agentgym.runs.differences import unpaired_difference
 from agentgym.runs.lines import (
@@ -16,7 +16,6 @@ from agentgym.runs.lines import (
     dollars,
     duration,
     interval,
-    left,
     listed,
     percent,
     percentage_points,
@@ -188,9 +187,10 @@ def _reasons(decision: DecisionJson) -> Iterator[str]:
     ]
     if named:
         yield ""
-    for name, sentence in named[:MOST_REASONS]:
+    names = codes(name for name, _ in named)
+    for name, (_, sentence) in zip(names[:MOST_REASONS], named, strict=False):
         # It may quote an exception.
-        yield f"- {code(left(name, 100))}: {code(sentence)}"
+        yield f"- {name}: {code(sentence)}"
     if len(named) > MOST_REASONS:
         yield f"- and {len(named) - MOST_REASONS} more"
 
@@ -236,8 +236,9 @@ def _scenarios(
     yield from table_head(titles)
     # The worst come first: a long table is cut.
     ordered = sorted(scenarios, key=lambda s: s["reliability"]["value"] or 0.0)
-    for scenario in ordered[:MOST_SCENARIOS]:
-        cells = _scenario_cells(scenario)
+    names = codes((scenario["name"] for scenario in ordered), in_table=True)
+    for name, scenario in zip(names[:MOST_SCENARIOS], ordered, strict=False):
+        cells = _scenario_cells(name, scenario)
         if before is not None:
             earlier = before.get(scenario["name"])
             cells.append("new" if earlier is None else _against(earlier, scenario))
@@ -253,10 +254,9 @@ def _scenarios(
         )
 
 
-def _scenario_cells(scenario: ScenarioJson) -> list[str]:
+def _scenario_cells(name: str, scenario: ScenarioJson) -> list[str]:
     reliability = scenario["reliability"]
     counted = _counted(scenario)
-    name = code(left(scenario["name"], 100), in_table=True)
     between = interval(reliability["low"], reliability["high"])
     return [
         f"{name} (xfail)" if scenario.get("xfail") else name,
@@ -275,8 +275,7 @@ def _against(before: ScenarioJson, after: ScenarioJson) -> str:
 def _gone(summary: SummaryJson, before: Mapping[str, ScenarioJson]) -> Iterator[str]:
     gone = sorted(before.keys() - _by_name(summary).keys())
     if gone:
-        names = [code(left(name, 100)) for name in gone]
-        yield f"Not measured this time: {listed(names, MOST_CHECKS)}"
+        yield f"Not measured this time: {listed(codes(gone), MOST_CHECKS)}"
 
 
 def _tools(tools: Sequence[ToolJson]) -> Iterator[str]:
@@ -417,8 +416,8 @@ def _simulators(simulators: SimulatorsJson) -> Iterator[str]:
 
 def _role(role: JudgeJson | UserJson, who: str, did: str) -> Iterator[str]:
     models = ", ".join(map(code, role["models"]))
-    names = [code(left(name, 100)) for name in role["scenarios"]]
-    yield f"{who} {models}: {did}, in {listed(names, MOST_CHECKS)}."
+    names = listed(codes(role["scenarios"]), MOST_CHECKS)
+    yield f"{who} {models}: {did}, in {names}."
 
 
 def _cost(cost: CostJson) -> Iterator[str]:

@@ -6,7 +6,7 @@ import itertools
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from os.path import commonprefix
 from typing import TypeVar
@@ -218,14 +218,7 @@ def distinct(names: Sequence[str], length: int) -> list[str]:
     # Of letters, though the function is among those of paths.
     forks = {commonprefix(pair) for pair in itertools.pairwise(ordered)}  # noqa: RUF071
     short = {name: _without_common(name, forks, length) for name in ordered}
-    alike = Counter(short.values())
-    taken: Counter[str] = Counter()
-    for name, text in short.items():
-        if alike[text] > 1:
-            taken[text] += 1
-            number_of = f"~{taken[text]}"
-            short[name] = middle(text, length - len(number_of)) + number_of
-    return [short[name] for name in names]
+    return numbered(short, names, length)
 
 
 def _without_common(name: str, forks: Set[str], length: int) -> str:
@@ -255,6 +248,25 @@ def _number(name: str, place: int) -> range:
     while end < len(name) and name[end].isdigit():
         end += 1
     return range(begin, max(end, place + 1))
+
+
+def numbered(short: Mapping[str, str], names: Sequence[str], length: int) -> list[str]:
+    """The short names, numbered where those of different names are the same.
+
+    Args:
+        short: Of each name.
+        names: Those that are wanted.
+        length: Characters at most.
+    """
+    alike = Counter(short.values())
+    taken: Counter[str] = Counter()
+    found = dict(short)
+    for name, text in short.items():
+        if alike[text] > 1:
+            taken[text] += 1
+            number_of = f"~{taken[text]}"
+            found[name] = middle(text, length - len(number_of)) + number_of
+    return [found[name] for name in names]
 
 
 def left(text: str, length: int) -> str:

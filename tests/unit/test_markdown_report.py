@@ -250,6 +250,35 @@ def test_texts_of_agents_stay_texts() -> None:
     assert "\n# no heading" not in text
 
 
+LONG = "a long order " * 9
+LONG_NAMES = {
+    "parameters": [f"shop/test_it.py::TestShop::test_it[{LONG}{n}]" for n in range(12)],
+    "beginnings": [f"shop/test_it.py::TestShop::test_it[{n}{LONG}]" for n in range(12)],
+    "folders": [
+        f"{'folder/' * 20}{n}/test_it.py::TestShop::test_it" for n in range(12)
+    ],
+    "both": [
+        f"{'folder/' * 20}{n}/test_it.py::TestShop::test_it[{LONG}{m}]"
+        for n in range(3)
+        for m in range(4)
+    ],
+    "brackets": [f"a[b]/test_it.py::TestShop::test_it[[{LONG}{n}]]" for n in range(12)],
+}
+
+
+@pytest.mark.parametrize("kind", LONG_NAMES)
+def test_long_names_are_told_apart_and_name_file_and_function(kind: str) -> None:
+    names = LONG_NAMES[kind]
+    now = summary(1, 1)
+    now["scenarios"] = [summary(1, 1, name=name)["scenarios"][0] for name in names]
+    rows = [line for line in markdown(now).splitlines() if "test_it.py::" in line]
+    assert len(rows) == len(names)
+    shown = [row.split("|")[1].strip() for row in rows]
+    assert len(set(shown)) == len(names)
+    assert max(map(len, shown)) <= 100 + 2
+    assert all("test_it.py::TestShop::test_it" in name for name in shown)
+
+
 def test_long_reports_are_cut() -> None:
     checks = [made_check("failed", line=n, message="x" * 500) for n in range(400)]
     told = summary(1, 1, checks=checks)
