@@ -18,6 +18,7 @@ from agentgym.scenarios.lint import advice, rewards_idleness
 from agentgym.scenarios.scenario import ScenarioSettings, is_scenario_class, settings_of
 from pytest_agentgym.collect import fixtures
 from pytest_agentgym.collect.fixture_definitions import definitions, missing_fixture
+from pytest_agentgym.collect.isolation import CASE_ASKED
 from pytest_agentgym.collect.process_wide import CAPTURING, PROCESS_WIDE
 from pytest_agentgym.collect.simulators import check_simulators
 from pytest_agentgym.collect.wide_async import (
@@ -90,6 +91,12 @@ class ScenarioItem(pytest.Function):
     def asynchronous(self) -> bool:
         """Whether the scenario is an `async def`."""
         return inspect.iscoroutinefunction(self.function)
+
+    @property
+    def one_case(self) -> bool:
+        """Whether nothing that an episode was made of so far could tell its case."""
+        generated = self.settings.cases is None
+        return generated and not self.stash.get(CASE_ASKED, False)
 
     @property
     def one_at_a_time(self) -> bool:

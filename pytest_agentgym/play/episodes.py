@@ -20,7 +20,6 @@ from agentgym.runs.outcome_sequence import OutcomeSequence, scenario_stop
 from agentgym.scenarios.cases import Case, Rounds, is_listed, make_cases
 from agentgym.scenarios.scenario import split_to_play
 from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
-from pytest_agentgym.collect.isolation import CASE_ASKED
 from pytest_agentgym.collect.policy import POLICY, asks_policy
 from pytest_agentgym.play.capture import split_output
 from pytest_agentgym.play.concurrency import in_flight_of
@@ -215,16 +214,10 @@ class _Results:
                 self._in_flight.limit, self._planned - self.count - self.skipped
             ),
             skips=skips,
-            one_case=self._one_case,
+            one_case=self.item.one_case,
             listed=self._listed,
         )
         self.item.ihook.pytest_runtest_logreport(report=report)
-
-    @property
-    def _one_case(self) -> bool:
-        """Whether nothing that an episode is made of could tell its case."""
-        generated = self.item.settings.cases is None
-        return generated and not self.item.stash.get(CASE_ASKED, False)
 
     def enough(self) -> bool:
         """Whether a verdict is certain, and episodes are played for nothing else."""

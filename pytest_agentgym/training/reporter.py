@@ -84,6 +84,7 @@ class TrainingReporter:
         self._result: TrainingResult | None = None
         self._interrupted = False
         self._kept: dict[str, Episode] = {}
+        self._one_case: dict[str, bool] = {}
         self._measured: dict[str, list[Episode]] = {phase: [] for phase in MEASURED}
 
     def collected(self, entries: list[CatalogueEntry]) -> None:
@@ -123,6 +124,8 @@ class TrainingReporter:
             self.summary.add(episode)
             if self._baseline is not None:
                 self._baseline.add(episode)
+        for name, scenario in self.summary.scenarios.items():
+            scenario.cases.one_case = self._one_case.get(name, False)
         if self._interrupted or (result is not None and result.interrupted):
             self.interrupt()
         elif result is not None:
@@ -221,6 +224,9 @@ class TrainingReporter:
 
     def add(self, report: EpisodeReport) -> None:
         """Keeps the measurements; of training episodes only numbers are kept."""
+        # Any runner may be the one in which the scenario asked for its case.
+        alike = self._one_case.get(report.nodeid, True) and report.one_case
+        self._one_case[report.nodeid] = alike
         for line, episode in zip(report.lines, report.episodes, strict=True):
             self.progress.add(episode)
             if episode.phase in MEASURED:

@@ -138,7 +138,7 @@ class Runner:
         """
         if self._worker is not None:
             self._worker.running(session.items.index(item))
-        report = EpisodeReport.of(item, episodes, 0)
+        report = EpisodeReport.of(item, episodes, 0, one_case=item.one_case)
         item.ihook.pytest_runtest_logreport(report=report)
 
     def _tear_down(self, session: pytest.Session, items: list[ScenarioItem]) -> None:

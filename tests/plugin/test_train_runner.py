@@ -573,6 +573,28 @@ def test_the_trainers_mistakes(train):
     assert sentence.startswith("INTERRUPTED: an internal error ended the run")
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "two"])
+def test_a_scenario_that_asks_for_no_case_has_one(train, workers):
+    train.gym.file("""
+        from agentgym import scenario
+
+        @scenario(episodes=4)
+        def test_alike(agent):
+            assert agent.run("ok").called("look_up", order="7")
+
+        @scenario(episodes=4)
+        def test_apart(agent, case):
+            assert agent.run("ok").called("look_up", order="7")
+    """)
+    train.script(phases=[["before", "held_out", 4], ["after", "held_out", 4]])
+    assert train.start(*workers).ret == 0
+    alike, apart = train.gym.summary()["scenarios"]
+    assert alike["pass_k_cases"] == {"1": 1, "2": 1, "4": 1}
+    assert [case["case"] for case in alike["case_results"]] == [None]
+    assert apart["pass_k_cases"] == {"1": 4}
+    assert len(apart["case_results"]) == 4
+
+
 def test_a_target_that_is_met_before_training(train):
     train.gym.file(ONE.replace('"hi"', '"ok"'))
     train.script(phases=[["before", "held_out", 4]])
