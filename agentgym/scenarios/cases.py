@@ -269,8 +269,20 @@ class CaseSource:
             position = sum(listed_split(i) == split for i in range(index))
         case = self.at(split, position)
         if case.index != index:
-            raise UsageError(f"{self._scenario} has no case {split}-{index}")
+            raise UsageError(
+                f"{self._scenario} has no case {split}-{index}, only {self._ids(split)}"
+            )
         return case
+
+    def _ids(self, split: Split) -> str:
+        """The cases that there are: those of the split, or all that are listed."""
+        cases = self._cases
+        if is_listed(cases):
+            ids = [f"{listed_split(i)}-{i}" for i in range(len(cases))]
+        else:
+            found = cases if isinstance(cases, int) else self.drawn(split)
+            ids = [f"{split}-{i}" for i in range(found)]
+        return ", ".join(ids if len(ids) < 9 else [*ids[:7], "...", ids[-1]])
 
     def at(self, split: Split, index: int) -> Case:
         """The case at this position of the split; the positions go round.

@@ -69,6 +69,22 @@ def test_a_scenario_may_keep_its_cases_on_one_side():
         source.at("held_out", 0)
 
 
+@pytest.mark.parametrize(
+    ("cases", "known"),
+    [
+        (3, "held_out-0, held_out-1, held_out-2"),
+        (["a", "b", "c"], "held_out-0, train-1, train-2"),
+        (100, "held_out-0, held_out-1, .*, held_out-6, ..., held_out-99"),
+    ],
+)
+def test_a_case_that_is_not_there_is_told_with_those_that_are(cases, known):
+    source = CaseSource(cases, seed=0, scenario="test_x")
+    with pytest.raises(UsageError, match=f"no case held_out-333, only {known}$"):
+        source.named("held_out", 333)
+    last = known.rpartition(" ")[2].rpartition("-")
+    assert source.named(last[0], int(last[2])).id == "-".join(last[::2])
+
+
 def test_listed_values_of_which_none_is_trained():
     source = CaseSource(["only"], seed=0, scenario="test_x")
     assert (source.count("train"), source.count("held_out")) == (0, 1)

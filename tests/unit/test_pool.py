@@ -236,16 +236,27 @@ def test_the_end_of_another_episode_is_not_this_ones():
     assert episode.error.startswith("HarnessError: it ended with another episode, ")
 
 
-def test_a_stopped_episode_is_not_tried_again():
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("when", ["refused", "go_on"])
+def test_a_stopped_episode_is_not_tried_again(asynchronous, when, monkeypatch):
+    monkeypatch.setattr("agentgym.playing.play.FIRST_BACKOFF_SECONDS", 0.01)
     begun = []
 
     def body():
         begun.append(1)
         raise InfraError("the server is down")
 
-    one = made_play(body)
-    one.room.refused = lambda: one.abandon(EpisodeStopped("the run was stopped"))
-    assert one.run() is None
+    async def async_body():
+        body()
+
+    def stop():
+        one.abandon(EpisodeStopped("the run was stopped"))
+        return False
+
+    one = made_play(async_body if asynchronous else body)
+    setattr(one.room, when, stop)
+    played = asyncio.run(one.run_async()) if asynchronous else one.run()
+    assert played is None
     assert len(begun) == 1
 
 
