@@ -32,7 +32,11 @@ from pytest_agentgym.collect.process_wide import (
     EpisodeSubtests,
     check_alone,
 )
-from pytest_agentgym.collect.wide_async import naming, refuse_wide_async
+from pytest_agentgym.collect.wide_async import (
+    naming,
+    refuse_in_episode,
+    refuse_wide_async,
+)
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint
@@ -312,6 +316,8 @@ class FixtureWorld:
             # The item's set-up has made it, and refused what cannot be used.
             return self._wide_value(name, definition, depth)
         refuse_wide_async(self.item, [name], depth)
+        with naming(self.item):
+            refuse_in_episode(self.item, name, depth)
         try:
             return self._wide_value(name, definition, depth)
         finally:

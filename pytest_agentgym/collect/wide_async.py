@@ -13,6 +13,7 @@ from _pytest.fixtures import FixtureDef, SubRequest
 from _pytest.scope import Scope
 
 from agentgym.errors import UsageError
+from agentgym.recording.recorder import current
 from pytest_agentgym.collect.fixture_definitions import definitions
 
 _ASKED = pytest.StashKey[dict[FixtureDef[Any], set[str]]]()
@@ -54,6 +55,8 @@ def note_asked(definition: FixtureDef[Any], request: SubRequest) -> None:
 
     def getfixturevalue(argname: str) -> Any:
         asked.add(argname)
+        if current() is not None:
+            refuse_in_episode(request._pyfuncitem, argname)
         return ask(argname)
 
     request.getfixturevalue = getfixturevalue  # type: ignore[method-assign]
@@ -74,8 +77,37 @@ def refuse_wide_async(item: pytest.Function, names: list[str], depth: int = 0) -
         UsageError: Names the first fixture that is async and wide, used by one of
             `names` or one of them.
     """
-    if not inspect.iscoroutinefunction(item.function):
-        return
+    if inspect.iscoroutinefunction(item.function):
+        for definition in _wide_async(item, names, depth):
+            raise UsageError(f"{item.nodeid}: {_sentence(definition, item)}")
+
+
+def refuse_in_episode(item: pytest.Function, name: str, depth: int = 0) -> None:
+    """Refuses what a plugin would have to make while an episode is played.
+
+    It has no loop there: one runs, or it is another thread than that of the tests.
+
+    Args:
+        item: The scenario.
+        name: A fixture of a wider scope that is asked for.
+        depth: How many overrides of it are meant to be passed over.
+
+    Raises:
+        UsageError: Names the first fixture that is async and wide, and not made.
+    """
+    for definition in _wide_async(item, [name], depth):
+        if definition.cached_result is None:
+            raise _Unmade(
+                _beginning(definition, item)
+                + "and is asked for by name while an episode plays, when nothing can "
+                "make it; name it as an argument of the scenario or of a fixture"
+            )
+
+
+def _wide_async(
+    item: pytest.Function, names: list[str], depth: int
+) -> Iterator[FixtureDef[Any]]:
+    """The fixtures among these, and among those that they use."""
     seen: set[tuple[str, int]] = set()
     asked = item.session.stash.get(_ASKED, {})
     waiting = [(name, depth) for name in reversed(names)]
@@ -87,8 +119,7 @@ def refuse_wide_async(item: pytest.Function, names: list[str], depth: int = 0) -
         seen.add((name, depth))
         definition = defined[-1 - depth]
         if _is_wide_async(definition):
-            sentence = _sentence(definition, item.config)
-            raise UsageError(f"{item.nodeid}: {sentence}")
+            yield definition
         # A fixture that asks for its own name gets the one that it overrides.
         uses = {*definition.argnames, *asked.get(definition, ())}
         waiting += [(n, depth + 1 if n == name else 0) for n in sorted(uses)]
@@ -108,7 +139,7 @@ def refuse_unmade(item: pytest.Function, definition: FixtureDef[Any]) -> None:
         UsageError: Names the fixture.
     """
     if _is_wide_async(definition):
-        raise _Unmade(_sentence(definition, item.config))
+        raise _Unmade(_sentence(definition, item))
 
 
 def _is_wide_async(definition: FixtureDef[Any]) -> bool:
@@ -118,12 +149,17 @@ def _is_wide_async(definition: FixtureDef[Any]) -> bool:
     )
 
 
-def _sentence(definition: FixtureDef[Any], config: pytest.Config) -> str:
-    where = getlocation(definition.func, config.rootpath)
+def _sentence(definition: FixtureDef[Any], item: pytest.Function) -> str:
+    return _beginning(definition, item) + (
+        "and scenarios play on event loops of their own, where what it makes cannot be "
+        "used; leave its scope out, so that each episode has its own, or write a sync "
+        "fixture that returns a factory or connects at its first use"
+    )
+
+
+def _beginning(definition: FixtureDef[Any], item: pytest.Function) -> str:
+    where = getlocation(definition.func, item.config.rootpath)
     return (
-        f"the async fixture {definition.argname!r} ({where}) has the "
-        f"scope {definition.scope!r}, and scenarios play on event loops of their own, "
-        "where what it makes cannot be used; leave its scope out, so that each episode "
-        "has its own, or write a sync fixture that returns a factory or connects at "
-        "its first use"
+        f"the async fixture {definition.argname!r} ({where}) has the scope "
+        f"{definition.scope!r}, "
     )

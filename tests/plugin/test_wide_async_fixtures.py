@@ -173,12 +173,50 @@ def test_an_async_scenario_cannot_use_what_another_fixture_asked_for(gym, asks, 
     async def test_async(shop):
         assert shop == 7
     {after}""")
-    # In a process of its own: anyio remembers a loop that it could not run.
-    result = gym.start("-p", "anyio.pytest_plugin")
+    result = gym.run("-p", "anyio.pytest_plugin")
     names = ["test_async"]
     if asks == "what it overrides":
         names.append("TestShop::test_async")
     refused(gym, result, *names)
+
+
+@pytest.mark.parametrize("asks", ["client", "shelf"])
+@pytest.mark.parametrize("word", ["", "async "])
+def test_it_is_not_made_while_episodes_play(gym, word, asks):
+    pytest.importorskip("anyio")
+    gym.file(f"""{HEAD}{ANYIO}
+    @pytest.fixture(scope="module")
+    def shelf(request):
+        return request.getfixturevalue("client")
+
+    @pytest.fixture
+    def shop(request):
+        return request.getfixturevalue("{asks}")
+
+    @scenario(episodes=2)
+    {word}def test_asks(shop):
+        assert shop == 7
+    """)
+    result = gym.run("-p", "anyio.pytest_plugin")
+    refused(gym, result, "test_asks")
+    told = "*and is asked for by name while an episode plays*"
+    if word:
+        told = "*and scenarios play on event loops of their own*"
+    result.stdout.fnmatch_lines([told])
+
+
+def test_it_can_be_asked_for_by_name_once_it_is_made(gym):
+    pytest.importorskip("anyio")
+    gym.file(f"""{HEAD}{ANYIO}
+    @pytest.fixture
+    def shop(request):
+        return request.getfixturevalue("client")
+
+    @scenario(episodes=2)
+    def test_asks(shop, client):
+        assert shop == client == 7
+    """)
+    assert gym.run("-p", "anyio.pytest_plugin").ret == 0
 
 
 @pytest.mark.parametrize("asks", ["module", "two of them", "a factory"])
