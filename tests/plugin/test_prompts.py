@@ -86,7 +86,9 @@ def play(
         text = text.replace(name, value)
     gym.conftest(text)
     gym.file(SCENARIO)
-    result = gym.start("-W", "ignore", *args, plugins=plugins)
+    # xdist's workers are told of the plugin by the command line only.
+    begin = gym.start if plugins else gym.run
+    result = begin("-W", "ignore", *args, plugins=plugins)
     assert result.ret == 0
     return result
 
