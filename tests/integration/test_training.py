@@ -41,6 +41,14 @@ class Project:
         for path in pack.glob("test_*.py"):
             if path.name not in files:
                 path.unlink()
+        refunds = pack / "test_refunds.py"
+        if refunds.exists():
+            # The first of its scenarios never passes: a lucky agent would meet the
+            # target before there was anything to see.
+            changes = 'helpdesk.changes == ["issue_refund"]'
+            text = refunds.read_text()
+            assert changes in text
+            refunds.write_text(text.replace(changes, "not helpdesk.refunds", 1))
         (root / "config.json").write_text(json.dumps(SMALL))
 
     def command(self, *arguments: str, train: bool = True) -> list[str]:
@@ -174,7 +182,9 @@ def test_the_saved_agent_says_who_judged_it(tmp_path):
         code, output = project.run(
             "--agentgym-updates=1",
             f"--agentgym-judge={model.base_url}#wise",
-            "customer_support/test_refunds.py",
+            # That one and another are enough.
+            f"{file}::test_damaged_item_is_refunded",
+            f"{file}::test_unwanted_item_is_refunded_in_time",
         )
     assert code in (0, 1), output
     agent = TrainedAgent.load("customer_support", root=tmp_path)
