@@ -321,11 +321,11 @@ def test_a_plan_knows_what_an_earlier_run_cost(gym):
         # Of two episodes.
         scenario["cost"]["total"]["usd"] = 0.5
     file.write_text(json.dumps(data))
-    result = gym.start("--agentgym-plan")
+    result = gym.run("--agentgym-plan")
     result.stdout.fnmatch_lines(["*$,*$,", "*truly 100 %*$36.00*$44.50*$36.00"])
     data["scenarios"][0]["cost"]["total"]["usd"] = None
     file.write_text(json.dumps(data))
-    result = gym.start("--agentgym-plan")
+    result = gym.run("--agentgym-plan")
     result.stdout.fnmatch_lines(["*truly 100 %*144k*178k*144k"])
     assert len(gym.runs) == 1
 
@@ -397,8 +397,9 @@ MANY = """
 def test_a_tolerant_gate_of_many_scenarios(gym, workers):
     """Two failures of 32 are chance, 12 are none."""
     args = {"plugins": ("xdist",) if workers else ()}
+    begin = gym.start if workers else gym.run
     gym.file(MANY.format(failed=2))
-    result = gym.start(*workers, **args)
+    result = begin(*workers, **args)
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
@@ -408,7 +409,7 @@ def test_a_tolerant_gate_of_many_scenarios(gym, workers):
         ]
     )
     assert "that may be chance" in gym.summary()["gate_odds"]
-    result = gym.start("--agentgym-gate", "tolerant", *workers, **args)
+    result = begin("--agentgym-gate", "tolerant", *workers, **args)
     assert result.ret == 0
     result.assert_outcomes(passed=18)
     result.stdout.fnmatch_lines(
@@ -419,7 +420,7 @@ def test_a_tolerant_gate_of_many_scenarios(gym, workers):
     )
     check_summary(gym.summary())
     gym.file(MANY.format(failed=12))
-    result = gym.start("--agentgym-gate", "tolerant", *workers, **args)
+    result = begin("--agentgym-gate", "tolerant", *workers, **args)
     assert result.ret == 1
     result.assert_outcomes(passed=17, failed=1)
     result.stdout.fnmatch_lines(
@@ -437,7 +438,7 @@ def test_a_tolerant_gate_of_many_scenarios(gym, workers):
     assert found["decision"]["reasons"][0]["kind"] == "certainly_below"
     assert found["gate_odds"] is None
     # What is certain is no chance, whichever gate.
-    assert "that may be chance" not in gym.start(*workers, **args).stdout.str()
+    assert "that may be chance" not in begin(*workers, **args).stdout.str()
 
 
 def test_a_tolerant_gate_plays_all_episodes(gym):
