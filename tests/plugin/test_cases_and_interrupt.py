@@ -49,7 +49,8 @@ def test_a_repeat_of_a_case_knows_its_number(gym, workers):
             assert agent.run(WORDS[case.repeat]).reply
     """)
     plugins = ("xdist.plugin",) if workers else ()
-    gym.start(*workers, plugins=plugins).assert_outcomes(passed=3)
+    begin = gym.start if workers else gym.run
+    begin(*workers, plugins=plugins).assert_outcomes(passed=3)
     played = sorted(
         (
             e["scenario"].partition("::test_")[2],
@@ -119,7 +120,8 @@ def test_easy_cases_that_come_first_certify_nothing(gym, seed, workers):
     if workers and seed != "0":
         pytest.skip("once is enough")
     gym.file(EASY_FIRST.format(easy=94, hard=6))
-    result = gym.start(
+    begin = gym.start if workers else gym.run
+    result = begin(
         "--agentgym-gate=certified",
         "--agentgym-stop=sequential",
         f"--agentgym-seed={seed}",
@@ -135,7 +137,7 @@ def test_easy_cases_that_come_first_certify_nothing(gym, seed, workers):
 def test_cases_of_a_list_that_were_not_played_are_told(gym):
     gym.file(EASY_FIRST.format(easy=300, hard=1))
     one_by_one = ("--agentgym-episodes=500", "--agentgym-concurrency=1")
-    result = gym.start("--agentgym-stop=sequential", *one_by_one)
+    result = gym.run("--agentgym-stop=sequential", *one_by_one)
     [one] = gym.summary()["scenarios"]
     played = one["episodes"]
     # Quick episodes are reported together, so that some more are played.

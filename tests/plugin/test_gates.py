@@ -34,7 +34,7 @@ ONE = """
 @pytest.mark.parametrize(("episodes", "code"), [(58, 1), (59, 0)])
 def test_a_certified_gate_asks_for_59_clean_episodes(gym, episodes, code):
     gym.file(ONE.format(episodes=episodes))
-    result = gym.start("--agentgym-gate", "certified")
+    result = gym.run("--agentgym-gate", "certified")
     assert result.ret == code
     verdict = "not met: the run is not" if code else "met: the run is"
     result.stdout.fnmatch_lines([f"gate {verdict} certified to reach 95 %"])
@@ -44,7 +44,7 @@ def test_a_certified_gate_asks_for_59_clean_episodes(gym, episodes, code):
             ["*100.0 % (58 of 58 episodes passed) is not certified to reach 95 %*"]
         )
     assert gym.summary()["gate"] == "certified"
-    assert gym.start().ret == 0
+    assert gym.run().ret == 0
 
 
 def test_the_verdict_is_shown_whatever_the_gate(gym):
@@ -59,7 +59,8 @@ def test_scenarios_end_when_certain(gym, workers):
     gym.file(SCENARIOS)
     args = ("--agentgym-stop", "sequential", "--agentgym-concurrency", "8")
     plugins = ("xdist.plugin",) if workers else ()
-    result = gym.start(*args, *workers, plugins=plugins)
+    begin = gym.start if workers else gym.run
+    result = begin(*args, *workers, plugins=plugins)
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
@@ -154,7 +155,7 @@ def test_only_what_is_certain_of_the_run_ends_it(gym):
         @scenario(episodes=200)
         def test_good(agent): assert agent.run("look_up=7").called("look_up")
     """)
-    assert gym.start(*args, "test_it.py").ret == 0
+    assert gym.run(*args, "test_it.py").ret == 0
     assert gym.summary()["not_played"] == []
 
 
@@ -169,7 +170,7 @@ def test_slow_failures_decide_no_less_than_quick_successes(gym):
             slow = case.index < 4
             assert agent.run("sleep=0.6" if slow else "look_up=7").called("look_up")
     """)
-    result = gym.start("--agentgym-stop", "sequential", "--agentgym-concurrency", "8")
+    result = gym.run("--agentgym-stop", "sequential", "--agentgym-concurrency", "8")
     assert result.ret == 1
     [scenario] = gym.summary()["scenarios"]
     # In the order of their arrival, 56 quick passes come before the failures.
@@ -203,7 +204,7 @@ def test_one_slow_episode_keeps_no_scenario_going(gym):
             run = agent.run("look_up=7" if good and case.index else "")
             assert run.called("look_up")
     """)
-    result = gym.start("--agentgym-stop", "sequential", "--agentgym-concurrency", "4")
+    result = gym.run("--agentgym-stop", "sequential", "--agentgym-concurrency", "4")
     assert result.ret == 1
     good, bad = gym.summary()["scenarios"]
     assert bad["reliability"]["verdict"] == "UNRELIABLE"
@@ -221,7 +222,7 @@ def test_async_scenarios_and_a_debugger_stop_early_too(gym):
         async def test_it(agent):
             assert (await agent.run("look_up=7")).called("look_up")
     """)
-    result = gym.start("--agentgym-stop", "sequential", "--agentgym-concurrency", "4")
+    result = gym.run("--agentgym-stop", "sequential", "--agentgym-concurrency", "4")
     assert result.ret == 0
     assert 74 <= gym.summary()["scenarios"][0]["passed"] < 300
     result = gym.start("--agentgym-stop", "sequential", "--pdb")
@@ -232,10 +233,10 @@ def test_async_scenarios_and_a_debugger_stop_early_too(gym):
 def test_sequentially_certified(gym):
     gym.file(ONE.format(episodes=300))
     args = ("--agentgym-stop", "sequential", "--agentgym-gate", "certified")
-    result = gym.start(*args)
+    result = gym.run(*args)
     assert result.ret == 0
     result.stdout.fnmatch_lines(["RELIABLE: at least 9*"])
-    result = gym.start(*args, "--agentgym-episodes", "73")
+    result = gym.run(*args, "--agentgym-episodes", "73")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["UNDECIDED: 73 of 73 passed, but 74 clean *"])
 
@@ -245,7 +246,8 @@ def test_scenarios_are_looked_at_after_each_tenth(gym, workers):
     gym.file(SCENARIOS)
     args = ("--agentgym-stop", "grouped", "--agentgym-concurrency", "4")
     plugins = ("xdist.plugin",) if workers else ()
-    result = gym.start(*args, *workers, plugins=plugins)
+    begin = gym.start if workers else gym.run
+    result = begin(*args, *workers, plugins=plugins)
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
@@ -267,20 +269,20 @@ def test_scenarios_are_looked_at_after_each_tenth(gym, workers):
 def test_certified_in_groups(gym):
     gym.file(ONE.format(episodes=300))
     args = ("--agentgym-stop", "grouped", "--agentgym-gate", "certified")
-    assert gym.start(*args, "--agentgym-concurrency=1").ret == 0
+    assert gym.run(*args, "--agentgym-concurrency=1").ret == 0
     [one] = gym.summary()["scenarios"]
     # What begins while a batch is on its way counts, too.
     assert 120 <= one["passed"] < 300
     assert one["planned"] == 300
-    assert gym.start(*args, "--agentgym-episodes=59").ret == 0
-    result = gym.start(*args, "--agentgym-episodes=58")
+    assert gym.run(*args, "--agentgym-episodes=59").ret == 0
+    result = gym.run(*args, "--agentgym-episodes=58")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["UNDECIDED: 58 of 58 passed, but 59 clean *"])
 
 
 def test_a_plan_plays_nothing(gym):
     gym.file(ONE.format(episodes=10))
-    result = gym.start("--agentgym-plan")
+    result = gym.run("--agentgym-plan")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
@@ -340,7 +342,7 @@ def test_a_plan_of_own_and_of_extreme_thresholds(gym):
         @scenario(threshold=0.5)
         def test_b(agent): assert agent.run("")
     """)
-    result = gym.start("--agentgym-plan")
+    result = gym.run("--agentgym-plan")
     result.stdout.fnmatch_lines(
         ["*certify 50 % in 1*", "*truly 60 %*", "*certify 100 %*", "no number can*"]
     )
@@ -348,7 +350,7 @@ def test_a_plan_of_own_and_of_extreme_thresholds(gym):
 
 def test_a_plan_without_scenarios(gym):
     gym.file("def test_ordinary(): ...\n")
-    result = gym.start("--agentgym-plan")
+    result = gym.run("--agentgym-plan")
     result.stdout.fnmatch_lines(["agentgym: there is no scenario to plan for"])
 
 
