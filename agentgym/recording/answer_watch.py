@@ -12,15 +12,22 @@ from agentgym.errors import InfraError
 class AnswerWatch:
     """The latest answer of an episode's clients that no model call has taken yet."""
 
-    __slots__ = ("_arrived", "_fault", "_odd")
+    __slots__ = ("_arrived", "_asked", "_fault", "_odd", "_seen")
 
     def __init__(self) -> None:
+        # Whether this episode's clients are such that they can be seen to ask.
+        self._seen = False
+        self._asked = False
         self._forget()
 
     def _forget(self) -> None:
         self._arrived = False
         self._fault: BaseException | None = None
         self._odd: InfraError | None = None
+
+    def asks(self) -> None:
+        """A client asks."""
+        self._seen = self._asked = True
 
     def arrives(
         self,
@@ -50,6 +57,8 @@ class AnswerWatch:
         Returns:
             Why it is none all the same.
         """
+        if alone:
+            self._asked = False
         if not alone and says:
             # The answer that is none is another call's.
             return None
@@ -57,12 +66,21 @@ class AnswerWatch:
         self._forget()
         return fault
 
-    def ends_badly(self) -> tuple[BaseException | None, bool]:
+    def ends_badly(self, *, alone: bool) -> tuple[BaseException | None, bool]:
         """A framework's call raised.
 
+        Args:
+            alone: Whether no other call is in flight.
+
         Returns:
-            Why the answer was none, or hard to read; and whether it was seen to be one.
+            Why the answer was none, or hard to read; and whether it is known that what
+            was raised is not of reading it: it was seen to be one, or nothing was asked
+            yet, as where a framework cannot send what the model called before.
         """
-        fault, read = self._fault or self._odd, self._arrived and self._fault is None
+        fault = self._fault or self._odd
+        elsewhere = self._arrived and self._fault is None
+        elsewhere = elsewhere or (self._seen and not self._asked)
+        if alone:
+            self._asked = False
         self._forget()
-        return fault, read
+        return fault, elsewhere

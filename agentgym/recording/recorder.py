@@ -195,8 +195,8 @@ class Recorder:
             self._refuse_if_stopped()
             self._models.pop(id(call), None)
             self.origins.model_raised(exc)
-            fault, was_read = self._watch.ends_badly()
-            if fault is None and fails_asking(exc, unread=not (read or was_read)):
+            fault, elsewhere = self._watch.ends_badly(alone=not self._models)
+            if fault is None and fails_asking(exc, unread=not (read or elsewhere)):
                 fault = exc
             self._fail(call, text, fault)
 
@@ -211,6 +211,11 @@ class Recorder:
     def refused_calls(self) -> int:
         """Model calls that the infrastructure failed, whatever came after them."""
         return len(self._refused)
+
+    def client_asks(self) -> None:
+        """A client of a model asks, whoever by it."""
+        with self._lock:
+            self._watch.asks()
 
     def answer_arrived(
         self, fault: BaseException | None, odd: InfraError | None = None

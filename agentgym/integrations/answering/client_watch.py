@@ -157,6 +157,7 @@ class WatchedExchange(Exchange):
     ) -> None:
         super().__init__(answer, streamed=streamed)
         self._recorder = recorder
+        recorder.client_asks()
 
     def done(self) -> None:
         """Notes whether it is an answer."""
