@@ -57,8 +57,9 @@ def test_the_verdict_is_shown_whatever_the_gate(gym):
 @pytest.mark.parametrize("workers", [(), ("-n", "2")])
 def test_scenarios_end_when_certain(gym, workers):
     gym.file(SCENARIOS)
-    # One of two may be kept waiting while the other plays: 147 clean ones make up for it.
-    # Of more, all but one could be, and quick ones would be over before they go on.
+    # One of two may be kept waiting while the other plays: 147 clean ones make up for
+    # that. Of more, all but one could be, and quick ones would be over before they go
+    # on.
     args = ("--agentgym-stop", "sequential", "--agentgym-concurrency", "2")
     plugins = ("xdist.plugin",) if workers else ()
     begin = gym.start if workers else gym.run
