@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from queue import Empty, Queue
+from queue import Empty, Queue, SimpleQueue
 
 from agentgym.errors import EpisodeStopped
 from agentgym.playing.episode import Episode
@@ -18,6 +18,8 @@ from agentgym.recording.event_loop import new_loop
 
 TICK_SECONDS = 0.05
 GATHER_SECONDS = 0.01
+MOST_WAITING = 64
+"""Results that wait for the consumer."""
 
 Finished = tuple[EpisodePlay, Episode | None]
 
@@ -101,8 +103,7 @@ class EpisodePool(RetryRoom):
         self._concurrency = concurrency
         self._asynchronous = asynchronous
         self._loops: list[asyncio.AbstractEventLoop] = []
-        # Bounded: episodes that nobody takes would fill the memory.
-        self._done: Queue[Finished] = Queue(maxsize=max(concurrency, 64))
+        self._done: SimpleQueue[Finished] = SimpleQueue()
         self._running: dict[str, EpisodePlay] = {}
         self._lock = threading.Lock()
         # Threads or tasks that take episodes.
@@ -207,10 +208,6 @@ class EpisodePool(RetryRoom):
         self._stopped = True
         for play in list(self._running.values()):
             play.abandon(EpisodeStopped("the run was stopped"))
-        # Threads that wait for a place in the queue can end.
-        with contextlib.suppress(Empty):
-            while True:
-                self._done.get_nowait()
         for loop in self._loops:
             with contextlib.suppress(RuntimeError):  # it is closed
                 loop.call_soon_threadsafe(_cancel_tasks)
@@ -272,11 +269,23 @@ class EpisodePool(RetryRoom):
         while (play := self._take()) is not None:
             if not self._hand_over(play, play.run()):
                 return
+            while self._is_full():
+                time.sleep(GATHER_SECONDS)
 
     async def _play_async(self) -> None:
         while (play := self._take()) is not None:
             if not self._hand_over(play, await play.run_async()):
                 return
+            while self._is_full():
+                await asyncio.sleep(GATHER_SECONDS)
+
+    def _is_full(self) -> bool:
+        """Whether so many results wait for the consumer that no episode may begin.
+
+        They would fill the memory. Who has a result never waits: it would seem to be
+        in flight for as long as others are quicker to take the place.
+        """
+        return self._done.qsize() >= MOST_WAITING and not self._stopped
 
     def _hand_over(self, play: EpisodePlay, episode: Episode | None) -> bool:
         """Gives a result to the consumer; False when the play was abandoned."""

@@ -12,7 +12,7 @@ import pytest
 from agentgym.errors import EpisodeStopped, InfraError
 from agentgym.playing.in_flight import MOST, InFlight
 from agentgym.playing.play import EpisodePlay
-from agentgym.playing.pool import EpisodePool, play_all
+from agentgym.playing.pool import MOST_WAITING, EpisodePool, play_all
 from agentgym.recording.blame import Outcome
 from agentgym.recording.recorder import Recorder, current
 from tests.played import BodyWorld, NoOutput, made_play
@@ -258,6 +258,29 @@ def test_a_stopped_episode_is_not_tried_again(asynchronous, when, monkeypatch):
     played = asyncio.run(one.run_async()) if asynchronous else one.run()
     assert played is None
     assert len(begun) == 1
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_result_waits_for_no_place(asynchronous):
+    """Or it would seem to be in flight: only who begins another one waits."""
+    over = []
+
+    def body():
+        over.append(1)
+
+    async def body_async():
+        over.append(1)
+
+    made = body_async if asynchronous else body
+    pool = EpisodePool(lambda: play(made), concurrency=8, asynchronous=asynchronous)
+    pool.start(8)
+    seen, quiet = 0, 0
+    while quiet < 20:
+        time.sleep(0.05)
+        quiet, seen = (quiet + 1 if seen == len(over) else 0), len(over)
+    assert MOST_WAITING <= seen < MOST_WAITING + 8
+    assert len(pool.collect()) >= seen
+    pool.stop()
 
 
 def test_a_blocked_event_loop_is_replaced():
