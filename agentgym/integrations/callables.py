@@ -159,8 +159,8 @@ def _plainly_takes_one(function: Callable[..., Any]) -> bool:
 
     They are made for each episode, and a signature costs as much as half of one.
     """
-    bound = isinstance(function, types.MethodType)
-    plain = function.__func__ if isinstance(function, types.MethodType) else function
+    plain = getattr(function, "__func__", function)
+    bound = plain is not function
     # One that stands for another has that one's name for it in its attributes.
     if not isinstance(plain, types.FunctionType) or plain.__dict__:
         return False

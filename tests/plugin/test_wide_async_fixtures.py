@@ -108,17 +108,18 @@ def test_an_async_scenario_cannot_use_what_anyio_made_for_another_test(gym):
     refused(gym, result, "test_async")
 
 
+SHELF = """
+    @pytest.fixture(scope="module")
+    def shelf(request):
+        return request.getfixturevalue("client")
+"""
 ASK_BY_NAME = {
     "module": """
     @pytest.fixture(scope="module")
     def shop(request):
         return request.getfixturevalue("client")
     """,
-    "two of them": """
-    @pytest.fixture(scope="module")
-    def shelf(request):
-        return request.getfixturevalue("client")
-
+    "two of them": f"""{SHELF}
     @pytest.fixture(scope="module")
     def shop(request):
         yield request.getfixturevalue("shelf")
@@ -132,11 +133,7 @@ ASK_BY_NAME = {
     def shop(shelf):
         return shelf("client")
     """,
-    "by the episode": """
-    @pytest.fixture(scope="module")
-    def shelf(request):
-        return request.getfixturevalue("client")
-
+    "by the episode": f"""{SHELF}
     @pytest.fixture
     def shop(request):
         return request.getfixturevalue("shelf")
@@ -184,11 +181,7 @@ def test_an_async_scenario_cannot_use_what_another_fixture_asked_for(gym, asks, 
 @pytest.mark.parametrize("word", ["", "async "])
 def test_it_is_not_made_while_episodes_play(gym, word, asks):
     pytest.importorskip("anyio")
-    gym.file(f"""{HEAD}{ANYIO}
-    @pytest.fixture(scope="module")
-    def shelf(request):
-        return request.getfixturevalue("client")
-
+    gym.file(f"""{HEAD}{ANYIO}{SHELF}
     @pytest.fixture
     def shop(request):
         return request.getfixturevalue("{asks}")
