@@ -17,7 +17,7 @@ from agentgym.runs.lines import (
     threshold,
     wrapped,
 )
-from agentgym.runs.summary_json import GainJson, ShareJson, TrainingJson
+from agentgym.runs.summary_json import GainJson, MismatchJson, ShareJson, TrainingJson
 
 
 def training_section(
@@ -53,6 +53,7 @@ def training_section(
         f"{training.get('seconds', 0.0) / 60:.1f} minutes",
     ]
     yield Line(f"took       {', '.join(took)}")
+    yield from _sampled(training.get("mismatch"), width)
     yield from _costs(measured)
     saved = None
     if agent := training.get("agent"):
@@ -100,6 +101,24 @@ def _looks(training: TrainingJson, width: int) -> Iterator[Line]:
             "optimistic: --agentgym-gate certified trains until the target is certain"
         )
     yield from wrapped(text, width, f"{'looks':<11}", hanging=" " * 11)
+
+
+def _sampled(mismatch: MismatchJson | None, width: int) -> Iterator[Line]:
+    """How far another engine than the trainer's own, or half precision, was from it."""
+    if mismatch is None:
+        return
+    another = mismatch["engine"] != "own"
+    if not another and not mismatch["corrected_share"]:
+        return
+    engine = "vLLM" if another else "half precision"
+    text = (
+        f"by {engine}, whose log-probabilities differ from the trainer's by "
+        f"{mismatch['mean']:.1g} on average (at most {mismatch['max']:.1g}): "
+        f"{percent(mismatch['corrected_share'])} of trained tokens corrected"
+    )
+    if mismatch["truncated_share"]:
+        text += f", {percent(mismatch['truncated_share'])} at the limit"
+    yield from wrapped(text, width, f"{'sampled':<11}", hanging=" " * 11)
 
 
 def cost_per_pass(episodes: Sequence[Episode]) -> tuple[float, float] | None:

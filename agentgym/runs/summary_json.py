@@ -271,6 +271,24 @@ class GainJson(TypedDict):
     cases: NotRequired[int]
 
 
+class MismatchJson(TypedDict):
+    """How far sampler and trainer differ in log-probabilities, over all updates.
+
+    Attributes:
+        engine: What sampled: "own" or "vllm".
+        mean: Over sampled tokens, in nats.
+        max: The largest one.
+        corrected_share: Of trained tokens: importance weights correct these.
+        truncated_share: Of trained tokens: their weight is at its limit.
+    """
+
+    engine: str
+    mean: float
+    max: float
+    corrected_share: float
+    truncated_share: float
+
+
 class TrainingJson(TypedDict):
     """What came of a training."""
 
@@ -293,6 +311,7 @@ class TrainingJson(TypedDict):
     gate: NotRequired[Literal["point", "certified"]]
     at_least: NotRequired[float | None]
     next_confidence: NotRequired[float]
+    mismatch: NotRequired[MismatchJson | None]
 
 
 class CountsJson(TypedDict):

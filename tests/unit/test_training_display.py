@@ -244,3 +244,27 @@ def test_cost_of_episodes_that_do_not_count():
     lost = episode("before", I, tokens=50)
     assert cost_per_pass([lost]) is None
     assert cost_per_pass([lost, episode("before", P, tokens=7)]) == (7, 0)
+
+
+def test_another_engine_than_the_trainers_says_how_far_it_was():
+    mismatch = {
+        "engine": "vllm",
+        "mean": 0.00321,
+        "max": 0.21,
+        "corrected_share": 0.0312,
+        "truncated_share": 0.001,
+    }
+    training = {"mismatch": mismatch, "met": True}
+    lines = [line.text for line in training_section(training, {}, 400)]
+    assert lines[1] == (
+        "sampled    by vLLM, whose log-probabilities differ from the trainer's by "
+        "0.003 on average (at most 0.2): 3.1 % of trained tokens corrected, 0.1 % at "
+        "the limit"
+    )
+    mismatch |= {"engine": "own", "truncated_share": 0.0}
+    lines = [line.text for line in training_section(training, {}, 400)]
+    assert lines[1].startswith("sampled    by half precision, whose")
+    assert lines[1].endswith("3.1 % of trained tokens corrected")
+    mismatch["corrected_share"] = 0.0
+    lines = [line.text for line in training_section(training, {}, 400)]
+    assert not any("sampled" in line for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -109,15 +110,61 @@ def test_another_policy_than_the_recorded_one_is_refused(make):
     updater.update(batch)
 
 
-def test_half_precision_may_round_but_not_differ(folder):
+def test_half_precision_is_corrected_and_measured(folder):
     updater = Updater(load(folder, "cpu", "bfloat16"), TrainingConfig())
     batch = as_batch(rows_of(updater))
     batch[0].row.logprobs[0] += 0.1  # more than float32 may differ by
-    assert 0.05 < updater.update(batch)["mismatch"] < 0.5
+    metrics = updater.update(batch)
+    assert 0.05 < metrics["mismatch"] < 0.5
+    assert 0 < metrics["corrected_share"] < 1
     batch = as_batch(rows_of(updater))
     for made in batch:
-        made.row.logprobs = [logprob - 0.05 for logprob in made.row.logprobs]
-    with pytest.raises(PoliciesDisagree, match=r"more than 0\.02"):
+        made.row.logprobs = [logprob - 0.4 for logprob in made.row.logprobs]
+    with pytest.raises(PoliciesDisagree, match=r"on average .*more than 0\.3"):
+        updater.update(batch)
+
+
+def test_another_engine_is_corrected_by_truncated_importance_weights(make, folder):
+    """The gradient is the one of weights written out by hand."""
+    updater = make(epochs=1, frozen_kl=0.0)
+    batch = as_batch(rows_of(updater))
+    wanted = as_batch(rows_of(updater))
+    off = [0.0, 0.3, -0.4, 2.0, -2.0]
+    for made, by_hand in zip(batch, wanted, strict=True):
+        shift = [off[i % 5] / 10 for i in range(len(made.row.logprobs))]
+        shift[0] = -1.0  # as if the sampler thought it far less likely
+        made.row.logprobs = [
+            logprob + by for logprob, by in zip(made.row.logprobs, shift, strict=True)
+        ]
+        by_hand.weights = [
+            weight * min(math.exp(-by), 2.0)
+            for weight, by in zip(by_hand.weights, shift, strict=True)
+        ]
+    config = TrainingConfig(epochs=1, frozen_kl=0.0)
+    other = Updater(load(folder, "cpu"), config, sampler="vLLM")
+    episodes = len(batch)
+    metrics = other.update(batch, episodes=episodes)
+    plain = updater.update(wanted, episodes=episodes)
+    assert metrics["grad_norm"] == pytest.approx(plain["grad_norm"], rel=1e-4)
+    for name, parameter in updater.parameters.items():
+        torch.testing.assert_close(other.parameters[name], parameter)
+    tokens = sum(len(made.weights) for made in batch)
+    assert metrics["truncated_share"] == pytest.approx(len(batch) / tokens)
+    assert metrics["corrected_share"] > metrics["truncated_share"]
+    assert metrics["mismatch"] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_our_own_engine_in_float32_is_not_corrected(make):
+    metrics = (updater := make()).update(as_batch(rows_of(updater)))
+    assert metrics["corrected_share"] == metrics["truncated_share"] == 0
+
+
+def test_another_engine_with_other_weights_is_refused(folder):
+    updater = Updater(load(folder, "cpu"), TrainingConfig(), sampler="vLLM at x")
+    batch = as_batch(rows_of(updater))
+    for made in batch:
+        made.row.logprobs = [logprob - 0.9 for logprob in made.row.logprobs]
+    with pytest.raises(PoliciesDisagree, match="vLLM at x does not run the weights"):
         updater.update(batch)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from agentgym.runs.files.updates import read_updates
+import pytest
+
+from agentgym.runs.files.updates import read_updates, sampler_mismatch
 
 
 def test_a_run_of_before_is_read_by_the_present_names(tmp_path):
@@ -26,3 +28,24 @@ def test_a_run_of_before_is_read_by_the_present_names(tmp_path):
 
 def test_a_run_without_updates(tmp_path):
     assert list(read_updates(tmp_path)) == []
+
+
+def test_mismatches_of_a_run_are_weighed_by_tokens(tmp_path):
+    common = {"corrected_share": 0.1, "truncated_share": 0.0}
+    rows = [
+        {"mismatch": 0.5, "mean_mismatch": 0.01, "trained_tokens": 300, **common},
+        {"mismatch": 0.2, "mean_mismatch": 0.05, "trained_tokens": 100, **common},
+    ]
+    text = "".join(f"{json.dumps(row)}\n" for row in rows)
+    (tmp_path / "updates.jsonl").write_text(text)
+    assert sampler_mismatch(tmp_path, "vllm") == {
+        "engine": "vllm",
+        "mean": pytest.approx(0.02),
+        "max": 0.5,
+        "corrected_share": pytest.approx(0.1),
+        "truncated_share": 0.0,
+    }
+    # Of an earlier version, which measured no shares.
+    (tmp_path / "updates.jsonl").write_text(f'{text}{{"mismatch": 1e-5}}\n')
+    assert sampler_mismatch(tmp_path, "own") is None
+    assert sampler_mismatch(tmp_path / "none", "own") is None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from agentgym.runs.files.shape import loads
+from agentgym.runs.summary_json import MismatchJson
 
 UPDATES_FILE = "updates.jsonl"
 _RENAMED = {
@@ -28,6 +29,10 @@ class Metrics(TypedDict):
         mismatch: The largest difference between sampler and trainer in the
             log-probability of a sampled token, in nats.
         mean_mismatch: Its mean over the tokens that the updated version sampled.
+        corrected_share: Share of trained tokens on which another engine, or half
+            precision, differs by more than rounding: importance weights correct that.
+        truncated_share: Share of trained tokens whose importance weight is at its
+            limit.
         grad_norm: L2 norm of the last pass's gradient, before it was clipped.
         clip_share: Share of trained tokens whose ratio was clamped or clipped in the
             last pass.
@@ -42,6 +47,8 @@ class Metrics(TypedDict):
     drift: float
     mismatch: float
     mean_mismatch: float
+    corrected_share: float
+    truncated_share: float
     grad_norm: float
     clip_share: float
     trained_tokens: int
@@ -102,3 +109,33 @@ def read_updates(folder: Path) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(row, dict):
             yield {_RENAMED.get(str(name), str(name)): row[name] for name in row}
+
+
+def sampler_mismatch(folder: Path, engine: str) -> MismatchJson | None:
+    """How far sampler and trainer differed over all updates of a run.
+
+    Args:
+        folder: The run's folder.
+        engine: What sampled.
+
+    Returns:
+        None without an update, or where an earlier version made one.
+    """
+    rows = list(read_updates(folder))
+    names = ("mean_mismatch", "corrected_share", "truncated_share", "trained_tokens")
+    if not rows or any(
+        name not in row for row in rows for name in (*names, "mismatch")
+    ):
+        return None
+    tokens = max(sum(row["trained_tokens"] for row in rows), 1)
+
+    def mean(name: str) -> float:
+        return float(sum(row[name] * row["trained_tokens"] for row in rows) / tokens)
+
+    return {
+        "engine": engine,
+        "mean": mean("mean_mismatch"),
+        "max": float(max(row["mismatch"] for row in rows)),
+        "corrected_share": mean("corrected_share"),
+        "truncated_share": mean("truncated_share"),
+    }

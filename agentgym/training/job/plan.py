@@ -30,6 +30,7 @@ class TrainingPlan:
         root: The project's folder, where the agent is saved.
         timeout: Seconds that one episode may take.
         certified: Whether the target must be certain, and not only be measured.
+        engine: What samples: "own" or "vllm".
     """
 
     scenarios: tuple[ScenarioInfo, ...]
@@ -43,6 +44,7 @@ class TrainingPlan:
     root: Path
     timeout: float
     certified: bool = False
+    engine: str = "own"
 
     @property
     def training_folder(self) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from agentgym.runs.summary_json import GainJson, ShareJson, TrainingJson
+from agentgym.runs.summary_json import GainJson, MismatchJson, ShareJson, TrainingJson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,7 @@ class TrainingResult:
         at_least: What the last measurement reaches for certain, at 95 % confidence over
             all looks at held-out cases together; None without episodes.
         next_confidence: Of a further look by itself, so that it stays 95 % together.
+        mismatch: How far sampler and trainer differed; None without an update.
     """
 
     before: ShareJson | None
@@ -55,6 +56,7 @@ class TrainingResult:
     gate: Literal["point", "certified"] = "point"
     at_least: float | None = None
     next_confidence: float = 0.95
+    mismatch: MismatchJson | None = None
 
     def to_json(self) -> TrainingJson:
         """The `training` object of `summary.json`."""
@@ -78,6 +80,7 @@ class TrainingResult:
             "gate": self.gate,
             "at_least": self.at_least,
             "next_confidence": self.next_confidence,
+            "mismatch": self.mismatch,
         }
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import Any
 
 from agentgym.policy.trained.agent_folder import save_agent
 from agentgym.reliability.looks import alpha_of
+from agentgym.runs.files.updates import sampler_mismatch
 from agentgym.training.job.plan import TrainingPlan
 from agentgym.training.job.training_result import TrainingResult
 from agentgym.training.loop.checkpoint import State
@@ -62,6 +63,7 @@ def make_result(
         gate="certified" if plan.certified else "point",
         at_least=last.at_least(look),
         next_confidence=1 - alpha_of(len(state.looked) + 1),
+        mismatch=sampler_mismatch(plan.run_folder, plan.engine),
     )
 
 

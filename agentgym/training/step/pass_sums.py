@@ -19,6 +19,9 @@ class PassSums:
         trained: Tokens with a weight in the policy loss.
         frozen: Sampled tokens without.
         fresh: Tokens that the updated version sampled.
+        corrected: Trained tokens on which sampler and trainer differ by more than
+            rounding, and whose weight corrects that.
+        truncated: Those of them whose weight is at its limit.
     """
 
     loss: float = 0.0
@@ -31,6 +34,8 @@ class PassSums:
     trained: float = 0.0
     frozen: float = 0.0
     fresh: float = 0.0
+    corrected: float = 0.0
+    truncated: float = 0.0
 
     @property
     def mean_mismatch(self) -> float:

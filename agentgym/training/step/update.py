@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from agentgym.errors import AgentGymError, UsageError
+from agentgym.errors import UsageError
 from agentgym.policy.engine.loading import SMALL, LoadedPolicy
 from agentgym.runs.files.updates import Metrics
 from agentgym.training.batch.batch import BatchRow, trained_tokens
@@ -24,15 +24,10 @@ from agentgym.training.step.forward import Forward, Part
 from agentgym.training.step.lora import quiet, recompute_activations, with_lora
 from agentgym.training.step.loss import kl_to_start, policy_loss
 from agentgym.training.step.pass_sums import PassSums
+from agentgym.training.step.sampler_mismatch import PoliciesDisagree, SamplerMismatch
 
 T = TypeVar("T")
 
-MAX_MISMATCH = 1e-2
-"""The most by which sampler and trainer may disagree on a log-probability, in nats: one
-per cent of an importance ratio. Rounding gives 1e-5 to 1e-4, and now and then 1e-3
-where a random model has taken long steps."""
-MAX_MEAN_MISMATCH = 2e-2
-"""The same on average, for half precision, whose rounding differs between them."""
 MAX_GRADIENT = 1.0
 BETAS = (0.9, 0.99)
 CPU_PART, GPU_PART, LEAST_PART = 1_024, 16_384, 256
@@ -42,10 +37,6 @@ REFERENCED = 4
 """One row of so many is compared with the starting policy."""
 CHECKPOINTED = 1_000_000_000
 """Parameters above which activations are computed twice to save memory."""
-
-
-class PoliciesDisagree(AgentGymError):
-    """Sampling and training do not see the same policy."""
 
 
 class Updater:
@@ -58,6 +49,7 @@ class Updater:
         *,
         seed: int = 0,
         adapter: Path | None = None,
+        sampler: str | None = None,
     ) -> None:
         """Puts LoRA layers on all linear layers of the policy's model.
 
@@ -66,6 +58,8 @@ class Updater:
             config: Rank, learning rate and so on.
             seed: Of the LoRA matrices' first values.
             adapter: Folder of LoRA weights that training goes on from.
+            sampler: Another engine that samples, by the name it has in messages; None
+                for our own.
 
         Raises:
             UsageError: The adapter does not fit, or the model has no linear layers.
@@ -85,7 +79,8 @@ class Updater:
         if checkpointing:
             recompute_activations(inner)
         self._forward = Forward(inner, share=not checkpointing)
-        self._exact = policy.model.dtype == torch.float32
+        self._sampler = sampler
+        self._exact = sampler is None and policy.model.dtype == torch.float32
         self.parameters: dict[str, Tensor] = {
             name: p for name, p in self.model.named_parameters() if p.requires_grad
         }
@@ -124,10 +119,13 @@ class Updater:
         for group in self._optimizer.param_groups:
             group["lr"] = scale * self._config.learning_rate
         passes: list[PassSums] = []
+        mismatch = SamplerMismatch(
+            not self._exact, self._sampler or "the policy server"
+        )
         norm = 0.0
         for _ in range(self._config.epochs):
             sums = self._in_memory(
-                lambda: self._gradient(batch, start, mean_over, frozen)
+                lambda: self._gradient(batch, start, mean_over, frozen, mismatch)
             )
             norm = float(
                 torch.nn.utils.clip_grad_norm_(self.parameters.values(), MAX_GRADIENT)
@@ -135,7 +133,7 @@ class Updater:
             if not (math.isfinite(sums.loss) and math.isfinite(norm)):
                 raise self._diverged()
             if not passes:
-                self._check_agreement(sums)
+                self._check_agreement(mismatch, sums)
             passes.append(sums)
             self._step(batch)
         self._updates += 1
@@ -149,6 +147,8 @@ class Updater:
             drift=first.drift / max(frozen, 1),
             mismatch=first.mismatch,
             mean_mismatch=first.mean_mismatch,
+            corrected_share=first.corrected / trained,
+            truncated_share=first.truncated / trained,
             grad_norm=norm,
             clip_share=last.clipped / trained,
             trained_tokens=int(first.trained),
@@ -211,13 +211,14 @@ class Updater:
         start: dict[int, Tensor],
         episodes: float,
         frozen: float,
+        mismatch: SamplerMismatch,
     ) -> PassSums:
         """Computes the gradient of the batch's loss, and what is reported of it."""
         sums = PassSums()
         self._optimizer.zero_grad(set_to_none=True)
 
         def on_part(part: Part) -> Tensor:
-            return self._loss(part, batch, start, episodes, frozen, sums)
+            return self._loss(part, batch, start, episodes, frozen, mismatch, sums)
 
         rows = [made.row for made in batch]
         self._forward(rows, tokens=self._part, on_part=on_part)
@@ -230,6 +231,7 @@ class Updater:
         start: dict[int, Tensor],
         episodes: float,
         frozen: float,
+        mismatch: SamplerMismatch,
         sums: PassSums,
     ) -> Tensor:
         """The part's share of the batch's loss; adds to the sums."""
@@ -249,30 +251,29 @@ class Updater:
         start_N = torch.cat(
             [start.get(i, now) for i, now in zip(part.rows, at, strict=True)]
         )
+        base_N, importance_N = mismatch.ratio_base(
+            part.rows, logprobs_N, recorded_N, sizes
+        )
         losses_N, clipped_N = policy_loss(
             logprobs_N,
-            recorded_N,
+            base_N,
             joined(lambda made: made.advantages),
             self._config.loss,
         )
         kl_N = kl_to_start(logprobs_N, start_N)
-        loss = (losses_N * weights_N).sum() / episodes
+        loss = (losses_N * importance_N * weights_N).sum() / episodes
         if self._config.frozen_kl and frozen:
             loss = loss + self._config.frozen_kl * (kl_N * frozen_N).sum() / frozen
         with torch.no_grad():
             trained_N = weights_N > 0
-            # What another version sampled may well differ.
-            mismatch_N = (logprobs_N - recorded_N).abs() * fresh_N
+            mismatch.add(sums, logprobs_N - recorded_N, fresh_N, trained_N)
             sums.loss += float(loss)
             sums.entropy += float(part.entropies_N[trained_N].sum())
             sums.kl += float(kl_N[trained_N].sum())
             sums.drift += float((kl_N * frozen_N).sum())
-            sums.mismatch = max(sums.mismatch, float(mismatch_N.max()))
-            sums.mismatch_sum += float(mismatch_N.sum())
             sums.clipped += float((clipped_N & trained_N).sum())
             sums.trained += float(trained_N.sum())
             sums.frozen += float(frozen_N.sum())
-            sums.fresh += float(fresh_N.sum())
         return loss
 
     def _step(self, batch: Sequence[BatchRow]) -> None:
@@ -299,20 +300,12 @@ class Updater:
             "update is kept"
         )
 
-    def _check_agreement(self, sums: PassSums) -> None:
-        mean = sums.mean_mismatch
-        if self._exact and not sums.mismatch <= MAX_MISMATCH:
-            mismatch, most = sums.mismatch, MAX_MISMATCH
-        elif not self._exact and not mean <= MAX_MEAN_MISMATCH:
-            mismatch, most = mean, MAX_MEAN_MISMATCH
-        else:
-            return
-        self._optimizer.zero_grad(set_to_none=True)
-        raise PoliciesDisagree(
-            f"sampling and training differ by {mismatch:.2g} in the log-probability of "
-            f"a sampled token, more than {most:g}: the policy server does not run the "
-            "weights that are trained"
-        )
+    def _check_agreement(self, mismatch: SamplerMismatch, sums: PassSums) -> None:
+        try:
+            mismatch.check(sums)
+        except PoliciesDisagree:
+            self._optimizer.zero_grad(set_to_none=True)
+            raise
 
     def _start_logprobs(self, batch: Sequence[BatchRow]) -> dict[int, Tensor]:
         """The starting policy's log-probabilities of some rows' sampled tokens.
