@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
     from numpy.typing import NDArray
 
-    from agentgym.policy.engine.loading import LoadedPolicy
+    from agentgym.policy.engine.token_model import TokenModel
 
 # A small model that has lost its way would write blanks until its tokens are used up.
 _GAP = r" |\n[ \t]{0,32}"
@@ -71,7 +71,7 @@ class SchemaConstraint:
 class StructuredOutput:
     """Makes the constraints of one policy's replies; llguidance loads when needed."""
 
-    def __init__(self, policy: LoadedPolicy) -> None:
+    def __init__(self, policy: TokenModel) -> None:
         self._policy = policy
         self._usable_V = np.ones(policy.width, dtype=np.bool_)
         self._usable_V[sorted(policy.forbidden_ids)] = False

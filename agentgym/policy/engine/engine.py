@@ -29,6 +29,7 @@ from agentgym.policy.engine.generation import (
 from agentgym.policy.engine.loading import SMALL, LoadedPolicy
 from agentgym.policy.engine.sampling import sample
 from agentgym.policy.engine.sequence import SampledRow
+from agentgym.policy.engine.token_model import TokenModel
 
 
 @dataclass(eq=False, slots=True)
@@ -64,7 +65,7 @@ class Engine:
         Raises:
             UsageError: The adapter does not fit the model.
         """
-        self.policy = policy
+        self.policy: TokenModel = policy
         self._max_rows = max_rows
         self._step_tokens = step_tokens
         size = sum(p.numel() for p in policy.model.parameters())

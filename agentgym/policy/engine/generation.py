@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import random
+    from concurrent.futures import Future
+    from pathlib import Path
 
     from torch import Tensor
 
     from agentgym.policy.engine.adapter import Adapter
     from agentgym.policy.engine.sequence import SampledRow
+    from agentgym.policy.engine.token_model import TokenModel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +34,60 @@ class SamplingParams:
     stop: tuple[str, ...] = ()
     top_logprobs: int = 0
     ignore_eos: bool = False
+
+
+class TokenEngine(Protocol):
+    """What samples: prompt ids in; sampled ids and log-probabilities out.
+
+    `agentgym.policy.engine.engine` is ours, `agentgym.policy.vllm_engine` asks vLLM.
+    """
+
+    @property
+    def policy(self) -> TokenModel:
+        """What the server asks of the model: name, sizes, tokenizer, stop tokens."""
+
+    def submit(self, generation: Generation) -> Generation:
+        """Queues a request; returns at once, and calls it back.
+
+        Raises:
+            UnknownAdapterError: Its adapter is not loaded.
+        """
+
+    @property
+    def adapters(self) -> dict[str, Path]:
+        """Names and folders of the loaded adapters."""
+
+    def load_adapter(self, name: str, folder: str | Path) -> None:
+        """Makes an adapter's folder known by a name, in the place of an older one.
+
+        Args:
+            name: What requests ask for; not the model's own name.
+            folder: As peft wrote it.
+
+        Raises:
+            UsageError: It cannot be served.
+            InfraError: What samples does not answer.
+        """
+
+    def unload_adapter(self, name: str) -> Future[None]:
+        """Forgets an adapter: at once for new requests, those queued still run.
+
+        Returns:
+            Done when they are answered and its weights are gone.
+
+        Raises:
+            UnknownAdapterError: It is not loaded.
+        """
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many requests run, and how many wait."""
+
+    def stop(self) -> None:
+        """Cancels everything and ends soon; returns at once."""
+
+    def close(self) -> None:
+        """Stops, and waits until it is done."""
 
 
 class Constraint(Protocol):

@@ -23,6 +23,7 @@ import uvicorn
 
 from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode, UsageParser
+from agentgym.policy.engine.engine import Engine
 from agentgym.policy.engine.loading import load
 from agentgym.policy.server.process import check_port
 from agentgym.policy.server.routes import PolicyServer
@@ -122,7 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         listener = _listen(options.host, options.port)
         policy = load(options.model, options.device, options.dtype, name=options.name)
-        server = PolicyServer(policy, api_key=options.api_key, adapter=options.adapter)
+        engine = Engine(policy, adapter=options.adapter)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         if options.ready_file:
@@ -137,6 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             print(f"serving {policy.name} at http://{options.host}:{port}/v1")
 
+    server = PolicyServer(engine, api_key=options.api_key)
     config = uvicorn.Config(
         server.app(),
         log_level="warning",
@@ -144,10 +146,10 @@ def main(arguments: list[str] | None = None) -> int:
         lifespan="off",
         timeout_graceful_shutdown=1,
     )
-    _Uvicorn(
-        config, ready=ready, stop=server.engine.stop, exit_with=options.exit_with
-    ).run([listener])
-    server.engine.close()
+    _Uvicorn(config, ready=ready, stop=engine.stop, exit_with=options.exit_with).run(
+        [listener]
+    )
+    engine.close()
     return ExitCode.OK
 
 

@@ -13,8 +13,7 @@ from starlette.requests import Request
 from agentgym.policy.chat.chat_template import ChatTemplate, Prompt
 from agentgym.policy.chat.structured_output import Forms, StructuredOutput
 from agentgym.policy.chat.tool_calls import OPEN, ParsedReply, parse
-from agentgym.policy.engine.engine import Engine
-from agentgym.policy.engine.generation import Generation
+from agentgym.policy.engine.generation import Generation, TokenEngine
 from agentgym.policy.server import wire
 from agentgym.policy.server.openai_http import BadRequestError
 from agentgym.policy.server.openai_json import Json
@@ -36,7 +35,7 @@ class Completions:
         engine: It samples.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: TokenEngine) -> None:
         self.engine = engine
         self.policy = engine.policy
         self.template = ChatTemplate(engine.policy.tokenizer)

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from agentgym.endpoint import PolicyEndpoint
+from agentgym.policy.engine.engine import Engine
 from agentgym.policy.engine.loading import load
 from agentgym.policy.server.routes import PolicyServer
 
@@ -40,7 +41,8 @@ class InProcessPolicy:
         Raises:
             UsageError: The model or its adapter cannot be used.
         """
-        self._server = PolicyServer(load(model, name=name), adapter=adapter)
+        engine = Engine(load(model, name=name), adapter=adapter)
+        self._server = PolicyServer(engine)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._run, name="agentgym-in-process", daemon=True

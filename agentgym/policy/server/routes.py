@@ -16,9 +16,7 @@ from starlette.routing import Route
 from agentgym.errors import UsageError
 from agentgym.policy.chat.prompt_messages import PromptError
 from agentgym.policy.chat.structured_output import SchemaError
-from agentgym.policy.engine.engine import Engine
-from agentgym.policy.engine.generation import UnknownAdapterError
-from agentgym.policy.engine.loading import LoadedPolicy
+from agentgym.policy.engine.generation import TokenEngine, UnknownAdapterError
 from agentgym.policy.server import responses_reply, responses_request, wire
 from agentgym.policy.server.chat_stream import ChatStream
 from agentgym.policy.server.completions import Completions
@@ -41,20 +39,13 @@ class PolicyServer:
     """The routes of one policy.
 
     Args:
-        policy: The model.
+        engine: It samples.
         api_key: Required of clients when given.
-        adapter: Folder of an adapter for the requests that name none.
     """
 
-    def __init__(
-        self,
-        policy: LoadedPolicy,
-        *,
-        api_key: str | None = None,
-        adapter: Path | None = None,
-    ) -> None:
-        self.policy = policy
-        self.engine = Engine(policy, adapter=adapter)
+    def __init__(self, engine: TokenEngine, *, api_key: str | None = None) -> None:
+        self.engine = engine
+        self.policy = engine.policy
         self._completions = Completions(self.engine)
         self._api_key = api_key
 

@@ -1,0 +1,141 @@
+"""What is known of a model without its weights: tokenizer, stop tokens, sizes.
+
+Where another engine samples, this is all that the server needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentgym.errors import UsageError
+from agentgym.policy.engine.end_of_turn import end_of_turn
+from agentgym.policy.folders.model_folder import check_folder, check_template
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenModel:
+    """A model's tokenizer, and what sampling needs to know."""
+
+    path: Path
+    name: str
+    tokenizer: Any
+    stop_ids: frozenset[int]
+    """Tokens that end a turn."""
+    forbidden_ids: frozenset[int]
+    """Tokens that are never sampled: padding, and ids that mean no token."""
+    width: int
+    """Logits per token: at least the size of the vocabulary."""
+    context: int
+    """The most tokens that a prompt and its reply may have together."""
+
+
+def read_token_model(path: str | Path, *, name: str = "") -> TokenModel:
+    """Reads all but the weights of a local Hugging Face causal LM.
+
+    Args:
+        path: Folder with config, weights and tokenizer.
+        name: Name of the model in the API; the folder's name if empty.
+
+    Raises:
+        UsageError: The folder cannot be used; the message says why.
+    """
+    from transformers import AutoConfig, GenerationConfig
+
+    folder = Path(path).expanduser()
+    check_folder(folder)
+    tokenizer = load_tokenizer(folder)
+    try:
+        config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # of another kind for each mistake
+        raise UsageError(
+            f"the config in {folder} cannot be read: {one_line(error)}"
+        ) from error
+    try:
+        generation: Any = GenerationConfig.from_pretrained(
+            folder, local_files_only=True
+        )
+    except OSError:
+        generation = None  # It need not exist.
+    return TokenModel(**describe(folder, tokenizer, config, generation, name))
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Loads a tokenizer whose chat template knows tools.
+
+    Raises:
+        UsageError: There is none.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        raise UsageError(
+            f"the tokenizer in {folder} cannot be loaded: {one_line(error)}"
+        ) from error
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        template = template.get("tool_use") or template.get("default")
+    check_template(folder, template)
+    return tokenizer
+
+
+def describe(
+    folder: Path, tokenizer: Any, config: Any, generation: Any, name: str
+) -> dict[str, Any]:
+    """The fields of `TokenModel`.
+
+    Args:
+        folder: Of the model.
+        tokenizer: Its tokenizer.
+        config: Its config.
+        generation: Its generation config, if it has one.
+        name: Name of the model in the API; the folder's name if empty.
+    """
+    width = int(config.vocab_size)
+    stop_ids = _stop_ids((generation, config), tokenizer)
+    return {
+        "path": folder,
+        "name": name or folder.resolve().name,
+        "tokenizer": tokenizer,
+        "stop_ids": stop_ids,
+        "forbidden_ids": _forbidden_ids(tokenizer, width) - stop_ids,
+        "width": width,
+        "context": _context(config),
+    }
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's text; its class if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _stop_ids(configs: tuple[Any, ...], tokenizer: Any) -> frozenset[int]:
+    ids: set[int] = set()
+    for source in configs:
+        eos = getattr(source, "eos_token_id", None)
+        ids.update(eos if isinstance(eos, list) else [eos] if eos is not None else [])
+    if tokenizer.eos_token_id is not None:
+        ids.add(tokenizer.eos_token_id)
+    end = end_of_turn(tokenizer)
+    tail = tokenizer(end, add_special_tokens=False)["input_ids"]
+    if tail and tail[0] in tokenizer.added_tokens_decoder:
+        ids.add(tail[0])
+    return frozenset(ids)
+
+
+def _forbidden_ids(tokenizer: Any, width: int) -> frozenset[int]:
+    ids = set(range(len(tokenizer), width))
+    if tokenizer.pad_token_id is not None:
+        ids.add(tokenizer.pad_token_id)
+    return frozenset(ids)
+
+
+def _context(config: Any) -> int:
+    for key in ("max_position_embeddings", "n_positions", "max_seq_len"):
+        size = getattr(config, key, None)
+        if isinstance(size, int) and size > 0:
+            return size
+    return 1 << 20
