@@ -13,6 +13,8 @@ pytest.importorskip("peft")
 import peft
 import torch
 from transformers import (
+    CohereConfig,
+    Gemma2Config,
     GraniteConfig,
     MistralConfig,
     Qwen3Config,
@@ -22,6 +24,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from agentgym.policy.engine.loading import load
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.training.batch.rows import TrainingRow
+from agentgym.training.step import head
 from agentgym.training.step.forward import Forward, Part
 from tests.tiny_policy import make_tiny
 from tests.tiny_training import make_rows, plain_logprobs
@@ -197,6 +200,13 @@ LAYERS = {"layer_types": ["sliding_attention", "full_attention"]}
         ),
         # Logits are scaled behind the output layer.
         (GraniteConfig(**SMALL, logits_scaling=3.0, attention_multiplier=0.5), True),
+        (CohereConfig(**SMALL, logit_scale=0.3), True),
+        (
+            Gemma2Config(
+                **SMALL, final_logit_softcapping=5.0, attn_logit_softcapping=None
+            ),
+            None,
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -205,8 +215,34 @@ def test_other_architectures(config, shares):
     forward = Forward(model)
     if shares is not None:
         assert forward.shares == shares
+    if type(config) not in (MistralConfig, Qwen3Config):
+        # The most memory is that of logits: they are made apart, a few at a time.
+        assert forward._head is not None
     rows = make_rows(config.vocab_size)
     compare(run(forward, rows), plain(model, rows))
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "lm_head"]])
+def test_logits_of_few_tokens_are_in_memory_at_a_time(tmp_path, monkeypatch, targets):
+    """Whether the output layer is frozen or trained, and with an adapter of its own."""
+    base = load(make_tiny(tmp_path / "m")).model.double()
+    model = with_lora(base, targets)
+    rows = make_rows(model.config.vocab_size)
+    forward = Forward(model)
+    whole = run(forward, rows, tokens=10_000)
+    monkeypatch.setattr(head, "CHUNK_BYTES", 1)
+    seen = []
+    layer = model.get_output_embeddings()
+    layer.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    in_chunks = run(forward, rows, tokens=10_000)
+    assert max(seen) == 16
+    assert len(seen) > 2
+    for these, those in zip(in_chunks[:3], whole[:3], strict=True):
+        assert these.keys() == those.keys()
+        for key, value in those.items():
+            torch.testing.assert_close(these[key], value, rtol=1e-6, atol=1e-6)
+    compare(in_chunks, plain(model, rows))
+    assert any("lm_head" in name for name in in_chunks[2]) == ("lm_head" in targets)
 
 
 def test_the_embedded_policy_shares():

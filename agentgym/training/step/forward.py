@@ -21,6 +21,7 @@ from transformers import DynamicCache
 
 from agentgym.training.batch.rows import TrainingRow
 from agentgym.training.step.bundles import bundle, chunks
+from agentgym.training.step.head import Head, output_layer, token_logprobs
 
 _AGREE = 1e-4
 
@@ -52,6 +53,10 @@ class Forward:
     def __init__(self, model: Any, *, share: bool = True) -> None:
         self._model = model
         self._head = self._separate_head()
+        layer = model.get_output_embeddings()
+        self._frozen = layer is not None and not any(
+            p.requires_grad for p in layer.parameters()
+        )
         self.shares = share and self._can_share()
 
     def __call__(
@@ -132,15 +137,17 @@ class Forward:
         targets_N = torch.tensor(
             [row.ids[t] for row in rows for t in row.sampled], device=device
         )
-        logits_NV = self._logits(ids_BL, shared, wanted).float()
-        norm_N = logits_NV.logsumexp(-1)
-        chosen_N = logits_NV.gather(-1, targets_N[:, None])[:, 0]
-        with torch.no_grad():
-            entropies_N = norm_N - (logits_NV.softmax(-1) * logits_NV).sum(-1)
-        return Part(numbers, chosen_N - norm_N, entropies_N)
+        logprobs_N, entropies_N = token_logprobs(
+            self._head or _as_they_are,
+            self._outputs(ids_BL, shared, wanted),
+            targets_N,
+            width=int(self._model.config.vocab_size),
+            frozen=self._head is not None and self._frozen,
+        )
+        return Part(numbers, logprobs_N, entropies_N)
 
-    def _logits(self, ids_BL: Tensor, shared: list[Tensor], wanted: Tensor) -> Tensor:
-        """Logits [N, V] at the wanted places [2, N]."""
+    def _outputs(self, ids_BL: Tensor, shared: list[Tensor], wanted: Tensor) -> Tensor:
+        """Hidden states [N, D] at the places [2, N]; logits [N, V] without a head."""
         # Padding comes last, so that a causal mask is all that is needed.
         cache = None
         if shared:
@@ -156,18 +163,20 @@ class Forward:
         if self._head is None:
             logits: Tensor = self._model(**given).logits
             return logits[wanted[0], wanted[1]]
-        hidden = self._model.base_model(**given).last_hidden_state
-        head_logits: Tensor = self._head(hidden[wanted[0], wanted[1]])
-        return head_logits
+        hidden: Tensor = self._model.base_model(**given).last_hidden_state
+        return hidden[wanted[0], wanted[1]]
 
-    def _separate_head(self) -> Any:
-        """The output layer, if logits are all that it makes of hidden states."""
+    def _separate_head(self) -> Head | None:
+        """What makes logits of hidden states, if the model does nothing else to them.
+
+        Logits of all places at once are the most memory that a model takes.
+        """
         model = self._model
-        head = model.get_output_embeddings()
         ids = _probe(model)
         with torch.no_grad():
             whole = model(input_ids=ids).logits
             try:
+                head = output_layer(model)
                 apart = head(model.base_model(input_ids=ids).last_hidden_state)
             except Exception:  # noqa: BLE001 - whatever is unusual, the whole works
                 return None
@@ -179,14 +188,18 @@ class Forward:
         everywhere = torch.tensor([[0] * 8, list(range(8))], device=ids.device)
         with torch.no_grad():
             try:
-                whole = self._logits(ids, [], everywhere + ids.new_tensor([[0], [16]]))
+                whole = self._outputs(ids, [], everywhere + ids.new_tensor([[0], [16]]))
                 _, shared = self._prefix(ids[0, :16].tolist())
                 if not shared:
                     return False
-                apart = self._logits(ids[:, 16:], shared, everywhere)
+                apart = self._outputs(ids[:, 16:], shared, everywhere)
             except Exception:  # noqa: BLE001 - a cache of another kind
                 return False
         return _close(whole, apart)
+
+
+def _as_they_are(logits_CV: Tensor) -> Tensor:
+    return logits_CV
 
 
 def _probe(model: Any) -> Tensor:
