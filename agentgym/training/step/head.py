@@ -63,7 +63,7 @@ def token_logprobs(
     with_gradient = torch.is_grad_enabled()
     logprobs, entropies = [], []
     for hidden_CD, targets_C in zip(
-        hidden_ND.split(size), targets_N.split(size), strict=True
+        torch.split(hidden_ND, size), torch.split(targets_N, size), strict=True
     ):
         if not (with_gradient and (hidden_CD.requires_grad or not frozen)):
             logprobs_C, entropies_C = _chunk(head, hidden_CD, targets_C)
