@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from pytest_agentgym.option_values import choice
 
 
 class ModelOptions(NamedTuple):
@@ -14,11 +17,15 @@ class ModelOptions(NamedTuple):
         policy: `embedded`, a folder, the name of a trained agent, or `URL#MODEL`.
         judge: `URL#MODEL`, not read yet; None without one.
         user: The same of the simulated user.
+        engine: What samples a local policy: "auto", "own" or "vllm".
+        adapter_dir: Folder for adapters that a vLLM server reads, too, if one is named.
     """
 
     policy: str
     judge: str | None
     user: str | None
+    engine: str = "auto"
+    adapter_dir: Path | None = None
 
 
 MODEL_OPTIONS = pytest.StashKey[ModelOptions]()
@@ -31,6 +38,18 @@ def add_options(group: pytest.OptionGroup) -> None:
         metavar="POLICY",
         help="model behind the `policy` fixture: 'embedded' (default), the path of a "
         "Hugging Face model, or the URL of an OpenAI-compatible endpoint, URL#MODEL",
+    )
+    group.addoption(
+        "--agentgym-engine",
+        metavar="ENGINE",
+        help="what samples a local policy: 'own', 'vllm', or 'auto' (default), which "
+        "is vLLM where a GPU and vLLM are there",
+    )
+    group.addoption(
+        "--agentgym-adapter-dir",
+        metavar="DIR",
+        help="--train with the URL of a vLLM server: folder for adapters that this "
+        "machine writes and the server reads",
     )
     group.addoption(
         "--agentgym-judge",
@@ -58,8 +77,15 @@ def check_options(config: pytest.Config) -> None:
         raise pytest.UsageError(
             "--agentgym-policy is empty: name a model, or leave the option out"
         )
+    folder = config.getoption("agentgym_adapter_dir")
+    if folder is not None and not config.getoption("agentgym_train"):
+        raise pytest.UsageError(
+            "--agentgym-adapter-dir belongs to a training: add --train"
+        )
     config.stash[MODEL_OPTIONS] = ModelOptions(
         policy=policy or "embedded",
         judge=config.getoption("agentgym_judge"),
         user=config.getoption("agentgym_user"),
+        engine=choice(config, "engine", "auto", "own", "vllm"),
+        adapter_dir=None if folder is None else config.invocation_params.dir / folder,
     )

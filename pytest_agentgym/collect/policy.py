@@ -26,6 +26,7 @@ class RunPolicy:
         main_pid: The main process; the server ends with it.
         say: Shows a line while the server starts.
         root: The project, whose trained agents can be named.
+        engine: What samples: "auto", "own" or "vllm".
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class RunPolicy:
         main_pid: int,
         say: Callable[[str], None],
         root: Path | None = None,
+        engine: str = "auto",
     ) -> None:
         self.spec = spec
         self._folder = folder
         self._main_pid = main_pid
         self._say = say
         self._root = root
+        self._engine = engine
         self._lock = threading.Lock()
         self._endpoint: PolicyEndpoint | None = None
         self._local = False
@@ -73,11 +76,14 @@ class RunPolicy:
 
     def _find(self) -> PolicyEndpoint:
         from agentgym.policy.server.process import shared
-        from agentgym.policy.trained.resolve import Remote, resolve
+        from agentgym.policy.trained.resolve import Remote
+        from agentgym.policy.trained.sampling_choice import measured_by
 
         # Kept out of the command line, which others can see.
         key = os.environ.get(API_KEY) or "agentgym"
-        resolved = resolve(self.spec, api_key=key, root=self._root)
+        resolved, vllm = measured_by(
+            self.spec, self._engine, api_key=key, root=self._root
+        )
         self._local = not isinstance(resolved, Remote)
         if isinstance(resolved, Remote):
             return resolved.endpoint
@@ -88,6 +94,7 @@ class RunPolicy:
             adapter=resolved.adapter,
             exit_with=self._main_pid,
             name=resolved.name,
+            vllm=vllm,
         )
 
 

@@ -228,6 +228,7 @@ def join_run(config: pytest.Config) -> None:
         main["pid"],
         _speaker(config),
         config.rootpath,
+        config.stash[MODEL_OPTIONS].engine,
     )
     config.stash[SIMULATORS] = simulators = run_simulators(config)
     config.add_cleanup(simulators.close)

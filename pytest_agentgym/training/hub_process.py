@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -151,6 +152,7 @@ class MainProcess:
             root=root,
             timeout=max(entry.timeout for entry in entries),
             certified=start.certified,
+            vllm=start.vllm and replace(start.vllm, log=folder / "vllm.log"),
         )
         return make_training(plan, gateway, self._reporter.observer)
 

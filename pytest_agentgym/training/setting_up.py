@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 from agentgym.distribution import install_command
 from agentgym.errors import UsageError
-from agentgym.policy.folders.model_folder import check_folder
 from agentgym.policy.trained.agent_folder import check_name
 from agentgym.runs.files.layout import RUNS
 from agentgym.runs.files.store import write_json
 from agentgym.runs.files.updates import UPDATES_FILE
 from pytest_agentgym.collect.options import MODEL_OPTIONS
+from pytest_agentgym.collect.policy import API_KEY
 from pytest_agentgym.play.options import PLAY_OPTIONS
 from pytest_agentgym.training.options import LATEST, TRAIN_OPTIONS, TrainOptions
 
 if TYPE_CHECKING:
     import pytest
 
+    from agentgym.policy.trained.resolve import Local
+    from agentgym.policy.vllm_engine.choice import VllmChoice
     from agentgym.training.job.config import TrainingConfig
 
 PYTHON = tuple(sys.version_info[:2])
@@ -51,6 +53,8 @@ class Start:
         save: The agent's name, if it was given.
         resumed: Folder of the run to go on with, if any.
         certified: Whether the target must be certain.
+        engine: What was asked to sample: "auto", "own" or "vllm".
+        vllm: The vLLM that samples; None for our own engine.
     """
 
     base: Path
@@ -61,6 +65,8 @@ class Start:
     save: str | None
     resumed: Path | None
     certified: bool = False
+    engine: str = "auto"
+    vllm: VllmChoice | None = None
 
     @classmethod
     def read(cls, config: pytest.Config) -> Start:
@@ -85,12 +91,25 @@ class Start:
         if resumed is not None:
             _same("policy", given, "embedded", policy, resumed)
             _same("seed", seed, 0, before["seed"], resumed)
-        base, adapter = _local(policy, root)
+        models = config.stash[MODEL_OPTIONS]
+        settings = _config(before.get("config", {}) | train.settings, train)
+        engine = models.engine
+        if engine == "auto":
+            engine = before.get("engine", engine)
+        local, vllm = _policy(
+            policy,
+            engine,
+            share=models.adapter_dir or _kept_folder(before),
+            rank=settings.lora_rank,
+            root=root,
+        )
         return cls(
-            base=base,
-            adapter=adapter,
+            base=local.path,
+            adapter=local.adapter,
             policy=policy,
-            config=_config(before.get("config", {}) | train.settings, train),
+            engine=engine,
+            vllm=vllm,
+            config=settings,
             seed=before.get("seed", seed),
             save=train.save or before.get("save"),
             resumed=resumed,
@@ -112,6 +131,9 @@ class Start:
             "save": name,
         }
         state["certified"] = self.certified
+        state["engine"] = self.engine
+        share = None if self.vllm is None else self.vllm.share
+        state["adapter_dir"] = None if share is None else str(share)
         write_json(folder / _STATE, {**state, "config": given})
 
 
@@ -171,19 +193,19 @@ def default_name(root: Path, scenarios: Sequence[str]) -> str:
     return name
 
 
-def _local(spec: str, root: Path) -> tuple[Path, Path | None]:
-    """The folders of the base model and of the adapter on it, if any."""
-    from agentgym.policy.trained.resolve import Local, resolve
+def _policy(
+    spec: str, engine: str, *, share: Path | None, rank: int, root: Path
+) -> tuple[Local, VllmChoice | None]:
+    """The base model, the adapter on it, if any, and the vLLM that samples, if any."""
+    from agentgym.policy.trained.sampling_choice import trained_by
 
-    if spec.startswith(("http://", "https://")):
-        raise UsageError(
-            f"the model behind {spec} can be measured, not trained: give "
-            "--agentgym-policy a model folder"
-        )
-    policy = resolve(spec, root=root)
-    assert isinstance(policy, Local)
-    check_folder(policy.path)
-    return policy.path, policy.adapter
+    key = os.environ.get(API_KEY) or "agentgym"
+    return trained_by(spec, engine, api_key=key, share=share, rank=rank, root=root)
+
+
+def _kept_folder(before: dict[str, Any]) -> Path | None:
+    folder = before.get("adapter_dir")
+    return None if folder is None else Path(folder)
 
 
 def _config(settings: dict[str, Any], train: TrainOptions) -> TrainingConfig:
@@ -245,7 +267,10 @@ def _state(folder: Path) -> dict[str, Any]:
         state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         kept = {name: state[name] for name in ("policy", "seed", "save", "config")}
         # Early versions knew no certified training.
-        return kept | {"certified": state.get("certified") is True}
+        kept["certified"] = state.get("certified") is True
+        # Nor other engines.
+        kept["engine"] = str(state.get("engine") or "auto")
+        return kept | {"adapter_dir": state.get("adapter_dir")}
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise UsageError(
             f"--agentgym-resume: {path} is damaged ({type(exc).__name__}): start a new "

@@ -81,9 +81,8 @@ def test_train_alone(gym):
         (["--pdb"], "--pdb has no place beside --train: stop in an episode without"),
         (["--agentgym-train-config=no.json"], "--agentgym-train-config no.json: No"),
         pytest.param(
-            ["--agentgym-policy=https://api.example.com/v1#gpt-9"],
-            "the model behind https://api.example.com/v1#gpt-9 can be measured, not "
-            "trained: give --agentgym-policy a model folder",
+            ["--agentgym-policy=http://127.0.0.1:9/v1#gpt-9"],
+            "vLLM at http://127.0.0.1:9/v1 does not answer: ",
             marks=needs_extra,
         ),
         pytest.param(

@@ -190,6 +190,11 @@ class Engine:
         """How many requests run, and how many wait."""
         return len(self._running), len(self._waiting) + len(self._inbox)
 
+    @property
+    def trouble(self) -> str | None:
+        """None: what fails in this process fails with its request."""
+        return None
+
     def stop(self) -> None:
         """Cancels everything and ends after the current step; returns at once."""
         self._stopping = True

@@ -83,6 +83,10 @@ class TokenEngine(Protocol):
     def load(self) -> tuple[int, int]:
         """How many requests run, and how many wait."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is sampled, in one sentence; None as long as all is well."""
+
     def stop(self) -> None:
         """Cancels everything and ends soon; returns at once."""
 

@@ -21,12 +21,13 @@ from pathlib import Path
 
 import uvicorn
 
-from agentgym.errors import UsageError
+from agentgym.errors import InfraError, UsageError
 from agentgym.exit_code import ExitCode, UsageParser
-from agentgym.policy.engine.engine import Engine
-from agentgym.policy.engine.loading import load
+from agentgym.policy.engine.generation import TokenEngine
+from agentgym.policy.engine.token_model import read_token_model
 from agentgym.policy.server.process import check_port
 from agentgym.policy.server.routes import PolicyServer
+from agentgym.policy.vllm_engine.choice import VllmChoice
 from agentgym.runs.files.store import write_json
 
 
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--api-key", help="required of clients when given")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
+    _add_vllm(parser)
     parser.add_argument(
         "--exit-with", type=int, metavar="PID", help="stop when this process ends"
     )
@@ -112,6 +114,51 @@ def _parser() -> argparse.ArgumentParser:
         "--ready-file", type=Path, metavar="FILE", help="where to write the port"
     )
     return parser
+
+
+def _add_vllm(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "vLLM", "has vLLM sample; the key of one that runs is in AGENTGYM_API_KEY"
+    )
+    group.add_argument("--vllm", metavar="PROGRAM", help="the vllm to start")
+    group.add_argument("--vllm-rank", type=int, default=16, metavar="N")
+    group.add_argument("--vllm-log", type=Path, metavar="FILE")
+    group.add_argument("--vllm-url", default="", help="a vLLM server that runs")
+    group.add_argument("--vllm-model", default="", help="the base model's name there")
+    group.add_argument(
+        "--vllm-share", type=Path, metavar="FOLDER", help="where it reads adapters"
+    )
+
+
+def _engine(options: argparse.Namespace) -> TokenEngine:
+    """What samples.
+
+    Raises:
+        UsageError: It cannot be started.
+    """
+    if options.vllm or options.vllm_url:
+        from agentgym.policy.vllm_engine.starting import start_engine
+
+        return start_engine(
+            read_token_model(options.model, name=options.name),
+            VllmChoice(
+                base_url=options.vllm_url,
+                model=options.vllm_model,
+                share=options.vllm_share,
+                program=options.vllm or "",
+                rank=options.vllm_rank,
+                log=options.vllm_log,
+            ),
+            api_key=os.environ.get("AGENTGYM_API_KEY") or "agentgym",
+            adapter=options.adapter,
+            dtype=options.dtype,
+        )
+    # They import torch, and a process that has vLLM sample holds no weights.
+    from agentgym.policy.engine.engine import Engine
+    from agentgym.policy.engine.loading import load
+
+    policy = load(options.model, options.device, options.dtype, name=options.name)
+    return Engine(policy, adapter=options.adapter)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -122,9 +169,8 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         listener = _listen(options.host, options.port)
-        policy = load(options.model, options.device, options.dtype, name=options.name)
-        engine = Engine(policy, adapter=options.adapter)
-    except UsageError as error:
+        engine = _engine(options)
+    except (UsageError, InfraError) as error:
         print(f"error: {error}", file=sys.stderr)
         if options.ready_file:
             write_json(options.ready_file, {"error": str(error)})
@@ -133,10 +179,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     def ready() -> None:
         if options.ready_file:
-            about = {"port": port, "model": policy.name, "pid": os.getpid()}
+            about = {"port": port, "model": engine.policy.name, "pid": os.getpid()}
             write_json(options.ready_file, about)
         else:
-            print(f"serving {policy.name} at http://{options.host}:{port}/v1")
+            print(f"serving {engine.policy.name} at http://{options.host}:{port}/v1")
 
     server = PolicyServer(engine, api_key=options.api_key)
     config = uvicorn.Config(

@@ -14,6 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ from agentgym.endpoint import PolicyEndpoint
 from agentgym.errors import InfraError, UsageError
 from agentgym.policy.folders.adapter_folder import check_adapter
 from agentgym.policy.folders.model_folder import check_folder
+from agentgym.policy.vllm_engine.choice import VllmChoice
 
 _NEEDED = ("torch", "transformers", "starlette", "uvicorn", "pydantic", "jinja2")
 _API_KEY = "agentgym"
 """Clients insist on a key; the server, for this machine only, asks for none."""
-_START_SECONDS, _ANSWER_SECONDS, _HEALTH_SECONDS = 600, 600, 5
+_START_SECONDS, _ANSWER_SECONDS, _HEALTH_SECONDS = 1200, 600, 5
 _LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Asks this machine, whatever proxy the environment names."""
 
@@ -52,6 +54,8 @@ class PolicyProcess:
         exit_with: int | None = None,
         name: str = "",
         port: int = 0,
+        vllm: VllmChoice | None = None,
+        given_up: Callable[[], bool] = lambda: False,
     ) -> PolicyProcess:
         """Starts a server for a model folder and waits until it answers.
 
@@ -64,6 +68,8 @@ class PolicyProcess:
             exit_with: The server ends with this process; by default this one.
             name: Name of the model in the API.
             port: Where it listens; 0 for any free port.
+            vllm: The vLLM that samples; None for our own engine.
+            given_up: Whether nobody waits for the start any more.
 
         Raises:
             UsageError: The server did not start; the message is its own.
@@ -82,6 +88,8 @@ class PolicyProcess:
             command += ["--port", str(port), "--device", device, "--dtype", dtype]
             if adapter is not None:
                 command += ["--adapter", str(adapter)]
+            if vllm is not None:
+                command += vllm.arguments()
             with output.open("ab") as stream:
                 process = subprocess.Popen(
                     command,
@@ -90,7 +98,7 @@ class PolicyProcess:
                     stderr=stream,
                 )
             try:
-                about = _wait(process, ready, output)
+                about = _wait(process, ready, output, given_up)
             except BaseException:
                 _end(process)
                 raise
@@ -125,7 +133,32 @@ class PolicyProcess:
         """
         self._post("unload_lora_adapter", {"lora_name": name})
 
-    def _post(self, path: str, body: dict[str, str]) -> None:
+    def sample(self, prompt: Sequence[int], most: int) -> tuple[list[int], list[float]]:
+        """The likeliest tokens behind a prompt, and their log-probabilities.
+
+        Args:
+            prompt: Token ids.
+            most: How many tokens.
+
+        Raises:
+            UsageError: The server refuses it; the message is the server's.
+            InfraError: The server does not answer, or what samples does not.
+        """
+        answer = self._post(
+            "completions",
+            {
+                "prompt": list(prompt),
+                "max_tokens": most,
+                "temperature": 0,
+                "logprobs": 0,
+                "return_token_ids": True,
+                "ignore_eos": True,
+            },
+        )
+        choice = json.loads(answer)["choices"][0]
+        return choice["token_ids"], choice["logprobs"]["token_logprobs"]
+
+    def _post(self, path: str, body: dict[str, Any]) -> bytes:
         url = f"{self.endpoint.base_url}/{path}"
         request = urllib.request.Request(  # noqa: S310
             url,
@@ -136,8 +169,8 @@ class PolicyProcess:
             },
         )
         try:
-            with _LOCAL.open(request, timeout=_ANSWER_SECONDS):
-                pass
+            with _LOCAL.open(request, timeout=_ANSWER_SECONDS) as answer:
+                return bytes(answer.read())
         except urllib.error.HTTPError as error:
             with error:
                 sentence = _sentence(error)
@@ -147,6 +180,16 @@ class PolicyProcess:
             raise InfraError(
                 f"the policy server does not answer at {url}: {reason}"
             ) from None
+
+    def trouble(self) -> str | None:
+        """Why what samples does not, in one sentence; None as long as all is well."""
+        url = self.endpoint.base_url.removesuffix("/v1") + "/health"
+        try:
+            with _LOCAL.open(url, timeout=_HEALTH_SECONDS) as answer:
+                said = json.load(answer).get("trouble")
+        except (OSError, ValueError, AttributeError, http.client.HTTPException):
+            return None  # Whether it is there at all is asked otherwise.
+        return said if isinstance(said, str) else None
 
     def alive(self) -> bool:
         """Whether the server still runs."""
@@ -168,6 +211,7 @@ def shared(
     exit_with: int,
     adapter: Path | None = None,
     name: str = "",
+    vllm: VllmChoice | None = None,
 ) -> PolicyEndpoint:
     """The endpoint of the one server that all processes using `folder` share.
 
@@ -179,6 +223,7 @@ def shared(
         exit_with: Id of the process that it ends with.
         adapter: Folder of a LoRA adapter that is part of the model from the start.
         name: Name of the model in the API.
+        vllm: The vLLM that samples; None for our own engine.
 
     Raises:
         UsageError: The server did not start.
@@ -192,7 +237,7 @@ def shared(
             if healthy(endpoint):
                 return endpoint
         process = PolicyProcess.start(
-            model, adapter=adapter, exit_with=exit_with, name=name
+            model, adapter=adapter, exit_with=exit_with, name=name, vllm=vllm
         )
         endpoint = process.endpoint
         known = {
@@ -256,7 +301,10 @@ def _sentence(error: urllib.error.HTTPError) -> str:
 
 
 def _wait(
-    process: subprocess.Popen[bytes], ready: Path, output: Path
+    process: subprocess.Popen[bytes],
+    ready: Path,
+    output: Path,
+    given_up: Callable[[], bool],
 ) -> dict[str, Any]:
     end = time.monotonic() + _START_SECONDS
     while True:
@@ -273,6 +321,8 @@ def _wait(
                 "the policy server ended at its start with exit code "
                 f"{process.returncode}: {last}"
             )
+        if given_up():
+            raise UsageError("the policy server was stopped while it started")
         if time.monotonic() > end:
             raise UsageError(
                 f"the policy server was not ready after {_START_SECONDS} s"

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from agentgym.errors import UsageError
+from agentgym.errors import InfraError, UsageError
 from agentgym.policy.chat.prompt_messages import PromptError
 from agentgym.policy.chat.structured_output import SchemaError
 from agentgym.policy.engine.generation import TokenEngine, UnknownAdapterError
@@ -94,13 +94,21 @@ class PolicyServer:
                 return error_response(str(error), 400, param=error.param)
             except UnknownAdapterError as error:
                 return error_response(str(error), 404, param="model")
+            except InfraError as error:
+                return error_response(str(error), 503, kind="server_error")
 
         return route
 
     async def _health(self, _: Request) -> Response:
         running, waiting = self.engine.load
         return json_response(
-            {"status": "ok", "running": running, "waiting": waiting, "pid": os.getpid()}
+            {
+                "status": "ok",
+                "running": running,
+                "waiting": waiting,
+                "pid": os.getpid(),
+                "trouble": self.engine.trouble,
+            }
         )
 
     async def _models(self, _: Request) -> Response:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Collection
+import threading
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from agentgym.errors import AgentGymError, InfraError
+from agentgym.errors import AgentGymError, InfraError, UsageError
 from agentgym.policy.server.process import PolicyProcess
+from agentgym.policy.vllm_engine.choice import VllmChoice
 from agentgym.training.hub.gateway import Gateway
 
 RESTARTS = 5
@@ -27,6 +29,7 @@ class PolicyHost:
         log: Gets the server's output.
         device: "auto", "cpu", "cuda", ...
         dtype: "auto", "float32", ...
+        vllm: The vLLM that samples; None for our own engine.
 
     Attributes:
         version: The version that is served; -1 before the first.
@@ -41,6 +44,7 @@ class PolicyHost:
         log: Path,
         device: str = "auto",
         dtype: str = "auto",
+        vllm: VllmChoice | None = None,
     ) -> None:
         self.version = -1
         self._base = base
@@ -48,7 +52,10 @@ class PolicyHost:
         self._gateway = gateway
         self._log = log
         self._device, self._dtype = device, dtype
+        self._vllm = vllm
+        self._silence: str | None = None
         self._restarts = 0
+        self._closing = threading.Event()
         self._starter = ThreadPoolExecutor(1, "agentgym-host")
         self._started: Future[PolicyProcess] | None = None
 
@@ -62,6 +69,8 @@ class PolicyHost:
             name="base",
             device=self._device,
             dtype=self._dtype,
+            vllm=self._vllm,
+            given_up=self._closing.is_set,
         )
 
     def adapter(self, version: int) -> Path:
@@ -93,10 +102,13 @@ class PolicyHost:
         self.version = version
         try:
             self._load()
-        except InfraError:
-            if not self.revive():
-                raise
-            return
+        except InfraError as error:
+            self.check()
+            if self.revive():
+                return
+            if self._vllm is not None:
+                raise self._silent(str(error)) from None
+            raise
         if before not in (version, -1):
             # Nothing is asked of it any more: the server drains it by itself.
             # A server that just died is replaced before the next episode.
@@ -116,14 +128,48 @@ class PolicyHost:
             return False
         self._restarts += 1
         if self._restarts > RESTARTS:
+            why = "" if self._silence is None else f" ({self._silence})"
             raise InfraError(
-                f"the policy server died {self._restarts} times; its output is in "
+                f"the policy server died {self._restarts} times{why}; its output is in "
                 f"{self._log}"
             )
         self.start()
         if self.version >= 0:
             self._load()
         return True
+
+    def sampled(self, prompt: Sequence[int]) -> tuple[list[int], list[float]]:
+        """What the base model goes on with, as `PolicyProcess.sample` says.
+
+        Args:
+            prompt: Token ids.
+        """
+        return self._process().sample(prompt, len(prompt))
+
+    def check(self) -> str | None:
+        """Looks whether the server has something that samples.
+
+        Returns:
+            What was wrong with a vLLM that is started again.
+
+        Raises:
+            UsageError: A vLLM that runs elsewhere was silent at the last look, and is.
+        """
+        vllm = self._vllm
+        if vllm is None or self._started is None or not self._started.done():
+            return None
+        before, self._silence = self._silence, self._process().trouble()
+        if self._silence is None:
+            return None
+        if vllm.starts:
+            # `revive` starts the two again.
+            self._process().stop()
+        elif before is not None:
+            raise self._silent(self._silence)
+        return self._silence if vllm.starts else None
+
+    def _silent(self, why: str) -> UsageError:
+        return UsageError(f"{why}; start it again, and go on with --agentgym-resume")
 
     def keep_only(self, versions: Collection[int]) -> None:
         """Removes the adapters of all other versions."""
@@ -133,7 +179,8 @@ class PolicyHost:
                 shutil.rmtree(path, ignore_errors=True)
 
     def close(self) -> None:
-        """Ends the server."""
+        """Ends the server, also one that has not begun to answer."""
+        self._closing.set()
         if self._started is not None:
             with suppress(AgentGymError):
                 self._process().stop()

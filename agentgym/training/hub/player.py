@@ -69,7 +69,7 @@ class Player:
 
         Raises:
             TrainingStopped: The training is to end early.
-            UsageError: Nearly nothing that is played counts.
+            UsageError: Nearly nothing that is played counts, or nothing samples.
         """
         results: dict[int, RolloutResult] = {}
         waiting: dict[str, int] = {}
@@ -124,6 +124,8 @@ class Player:
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + LOOK_SECONDS
+        if (trouble := self.host.check()) is not None:
+            self.say(trouble)
         # A runner that died is remembered: its last claim may be heard of after it.
         lost = tuple(self._runners_lost)
         for rollout in self.gateway.running():

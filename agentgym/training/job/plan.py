@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentgym.errors import UsageError
+from agentgym.policy.vllm_engine.choice import VllmChoice
 from agentgym.reliability.looks import clean_needed
 from agentgym.scenarios.components import COMPONENTS
 from agentgym.training.job.case_split import training_cases
@@ -30,7 +31,7 @@ class TrainingPlan:
         root: The project's folder, where the agent is saved.
         timeout: Seconds that one episode may take.
         certified: Whether the target must be certain, and not only be measured.
-        engine: What samples: "own" or "vllm".
+        vllm: The vLLM that samples; None for our own engine.
     """
 
     scenarios: tuple[ScenarioInfo, ...]
@@ -44,7 +45,12 @@ class TrainingPlan:
     root: Path
     timeout: float
     certified: bool = False
-    engine: str = "own"
+    vllm: VllmChoice | None = None
+
+    @property
+    def engine(self) -> str:
+        """What samples: "own" or "vllm"."""
+        return "own" if self.vllm is None else "vllm"
 
     @property
     def training_folder(self) -> Path:

@@ -47,6 +47,7 @@ def make_training(plan: TrainingPlan, gateway: Gateway, observer: Observer) -> T
         log=plan.run_folder / "policy.log",
         device=plan.config.device,
         dtype=plan.config.dtype,
+        vllm=plan.vllm,
     )
     try:
         with room_for_files(plan.run_folder):
@@ -67,13 +68,23 @@ def _loaded(
     """Loads the policy and what was kept of the training."""
     # Heavy: the server imports the same at the same time.
     from agentgym.policy.engine.loading import load
+    from agentgym.training.step.base_check import check_base, probe
     from agentgym.training.step.update import Updater
 
     config = plan.config
     checkpoint = Checkpoint(plan.training_folder)
     kept = checkpoint.load()
     policy = load(plan.base, config.device, config.dtype)
-    updater = Updater(policy, config, seed=plan.seed, adapter=plan.adapter)
+    if plan.vllm is not None:
+        prompt = probe(policy)
+        check_base(policy, prompt, *host.sampled(prompt))
+    updater = Updater(
+        policy,
+        config,
+        seed=plan.seed,
+        adapter=plan.adapter,
+        sampler=None if plan.vllm is None else "vLLM",
+    )
     curriculum = Curriculum(
         [info.scenario for info in plan.learned_from],
         seed=plan.seed,
