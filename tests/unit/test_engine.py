@@ -1,3 +1,4 @@
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,6 +131,51 @@ def test_the_plain_cache_gives_the_same(tiny: LoadedPolicy) -> None:
     engine._cache = shared
     engine.close()
     assert [g.token_ids for g in got] == [g.token_ids for g in expected]
+
+
+LONG = {"short_factor": [1.0, 1.1, 1.3, 2.0], "long_factor": [2.0, 4.0, 9.0, 30.0]}
+ORIGINAL = {"original_max_position_embeddings": 90}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "context"),
+    [
+        ("longrope", {**LONG, **ORIGINAL, "factor": 4.0}, 90),
+        ("dynamic", {"factor": 4.0}, 360),
+        ("linear", {"factor": 4.0}, 360),
+        ("yarn", {**ORIGINAL, "factor": 4.0}, 360),
+        (
+            "llama3",
+            {**ORIGINAL, "factor": 4.0, "low_freq_factor": 1, "high_freq_factor": 4},
+            360,
+        ),
+    ],
+)
+def test_positions_of_rows_do_not_depend_on_the_batch(
+    tmp_path: Path, kind: str, settings: dict[str, object], context: int
+) -> None:
+    folder = make_tiny(tmp_path / kind, context=360)
+    file = folder / "config.json"
+    rope = {"rope_type": kind, "rope_theta": 10_000.0, **settings}
+    config = json.loads(file.read_text()) | {"rope_parameters": rope}
+    file.write_text(json.dumps(config))
+    policy = load(folder)
+    assert policy.context == context
+    generator = random.Random(0)
+    asked = [
+        [generator.randrange(5, 60) for _ in range(length)]
+        for length in (7, context - 4, 30, context - 20, context // 2)
+    ]
+    engine = Engine(policy)
+    try:
+        done = engine.generate_all(asked, SAMPLED)
+        again = engine.generate_all(asked[::-1], SAMPLED)[::-1]
+    finally:
+        engine.close()
+    assert [len(g.token_ids) for g in done] == [12, 4, 12, 12, 12]
+    for generation in [*done, *again]:
+        # Each alone, in a model that has seen no other row.
+        assert worst_difference(load(folder), [generation]) < 1e-3
 
 
 def test_a_seed_gives_the_same_tokens_whatever_the_batch_holds(
