@@ -273,7 +273,14 @@ class Engine:
             if self._cache.blocked(row):
                 later.append(generation)
                 continue
-            generation.cached_tokens = self._cache.admit(row)
+            try:
+                generation.cached_tokens = self._cache.admit(row)
+            except Exception as error:  # noqa: BLE001
+                # Too little memory, say: this request fails, and the others go on.
+                if row in self._cache.rows:
+                    self._cache.release(row, keep=False)
+                self._finish(generation, "error", error)
+                continue
             seed = generation.params.seed
             # Its own: what it draws does not depend on what the batch holds.
             generation._generator = random.Random(seed)  # noqa: S311
