@@ -11,15 +11,15 @@ import torch
 from agentgym.errors import UsageError
 from agentgym.policy.chat.chat_template import ChatTemplate
 from agentgym.policy.chat.prompt_messages import PromptError
-from agentgym.policy.engine import attention, slots
 from agentgym.policy.engine.engine import Engine
 from agentgym.policy.engine.generation import Generation, SamplingParams
-from agentgym.policy.engine.kv_cache import SharedPrefixCache
+from agentgym.policy.engine.kv import attention, slots
+from agentgym.policy.engine.kv.kv_cache import SharedPrefixCache
+from agentgym.policy.engine.kv.plain_cache import PlainCache
+from agentgym.policy.engine.kv.slots import Slots
 from agentgym.policy.engine.loading import LoadedPolicy, load
-from agentgym.policy.engine.plain_cache import PlainCache
 from agentgym.policy.engine.sampling import sample
 from agentgym.policy.engine.sequence import SampledRow, common_prefix
-from agentgym.policy.engine.slots import Slots
 from agentgym.policy.folders.model_folder import check_folder
 from tests.tiny_policy import TOOLS, conversation, make_tiny
 

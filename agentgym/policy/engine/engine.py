@@ -20,12 +20,12 @@ from torch import Tensor
 
 from agentgym.errors import UsageError
 from agentgym.policy.engine.adapter import AdaptedWeights, Adapter, read_adapter
-from agentgym.policy.engine.cache_choice import choose_cache
 from agentgym.policy.engine.generation import (
     Generation,
     SamplingParams,
     UnknownAdapterError,
 )
+from agentgym.policy.engine.kv.cache_choice import choose_cache
 from agentgym.policy.engine.loading import SMALL, LoadedPolicy
 from agentgym.policy.engine.sampling import sample
 from agentgym.policy.engine.sequence import SampledRow

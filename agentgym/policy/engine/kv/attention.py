@@ -1,6 +1,6 @@
 """Attention that also returns its log-sum-exp, so that parts of it can be joined.
 
-Axes are those of `agentgym.policy.engine.kv_cache`; the leading 1 stands for a batch.
+Axes are those of `agentgym.policy.engine.kv.kv_cache`; a leading 1 stands for a batch.
 """
 
 from __future__ import annotations

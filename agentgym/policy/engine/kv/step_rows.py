@@ -1,6 +1,6 @@
 """What one forward pass needs to know about the rows that it runs.
 
-Axes are those of `agentgym.policy.engine.kv_cache`.
+Axes are those of `agentgym.policy.engine.kv.kv_cache`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from transformers import Cache
 
+from agentgym.policy.engine.kv.slots import Slab, Slots
 from agentgym.policy.engine.sequence import SampledRow, SharedPrefix
-from agentgym.policy.engine.slots import Slab, Slots
 
 
 class SlabRows:

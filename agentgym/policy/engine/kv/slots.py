@@ -4,7 +4,7 @@ A row that outgrows its slot moves to one of the next capacity; a slab without r
 given back. So a long row costs what it is long, whatever stands beside it, and nothing
 but that row is ever copied.
 
-Axes are those of `agentgym.policy.engine.kv_cache`.
+Axes are those of `agentgym.policy.engine.kv.kv_cache`.
 """
 
 from __future__ import annotations
@@ -118,7 +118,12 @@ class Slots:
             yield from slab.rows
 
     def learn(self, key: Tensor, layers: int) -> None:
-        """Takes the sizes from the keys [1, H, N, D] of the first forward pass."""
+        """Takes the sizes from the first forward pass.
+
+        Args:
+            key: Keys [1, H, N, D].
+            layers: How many the model has.
+        """
         _, heads, _, size = key.shape
         self.sizes = KeySizes(layers, heads, size, key.dtype, key.device)
         for slab in self.slabs:

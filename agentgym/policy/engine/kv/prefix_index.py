@@ -1,6 +1,6 @@
 """Which prompt prefixes are known already, and which of them rows share.
 
-Axes are those of `agentgym.policy.engine.kv_cache`.
+Axes are those of `agentgym.policy.engine.kv.kv_cache`.
 """
 
 from __future__ import annotations

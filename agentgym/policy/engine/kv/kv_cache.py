@@ -3,7 +3,7 @@
 A *row* is one sequence being sampled. Its keys and values are in two parts: a *shared
 prefix*, read-only and used by every row whose prompt begins with the same tokens (the
 system prompt with its tools), and its own *suffix* in a slot
-(`agentgym.policy.engine.slots`).
+(`agentgym.policy.engine.kv.slots`).
 Attention over the prefix is one matrix product for all rows, attention over the
 suffixes another, and the two are joined by their log-sum-exp. So a prefix is computed
 once, kept once and, unlike with plain batching, also read once a step.
@@ -29,12 +29,12 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
-from agentgym.policy.engine.attention import attend, attend_shared, join
 from agentgym.policy.engine.free_memory import free_memory
-from agentgym.policy.engine.prefix_index import MIN_PREFIX, PrefixIndex, Source
+from agentgym.policy.engine.kv.attention import attend, attend_shared, join
+from agentgym.policy.engine.kv.prefix_index import MIN_PREFIX, PrefixIndex, Source
+from agentgym.policy.engine.kv.slots import Slots
+from agentgym.policy.engine.kv.step_rows import LayerCounter, SlabRows, StepRows
 from agentgym.policy.engine.sequence import SampledRow, SharedPrefix, common_prefix
-from agentgym.policy.engine.slots import Slots
-from agentgym.policy.engine.step_rows import LayerCounter, SlabRows, StepRows
 
 _counter = itertools.count()
 _KEPT = 512 << 20
