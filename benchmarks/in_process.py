@@ -22,7 +22,6 @@ import torch
 
 import agentgym
 from agentgym.policy.chat.chat_template import ChatTemplate
-from agentgym.policy.chat.tool_calls import parse
 from agentgym.policy.engine.engine import Engine
 from agentgym.policy.engine.generation import SamplingParams
 from agentgym.policy.engine.loading import load
@@ -36,7 +35,7 @@ from agentgym.scenarios.reward import compute_reward
 from agentgym.scenarios.scenario import settings_of
 from agentgym.training.batch.batch import Sample
 from agentgym.training.batch.rows import merge
-from agentgym.training.batch.segments import TokenBytes, segment
+from agentgym.training.batch.segments import segment
 from pytest_agentgym.collect import check_pass
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,9 +77,8 @@ class World:
     def __init__(self, model: Path | None = None, *, rows: int = 64) -> None:
         self.policy = load(model or embedded_path(), "cpu")
         self.engine = Engine(self.policy, max_rows=rows)
-        self.template = ChatTemplate(self.policy.tokenizer)
+        self.template = ChatTemplate(self.policy.dialect)
         self.scenarios = pack()
-        self._pieces = TokenBytes(self.policy.tokenizer)
         self._pool = ThreadPoolExecutor(rows)
         helpdesk: Any = importlib.import_module("customer_support.helpdesk")
         language: Any = importlib.import_module("customer_support.language")
@@ -151,9 +149,10 @@ class World:
             tool_calls=len(recorder.trajectory.tool_calls),
         )
 
-    def components(self, ids: Any) -> Any:
+    def components(self, _: Any, ids: Any) -> Any:
         """The component of each sampled token."""
-        return segment(self._pieces(ids), ended=ids[-1] in self.policy.stop_ids)
+        dialect, ended = self.policy.dialect, ids[-1] in self.policy.stop_ids
+        return segment(dialect.pieces(ids), dialect, ended=ended)
 
     def _converse(self, text: str, desk: Any, calls: list[ModelCallRecord]) -> str:
         recorder = current()
@@ -172,7 +171,8 @@ class World:
             made = self.engine.generate(prompt.ids, params)
             ids = made.token_ids
             shown = ids[:-1] if ids[-1] in self.policy.stop_ids else ids
-            reply = parse(self.template.decode(shown))
+            dialect = self.policy.dialect
+            reply = dialect.parse(dialect.text(shown))
             message = wire.assistant_message(reply)
             self.template.remember(prompt, message, ids)
             calls.append(

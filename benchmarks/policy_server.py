@@ -158,7 +158,7 @@ def main() -> None:
             folder, options.concurrent, options.requests, options.tokens, options.tools
         )
         policy = load(folder)
-        template = ChatTemplate(policy.tokenizer)
+        template = ChatTemplate(policy.dialect)
         size = sum(p.numel() for p in policy.model.parameters())
         prompts = [
             template.prompt(messages(i), tools(options.tools)).ids

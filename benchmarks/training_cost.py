@@ -37,7 +37,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from transformers.utils import get_json_schema, logging
 
 from agentgym.policy.chat.chat_template import ChatTemplate
-from agentgym.policy.chat.tool_calls import parse
 from agentgym.policy.engine.engine import Engine
 from agentgym.policy.engine.generation import Generation, SamplingParams
 from agentgym.policy.engine.loading import load
@@ -47,7 +46,7 @@ from agentgym.scenarios.cases import make_cases
 from agentgym.scenarios.components import COMPONENTS
 from agentgym.training.batch.batch import Sample, make_batch
 from agentgym.training.batch.rows import merge
-from agentgym.training.batch.segments import TokenBytes, segment
+from agentgym.training.batch.segments import segment
 from agentgym.training.job.config import TrainingConfig
 from agentgym.training.step.update import Updater
 
@@ -150,8 +149,7 @@ class Ours:
         self._task, self._folder = task, folder
         self._policy = load(embedded_path(), "cpu")
         self._engine = Engine(self._policy, max_rows=PROMPTS * REPEATS)
-        self._template = ChatTemplate(self._policy.tokenizer)
-        self._pieces = TokenBytes(self._policy.tokenizer)
+        self._template = ChatTemplate(self._policy.dialect)
         # One pass over a batch, as TRL's default is.
         config = TrainingConfig(learning_rate=RATE, lora_rank=16, epochs=1)
         self._updater = Updater(load(embedded_path(), "cpu"), config)
@@ -219,7 +217,8 @@ class Ours:
             ids = generation.token_ids
             episode.calls.append(Call(prompt.ids, ids, generation.logprobs))
             shown = ids[:-1] if ids[-1] in self._policy.stop_ids else ids
-            message = wire.assistant_message(parse(self._template.decode(shown)))
+            dialect = self._policy.dialect
+            message = wire.assistant_message(dialect.parse(dialect.text(shown)))
             self._template.remember(prompt, message, ids)
             episode.messages.append(message)
             for call in message.get("tool_calls", ()):
@@ -232,13 +231,13 @@ class Ours:
         return going
 
     def _sample(self, episode: Episode) -> Sample:
-        stop = self._policy.stop_ids
+        stop, dialect = self._policy.stop_ids, self._policy.dialect
         reward = self._task.reward(
             episode.messages[2:], self._task.answers[episode.prompt]
         )
         rows = merge(
             episode.calls,
-            lambda ids: segment(self._pieces(ids), ended=ids[-1] in stop),
+            lambda _, ids: segment(dialect.pieces(ids), dialect, ended=ids[-1] in stop),
         )
         return Sample(
             scenario="cost",

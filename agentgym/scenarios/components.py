@@ -11,7 +11,9 @@ from typing import Literal, get_args
 
 from agentgym.errors import UsageError
 
-Component = Literal["tool_selection", "parameter_selection", "output_generation"]
+Component = Literal[
+    "tool_selection", "parameter_selection", "reasoning", "output_generation"
+]
 """What a sampled token can belong to."""
 
 COMPONENTS: tuple[Component, ...] = get_args(Component)
@@ -20,6 +22,7 @@ TOOL_EXECUTION = "tool_execution"
 TRAINABLE_COMPONENTS: dict[str, bool] = {
     "tool_selection": True,
     "parameter_selection": True,
+    "reasoning": True,
     TOOL_EXECUTION: False,
     "output_generation": False,
 }

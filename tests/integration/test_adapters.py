@@ -263,9 +263,7 @@ def save(root: Path, name: str, adapter: Path, base: str) -> Path:
 def greedy(base: Path, adapter: Path | None, message: str, count: int) -> list[int]:
     """What peft's own model says."""
     policy = load(base)
-    prompt = ChatTemplate(policy.tokenizer).prompt(
-        [{"role": "user", "content": message}]
-    )
+    prompt = ChatTemplate(policy.dialect).prompt([{"role": "user", "content": message}])
     ids, model = list(prompt.ids), with_adapter(base, adapter)
     for _ in range(count):
         with torch.inference_mode():

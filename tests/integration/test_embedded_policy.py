@@ -20,7 +20,7 @@ from agentgym.policy.build.examples import Rows, load_dialogues
 from agentgym.policy.build.model import behind_prefix, make_model
 from agentgym.policy.build.recipe import Recipe
 from agentgym.policy.build.tokenizer import encode, make_tokenizer, render
-from agentgym.policy.chat.tool_calls import parse
+from agentgym.policy.chat.probe import find_dialect
 from agentgym.policy.folders.embedded import embedded_path
 from tests.made_tools import made_tool
 
@@ -325,6 +325,6 @@ def test_a_greedy_call_is_well_formed(embedded, message, name):
         ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=60
     )
     reply = tokenizer.decode(out[0, ids.shape[1] :]).removesuffix("<|im_end|>")
-    (call,) = parse(reply).tool_calls
+    (call,) = find_dialect(tokenizer, "embedded").parse(reply).tool_calls
     assert call.name == name
     assert isinstance(json.loads(call.arguments), dict)

@@ -25,7 +25,7 @@ from agentgym.policy.engine.generation import (
     SamplingParams,
     UnknownAdapterError,
 )
-from agentgym.policy.engine.kv.kv_cache import SharedPrefixCache
+from agentgym.policy.engine.kv_cache import SharedPrefixCache
 from agentgym.policy.engine.loading import LoadedPolicy, load
 from agentgym.policy.folders.embedded import embedded_path
 from tests.tiny_adapter import make_adapter, with_adapter, worst_difference
@@ -57,7 +57,7 @@ def engine(tiny: LoadedPolicy, adapters: Path) -> Iterator[Engine]:
 
 
 def prompts(policy: LoadedPolicy, count: int) -> list[list[int]]:
-    template = ChatTemplate(policy.tokenizer)
+    template = ChatTemplate(policy.dialect)
     return [
         template.prompt(conversation(f"Order B{i} is late."), TOOLS).ids
         for i in range(count)

@@ -23,9 +23,22 @@ def test_a_scenario_says_of_each_component_and_of_tool_execution():
 def test_each_component_has_tokens():
     segments = pytest.importorskip("agentgym.training.batch.segments")
     assert sorted(segments._COMPONENTS) == sorted(COMPONENTS)
+    from agentgym.policy.chat.dialect import Dialect
+    from agentgym.policy.chat.formats.known import FORMATS
+    from agentgym.policy.chat.message_shape import MessageShape
+    from agentgym.policy.chat.thoughts import find_thoughts
+
+    dialect = Dialect(
+        tokenizer=None,
+        calls=FORMATS[0],
+        channels=find_thoughts("<think></think>"),
+        shape=MessageShape(),
+        template="",
+    )
     call = b'Hm. <tool_call>\n{"name": "a", "arguments": {"b": 1}}\n</tool_call>'
-    pieces = [bytes((byte,)) for byte in call]
-    assert set(segments.segment(pieces, ended=False)) == set(COMPONENTS)
+    pieces = [bytes((byte,)) for byte in b"<think>Well.</think>" + call]
+    found = segments.segment(pieces, dialect, ended=False)
+    assert set(found) == set(COMPONENTS)
 
 
 def test_the_config_knows_the_same_ones():

@@ -13,11 +13,11 @@ import agentgym.policy
 NEED_TORCH = {
     *("build.examples", "build.model", "build.optimizer", "build.tokenizer"),
     "build.imitation",
-    "chat.structured_output",
     *("engine.adapter", "engine.attention", "engine.cache_choice", "engine.engine"),
     *("engine.kv_cache", "engine.loading", "engine.plain_cache", "engine.sampling"),
     "engine.step_rows",
     *("server.completions", "server.in_process", "server.routes"),
+    "server.structured_output",
     "trained.merging",
 }
 

@@ -16,9 +16,12 @@ from tokenizers import (
 )
 from transformers import AutoTokenizer, PreTrainedTokenizer, PreTrainedTokenizerFast
 
+from agentgym.policy.chat.probe import find_dialect
+from agentgym.policy.chat.token_bytes import TokenBytes
 from agentgym.policy.folders.embedded import embedded_path
-from agentgym.training.batch.segments import TokenBytes, segment
+from agentgym.training.batch.segments import segment
 
+HERMES = find_dialect(AutoTokenizer.from_pretrained(embedded_path()), "embedded")
 SHORT = {"tool_selection": "T", "parameter_selection": "P", "output_generation": "O"}
 HEAD, TAIL = '<tool_call>{"name": "hi", "arguments": ', "}</tool_call>"
 HELLO = f"{HEAD}{{}}{TAIL}"
@@ -27,7 +30,9 @@ HELLO = f"{HEAD}{{}}{TAIL}"
 def runs(text: str, *, ended: bool = False) -> list[tuple[str, str]]:
     """The text in parts of one component each, cut between any two bytes."""
     data = text.encode()
-    components = segment([data[i : i + 1] for i in range(len(data))], ended=ended)
+    components = segment(
+        [data[i : i + 1] for i in range(len(data))], HERMES, ended=ended
+    )
     assert len(components) == len(data)
     pairs = zip(components, data, strict=True)
     return [
@@ -37,7 +42,9 @@ def runs(text: str, *, ended: bool = False) -> list[tuple[str, str]]:
 
 
 def letters(pieces: list[bytes], *, ended: bool = False) -> str:
-    return "".join(SHORT[component] for component in segment(pieces, ended=ended))
+    return "".join(
+        SHORT[component] for component in segment(pieces, HERMES, ended=ended)
+    )
 
 
 def test_text_around_a_call_and_its_arguments() -> None:
@@ -60,15 +67,15 @@ def test_text_around_a_call_and_its_arguments() -> None:
         '{"x": "Zürich 🚲", "y": "日本"}',
         '{"x": "}} { \\"arguments\\": {}"}',
         '{"x": "\\\\"}',
-        '{"x": "</tool_call> <tool_call>"}',
+        '{"x": "<tool_call> tool_call>"}',
         '{"name": "b", "arguments": {"x": 1}}',
         '"{\\"x\\": \\"A1\\"}"',
         "[1, 2]",
         "null",
     ],
 )
-@pytest.mark.parametrize("key", ["arguments", "parameters"])
-def test_any_arguments_in_any_order_and_spacing(arguments: str, key: str) -> None:
+def test_any_arguments_in_any_order_and_spacing(arguments: str) -> None:
+    key = "arguments"
     for before, behind in [
         (f'<tool_call>{{"name":"a","{key}":', "}</tool_call>"),
         (f'<tool_call>\n {{ "name" : "a" ,\n"{key}" :  ', " }\n</tool_call>"),
@@ -249,7 +256,7 @@ def test_the_embedded_tokenizer_on_a_real_reply(
     pieces = token_bytes(ids)
     assert b"".join(pieces) == text.encode()
     assert any(piece.decode(errors="ignore") == "" for piece in pieces)  # split ones
-    found = segment(pieces, ended=True)
+    found = segment(pieces, HERMES, ended=True)
     by_component = {
         letter: b"".join(
             piece for piece, c in zip(pieces, found, strict=True) if SHORT[c] == letter
@@ -338,7 +345,7 @@ def test_a_sentencepiece_like_tokenizer(metaspace: bool) -> None:
     # The space in front is the tokenizer's own habit; it is no part of any call.
     assert b"".join(pieces[:-1]).decode() == f" {TEXT}"
     assert pieces[-1] == b"</s>"
-    found = segment(pieces, ended=True)
+    found = segment(pieces, HERMES, ended=True)
     arguments = b"".join(
         piece
         for piece, component in zip(pieces, found, strict=True)

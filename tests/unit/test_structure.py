@@ -187,7 +187,8 @@ def undescribed(function: Function) -> list[str]:
     """The parameters that the docstring's Args section should name and does not.
 
     One parameter needs no section. pytest gives hooks what their names say; an
-    override has its section where it was first declared.
+    override has its section where it was first declared, and what a protocol describes
+    is described there.
     """
     names = parameters(function)
     decorators = {ast.unparse(d).split("(")[0] for d in function.decorator_list}
@@ -198,6 +199,8 @@ def undescribed(function: Function) -> list[str]:
     ):
         return []
     text = ast.get_docstring(function) or ""
+    if re.fullmatch(r"See `\w+`\.", text):
+        return []
     section = re.search(r"^Args:\n((?: .*\n?|\n)*)", text, re.MULTILINE)
     described = re.findall(r"^ +\*{0,2}(\w+):", section[1], re.M) if section else []
     return [n for n in names if n not in described and not n.startswith("_")]

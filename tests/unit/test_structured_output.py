@@ -17,13 +17,18 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from agentgym.policy.chat.structured_output import Forms, SchemaError, StructuredOutput
-from agentgym.policy.chat.tool_calls import CLOSE, OPEN, parse
 from agentgym.policy.engine.engine import Engine
 from agentgym.policy.engine.generation import Generation, SamplingParams
 from agentgym.policy.engine.loading import LoadedPolicy, load
 from agentgym.policy.folders.embedded import embedded_path
+from agentgym.policy.server.structured_output import (
+    Forms,
+    SchemaError,
+    StructuredOutput,
+)
 from tests.tiny_policy import make_tiny
+
+OPEN, CLOSE = "<tool_call>", "</tool_call>"
 
 
 class Closed(BaseModel):
@@ -221,7 +226,7 @@ def test_what_is_in_a_call_is_the_policys_own(tiny: LoadedPolicy, plain: bool) -
     structured = StructuredOutput(policy)
     assert (len(encode(policy, OPEN)) > 1) == plain
     call = f'{OPEN}\n{{"name": "né", "arguments": {{"a": oops}}\n{CLOSE}'
-    assert parse(call).tool_calls
+    assert policy.dialect.read(call).calls
     both = f"{call}\n{call}"
     forced = f'{call}{OPEN}{{"na'
 

@@ -1,8 +1,18 @@
 import json
 
 import pytest
+from transformers import AutoTokenizer
 
-from agentgym.policy.chat.tool_calls import ParsedCall, parse
+from agentgym.policy.chat.dialect import ParsedReply
+from agentgym.policy.chat.formats.found import ParsedCall
+from agentgym.policy.chat.probe import find_dialect
+from agentgym.policy.folders.embedded import embedded_path
+
+HERMES = find_dialect(AutoTokenizer.from_pretrained(embedded_path()), "embedded")
+
+
+def parse(text: str) -> ParsedReply:
+    return HERMES.parse(text)
 
 
 def calls(text: str) -> list[tuple[str, str]]:
@@ -47,7 +57,7 @@ def test_arguments_keep_the_model_s_own_spacing(raw: str) -> None:
 
 
 def test_unicode_escapes_stay_as_written() -> None:
-    raw = '{"city": "Z\\u00fcrich", "quote": "\\"</tool_call>\\""}'
+    raw = '{"city": "Z\\u00fcrich", "quote": "\\"<tool_call>\\""}'
     found = calls(f'<tool_call>{{"name": "a", "arguments": {raw}}}</tool_call>')
     assert found == [("a", raw)]
     assert json.loads(found[0][1])["city"] == "Zürich"
@@ -65,38 +75,38 @@ def test_missing_end_tag_at_the_end() -> None:
     ]
 
 
-def test_missing_end_tag_before_the_next_call() -> None:
-    text = (
-        '<tool_call>{"name": "a", "arguments": {}}\n'
-        '<tool_call>{"name": "b", "arguments": {}}</tool_call>'
-    )
-    assert calls(text) == [("a", "{}"), ("b", "{}")]
-
-
-def test_a_call_without_arguments_has_empty_ones() -> None:
-    assert calls('<tool_call>{"name": "a"}</tool_call>') == [("a", "{}")]
-
-
 @pytest.mark.parametrize(
-    ("body", "arguments"),
+    "body",
     [
-        ('{"name": "a", "arguments": {"x": tru}}', '{"x": tru}'),
-        ('{"name": "a", "arguments": {"x": "A1}}', '{"x": "A1}'),
-        ('{"name": "a", "arguments": {"x": 1', '{"x": 1'),
-        ('{"name": "a", "arguments": ', ""),
-        ('{"name": "a", "argum', ""),
-        ('{"name": "a", "arguments": {\'x\': 1}}', "{'x': 1}"),
+        '{"name": "a"}',
+        '{"name": "a", "parameters": {"x": 1}}',
+        '{"name": "a", "arguments": {"x": tru}}',
+        '{"name": "a", "arguments": {"x": "A1}}',
+        '{"name": "a", "arguments": {"x": 1',
+        '{"name": "a", "arguments": {"x": 1}',
+        '{"name": "a", "arguments": ',
+        '{"name": "a", "argum',
+        '{"name": "a", "arguments": {\'x\': 1}}',
+        '{"name": "a", "arguments": {"x": "</tool_call>"}}',
+        '{"name": "a", "arguments": {}}\n<tool_call>{"name": "b", "arguments": {}}',
+        '{"name": "a", "arguments": {}} {"name": "b", "arguments": {}}',
+        "a(x=1)",
     ],
 )
-def test_malformed_arguments_stay_visible(body: str, arguments: str) -> None:
-    assert calls(f"<tool_call>\n{body}\n</tool_call>") == [("a", arguments)]
-    assert calls(f"<tool_call>\n{body}") == [("a", arguments)]
+def test_what_the_serving_engine_takes_for_text_is_no_call(body: str) -> None:
+    """vLLM's parser of this format makes none of these a call."""
+    for text in (f"<tool_call>\n{body}\n</tool_call>", f"So: <tool_call>{body}"):
+        if body.startswith('{"name": "a", "arguments": {}}\n') and "So" in text:
+            continue
+        reply = parse(text)
+        assert reply.tool_calls == ()
+        assert reply.content == text.strip()
 
 
-def test_sound_arguments_survive_a_missing_outer_brace() -> None:
-    assert calls('<tool_call>{"name": "a", "arguments": {"x": 1}</tool_call>') == [
-        ("a", '{"x": 1}')
-    ]
+def test_a_broken_call_makes_text_of_a_sound_one_beside_it() -> None:
+    sound = '<tool_call>{"name": "a", "arguments": {}}</tool_call>'
+    assert calls(sound + sound) == [("a", "{}")] * 2
+    assert calls(sound + "<tool_call>{}</tool_call>") == []
 
 
 def test_arguments_that_are_no_object_are_passed_on() -> None:
@@ -122,4 +132,4 @@ def test_a_call_without_a_name_is_content(text: str) -> None:
 
 def test_deep_nesting_does_not_raise() -> None:
     text = '<tool_call>{"name": "a", "arguments": ' + "[" * 100_000
-    assert calls(text)[0][0] == "a"
+    assert calls(text) == []

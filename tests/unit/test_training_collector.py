@@ -63,7 +63,7 @@ def collect(odd: dict[str, Any], **settings: Any) -> Collected:
         [info],
         TrainingConfig(groups=1, group_size=4, **settings),
         Curriculum(["test_it"], seed=0),
-        lambda ids: ["output_generation"] * len(ids),
+        lambda _, ids: ["output_generation"] * len(ids),
         play,
     )
     return collector.collect(VERSION)

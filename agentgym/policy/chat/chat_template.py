@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from agentgym.policy.chat.dialect import SENTINEL, Dialect, common_length
 from agentgym.policy.chat.prompt_messages import (
     Message,
     PromptError,
@@ -26,8 +27,6 @@ from agentgym.policy.chat.prompt_messages import (
     forced_names,
     normal_message,
 )
-from agentgym.policy.chat.tool_calls import OPEN
-from agentgym.policy.engine.end_of_turn import SENTINEL, end_of_turn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,31 +35,38 @@ class Prompt:
 
     ids: list[int]
     forced: str
+    thinking: bool
+    """Whether it has opened a thought, in which the reply begins."""
+    thoughtful: bool
+    """Whether thoughts of earlier replies are in it."""
     conversation: bytes
     """Digest of the messages and tools that it was made of."""
 
 
-class ChatTemplate:
-    """Renders conversations of one tokenizer and remembers how they went on."""
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """A conversation's tokens, and whether thoughts are in it."""
 
-    def __init__(self, tokenizer: Any, *, remembered: int = 2048) -> None:
-        """Prepares a tokenizer's template.
+    ids: np.ndarray
+    thoughtful: bool
+
+
+class ChatTemplate:
+    """Renders conversations of one dialect and remembers how they went on."""
+
+    def __init__(self, dialect: Dialect, *, remembered: int = 2048) -> None:
+        """Prepares a model's chat template.
 
         Args:
-            tokenizer: A Hugging Face tokenizer with a chat template.
+            dialect: The model's, as `find_dialect` gives it.
             remembered: The most replies to keep; the longest unused go first.
         """
-        self._tokenizer = tokenizer
-        self._remembered: OrderedDict[bytes, np.ndarray] = OrderedDict()
+        self.dialect = dialect
+        self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._limit = remembered
-        self._end = end_of_turn(tokenizer)
-        self._hidden_ids = {
-            i
-            for i, token in tokenizer.added_tokens_decoder.items()
-            if token.special and "tool" not in str(token) and "think" not in str(token)
-        }
         self._end_token = self._find_end_token()
         self._encode_head = lru_cache(maxsize=64)(self._encode_plain)
+        self._forced = lru_cache(maxsize=64)(self._forced_ids)
 
     def prompt(
         self,
@@ -69,6 +75,7 @@ class ChatTemplate:
         tool_choice: str | Mapping[str, Any] | None = None,
         *,
         salt: str = "",
+        options: Mapping[str, Any] | None = None,
     ) -> Prompt:
         """Turns a request into the tokens that the reply follows.
 
@@ -77,6 +84,7 @@ class ChatTemplate:
             tools: OpenAI's descriptions of the tools.
             tool_choice: OpenAI's field of this name.
             salt: Only replies remembered with the same salt are continued.
+            options: Variables of the template, such as `enable_thinking`.
 
         Raises:
             PromptError: A message, a tool or the choice makes no sense.
@@ -87,14 +95,22 @@ class ChatTemplate:
         must_call = forced_names(tools, tool_choice)
         if tool_choice == "none" or not tools:
             tools = None
+        options = dict(options or {})
+        if options:
+            salt += json.dumps(options, sort_keys=True, default=str)
         digested = digests(shown, tools, salt)
-        ids = self._continue(shown, tools, digested)
-        if ids is None:
-            ids = self._encode(self._render(shown, tools, generation=True))
-        forced = self._forced_ids(must_call) if must_call else []
+        past = self._continue(shown, tools, digested, options)
+        if past is None:
+            text = self._render(shown, tools, options)
+            past = _Remembered(np.asarray(self._encode(text), dtype=np.int32), False)
+        ids = past.ids.tolist()
+        thinking = self.dialect.opens_thought(ids)
+        forced = list(self._forced(must_call, thinking)) if must_call else []
         return Prompt(
             ids=ids + forced,
-            forced=self.decode(forced) if forced else "",
+            forced=self.dialect.text(forced),
+            thinking=thinking and not forced,
+            thoughtful=past.thoughtful,
             conversation=digested[-1],
         )
 
@@ -109,7 +125,9 @@ class ChatTemplate:
             token_ids: The sampled ids of it [T].
         """
         key = extend(prompt.conversation, normal_message(0, reply))
-        self._remembered[key] = np.asarray([*prompt.ids, *token_ids], dtype=np.int32)
+        ids = np.asarray([*prompt.ids, *token_ids], dtype=np.int32)
+        thoughtful = prompt.thoughtful or "reasoning_content" in reply
+        self._remembered[key] = _Remembered(ids, thoughtful)
         self._remembered.move_to_end(key)
         while len(self._remembered) > self._limit:
             self._remembered.popitem(last=False)
@@ -118,19 +136,9 @@ class ChatTemplate:
         """Tokens of a text, as it stands."""
         return list(self._encode_plain(text))
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of sampled tokens, without the special ones that are no content."""
-        hidden = self._hidden_ids
-        text: str = self._tokenizer.decode(
-            [i for i in ids if i not in hidden],
-            skip_special_tokens=False,
-            clean_up_tokenization_spaces=False,
-        )
-        return text
-
     def token_text(self, token: int) -> str:
         """Text of one token, special or not."""
-        text: str = self._tokenizer.decode([token], skip_special_tokens=False)
+        text: str = self.dialect.tokenizer.decode([token], skip_special_tokens=False)
         return text
 
     # Splicing.
@@ -140,37 +148,73 @@ class ChatTemplate:
         messages: list[Message],
         tools: Sequence[Mapping[str, Any]] | None,
         digested: list[bytes],
-    ) -> list[int] | None:
+        options: Mapping[str, Any],
+    ) -> _Remembered | None:
         for at in range(len(messages) - 1, -1, -1):
             if messages[at]["role"] != "assistant":
                 continue
             past = self._remembered.get(digested[at])
             if past is None:
                 continue
-            tail = self._tail(messages, tools, at)
+            if past.thoughtful and not self._keeps_thoughts(messages[at + 1 :]):
+                return None
+            tail = self._tail(messages, tools, at, options)
             if tail is None:
                 return None
             self._remembered.move_to_end(digested[at])
-            if self._end_token is not None and past[-1] == self._end_token[1]:
-                tail = tail.removeprefix(self._end_token[0])
-            return [*past.tolist(), *self._encode_plain(tail)]
+            if int(past.ids[-1]) in self.dialect.ends.values():
+                tail = self._without_end(tail)
+            ids = np.asarray([*past.ids, *self._encode_plain(tail)], dtype=np.int32)
+            return _Remembered(ids, past.thoughtful)
         return None
+
+    def _keeps_thoughts(self, following: list[Message]) -> bool:
+        """Whether the template keeps a reply's thoughts when these messages follow."""
+        while_calling, past_user = self.dialect.keeps_thoughts
+        spoken = any(message["role"] == "user" for message in following)
+        return past_user if spoken else while_calling
 
     def _tail(
         self,
         messages: list[Message],
         tools: Sequence[Mapping[str, Any]] | None,
         at: int,
+        options: Mapping[str, Any],
     ) -> str | None:
         """What the template writes behind the reply at `at`, its end included."""
-        marked = [*messages]
-        marked[at] = {"role": "assistant", "content": SENTINEL}
-        try:
-            text = self._render(marked, tools, generation=True)
-        except PromptError:
-            return None
-        head, _, tail = text.partition(SENTINEL)
-        return tail if head != text and SENTINEL not in tail else None
+        for marked, in_call in self._marked(messages[at]):
+            try:
+                text = self._render(
+                    [*messages[:at], marked, *messages[at + 1 :]], tools, options
+                )
+            except PromptError:
+                continue
+            head, _, tail = text.partition(SENTINEL)
+            if head == text or SENTINEL in tail:
+                continue
+            if not in_call:
+                return tail
+            ends = [tail.find(end) for end in self.dialect.ends if end in tail]
+            if ends:
+                return tail[min(ends) :]
+        return None
+
+    def _marked(self, reply: Message) -> Iterator[tuple[Message, bool]]:
+        """The reply with a mark in it, and whether it is within the last call.
+
+        Some templates refuse a tool's result behind a reply that calls nothing.
+        """
+        calls = reply.get("tool_calls")
+        if calls:
+            function = {**calls[-1]["function"], "arguments": {"agentgym": SENTINEL}}
+            last = {**calls[-1], "function": function}
+            yield {**reply, "tool_calls": [*calls[:-1], last]}, True
+        yield {"role": "assistant", "content": SENTINEL}, False
+
+    def _without_end(self, tail: str) -> str:
+        """What is behind a reply's end, which was sampled with it."""
+        ends = [end for end in self.dialect.ends if tail.startswith(end)]
+        return tail[len(max(ends, key=len)) :] if ends else tail
 
     # Rendering.
 
@@ -178,22 +222,9 @@ class ChatTemplate:
         self,
         messages: list[Message],
         tools: Sequence[Mapping[str, Any]] | None,
-        *,
-        generation: bool,
+        options: Mapping[str, Any],
     ) -> str:
-        try:
-            text: str = self._tokenizer.apply_chat_template(
-                messages,
-                tools=list(tools) if tools else None,
-                add_generation_prompt=generation,
-                tokenize=False,
-            )
-        except Exception as error:  # Templates raise what they like.
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise PromptError(
-                f"the model's chat template refuses these messages: {reason}"
-            ) from error
-        return text
+        return self.dialect.render(messages, tools, generation=True, options=options)
 
     def _encode(self, text: str) -> list[int]:
         """Encodes a prompt; its first turn, the same in many requests, only once."""
@@ -204,14 +235,12 @@ class ChatTemplate:
         return list(self._encode_plain(text))
 
     def _encode_plain(self, text: str) -> tuple[int, ...]:
-        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return tuple(ids)
+        return tuple(self.dialect.encode(text))
 
     def _find_end_token(self) -> tuple[str, int] | None:
         """The token that ends a turn, if texts around it are encoded independently."""
-        tokenizer = self._tokenizer
-        added = {str(t): i for i, t in tokenizer.added_tokens_decoder.items()}
-        token = next((t for t in added if self._end.startswith(t)), None)
+        added = self.dialect.added
+        token = next((t for t in added if self.dialect.end.startswith(t)), None)
         if token is None:
             return None
         parts = ("You help.", token, "\nsystem hello")
@@ -222,15 +251,12 @@ class ChatTemplate:
             else None
         )
 
-    def _forced_ids(self, names: tuple[str, ...]) -> list[int]:
+    def _forced_ids(self, names: tuple[str, ...], thinking: bool) -> tuple[int, ...]:
         """The tokens with which every call of one of these tools begins."""
-        openings = []
-        for name in names:
-            start = f'{OPEN}\n{{"name": {json.dumps(name)}, "arguments": '
-            openings += [self.encode(start + rest) for rest in ("{}", '{"a": 1}')]
-        shared = []
-        for tokens in zip(*openings, strict=False):
-            if len(set(tokens)) > 1:
-                break
-            shared.append(tokens[0])
-        return shared
+        closing = self.dialect.channels.closing if thinking else ""
+        openings = [
+            self.encode(closing + opening)
+            for name in names
+            for opening in self.dialect.openings(name)
+        ]
+        return tuple(openings[0][: common_length(*openings)])

@@ -10,13 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.errors import UsageError
-from agentgym.policy.engine.end_of_turn import end_of_turn
-from agentgym.policy.folders.model_folder import check_folder, check_template
-
-_CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len")
-_SWITCHED = ("longrope", "su")
-"""Kinds of position embeddings with one set of frequencies for short rows and one for
-long ones."""
+from agentgym.policy.chat.dialect import Dialect
+from agentgym.policy.chat.probe import find_dialect
+from agentgym.policy.folders.model_folder import check_folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +22,8 @@ class TokenModel:
     path: Path
     name: str
     tokenizer: Any
+    dialect: Dialect
+    """How conversations are written, and replies read."""
     stop_ids: frozenset[int]
     """Tokens that end a turn."""
     forbidden_ids: frozenset[int]
@@ -67,24 +65,19 @@ def read_token_model(path: str | Path, *, name: str = "") -> TokenModel:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """Loads a tokenizer whose chat template knows tools.
+    """Loads a model's tokenizer.
 
     Raises:
-        UsageError: There is none.
+        UsageError: It cannot be loaded.
     """
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:
         raise UsageError(
             f"the tokenizer in {folder} cannot be loaded: {one_line(error)}"
         ) from error
-    template = tokenizer.chat_template
-    if isinstance(template, dict):
-        template = template.get("tool_use") or template.get("default")
-    check_template(folder, template)
-    return tokenizer
 
 
 def describe(
@@ -98,13 +91,18 @@ def describe(
         config: Its config.
         generation: Its generation config, if it has one.
         name: Name of the model in the API; the folder's name if empty.
+
+    Raises:
+        UsageError: Its chat template is of no use; the message says why.
     """
     width = int(config.vocab_size)
-    stop_ids = _stop_ids((generation, config), tokenizer)
+    dialect = find_dialect(tokenizer, f"the model in {folder}")
+    stop_ids = _stop_ids((generation, config), dialect)
     return {
         "path": folder,
         "name": name or folder.resolve().name,
         "tokenizer": tokenizer,
+        "dialect": dialect,
         "stop_ids": stop_ids,
         "forbidden_ids": _forbidden_ids(tokenizer, width) - stop_ids,
         "width": width,
@@ -117,17 +115,14 @@ def one_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _stop_ids(configs: tuple[Any, ...], tokenizer: Any) -> frozenset[int]:
+def _stop_ids(configs: tuple[Any, ...], dialect: Dialect) -> frozenset[int]:
     ids: set[int] = set()
     for source in configs:
         eos = getattr(source, "eos_token_id", None)
         ids.update(eos if isinstance(eos, list) else [eos] if eos is not None else [])
-    if tokenizer.eos_token_id is not None:
-        ids.add(tokenizer.eos_token_id)
-    end = end_of_turn(tokenizer)
-    tail = tokenizer(end, add_special_tokens=False)["input_ids"]
-    if tail and tail[0] in tokenizer.added_tokens_decoder:
-        ids.add(tail[0])
+    if dialect.tokenizer.eos_token_id is not None:
+        ids.add(dialect.tokenizer.eos_token_id)
+    ids.update(dialect.ends.values())
     return frozenset(ids)
 
 
@@ -139,30 +134,8 @@ def _forbidden_ids(tokenizer: Any, width: int) -> frozenset[int]:
 
 
 def _context(config: Any) -> int:
-    sizes = [getattr(config, key, None) for key in _CONTEXT_KEYS]
-    known = [size for size in sizes if isinstance(size, int) and size > 0]
-    return min([*known[:1], *_steady_lengths(config)], default=1 << 20)
-
-
-def _steady_lengths(config: Any) -> list[int]:
-    """Lengths up to which a model turns positions by the same angles.
-
-    Beyond it, long-rope takes other frequencies for all tokens, those of earlier keys
-    included, and for all rows of a batch: what was sampled would have other
-    probabilities for the trainer, and for the row beside it.
-    """
-    rope = getattr(config, "rope_parameters", None)
-    if not isinstance(rope, dict):
-        rope = getattr(config, "rope_scaling", None)
-    if not isinstance(rope, dict):
-        return []
-    by_layer = [layer for layer in rope.values() if isinstance(layer, dict)]
-    found = []
-    for layer in by_layer or [rope]:
-        kind = layer.get("rope_type") or layer.get("type")
-        size = layer.get("original_max_position_embeddings") or getattr(
-            config, "original_max_position_embeddings", None
-        )
-        if kind in _SWITCHED and isinstance(size, int) and size > 0:
-            found.append(size)
-    return found
+    for key in ("max_position_embeddings", "n_positions", "max_seq_len"):
+        size = getattr(config, key, None)
+        if isinstance(size, int) and size > 0:
+            return size
+    return 1 << 20

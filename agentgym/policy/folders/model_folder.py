@@ -8,6 +8,8 @@ from pathlib import Path
 
 from agentgym.errors import UsageError
 
+DTYPES = ("float32", "float16", "bfloat16")
+"""What weights can be stored as, and computed in."""
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin")
 
 
@@ -55,6 +57,13 @@ def check_template(folder: Path, template: str | None) -> None:
             f"the chat template of the model in {folder} knows no tools: "
             "use a model that can call tools"
         )
+
+
+def stored_dtype(folder: Path) -> str:
+    """How a model's weights are stored, by its config; "float32" if it does not say."""
+    config = _read_json(folder / "config.json")
+    dtype = str(config.get("dtype") or config.get("torch_dtype"))
+    return dtype if dtype in DTYPES else "float32"
 
 
 def weights_digest(folder: Path) -> str:

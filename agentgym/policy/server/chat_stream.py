@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from agentgym.policy.chat.tool_calls import OPEN
+from agentgym.policy.chat.formats.found import before_mark
 from agentgym.policy.engine.generation import Generation, UnknownAdapterError
 from agentgym.policy.server import wire
 from agentgym.policy.server.openai_http import Chunks
@@ -30,8 +30,8 @@ class ChatStream:
         self._turn = turn
         model = turn.asked.model or completions.policy.name
         self._frame = wire.envelope("chat.completion.chunk", model)
-        self._sent = 0
-        """Characters of the text that are in chunks."""
+        self._sent = {"reasoning_content": 0, "content": 0}
+        """Characters of each that are in chunks."""
         self._tokens = 0
         """Sampled tokens that are in chunks."""
 
@@ -58,10 +58,8 @@ class ChatStream:
                 await news.wait()
                 news.clear()
                 if generation.finish_reason is None:
-                    ready = self._ready_text()
-                    if len(ready) > self._sent:
-                        yield self._chunk({"content": ready[self._sent :]})
-                        self._sent = len(ready)
+                    for delta in self._new(*self._ready()):
+                        yield self._chunk(delta)
             if generation.error is not None:
                 yield error_body(str(generation.error), kind="server_error")
                 return
@@ -80,9 +78,9 @@ class ChatStream:
     def _ending(self) -> Iterator[Json]:
         asked, generation = self._turn.asked, self._turn.generation
         message = self._completions.message(self._turn)
-        rest = (message["content"] or "")[self._sent :]
-        if rest:
-            yield self._chunk({"content": rest})
+        reasoning = message.get("reasoning_content") or ""
+        for delta in self._new(reasoning, message["content"] or ""):
+            yield self._chunk(delta)
         for index, call in enumerate(message.get("tool_calls", ())):
             yield self._chunk({"tool_calls": [{"index": index, **call}]})
         yield self._chunk({}, wire.finish_reason(generation, message))
@@ -106,21 +104,26 @@ class ChatStream:
         self._tokens = len(generation.token_ids)
         return self._frame | {"choices": [choice]}
 
-    def _ready_text(self) -> str:
-        """The text that no later token can change, without tool calls."""
+    def _new(self, reasoning: str, content: str) -> Iterator[dict[str, str]]:
+        """Deltas of what is not in chunks yet.
+
+        Args:
+            reasoning: All that is ready of it.
+            content: All that is ready of it.
+        """
+        for key, text in (("reasoning_content", reasoning), ("content", content)):
+            if len(text) > self._sent[key]:
+                yield {key: text[self._sent[key] :]}
+                self._sent[key] = len(text)
+
+    def _ready(self) -> tuple[str, str]:
+        """Reasoning and content that no later token can change."""
         generation, prompt = self._turn.generation, self._turn.prompt
-        decoded = self._completions.template.decode(list(generation.token_ids))
-        text = (prompt.forced + decoded).rstrip("\ufffd")
-        holds = list(generation.params.stop)
-        if self._turn.asked.reads_tool_calls:
-            if OPEN in text:
-                text = text[: text.index(OPEN)]
-            holds.append(OPEN)
-            # Content is stripped at its ends in the final message.
-            text = text.strip()
-        for hold in holds:
-            for size in range(min(len(hold) - 1, len(text)), 0, -1):
-                if text.endswith(hold[:size]):
-                    text = text[:-size].rstrip()
-                    break
-        return text
+        text = self._completions.text(generation, prompt.forced).rstrip("\ufffd")
+        calls = self._completions.reads_calls(self._turn, text)
+        dialect = self._completions.dialect
+        reasoning, said = dialect.ready(text, thinking=prompt.thinking, calls=calls)
+        for stop in generation.params.stop:
+            kept = before_mark(said, stop)
+            said = said[:kept].rstrip() if kept < len(said) else said
+        return reasoning, said

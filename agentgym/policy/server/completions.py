@@ -11,12 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from agentgym.policy.chat.chat_template import ChatTemplate, Prompt
-from agentgym.policy.chat.structured_output import Forms, StructuredOutput
-from agentgym.policy.chat.tool_calls import OPEN, ParsedReply, parse
+from agentgym.policy.chat.dialect import schemas
 from agentgym.policy.engine.generation import Generation, TokenEngine
 from agentgym.policy.server import wire
 from agentgym.policy.server.openai_http import BadRequestError
 from agentgym.policy.server.openai_json import Json
+from agentgym.policy.server.structured_output import Forms, StructuredOutput
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +38,8 @@ class Completions:
     def __init__(self, engine: TokenEngine) -> None:
         self.engine = engine
         self.policy = engine.policy
-        self.template = ChatTemplate(engine.policy.tokenizer)
+        self.dialect = engine.policy.dialect
+        self.template = ChatTemplate(self.dialect)
         self._structured = StructuredOutput(engine.policy)
 
     async def chat_turn(self, asked: wire.ChatRequest) -> ChatTurn:
@@ -56,6 +57,7 @@ class Completions:
             asked.tools,
             asked.tool_choice,
             salt=asked.rollout_id or "",
+            options=asked.chat_template_kwargs,
         )
         if asked.max_completion_tokens is not None:
             asked.max_tokens = asked.max_completion_tokens
@@ -72,7 +74,7 @@ class Completions:
                 forms = "rest of calls"
             # A large schema takes a while, and others want to be answered.
             generation.constraint = await asyncio.to_thread(
-                self._structured.constraint, schema, forms
+                self._structured.constraint, schema, forms, thinking=prompt.thinking
             )
         return ChatTurn(asked=asked, prompt=prompt, generation=generation)
 
@@ -149,7 +151,7 @@ class Completions:
         """
         choice: Json = {
             "index": 0,
-            "text": self._text(generation, ""),
+            "text": self.dialect.shown(self.text(generation, "")),
             "finish_reason": generation.finish_reason,
             "logprobs": None,
         }
@@ -159,15 +161,30 @@ class Completions:
 
     def message(self, turn: ChatTurn) -> Json:
         """The assistant's message of a generation that has ended; remembers it."""
-        text = self._text(turn.generation, turn.prompt.forced)
-        reads_calls = turn.asked.reads_tool_calls
-        if turn.generation.constraint is not None:
-            # Elsewhere in structured text the opening is part of a string.
-            reads_calls = reads_calls and text.startswith(OPEN)
-        reply = parse(text) if reads_calls else ParsedReply(content=text)
+        text = self.text(turn.generation, turn.prompt.forced)
+        reply = self.dialect.parse(
+            text,
+            thinking=turn.prompt.thinking,
+            tools=schemas(turn.asked.tools),
+            calls=self.reads_calls(turn, text),
+        )
         message = wire.assistant_message(reply)
         self.template.remember(turn.prompt, message, turn.generation.token_ids)
         return message
+
+    def reads_calls(self, turn: ChatTurn, text: str) -> bool:
+        """Whether calls are looked for in a reply.
+
+        Args:
+            turn: What was asked.
+            text: What there is of the reply.
+        """
+        if turn.generation.constraint is not None and self.dialect.calls.marks:
+            # Elsewhere in structured text the opening is part of a string.
+            return turn.asked.reads_tool_calls and text.startswith(
+                self.dialect.calls.marks[0]
+            )
+        return turn.asked.reads_tool_calls
 
     def _completion(
         self,
@@ -214,11 +231,17 @@ class Completions:
             )
         return context - len(ids)
 
-    def _text(self, generation: Generation, forced: str) -> str:
-        ids = generation.token_ids
+    def text(self, generation: Generation, forced: str) -> str:
+        """What a reply spells so far, special tokens included, its end not.
+
+        Args:
+            generation: The sampled tokens.
+            forced: The beginning that the prompt holds.
+        """
+        ids = list(generation.token_ids)
         if ids and ids[-1] in self.policy.stop_ids:
             ids = ids[:-1]
-        text = forced + self.template.decode(ids)
+        text = forced + self.dialect.text(ids)
         if generation.stop_text is not None:
             text = text[: text.find(generation.stop_text, len(forced))]
         return text

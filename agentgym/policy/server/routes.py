@@ -15,7 +15,6 @@ from starlette.routing import Route
 
 from agentgym.errors import InfraError, UsageError
 from agentgym.policy.chat.prompt_messages import PromptError
-from agentgym.policy.chat.structured_output import SchemaError
 from agentgym.policy.engine.generation import TokenEngine, UnknownAdapterError
 from agentgym.policy.server import responses_reply, responses_request, wire
 from agentgym.policy.server.chat_stream import ChatStream
@@ -28,6 +27,7 @@ from agentgym.policy.server.openai_http import (
 )
 from agentgym.policy.server.openai_json import encode
 from agentgym.policy.server.streams import streamed_chat, streamed_response
+from agentgym.policy.server.structured_output import SchemaError
 
 ANY_MODEL = "/any"
 """Below it, a request's `model` is not read: for agents that name one of their own."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agentgym.policy.chat.tool_calls import ParsedReply
+from agentgym.policy.chat.dialect import ParsedReply
 from agentgym.policy.engine.generation import Generation, SamplingParams
 from agentgym.policy.server.openai_http import BadRequestError
 
@@ -97,6 +97,8 @@ class ChatRequest(SamplingRequest):
     max_completion_tokens: int | None = Field(default=None, ge=1)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    chat_template_kwargs: dict[str, Any] | None = None
+    """Variables of the chat template, such as `enable_thinking`."""
     rollout_id: str | None = None
     """Keeps apart the conversations of rollouts that begin alike."""
 
@@ -192,6 +194,8 @@ def new_id(prefix: str) -> str:
 def assistant_message(reply: ParsedReply) -> dict[str, Any]:
     """A reply as an assistant message; arguments stay the model's own text."""
     message: dict[str, Any] = {"role": "assistant", "content": reply.content}
+    if reply.reasoning is not None:
+        message["reasoning_content"] = reply.reasoning
     if reply.tool_calls:
         message["tool_calls"] = [
             {

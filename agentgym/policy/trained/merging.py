@@ -7,13 +7,12 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from agentgym.errors import UsageError
 from agentgym.policy.engine.adapter import AdaptedWeights, read_adapter
 from agentgym.policy.engine.loading import load
-
-_DTYPES = ("float32", "float16", "bfloat16")
+from agentgym.policy.folders.model_folder import DTYPES, stored_dtype
 
 
 def merge(
@@ -35,11 +34,11 @@ def merge(
         UsageError: It is there and not empty, or cannot be written, or the model or its
             adapter cannot be used.
     """
-    if dtype not in (None, *_DTYPES):
-        raise UsageError(f"dtype {dtype!r} is unknown: use {', '.join(_DTYPES)}")
+    if dtype not in (None, *DTYPES):
+        raise UsageError(f"dtype {dtype!r} is unknown: use {', '.join(DTYPES)}")
     target = target.expanduser().absolute()
     _check_free(target)
-    stored = _stored_dtype(base)
+    stored = stored_dtype(base)
     wanted = dtype or stored
     # Rounding comes last: what an adapter adds is often smaller than a half's digits.
     policy = load(base, "cpu", stored if stored == wanted else "float32")
@@ -71,12 +70,6 @@ def _check_free(target: Path) -> None:
             raise UsageError(f"{target} is not empty: give a new folder")
     elif target.exists():
         raise UsageError(f"{target} is a file: give a new folder")
-
-
-def _stored_dtype(base: Path) -> str:
-    config = AutoConfig.from_pretrained(base, local_files_only=True)
-    dtype = str(config.dtype).removeprefix("torch.")
-    return dtype if dtype in _DTYPES else "float32"
 
 
 def _untie(model: PreTrainedModel) -> None:

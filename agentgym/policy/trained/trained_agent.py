@@ -237,11 +237,24 @@ class TrainedAgent:
             port: Where vLLM listens.
 
         Raises:
-            UsageError: This is no port, or the adapter's rank more than vLLM takes.
+            UsageError: This is no port, or vLLM cannot serve such an adapter or such
+                tool calls.
         """
+        from agentgym.policy.server.process import check_installed
+
+        check_installed()
         from agentgym.policy.trained.vllm import command
 
-        return shlex.join(command(self.base, self.adapter, str(self), port))
+        dtype = self.about.get("config", {}).get("dtype", "auto")
+        return shlex.join(
+            command(
+                self.base,
+                self.adapter,
+                str(self),
+                port,
+                dtype=None if dtype == "auto" else dtype,
+            )
+        )
 
     def close(self) -> None:
         """Ends what only agents made of this object use; harmless at any time."""

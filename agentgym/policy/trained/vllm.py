@@ -7,13 +7,16 @@ from pathlib import Path
 
 from agentgym.errors import UsageError
 from agentgym.policy.folders.adapter_folder import check_adapter
+from agentgym.policy.folders.model_folder import stored_dtype
 from agentgym.policy.server.process import check_port
 
 # `--max-lora-rank` takes these: docs.vllm.ai, vllm.config.lora.MaxLoRARanks.
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
-def command(base: Path, adapter: Path, name: str, port: int) -> list[str]:
+def command(
+    base: Path, adapter: Path, name: str, port: int, *, dtype: str | None = None
+) -> list[str]:
     """The command and its arguments.
 
     Args:
@@ -21,9 +24,12 @@ def command(base: Path, adapter: Path, name: str, port: int) -> list[str]:
         adapter: Folder of the adapter.
         name: What clients ask for.
         port: Where vLLM listens.
+        dtype: What the weights are turned to; None: as they are stored. vLLM itself
+            would round those of a model in float32.
 
     Raises:
-        UsageError: This is no port, or the adapter's rank more than vLLM takes.
+        UsageError: This is no port, the adapter's rank more than vLLM takes, or its
+            tool calls are in a format that vLLM has no parser for.
     """
     check_port(port)
     base, adapter = base.absolute(), adapter.absolute()
@@ -39,11 +45,25 @@ def command(base: Path, adapter: Path, name: str, port: int) -> list[str]:
         module = json.dumps({"name": name, "path": str(adapter)})
     line = ["vllm", "serve", str(base), "--served-model-name", base.name]
     line += ["--enable-lora", "--max-lora-rank", str(room), "--lora-modules", module]
-    # All policies here write tool calls as Hermes does: see `policy.chat.tool_calls`.
-    line += ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
+    line += [*_parsers(base), "--dtype", dtype or stored_dtype(base)]
     line += ["--port", str(port)]
     template = _template(base)
     return line if template is None else [*line, "--chat-template", str(template)]
+
+
+def _parsers(base: Path) -> list[str]:
+    """What vLLM is told of how the model writes calls and thoughts."""
+    from agentgym.policy.engine.token_model import read_token_model
+
+    dialect = read_token_model(base).dialect
+    calls, thoughts = dialect.calls.vllm_parser, dialect.channels.vllm_parser
+    if calls is None:
+        raise UsageError(
+            f"vLLM has no parser for the tool calls of the model in {base} "
+            f"({dialect.calls.name}): serve it with agentgym serve"
+        )
+    line = ["--enable-auto-tool-choice", "--tool-call-parser", calls]
+    return line if thoughts is None else [*line, "--reasoning-parser", thoughts]
 
 
 def _template(base: Path) -> Path | None:

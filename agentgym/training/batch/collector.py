@@ -23,7 +23,7 @@ MOST = 1.25
 groups."""
 LEAST_SHARE = 0.25
 
-Components = Callable[[Sequence[int]], list[Component]]
+Components = Callable[[Sequence[int], Sequence[int]], list[Component]]
 Play = Callable[[list[Task]], list[RolloutResult]]
 
 

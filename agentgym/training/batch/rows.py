@@ -49,13 +49,15 @@ class TrainingRow:
 
 
 def merge(
-    calls: Sequence[Call], components: Callable[[Sequence[int]], list[Component]]
+    calls: Sequence[Call],
+    components: Callable[[Sequence[int], Sequence[int]], list[Component]],
 ) -> list[TrainingRow]:
     """Joins the model calls of one episode to as few rows as possible.
 
     Args:
         calls: In the order in which they were made.
-        components: The component of each of a model call's sampled tokens.
+        components: The component of each of a model call's sampled tokens, from the
+            prompt's and the sampled ones.
 
     Returns:
         One row for each conversation whose token prefix is continuous.
@@ -72,7 +74,7 @@ def merge(
         row.sampled += range(begin, len(row.ids))
         row.logprobs += call.logprobs
         row.calls += [number] * len(call.token_ids)
-        row.components += components(call.token_ids)
+        row.components += components(call.prompt_ids, call.token_ids)
     return rows
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from agentgym.scenarios.components import Component
 from agentgym.training.batch.collector import Collector
 from agentgym.training.batch.curriculum import Curriculum
-from agentgym.training.batch.segments import TokenBytes, segment
+from agentgym.training.batch.segments import segment
 from agentgym.training.hub.gateway import Gateway
 from agentgym.training.hub.host import PolicyHost
 from agentgym.training.hub.player import Player
@@ -22,6 +22,9 @@ from agentgym.training.loop.measurement import MeasuredEpisodes
 from agentgym.training.loop.observer import Observer
 from agentgym.training.loop.session import TrainingSession
 from agentgym.training.loop.versions import Versions
+
+if TYPE_CHECKING:
+    from agentgym.policy.engine.token_model import TokenModel
 
 ROLLOUT_TRIES = 4
 """A rollout is given up after the time limits of so many tries at its episode."""
@@ -105,7 +108,7 @@ def _loaded(
         plan.scenarios,
         config,
         curriculum,
-        _components_of(policy.tokenizer, policy.stop_ids),
+        _components_of(policy),
         lambda tasks: player.play(tasks, session.count_episode),
     )
     evaluator = Evaluator(
@@ -135,7 +138,14 @@ def _loaded(
 
 
 def _components_of(
-    tokenizer: Any, stop_ids: Collection[int]
-) -> Callable[[Sequence[int]], list[Component]]:
-    pieces = TokenBytes(tokenizer)
-    return lambda ids: segment(pieces(ids), ended=ids[-1] in stop_ids)
+    policy: TokenModel,
+) -> Callable[[Sequence[int], Sequence[int]], list[Component]]:
+    def components(prompt: Sequence[int], ids: Sequence[int]) -> list[Component]:
+        return segment(
+            policy.dialect.pieces(ids),
+            policy.dialect,
+            ended=ids[-1] in policy.stop_ids,
+            thinking=policy.dialect.opens_thought(prompt),
+        )
+
+    return components

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from agentgym.distribution import install_command
-from agentgym.policy.chat.tool_calls import CLOSE, OPEN
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
@@ -26,7 +25,6 @@ _GAP = r" |\n[ \t]{0,32}"
 
 Forms = Literal["answer", "answer or calls", "rest of calls"]
 _STARTS = {"answer or calls": "answer | call more", "rest of calls": "inner more"}
-_MARKS = (OPEN, CLOSE)
 _MORE = "more: (GAP? call)* GAP?\nGAP: /[ \\n]{1,4}/"
 
 
@@ -78,7 +76,9 @@ class StructuredOutput:
         self._lock = threading.Lock()
         self._matcher = lru_cache(maxsize=64)(self._compile)
 
-    def constraint(self, schema: Mapping[str, Any], forms: Forms) -> SchemaConstraint:
+    def constraint(
+        self, schema: Mapping[str, Any], forms: Forms, *, thinking: bool = False
+    ) -> SchemaConstraint:
         """A constraint for one reply; the first with a schema takes its time.
 
         Args:
@@ -86,6 +86,7 @@ class StructuredOutput:
             forms: What the reply may be. Of a tool call only the marks around it are
                 ensured: what is called, and how, a policy is measured and trained by,
                 so its mistakes stay its own.
+            thinking: Whether the reply begins within a thought, which is free.
 
         Raises:
             SchemaError: The schema is no good, or asks for what cannot be ensured.
@@ -93,10 +94,10 @@ class StructuredOutput:
         # The properties of an object come in the schema's order.
         text = json.dumps({**schema, "x-guidance": {"whitespace_pattern": _GAP}})
         with self._lock:
-            matcher = self._matcher(text, forms).deep_copy()
+            matcher = self._matcher(text, forms, thinking).deep_copy()
         return SchemaConstraint(matcher, self._usable_V)
 
-    def _compile(self, schema: str, forms: Forms) -> LLMatcher:
+    def _compile(self, schema: str, forms: Forms, thinking: bool) -> LLMatcher:
         # First of all: it says whether llguidance is installed.
         tokenizer = self._tokenizer
         from llguidance import LLMatcher, LLParserLimits
@@ -104,9 +105,8 @@ class StructuredOutput:
         limits = LLParserLimits(verbose_errors=False)
         grammar = LLMatcher.grammar_from_json_schema(schema)
         matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=limits)
-        if forms != "answer" and not matcher.is_error():
-            start = _STARTS[forms]
-            lark = f"start: {start}\nanswer: %json {schema}\n{self._calls}"
+        if (thinking or forms != "answer") and not matcher.is_error():
+            lark = self._lark(schema, forms, thinking)
             grammar = LLMatcher.grammar_from_lark(lark)
             matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=limits)
         if matcher.is_error():
@@ -135,20 +135,43 @@ class StructuredOutput:
                 f"{_one_line(error)}"
             ) from error
 
-    @cached_property
-    def _calls(self) -> str:
-        """The grammar of tool calls, whose marks are special tokens or plain text."""
-        tokenizer = self._policy.tokenizer
-        marks = [tokenizer(m, add_special_tokens=False)["input_ids"] for m in _MARKS]
-        if all(len(m) == 1 and self._tokenizer.is_special_token(m[0]) for m in marks):
-            [opening], [closing] = marks
-            return (
-                f"call: <[{opening}]> inner\n"
-                f"inner: TEXT <[{closing}]>\n"
-                f"TEXT: /(.|\\n)*/\n{_MORE}"
-            )
-        opening, closing = map(json.dumps, _MARKS)
-        return f"call: {opening} inner\ninner[suffix={closing}]: /(.|\\n)*/\n{_MORE}"
+    def _lark(self, schema: str, forms: Forms, thinking: bool) -> str:
+        """A grammar of replies that are more than a text of the schema."""
+        start = _STARTS.get(forms, "answer")
+        rules = [f"answer: %json {schema}"]
+        if forms != "answer":
+            marks = self._policy.dialect.calls.marks
+            if marks is None:
+                raise SchemaError(
+                    "response_format cannot be kept to together with tools: "
+                    f"{self._policy.name!r} writes calls without marks around them, "
+                    "so they cannot be told from the answer"
+                )
+            opening, inner = self._mark(marks[0]), self._until(marks[1], "inner")
+            rules += [f"call: {opening} inner", inner, _MORE]
+        if thinking:
+            start = f"thought ({start})"
+            closing = self._policy.dialect.channels.closing
+            rules += [self._until(closing, "thought"), "GAP_AFTER: /\\s{0,4}/"]
+            start = start.replace("thought ", "thought GAP_AFTER ", 1)
+        return "\n".join([f"start: {start}", *rules])
+
+    def _until(self, mark: str, rule: str) -> str:
+        """A rule for any text up to a mark, the mark included."""
+        if self._special(mark) is None:
+            return f"{rule}[suffix={json.dumps(mark)}]: /(.|\\n)*/"
+        text = f"TEXT_{rule.upper()}"
+        return f"{rule}: {text} {self._mark(mark)}\n{text}: /(.|\\n)*/"
+
+    def _mark(self, mark: str) -> str:
+        """A mark in the grammar: a special token or plain text."""
+        token = self._special(mark)
+        return json.dumps(mark) if token is None else f"<[{token}]>"
+
+    def _special(self, mark: str) -> int | None:
+        ids = self._policy.tokenizer(mark, add_special_tokens=False)["input_ids"]
+        special = len(ids) == 1 and self._tokenizer.is_special_token(ids[0])
+        return ids[0] if special else None
 
 
 def _refusal(reason: object) -> str:

@@ -1,1 +1,0 @@
-"""Keys and values of what was computed: where they are, who shares them."""
