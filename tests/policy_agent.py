@@ -22,7 +22,9 @@ def agent(policy):
             **{fields!r},
         }}
         url = policy.base_url + "/chat/completions"
-        with urllib.request.urlopen(url, json.dumps(body).encode()) as answer:
+        headers = {{"Authorization": f"Bearer {{policy.api_key}}"}}
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request) as answer:
             choice = json.load(answer)["choices"][0]
         return json.dumps({reply})
 

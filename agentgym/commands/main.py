@@ -241,7 +241,7 @@ def _add_train(commands: argparse._SubParsersAction[UsageParser]) -> None:
         metavar="POLICY",
         default="embedded",
         help="model that is trained: 'embedded' (default), the path of a Hugging Face "
-        "model, or a trained agent to go on from",
+        "model or its name at the hub, or a trained agent to go on from",
     )
     option("target", "SHARE", "reliability to reach (default: 0.95)")
     command.add_argument(
@@ -288,8 +288,8 @@ def _add_serve(commands: argparse._SubParsersAction[UsageParser]) -> None:
     command.add_argument(
         "policy",
         metavar="NAME",
-        help="a trained agent's name or folder, the path of a Hugging Face model, or "
-        "'embedded'",
+        help="a trained agent's name or folder, the path of a Hugging Face model or "
+        "its name at the hub, or 'embedded'",
     )
     command.add_argument(
         "--port",

@@ -40,8 +40,8 @@ class Trainer:
             `test_refunds.py::test_damaged_item`, a `Scenario` subclass or a scenario
             function; or a list of these.
         config: Its settings; None for the defaults, or those of a resumed training.
-        policy: What `--agentgym-policy` takes: "embedded", a model's folder, or a
-            trained agent to go on from.
+        policy: What `--agentgym-policy` takes: "embedded", a model's folder or its name
+            at the Hugging Face hub, or a trained agent to go on from.
         save: The trained agent's name; by default that of the scenarios' folder.
         seed: The same seed gives the same cases.
         workers: Processes that play episodes; 0 for the one of pytest itself.

@@ -14,7 +14,8 @@ class ModelOptions(NamedTuple):
     """Checked values.
 
     Attributes:
-        policy: `embedded`, a folder, the name of a trained agent, or `URL#MODEL`.
+        policy: `embedded`, a folder, the name of a model of the Hugging Face hub or of
+            a trained agent, or `URL#MODEL`.
         judge: `URL#MODEL`, not read yet; None without one.
         user: The same of the simulated user.
         engine: What samples a local policy: "auto", "own" or "vllm".
@@ -37,7 +38,8 @@ def add_options(group: pytest.OptionGroup) -> None:
         "--agentgym-policy",
         metavar="POLICY",
         help="model behind the `policy` fixture: 'embedded' (default), the path of a "
-        "Hugging Face model, or the URL of an OpenAI-compatible endpoint, URL#MODEL",
+        "Hugging Face model or its name at the hub, OWNER/NAME or OWNER/NAME@REVISION, "
+        "a trained agent, or the URL of an OpenAI-compatible endpoint, URL#MODEL",
     )
     group.addoption(
         "--agentgym-engine",

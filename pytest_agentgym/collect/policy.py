@@ -27,6 +27,7 @@ class RunPolicy:
         say: Shows a line while the server starts.
         root: The project, whose trained agents can be named.
         engine: What samples: "auto", "own" or "vllm".
+        found: Folder of a model of the hub, where the main process has found it.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class RunPolicy:
         say: Callable[[str], None],
         root: Path | None = None,
         engine: str = "auto",
+        found: str | None = None,
     ) -> None:
         self.spec = spec
         self._folder = folder
@@ -44,6 +46,7 @@ class RunPolicy:
         self._say = say
         self._root = root
         self._engine = engine
+        self._found = found
         self._lock = threading.Lock()
         self._endpoint: PolicyEndpoint | None = None
         self._local = False
@@ -58,6 +61,23 @@ class RunPolicy:
             if self._endpoint is None:
                 self._endpoint = self._find()
             return self._endpoint
+
+    def find_at_hub(self) -> str | None:
+        """Main process: finds, or downloads, a model of the hub before anyone plays.
+
+        Returns:
+            The model's folder, for the workers; None if it is no model of the hub.
+
+        Raises:
+            UsageError: It cannot be had.
+        """
+        from agentgym.policy.folders.hub_download import find_hub_model, is_hub_name
+
+        if is_hub_name(self.spec):
+            model = find_hub_model(self.spec)
+            self._say(f"agentgym: the policy is {model}")
+            self._found = str(model.folder)
+        return self._found
 
     @property
     def local(self) -> bool:
@@ -81,9 +101,8 @@ class RunPolicy:
 
         # Kept out of the command line, which others can see.
         key = os.environ.get(API_KEY) or "agentgym"
-        resolved, vllm = measured_by(
-            self.spec, self._engine, api_key=key, root=self._root
-        )
+        spec = self._found or self.spec
+        resolved, vllm = measured_by(spec, self._engine, api_key=key, root=self._root)
         self._local = not isinstance(resolved, Remote)
         if isinstance(resolved, Remote):
             return resolved.endpoint

@@ -204,6 +204,29 @@ def _first_lines(error: BaseException) -> Iterator[str]:
     yield f"{kind}: {first}" if first else kind
 
 
+class _HubModel:
+    """Main process: has a model of the hub at hand before xdist's workers start."""
+
+    def __init__(
+        self, config: pytest.Config, policy: RunPolicy, shared: SharedFolder
+    ) -> None:
+        self._policy = policy
+        self._shared = shared
+        # A training finds its own.
+        others = ("collectonly", "agentgym_train", "agentgym_plan")
+        self._needed = not any(config.getoption(name) for name in others)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Finds it; not earlier, since nobody could say so."""
+        if not self._needed:
+            return
+        try:
+            self._shared.for_workers["hub_model"] = self._policy.find_at_hub()
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+
+
 RUN = pytest.StashKey[RunContext]()
 
 
@@ -214,22 +237,25 @@ def join_run(config: pytest.Config) -> None:
         pytest.UsageError: A judge or a simulated user is named wrongly.
     """
     register = config.pluginmanager.register
-    main = getattr(config, "workerinput", {}).get("agentgym")
-    if main is None:
-        shared = SharedFolder()
+    given: Any = getattr(config, "workerinput", {}).get("agentgym")
+    shared = SharedFolder() if given is None else None
+    if shared is not None:
         register(shared, "agentgym-folder")
-        main = shared.for_workers
+    main = given if shared is None else shared.for_workers
     folder = Path(main["folder"])
     config.stash[RUN] = run = RunContext(config, folder)
     register(run, "agentgym-run")
-    config.stash[POLICY] = RunPolicy(
+    config.stash[POLICY] = policy = RunPolicy(
         config.stash[MODEL_OPTIONS].policy,
         folder,
         main["pid"],
         _speaker(config),
         config.rootpath,
         config.stash[MODEL_OPTIONS].engine,
+        main.get("hub_model"),
     )
+    if shared is not None:
+        register(_HubModel(config, policy, shared), "agentgym-hub-model")
     config.stash[SIMULATORS] = simulators = run_simulators(config)
     config.add_cleanup(simulators.close)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentgym.distribution import install_command
 from agentgym.errors import UsageError
+from agentgym.policy.folders.hub_cache import hub_model
 from agentgym.policy.trained.agent_folder import check_name
 from agentgym.runs.files.layout import RUNS
 from agentgym.runs.files.store import write_json
@@ -97,7 +98,8 @@ class Start:
         if engine == "auto":
             engine = before.get("engine", engine)
         local, vllm = _policy(
-            policy,
+            # What the hub's name meant then: its main branch may have moved on.
+            before.get("base") or policy,
             engine,
             share=models.adapter_dir or _kept_folder(before),
             rank=settings.lora_rank,
@@ -134,6 +136,9 @@ class Start:
         state["engine"] = self.engine
         share = None if self.vllm is None else self.vllm.share
         state["adapter_dir"] = None if share is None else str(share)
+        model = None if self.adapter else hub_model(self.base)
+        if model is not None:
+            state["base"] = model.pinned
         write_json(folder / _STATE, {**state, "config": given})
 
 
@@ -270,7 +275,8 @@ def _state(folder: Path) -> dict[str, Any]:
         kept["certified"] = state.get("certified") is True
         # Nor other engines.
         kept["engine"] = str(state.get("engine") or "auto")
-        return kept | {"adapter_dir": state.get("adapter_dir")}
+        # Only a model of the hub has a base.
+        return kept | {name: state.get(name) for name in ("adapter_dir", "base")}
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise UsageError(
             f"--agentgym-resume: {path} is damaged ({type(exc).__name__}): start a new "

@@ -307,7 +307,9 @@ def test_a_policy_option_may_name_a_trained_agent(
     model = make_tiny(Path("support"))
     assert resolve("support") == Local(model)
     assert resolve("embedded") == Local(embedded_path())
-    with pytest.raises(UsageError, match=r'nor "embedded" nor a trained agent$'):
+    with pytest.raises(
+        UsageError, match=r'nor "embedded" nor a trained agent, nor OWNER/NAME'
+    ):
         resolve("nobody_v1.0")
     with pytest.raises(UsageError, match=r"'support' has no version 3\.0"):
         resolve("support_v3.0")

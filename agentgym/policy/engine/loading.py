@@ -17,6 +17,7 @@ from agentgym.policy.engine.token_model import (
     load_tokenizer,
     one_line,
 )
+from agentgym.policy.folders.hub_cache import shown
 from agentgym.policy.folders.model_folder import check_folder
 
 SMALL = 30_000_000
@@ -45,7 +46,7 @@ def load(
         device: "cpu", "cuda", ... or "auto": a GPU if there is one.
         dtype: "float32", "float16", "bfloat16" or "auto": as stored, but float32 on a
             CPU, where half precision is slower and less exact.
-        name: Name of the model in the API; the folder's name if empty.
+        name: Name of the model in the API; the hub's or the folder's if empty.
 
     Raises:
         UsageError: The folder cannot be used; the message says why.
@@ -77,7 +78,7 @@ def load(
         )
     except Exception as error:  # Loaders of many formats raise what they like.
         raise UsageError(
-            f"the model in {folder} cannot be loaded: {one_line(error)}"
+            f"the model in {shown(folder)} cannot be loaded: {one_line(error)}"
         ) from error
     model = model.to(torch.device(device)).eval().requires_grad_(requires_grad=False)
     known = describe(folder, tokenizer, model.config, model.generation_config, name)

@@ -12,6 +12,7 @@ from typing import Any
 from agentgym.errors import UsageError
 from agentgym.policy.chat.dialect import Dialect
 from agentgym.policy.chat.probe import find_dialect
+from agentgym.policy.folders.hub_cache import model_name, shown
 from agentgym.policy.folders.model_folder import check_folder
 
 
@@ -39,7 +40,7 @@ def read_token_model(path: str | Path, *, name: str = "") -> TokenModel:
 
     Args:
         path: Folder with config, weights and tokenizer.
-        name: Name of the model in the API; the folder's name if empty.
+        name: Name of the model in the API; the hub's or the folder's if empty.
 
     Raises:
         UsageError: The folder cannot be used; the message says why.
@@ -53,7 +54,7 @@ def read_token_model(path: str | Path, *, name: str = "") -> TokenModel:
         config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # of another kind for each mistake
         raise UsageError(
-            f"the config in {folder} cannot be read: {one_line(error)}"
+            f"the config in {shown(folder)} cannot be read: {one_line(error)}"
         ) from error
     try:
         generation: Any = GenerationConfig.from_pretrained(
@@ -76,7 +77,7 @@ def load_tokenizer(folder: Path) -> Any:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:
         raise UsageError(
-            f"the tokenizer in {folder} cannot be loaded: {one_line(error)}"
+            f"the tokenizer in {shown(folder)} cannot be loaded: {one_line(error)}"
         ) from error
 
 
@@ -90,17 +91,17 @@ def describe(
         tokenizer: Its tokenizer.
         config: Its config.
         generation: Its generation config, if it has one.
-        name: Name of the model in the API; the folder's name if empty.
+        name: Name of the model in the API; the hub's or the folder's if empty.
 
     Raises:
         UsageError: Its chat template is of no use; the message says why.
     """
     width = int(config.vocab_size)
-    dialect = find_dialect(tokenizer, f"the model in {folder}")
+    dialect = find_dialect(tokenizer, f"the model in {shown(folder)}")
     stop_ids = _stop_ids((generation, config), dialect)
     return {
         "path": folder,
-        "name": name or folder.resolve().name,
+        "name": name or model_name(folder),
         "tokenizer": tokenizer,
         "dialect": dialect,
         "stop_ids": stop_ids,

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 from agentgym.errors import UsageError
+from agentgym.policy.folders.gguf import gguf_refused
+from agentgym.policy.folders.hub_cache import shown
 
 DTYPES = ("float32", "float16", "bfloat16")
 """What weights can be stored as, and computed in."""
@@ -22,12 +24,22 @@ def check_folder(folder: Path) -> None:
     if not folder.exists():
         raise UsageError(f"policy folder {folder} does not exist")
     if not folder.is_dir():
+        if folder.suffix == ".gguf":
+            place = str(folder.absolute().parent)
+            raise gguf_refused(f"{folder} is a GGUF file", place, folder.name)
         raise UsageError(f"policy {folder} is a file; give the model's folder")
+    weights = any(next(folder.glob(pattern), None) for pattern in _WEIGHTS)
+    gguf = next(folder.glob("*.gguf"), None)
+    if gguf is not None and not weights:
+        place = str(folder.absolute())
+        raise gguf_refused(f"{folder} has only GGUF files", place, gguf.name)
     if not (folder / "config.json").is_file():
-        raise UsageError(f"{folder} is no model folder: it has no config.json")
+        raise UsageError(f"{shown(folder)} is no model folder: it has no config.json")
     _read_json(folder / "config.json")
-    if not any(next(folder.glob(pattern), None) for pattern in _WEIGHTS):
-        raise UsageError(f"{folder} has no weights: there is no *.safetensors in it")
+    if not weights:
+        raise UsageError(
+            f"{shown(folder)} has no weights: there is no *.safetensors in it"
+        )
     template = folder / "chat_template.jinja"
     if template.is_file():
         check_template(folder, template.read_text(encoding="utf-8"))
@@ -49,12 +61,12 @@ def check_template(folder: Path, template: str | None) -> None:
     """
     if not template:
         raise UsageError(
-            f"the model in {folder} has no chat template: "
+            f"the model in {shown(folder)} has no chat template: "
             "use an instruction-tuned model that can call tools"
         )
     if "tools" not in template:
         raise UsageError(
-            f"the chat template of the model in {folder} knows no tools: "
+            f"the chat template of the model in {shown(folder)} knows no tools: "
             "use a model that can call tools"
         )
 

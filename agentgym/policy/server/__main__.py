@@ -1,6 +1,6 @@
 """An OpenAI-compatible HTTP server for one local model.
 
-Usage: `python -m agentgym.policy.server --model FOLDER`. It speaks vLLM's dialect:
+Usage: `python -m agentgym.policy.server --model MODEL`. It speaks vLLM's dialect:
 `return_token_ids` puts `prompt_token_ids` on the response and `token_ids` on the
 choice, and LoRA adapters are loaded and unloaded while it runs. Log-probabilities are
 the model's own, at temperature 1. A reply has at most 1024 tokens unless `max_tokens`
@@ -25,6 +25,7 @@ from agentgym.errors import InfraError, UsageError
 from agentgym.exit_code import ExitCode, UsageParser
 from agentgym.policy.engine.generation import TokenEngine
 from agentgym.policy.engine.token_model import read_token_model
+from agentgym.policy.folders.hub_download import find_model
 from agentgym.policy.server.process import check_port
 from agentgym.policy.server.routes import PolicyServer
 from agentgym.policy.vllm_engine.choice import VllmChoice
@@ -93,7 +94,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m agentgym.policy.server",
         description="Serve a local model over an OpenAI-compatible API.",
     )
-    parser.add_argument("--model", required=True, metavar="FOLDER")
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="MODEL",
+        help="a folder, or OWNER/NAME of a model of the Hugging Face hub",
+    )
     parser.add_argument(
         "--adapter",
         type=Path,
@@ -136,11 +142,12 @@ def _engine(options: argparse.Namespace) -> TokenEngine:
     Raises:
         UsageError: It cannot be started.
     """
+    model = find_model(options.model)
     if options.vllm or options.vllm_url:
         from agentgym.policy.vllm_engine.starting import start_engine
 
         return start_engine(
-            read_token_model(options.model, name=options.name),
+            read_token_model(model, name=options.name),
             VllmChoice(
                 base_url=options.vllm_url,
                 model=options.vllm_model,
@@ -157,7 +164,7 @@ def _engine(options: argparse.Namespace) -> TokenEngine:
     from agentgym.policy.engine.engine import Engine
     from agentgym.policy.engine.loading import load
 
-    policy = load(options.model, options.device, options.dtype, name=options.name)
+    policy = load(model, options.device, options.dtype, name=options.name)
     return Engine(policy, adapter=options.adapter)
 
 

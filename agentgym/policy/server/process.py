@@ -22,6 +22,7 @@ from agentgym.distribution import install_command
 from agentgym.endpoint import PolicyEndpoint
 from agentgym.errors import InfraError, UsageError
 from agentgym.policy.folders.adapter_folder import check_adapter
+from agentgym.policy.folders.hub_download import find_model
 from agentgym.policy.folders.model_folder import check_folder
 from agentgym.policy.vllm_engine.choice import VllmChoice
 
@@ -60,7 +61,7 @@ class PolicyProcess:
         """Starts a server for a model folder and waits until it answers.
 
         Args:
-            model: Folder of a local Hugging Face model.
+            model: Folder of a Hugging Face model, or the hub's name of one.
             adapter: Folder of a LoRA adapter that is part of the model from the start.
             device: "auto", "cpu", "cuda", ...
             dtype: "auto", "float32", "float16" or "bfloat16".
@@ -76,14 +77,15 @@ class PolicyProcess:
         """
         check_port(port)
         check_installed()
-        check_folder(Path(model).expanduser())
+        folder = find_model(model)
+        check_folder(folder)
         if adapter is not None:
             check_adapter(adapter)
-        with tempfile.TemporaryDirectory(prefix="agentgym-") as folder:
-            ready = Path(folder, "ready.json")
-            output = log or Path(folder, "server.log")
+        with tempfile.TemporaryDirectory(prefix="agentgym-") as scratch:
+            ready = Path(scratch, "ready.json")
+            output = log or Path(scratch, "server.log")
             command = [sys.executable, "-m", "agentgym.policy.server"]
-            command += ["--model", str(model), "--ready-file", str(ready)]
+            command += ["--model", str(folder), "--ready-file", str(ready)]
             command += ["--exit-with", str(exit_with or os.getpid()), "--name", name]
             command += ["--port", str(port), "--device", device, "--dtype", dtype]
             if adapter is not None:

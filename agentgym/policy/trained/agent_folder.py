@@ -19,6 +19,8 @@ from agentgym.distribution import __version__
 from agentgym.errors import UsageError
 from agentgym.policy.folders.adapter_folder import CONFIG, WEIGHTS, check_adapter
 from agentgym.policy.folders.embedded import embedded_path
+from agentgym.policy.folders.hub_cache import hub_model
+from agentgym.policy.folders.hub_download import find_hub_model
 from agentgym.policy.folders.model_folder import weights_digest
 
 AGENTS = Path(".agentgym", "agents")
@@ -64,9 +66,34 @@ def check_name(name: str) -> None:
         )
 
 
-def base_folder(spec: str) -> Path:
-    """The folder of the base model that an agent's card names."""
+def base_folder(base: dict[str, Any]) -> Path:
+    """The folder of the base model that an agent's card names.
+
+    Args:
+        base: `spec`, which is "embedded", a folder, or a model of the Hugging Face hub
+            if there is a `revision`, too: a commit, which is downloaded if need be.
+
+    Raises:
+        UsageError: The hub's model cannot be had.
+    """
+    spec, revision = base["spec"], base.get("revision")
+    if revision is not None:
+        return find_hub_model(f"{spec}@{revision}").folder
     return embedded_path() if spec == "embedded" else Path(spec).expanduser()
+
+
+def base_entry(folder: Path) -> dict[str, Any]:
+    """What an agent's card says of its base model: see `base_folder`.
+
+    Args:
+        folder: Of the base model.
+    """
+    if folder.resolve() == embedded_path().resolve():
+        return {"spec": "embedded"}
+    model = hub_model(folder)
+    if model is not None:
+        return {"spec": model.name, "revision": model.revision}
+    return {"spec": str(folder)}
 
 
 def save_agent(root: Path, name: str, adapter: Path, card: dict[str, Any]) -> Path:
@@ -79,7 +106,7 @@ def save_agent(root: Path, name: str, adapter: Path, card: dict[str, Any]) -> Pa
         root: The project: the folder that has, or gets, `.agentgym`.
         name: The agent's name.
         adapter: Folder that peft wrote.
-        card: `base {spec}` ("embedded" or a folder), `scenarios [{scenario, ...}]` and
+        card: `base` as `base_entry` gives it, `scenarios [{scenario, ...}]` and
             whatever else belongs into `agent.json`.
 
     Returns:
@@ -109,10 +136,11 @@ def save_agent(root: Path, name: str, adapter: Path, card: dict[str, Any]) -> Pa
 
 def _completed(card: dict[str, Any]) -> dict[str, Any]:
     base = dict(card["base"])
-    if base["spec"] != "embedded":
-        base["spec"] = str(base_folder(base["spec"]).resolve())
+    folder = base_folder(base)
+    if base["spec"] != "embedded" and base.get("revision") is None:
+        base["spec"] = str(folder.resolve())
     if not base.get("digest"):
-        base["digest"] = weights_digest(base_folder(base["spec"]))
+        base["digest"] = weights_digest(folder)
     versions = {"agentgym": __version__}
     for package in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):

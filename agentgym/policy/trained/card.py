@@ -22,7 +22,9 @@ def read_card(folder: Path) -> dict[str, Any]:
         about = json.loads(file.read_text(encoding="utf-8"))
         format_ = about["format"]
         texts = (about["name"], about["version"])
-        base = (about["base"]["spec"], about["base"]["digest"])
+        # Only a model of the hub has a revision.
+        pinned = about["base"].get("revision") or ""
+        base = (about["base"]["spec"], about["base"]["digest"], pinned)
         if not all(isinstance(text, str) for text in (*texts, *base)):
             raise TypeError("a field has the wrong type")
         if not isinstance(format_, int):
@@ -54,9 +56,11 @@ def card_text(name: str, about: dict[str, Any]) -> str:
 
 def _facts(name: str, about: dict[str, Any]) -> list[tuple[str, str]]:
     base = about["base"]
+    revision = base.get("revision")
+    which = f"revision {revision[:12]}, " if revision else ""
     facts = [
         ("agent", f"{name}, saved {about.get('created', 'at an unknown time')}"),
-        ("base model", f"{base['spec']} (sha256 {base['digest'][:12]})"),
+        ("base model", f"{base['spec']} ({which}sha256 {base['digest'][:12]})"),
     ]
     scenarios = [_judged(s) for s in about.get("scenarios", ())]
     facts += [("" if i else "scenarios", text) for i, text in enumerate(scenarios)]

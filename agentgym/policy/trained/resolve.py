@@ -1,4 +1,4 @@
-"""What a policy option means: a model folder, a trained agent or a URL."""
+"""What a policy option means: a model, here or of the hub, a trained agent, a URL."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from agentgym.endpoint import Endpoint, split_url_and_model, without_secrets
 from agentgym.errors import UsageError
 from agentgym.policy.folders.embedded import embedded_path
+from agentgym.policy.folders.hub_download import find_hub_model, is_hub_name
 from agentgym.policy.trained.agent_folder import is_agent
 from agentgym.policy.trained.trained_agent import TrainedAgent
 
@@ -25,7 +26,7 @@ class Local:
     Attributes:
         path: The folder.
         adapter: Folder of a LoRA adapter that belongs to it.
-        name: Name of the model in the API; the folder's name if empty.
+        name: Name of the model in the API; the hub's or the folder's if empty.
     """
 
     path: Path
@@ -46,15 +47,15 @@ def resolve(
     """Says what a policy option means.
 
     Args:
-        spec: "embedded", a model folder, a trained agent's name or folder, or the URL
-            of an OpenAI-compatible API, with `#MODEL` behind it unless the server's
-            first model is meant.
+        spec: "embedded", a model folder, a trained agent's name or folder, the name
+            of a model of the Hugging Face hub, or the URL of an OpenAI-compatible API,
+            with `#MODEL` behind it unless the server's first model is meant.
         api_key: Sent to a remote server.
         root: Trained agents are also looked for in this project.
 
     Raises:
-        UsageError: The folder does not exist, the trained agent cannot be used, or the
-            server does not answer.
+        UsageError: The folder does not exist, the trained agent cannot be used, the
+            hub does not give the model, or the server does not answer.
     """
     if spec == "embedded":
         if not (embedded_path() / "config.json").is_file():
@@ -74,10 +75,13 @@ def resolve(
             if is_agent(spec, place):
                 agent = TrainedAgent.load(spec, place)
                 return Local(agent.base, agent.adapter, str(agent))
+    if is_hub_name(spec):
+        return Local(find_hub_model(spec).folder)
     if not path.exists():
         raise UsageError(
             f"policy {without_secrets(spec)!r} is neither an existing folder nor an "
-            'http(s) URL nor "embedded" nor a trained agent'
+            'http(s) URL nor "embedded" nor a trained agent, nor OWNER/NAME of a model '
+            "of the Hugging Face hub"
         )
     return Local(path)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agentgym.endpoint import Endpoint, split_url_and_model, without_secrets
 from agentgym.errors import UsageError
+from agentgym.policy.folders.hub_download import find_model
 from agentgym.policy.folders.model_folder import check_folder
 from agentgym.policy.trained.resolve import Local, Remote, resolve
 from agentgym.policy.vllm_engine.choice import (
@@ -119,7 +120,14 @@ def _served(
     url: str, model: str, *, api_key: str, share: Path | None
 ) -> tuple[Local, VllmChoice]:
     served = served_model(url, api_key, model)
-    base, where = Path(served.root).expanduser(), without_secrets(url)
+    where = without_secrets(url)
+    try:
+        base = find_model(served.root)
+    except UsageError as error:
+        raise UsageError(
+            f"vLLM at {where} serves {served.root}, whose tokenizer (for training its "
+            f"weights, too) is needed here: {error}"
+        ) from error
     if not base.is_dir():
         raise UsageError(
             f"vLLM at {where} serves {served.root}, which is not on this machine, and "

@@ -61,18 +61,8 @@ class TrainedAgent:
         folder = find_agent(ref, root)
         about = read_card(folder)
         check_adapter(folder)
-        base = base_folder(about["base"]["spec"])
         what = f"{about['name']}_v{about['version']}"
-        if not base.is_dir():
-            raise UsageError(
-                f"the base model of {what} is missing: {base} does not exist"
-            )
-        check_folder(base)
-        if weights_digest(base) != about["base"]["digest"]:
-            raise UsageError(
-                f"{what} was trained on another base model than the one that is now "
-                f"in {base}: its weights have changed since; train again"
-            )
+        base = _base(what, about["base"])
         return cls(
             name=about["name"],
             version=about["version"],
@@ -293,3 +283,28 @@ class TrainedAgent:
         # A version that was deleted and trained again is another one.
         key = (how, self.base.resolve(), weights, weights.stat().st_mtime_ns)
         return _shared.get(key, self, start)
+
+
+def _base(what: str, entry: dict[str, Any]) -> Path:
+    """The folder of an agent's base model, which is the one that it was trained on.
+
+    Args:
+        what: The agent's name and version.
+        entry: What its card says of the base model.
+    """
+    try:
+        base = base_folder(entry)
+    except UsageError as error:
+        raise UsageError(f"the base model of {what} is missing: {error}") from error
+    if not base.is_dir():
+        raise UsageError(f"the base model of {what} is missing: {base} does not exist")
+    check_folder(base)
+    # A commit of the hub is always the same; others add files of their own to its
+    # snapshot, such as the weights in another format.
+    pinned = entry.get("revision") is not None
+    if not pinned and weights_digest(base) != entry["digest"]:
+        raise UsageError(
+            f"{what} was trained on another base model than the one that is now "
+            f"in {base}: its weights have changed since; train again"
+        )
+    return base

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agentgym.errors import UsageError
 from agentgym.policy.folders.adapter_folder import check_adapter
+from agentgym.policy.folders.hub_cache import model_name
 from agentgym.policy.folders.model_folder import stored_dtype
 from agentgym.policy.server.process import check_port
 
@@ -20,7 +21,7 @@ def command(
     """The command and its arguments.
 
     Args:
-        base: Folder of the base model; its own name is the folder's.
+        base: Folder of the base model; its own name is the hub's or the folder's.
         adapter: Folder of the adapter.
         name: What clients ask for.
         port: Where vLLM listens.
@@ -43,7 +44,7 @@ def command(
     module = f"{name}={adapter}"
     if "=" in str(adapter) or "," in module:
         module = json.dumps({"name": name, "path": str(adapter)})
-    line = ["vllm", "serve", str(base), "--served-model-name", base.name]
+    line = ["vllm", "serve", str(base), "--served-model-name", model_name(base)]
     line += ["--enable-lora", "--max-lora-rank", str(room), "--lora-modules", module]
     line += [*_parsers(base), "--dtype", dtype or stored_dtype(base)]
     line += ["--port", str(port)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agentgym.policy.trained.agent_folder import save_agent
+from agentgym.policy.trained.agent_folder import base_entry, save_agent
 from agentgym.reliability.looks import alpha_of
 from agentgym.runs.files.updates import sampler_mismatch
 from agentgym.training.job.plan import TrainingPlan
@@ -92,7 +92,7 @@ def _card(plan: TrainingPlan, state: State, result: TrainingResult) -> dict[str,
         *("episodes", "updates", "seconds"),
     )
     return {
-        "base": {"spec": "embedded" if _embedded(plan.base) else str(plan.base)},
+        "base": base_entry(plan.base),
         "scenarios": [
             {
                 "scenario": info.scenario,
@@ -111,9 +111,3 @@ def _card(plan: TrainingPlan, state: State, result: TrainingResult) -> dict[str,
         "run": plan.run_folder.name,
         **{name: value for name, value in result.to_json().items() if name in numbers},
     }
-
-
-def _embedded(base: Path) -> bool:
-    from agentgym.policy.folders.embedded import embedded_path
-
-    return base.resolve() == embedded_path().resolve()
