@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from agentgym.errors import UsageError
 from agentgym.policy.chat.chat_template import ChatTemplate
+from agentgym.policy.engine import adapter
 from agentgym.policy.engine.adapter import AdaptedWeights, read_adapter
 from agentgym.policy.engine.engine import Engine
 from agentgym.policy.engine.generation import (
@@ -64,8 +65,12 @@ def prompts(policy: LoadedPolicy, count: int) -> list[list[int]]:
     ]
 
 
+@pytest.mark.parametrize("copied", [adapter.COPIED, 0], ids=["merged", "beside"])
 @pytest.mark.parametrize("base", ["embedded", "llama", "qwen3", "gpt2"])
-def test_logprobs_agree_with_peft_after_every_switch(base: str, tmp_path: Path) -> None:
+def test_logprobs_agree_with_peft_after_every_switch(
+    base: str, copied: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "COPIED", copied)
     folder = embedded_path() if base == "embedded" else make_tiny(tmp_path / base, base)
     made: dict[str | None, Path | None] = {
         None: None,
@@ -101,8 +106,8 @@ def test_the_base_weights_come_back_exactly(tiny: LoadedPolicy, adapters: Path) 
     one, two = read_adapter(adapters / "one"), read_adapter(adapters / "two")
     weights.use(one)
     merged = tiny.model.state_dict()["model.layers.0.mlp.up_proj.weight"].clone()
-    for adapter in (two, one, two, one):
-        weights.use(adapter)
+    for other in (two, one, two, one):
+        weights.use(other)
     assert torch.equal(
         merged, tiny.model.state_dict()["model.layers.0.mlp.up_proj.weight"]
     )
@@ -110,6 +115,32 @@ def test_the_base_weights_come_back_exactly(tiny: LoadedPolicy, adapters: Path) 
     after = tiny.model.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     assert places == {name: id(p) for name, p in tiny.model.named_parameters()}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_large_model_is_in_memory_once(
+    adapters: Path, tiny: LoadedPolicy, monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    monkeypatch.setattr(adapter, "COPIED", 0)
+    policy = load(tiny.path, "cpu", dtype)
+    before = {name: id(p) for name, p in policy.model.named_parameters()}
+    ids = torch.tensor([prompts(policy, 1)[0]])
+    weights = AdaptedWeights(policy.model, name="tiny")
+    with torch.inference_mode():
+        base = policy.model(ids).logits
+        weights.use(read_adapter(adapters / "one"))
+        adapted = policy.model(ids).logits
+        reference: Any = with_adapter(tiny.path, adapters / "one").to(
+            policy.model.dtype
+        )
+        wanted = reference(input_ids=ids).logits
+        assert before == {name: id(p) for name, p in policy.model.named_parameters()}
+        weights.use(None)
+        again = policy.model(ids).logits
+    assert torch.equal(base, again)
+    most = 1e-4 if dtype == "float32" else 0.5
+    assert (adapted - wanted).abs().max() < most * max(1, wanted.abs().max())
+    assert (adapted - base).abs().max() > 1
 
 
 def test_a_tied_weight_is_adapted_in_one_place_only(

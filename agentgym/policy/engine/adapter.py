@@ -1,4 +1,7 @@
-"""LoRA adapters merged into a model's weights, and taken out again exactly.
+"""LoRA adapters in a model: merged into a copy of weights, or beside them.
+
+Merged is faster, and costs the adapted weights a second time, as these have to come
+back exactly. A large model gets its adapter beside them, computed as the trainer does.
 
 Axes: O outputs and I inputs of a linear layer, R rank of the adapter.
 """
@@ -13,11 +16,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import Linear, Parameter
+from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from agentgym.errors import UsageError
 from agentgym.policy.folders.adapter_folder import WEIGHTS, check_adapter
+
+COPIED = 128 << 20
+"""Bytes of adapted weights up to which they are copied."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -60,9 +67,9 @@ def read_adapter(folder: str | Path) -> Adapter:
 
 
 class AdaptedWeights:
-    """A model's weights with one adapter merged into them, or none.
+    """A model's weights with one adapter, or none.
 
-    The base weights are kept as they are, so that switching leaves no rounding behind.
+    The base weights stay as they are, so that switching leaves no rounding behind.
     """
 
     def __init__(self, model: PreTrainedModel, *, name: str) -> None:
@@ -76,6 +83,7 @@ class AdaptedWeights:
         self._model = model
         self._name = name
         self._base: dict[str, Parameter] = {}
+        self._beside: list[RemovableHandle] = []
 
     def check(self, adapter: Adapter) -> None:
         """Checks that an adapter is made for this model.
@@ -99,20 +107,24 @@ class AdaptedWeights:
             )
 
     def use(self, adapter: Adapter | None) -> None:
-        """Merges an adapter in the place of the active one; None: the base weights."""
+        """Puts an adapter in the place of the active one; None: the base weights."""
         if adapter is self.active:
             return
         for name, weight in self._base.items():
             self._model.get_submodule(name).weight = weight
         self._base.clear()
+        for handle in self._beside:
+            handle.remove()
+        self._beside.clear()
         self.active = None
         if adapter is None:
             return
         # What an engine's thread makes in inference mode could be used nowhere else.
         with torch.inference_mode(mode=False), torch.no_grad():
+            put = self._merge if self._size(adapter) <= COPIED else self._put_beside
             try:
                 for name, factors in adapter.factors.items():
-                    self._merge(name, factors, adapter.scale)
+                    put(name, factors, adapter.scale)
             except BaseException:
                 self.active = adapter
                 self.use(None)
@@ -129,6 +141,30 @@ class AdaptedWeights:
         self._base[name] = base
         # A new parameter: a weight that is tied to this one stays as it is.
         module.weight = Parameter(merged, requires_grad=False)
+
+    def _put_beside(
+        self, name: str, factors: tuple[Tensor, Tensor], scale: float
+    ) -> None:
+        module = self._module(name)
+        assert module is not None
+        device = module.weight.device
+        a_IR = factors[0].to(device).T
+        b_RO = (scale * factors[1].to(device)).T.contiguous()
+
+        def add(_: Any, given: tuple[Tensor, ...], output: Tensor) -> None:
+            # In the adapter's precision, as peft does: bfloat16 would round more.
+            low_TR = given[0].reshape(-1, a_IR.shape[0]).to(a_IR.dtype) @ a_IR
+            flat_TO = output.view(-1, output.shape[-1])
+            if flat_TO.dtype == b_RO.dtype:
+                flat_TO.addmm_(low_TR, b_RO)
+            else:
+                flat_TO.add_(low_TR @ b_RO)
+
+        self._beside.append(module.register_forward_hook(add))
+
+    def _size(self, adapter: Adapter) -> int:
+        """Bytes of the weights that an adapter is for."""
+        return sum(self._module(name).weight.nbytes for name in adapter.factors)
 
     def _module(self, name: str) -> Any:
         try:
