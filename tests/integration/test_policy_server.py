@@ -126,6 +126,26 @@ def test_a_forced_call_is_a_tool_call(server: PolicyProcess) -> None:
     assert "<tool_call>" not in text
 
 
+def test_wishes_that_shape_the_distribution(server: PolicyProcess) -> None:
+    fields = {"seed": 4, "ignore_eos": True, "max_tokens": 12}
+    fields["return_token_ids"] = True
+
+    def ids(**wishes: object) -> list[int]:
+        found: list[int] = chat(server, **fields, **wishes)["choices"][0]["token_ids"]
+        return found
+
+    greedy = ids(temperature=0)
+    assert ids(top_k=1) == greedy
+    assert ids(min_p=1) == greedy
+    assert ids(top_k=-1, min_p=0, presence_penalty=0, best_of=None) == ids()
+    wanted = ids()[0]
+    assert ids(logit_bias={wanted: 100}, temperature=0) == [wanted] * 12
+    # A bias towards one token, until saying it again costs more than that.
+    biased = ids(logit_bias={wanted: 20}, presence_penalty=2, temperature=0)
+    assert biased[0] == wanted
+    assert len(set(ids(frequency_penalty=2, repetition_penalty=2, top_k=1))) > 6
+
+
 def test_stop_strings_end_the_text(server: PolicyProcess) -> None:
     fields = {"seed": 4, "ignore_eos": True, "max_tokens": 40}
     text = chat(server, **fields)["choices"][0]["message"]["content"]
@@ -164,6 +184,14 @@ def test_models_and_health(server: PolicyProcess, folder: Path) -> None:
         ({"messages": conversation(), "temperature": -1}, 400, "temperature: "),
         ({"messages": conversation(), "max_tokens": 0}, 400, "max_tokens: "),
         ({"messages": conversation(), "stop": [""]}, 400, "an empty string"),
+        ({"messages": conversation(), "best_of": 3}, 400, "best_of is not supported"),
+        ({"messages": conversation(), "functions": [{}]}, 400, "functions is not"),
+        ({"messages": conversation(), "min_p": 2}, 400, "min_p: "),
+        (
+            {"messages": conversation(), "logit_bias": {"999999": 1}},
+            400,
+            "logit_bias has the token id 999999, outside 0..",
+        ),
         ({"messages": conversation(), "model": "gpt"}, 404, "'gpt' does not exist"),
         (
             {"messages": conversation(), "tools": [*TOOLS, TOOLS[0]]},

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import RepetitionPenaltyLogitsProcessor
 
 from agentgym.errors import UsageError
 from agentgym.policy.chat.chat_template import ChatTemplate
@@ -14,6 +15,7 @@ from agentgym.policy.engine.engine import Engine
 from agentgym.policy.engine.generation import Generation, SamplingParams
 from agentgym.policy.engine.kv_cache import SharedPrefixCache
 from agentgym.policy.engine.loading import LoadedPolicy, load
+from agentgym.policy.engine.penalties import reshape
 from agentgym.policy.engine.plain_cache import PlainCache
 from agentgym.policy.engine.sampling import sample
 from agentgym.policy.engine.sequence import common_prefix
@@ -465,3 +467,20 @@ def test_common_prefix_of_lists_and_arrays(
     arrays = [np.asarray(ids, dtype=np.int32) for ids in (other, one)]
     assert common_prefix(arrays[0], arrays[1]) == length
     assert common_prefix(arrays[1], other) == length
+
+
+def test_penalties_are_those_of_transformers() -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits_V = torch.randn(20, generator=generator)
+    prompt, said = [1, 2, 3], [3, 4, 4]
+    params = SamplingParams(repetition_penalty=1.4)
+    processor = RepetitionPenaltyLogitsProcessor(penalty=1.4)
+    expected = processor(torch.tensor([prompt + said]), logits_V[None].clone())[0]
+    torch.testing.assert_close(reshape(logits_V, params, prompt, said), expected)
+    params = SamplingParams(
+        presence_penalty=0.5, frequency_penalty=0.25, logit_bias=((7, 3.0),)
+    )
+    changed = reshape(logits_V, params, prompt, said) - logits_V
+    by_token = {3: -0.75, 4: -1.0, 7: 3.0}
+    wanted = torch.tensor([by_token.get(token, 0.0) for token in range(20)])
+    torch.testing.assert_close(changed, wanted)

@@ -15,6 +15,7 @@ NEED_TORCH = {
     "build.imitation",
     *("engine.adapter", "engine.attention", "engine.cache_choice", "engine.engine"),
     *("engine.kv_cache", "engine.loading", "engine.plain_cache", "engine.sampling"),
+    "engine.penalties",
     "engine.step_rows",
     *("server.completions", "server.in_process", "server.routes"),
     "server.structured_output",

@@ -234,6 +234,28 @@ class Dialect:
             reasoning=reasoning or None,
         )
 
+    def forced(self, text: str, names: Sequence[str]) -> ParsedReply:
+        """A reply whose beginning was forced to be a call, and that cannot be read.
+
+        Args:
+            text: The reply, its forced beginning included.
+            names: The tools that it may call.
+
+        Returns:
+            A call of the tool that it names, with what it wrote for arguments; only
+            content if it names none.
+        """
+        found = [(text.find(name), -len(name), name) for name in names if name in text]
+        if not found:
+            return ParsedReply(content=self.shown(text).strip() or None)
+        at, _, name = min(found)
+        attempt = next(iter(self.read(text).calls), None)
+        given = attempt.arguments if attempt else None
+        raw = text[slice(*given)] if given else self.shown(text[at + len(name) :])
+        return ParsedReply(
+            content=None, tool_calls=(ParsedCall(name=name, arguments=raw.strip()),)
+        )
+
     def ready(self, text: str, *, thinking: bool, calls: bool) -> tuple[str, str]:
         """What no later token can change of an unfinished reply.
 

@@ -27,6 +27,7 @@ from agentgym.policy.engine.generation import (
     UnknownAdapterError,
 )
 from agentgym.policy.engine.loading import SMALL, LoadedPolicy
+from agentgym.policy.engine.penalties import reshape
 from agentgym.policy.engine.sampling import sample
 from agentgym.policy.engine.sequence import SampledRow
 from agentgym.policy.engine.token_model import TokenModel
@@ -323,6 +324,11 @@ class Engine:
             [g._generator for g in generations if g._generator],
             self._forbidden,
             [self._allowed(g) for g in generations],
+            {
+                i: reshape(logits[i], g.params, g.prompt, g.token_ids)
+                for i, g in enumerate(generations)
+                if g.params.reshapes
+            },
         )
         for (_, row), generation, draw in zip(ready, generations, draws, strict=True):
             row.sampled.append(draw.token)

@@ -23,17 +23,34 @@ class SamplingParams:
     """How one request wants its tokens chosen.
 
     `top_logprobs` alternatives are reported per token. Log-probabilities, as vLLM's
-    (`raw_logprobs`), are those of the model itself: at temperature 1, before top_p
-    cuts and without a constraint. The trainer computes the same ones from the tokens.
+    (`raw_logprobs`), are those of the model itself: at temperature 1, before top_p,
+    top_k and min_p cut, before penalties and biases, and without a constraint. The
+    trainer computes the same ones from the tokens.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
     seed: int | None = None
     max_tokens: int = 1024
     stop: tuple[str, ...] = ()
     top_logprobs: int = 0
     ignore_eos: bool = False
+
+    @property
+    def reshapes(self) -> bool:
+        """Whether logits are changed by what was said, or by token."""
+        return (
+            bool(self.logit_bias)
+            or self.repetition_penalty != 1
+            or self.presence_penalty != 0
+            or self.frequency_penalty != 0
+        )
 
 
 class TokenEngine(Protocol):

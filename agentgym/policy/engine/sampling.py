@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -27,6 +27,7 @@ def sample(
     generators: Sequence[random.Random],
     forbidden_V: Tensor | None = None,
     allowed: Sequence[Tensor | None] = (),
+    reshaped: Mapping[int, Tensor] | None = None,
 ) -> list[Draw]:
     """Draws the next token of each row.
 
@@ -38,6 +39,7 @@ def sample(
         forbidden_V: True for tokens that are never drawn.
         allowed: For each row that is constrained, True [V] for the tokens it may draw;
             empty if no row is.
+        reshaped: Logits [V] of the rows that are drawn by other ones than the model's.
 
     Returns:
         One draw a row, with log-probabilities in nats.
@@ -45,8 +47,12 @@ def sample(
     logits_BV = logits_BV.float()
     norm_B = logits_BV.logsumexp(-1)
     allowed_BV = logits_BV
+    if reshaped:
+        allowed_BV = logits_BV.clone()
+        for i, logits_V in reshaped.items():
+            allowed_BV[i] = logits_V
     if forbidden_V is not None:
-        allowed_BV = logits_BV.masked_fill(forbidden_V, -torch.inf)
+        allowed_BV = allowed_BV.masked_fill(forbidden_V, -torch.inf)
     constraints = {i: mask_V for i, mask_V in enumerate(allowed) if mask_V is not None}
     if constraints:
         open_BV = torch.ones_like(logits_BV, dtype=torch.bool)
@@ -87,6 +93,13 @@ def _draw(
         heat_B = logits_BV.new_tensor([max(p.temperature, 1e-4) for p in params])
         logits_BV = logits_BV / heat_B[:, None]
     probs_BV = logits_BV.softmax(-1)
+    for i, wish in enumerate(params):
+        if wish.top_k:
+            least = probs_BV[i].topk(min(wish.top_k, probs_BV.shape[-1])).values[-1]
+            probs_BV[i] = probs_BV[i].masked_fill(probs_BV[i] < least, 0.0)
+        if wish.min_p:
+            least = probs_BV[i].max() * wish.min_p
+            probs_BV[i] = probs_BV[i].masked_fill(probs_BV[i] < least, 0.0)
     cut = [i for i, p in enumerate(params) if p.top_p < 1]
     if cut:
         probs_BV[cut] = _nucleus(probs_BV[cut], [params[i].top_p for i in cut])

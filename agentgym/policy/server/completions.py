@@ -64,7 +64,9 @@ class Completions:
         if asked.top_logprobs and not asked.logprobs:
             raise BadRequestError("top_logprobs needs logprobs to be true")
         params = asked.sampling(
-            room=self._room(prompt.ids), top_logprobs=asked.top_logprobs or 0
+            room=self._room(prompt.ids),
+            width=self.policy.width,
+            top_logprobs=asked.top_logprobs or 0,
         )
         generation = Generation(prompt.ids, params, adapter)
         schema = asked.schema_of_text()
@@ -90,7 +92,9 @@ class Completions:
         given = asked.prompt
         ids = self.template.encode(given) if isinstance(given, str) else given
         room = self._room(ids)
-        params = asked.sampling(room=room, top_logprobs=asked.logprobs or 0)
+        params = asked.sampling(
+            room=room, width=self.policy.width, top_logprobs=asked.logprobs or 0
+        )
         return Generation(ids, params, adapter)
 
     async def generate(self, request: Request, generation: Generation) -> None:
@@ -168,6 +172,9 @@ class Completions:
             tools=schemas(turn.asked.tools),
             calls=self.reads_calls(turn, text),
         )
+        if turn.prompt.forced and not reply.tool_calls:
+            # It begins as a call, whatever the model made of it.
+            reply = self.dialect.forced(text, [*schemas(turn.asked.tools)])
         message = wire.assistant_message(reply)
         self.template.remember(turn.prompt, message, turn.generation.token_ids)
         return message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,16 +25,35 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class SamplingRequest(BaseModel):
-    """What chat and plain completions have in common."""
+NOT_HONOURED = (
+    *("allowed_token_ids", "bad_words", "best_of", "echo", "function_call"),
+    *("functions", "guided_choice", "guided_grammar", "guided_json", "guided_regex"),
+    *("length_penalty", "logits_processors", "min_tokens", "prompt_logprobs"),
+    *("stop_token_ids", "structured_outputs", "suffix", "truncate_prompt_tokens"),
+    *("typical_p", "use_beam_search"),
+)
+"""Fields that would change a reply, and that nothing here understands."""
 
-    model_config = ConfigDict(extra="ignore")
+
+class SamplingRequest(BaseModel):
+    """What chat and plain completions have in common.
+
+    Fields that say nothing of the reply, such as `user` and `metadata`, are ignored.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     model: str | None = None
     temperature: float | None = Field(default=None, ge=0, le=10)
     sampling_temperature: float | None = Field(default=None, ge=0, le=10)
     """Wins over `temperature`, which a gateway in between may have set."""
     top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=-1)
+    min_p: float | None = Field(default=None, ge=0, le=1)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    repetition_penalty: float | None = Field(default=None, gt=0, le=2)
+    logit_bias: dict[int, Annotated[float, Field(ge=-100, le=100)]] | None = None
     max_tokens: int | None = Field(default=None, ge=1)
     stop: str | list[str] | None = None
     seed: int | None = None
@@ -44,11 +63,12 @@ class SamplingRequest(BaseModel):
     return_token_ids: bool | None = None
     ignore_eos: bool = False
 
-    def sampling(self, *, room: int, top_logprobs: int) -> SamplingParams:
+    def sampling(self, *, room: int, width: int, top_logprobs: int) -> SamplingParams:
         """How the engine is to sample.
 
         Args:
             room: Tokens that the context has left for the reply.
+            width: Logits per token.
             top_logprobs: Alternatives to report per token.
 
         Raises:
@@ -56,6 +76,16 @@ class SamplingRequest(BaseModel):
         """
         if self.n not in (None, 1):
             raise BadRequestError("n must be 1: send one request a reply", param="n")
+        for name in NOT_HONOURED:
+            # What is off asks for nothing.
+            if (self.model_extra or {}).get(name):
+                raise BadRequestError(f"{name} is not supported here", param=name)
+        unknown = [token for token in self.logit_bias or () if not 0 <= token < width]
+        if unknown:
+            raise BadRequestError(
+                f"logit_bias has the token id {unknown[0]}, outside 0..{width - 1}",
+                param="logit_bias",
+            )
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         if not all(stop):
             raise BadRequestError("stop holds an empty string", param="stop")
@@ -66,6 +96,12 @@ class SamplingRequest(BaseModel):
         return SamplingParams(
             temperature=1.0 if temperature is None else temperature,
             top_p=1.0 if self.top_p is None else self.top_p,
+            top_k=max(self.top_k or 0, 0),
+            min_p=self.min_p or 0.0,
+            presence_penalty=self.presence_penalty or 0.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            repetition_penalty=self.repetition_penalty or 1.0,
+            logit_bias=tuple((self.logit_bias or {}).items()),
             seed=self.seed,
             max_tokens=min(wanted, room),
             stop=tuple(stop),
@@ -88,7 +124,7 @@ class ResponseFormat(BaseModel):
 
 
 class ChatRequest(SamplingRequest):
-    """POST /v1/chat/completions; unknown fields are ignored."""
+    """POST /v1/chat/completions."""
 
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] | None = None

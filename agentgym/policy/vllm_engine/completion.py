@@ -35,11 +35,11 @@ def request_body(
         "max_tokens": params.max_tokens,
         "temperature": params.temperature,
         "top_p": params.top_p,
-        "top_k": 0,
-        "min_p": 0.0,
-        "repetition_penalty": 1.0,
-        "presence_penalty": 0.0,
-        "frequency_penalty": 0.0,
+        "top_k": params.top_k,
+        "min_p": params.min_p,
+        "repetition_penalty": params.repetition_penalty,
+        "presence_penalty": params.presence_penalty,
+        "frequency_penalty": params.frequency_penalty,
         "logprobs": params.top_logprobs,
         "return_token_ids": True,
         "return_tokens_as_token_ids": True,
@@ -53,8 +53,11 @@ def request_body(
         body["stop"] = list(params.stop)
     if not params.ignore_eos:
         body["stop_token_ids"] = sorted(policy.stop_ids)
+    bias = {str(i): by for i, by in params.logit_bias}
     if 0 < len(policy.forbidden_ids) <= MOST_FORBIDDEN:
-        body["logit_bias"] = {str(i): -100.0 for i in sorted(policy.forbidden_ids)}
+        bias |= {str(i): -100.0 for i in sorted(policy.forbidden_ids)}
+    if bias:
+        body["logit_bias"] = bias
     return body
 
 
