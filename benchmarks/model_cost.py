@@ -75,7 +75,8 @@ def folder_of(shape: str, scratch: Path) -> Path:
             pad_token_id=0,
         )
         torch.manual_seed(0)
-        model = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)
+        kinds: Any = MODEL_FOR_CAUSAL_LM_MAPPING
+        model = kinds[type(config)](config)
         model.bfloat16().save_pretrained(folder)
         _tokenizer().save_pretrained(folder)
     return folder
@@ -209,7 +210,7 @@ def update(folder: Path, rows: int, length: int = 1_024) -> dict[str, float]:
             sampled=sampled,
             logprobs=[-5.0] * len(sampled),
             calls=[0] * len(sampled),
-            components=["tool_choice"] * len(sampled),
+            components=["tool_selection"] * len(sampled),
         )
         advantage = 1.0 if number % 2 else -1.0
         batch.append(

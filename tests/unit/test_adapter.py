@@ -26,7 +26,7 @@ from agentgym.policy.engine.generation import (
     SamplingParams,
     UnknownAdapterError,
 )
-from agentgym.policy.engine.kv_cache import SharedPrefixCache
+from agentgym.policy.engine.kv.kv_cache import SharedPrefixCache
 from agentgym.policy.engine.loading import LoadedPolicy, load
 from agentgym.policy.folders.embedded import embedded_path
 from tests.tiny_adapter import make_adapter, with_adapter, worst_difference

@@ -1,4 +1,6 @@
+import json
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,15 +12,16 @@ from transformers import RepetitionPenaltyLogitsProcessor
 from agentgym.errors import UsageError
 from agentgym.policy.chat.chat_template import ChatTemplate
 from agentgym.policy.chat.prompt_messages import PromptError
-from agentgym.policy.engine import attention
 from agentgym.policy.engine.engine import Engine
 from agentgym.policy.engine.generation import Generation, SamplingParams
-from agentgym.policy.engine.kv_cache import SharedPrefixCache
+from agentgym.policy.engine.kv import attention, slots
+from agentgym.policy.engine.kv.kv_cache import SharedPrefixCache
+from agentgym.policy.engine.kv.plain_cache import PlainCache
+from agentgym.policy.engine.kv.slots import Slots
 from agentgym.policy.engine.loading import LoadedPolicy, load
 from agentgym.policy.engine.penalties import reshape
-from agentgym.policy.engine.plain_cache import PlainCache
 from agentgym.policy.engine.sampling import sample
-from agentgym.policy.engine.sequence import common_prefix
+from agentgym.policy.engine.sequence import SampledRow, common_prefix
 from agentgym.policy.folders.model_folder import check_folder
 from tests.tiny_policy import TOOLS, conversation, make_tiny
 
@@ -51,15 +54,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> LoadedPolicy:
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_attention_of_other_devices_is_that_of_the_cpu(masked):
+def test_attention_of_other_devices_is_that_of_the_cpu(masked, monkeypatch):
     torch.manual_seed(0)
     query, key, value = (torch.randn(2, 4, size, 8) for size in (5, 7, 7))
     mask = torch.zeros(2, 1, 5, 7).masked_fill(torch.rand(2, 1, 5, 7) < 0.3, -1e9)
     given = (query, key, value, mask if masked else None, None)
-    for found, wanted in zip(
-        attention._in_plain_torch(*given), attention.attend(*given), strict=True
-    ):
-        torch.testing.assert_close(found, wanted)
+    wanted = attention.attend(*given)
+    monkeypatch.setattr(attention, "SCORES", 2 * 4 * 7 * 2)
+    for other in (attention._in_plain_torch, attention._in_pieces):
+        for part, whole in zip(other(*given), wanted, strict=True):
+            torch.testing.assert_close(part, whole)
 
 
 def prompts(policy: LoadedPolicy, count: int) -> list[list[int]]:
@@ -132,6 +136,51 @@ def test_the_plain_cache_gives_the_same(tiny: LoadedPolicy) -> None:
     engine._cache = shared
     engine.close()
     assert [g.token_ids for g in got] == [g.token_ids for g in expected]
+
+
+LONG = {"short_factor": [1.0, 1.1, 1.3, 2.0], "long_factor": [2.0, 4.0, 9.0, 30.0]}
+ORIGINAL = {"original_max_position_embeddings": 90}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "context"),
+    [
+        ("longrope", {**LONG, **ORIGINAL, "factor": 4.0}, 90),
+        ("dynamic", {"factor": 4.0}, 360),
+        ("linear", {"factor": 4.0}, 360),
+        ("yarn", {**ORIGINAL, "factor": 4.0}, 360),
+        (
+            "llama3",
+            {**ORIGINAL, "factor": 4.0, "low_freq_factor": 1, "high_freq_factor": 4},
+            360,
+        ),
+    ],
+)
+def test_positions_of_rows_do_not_depend_on_the_batch(
+    tmp_path: Path, kind: str, settings: dict[str, object], context: int
+) -> None:
+    folder = make_tiny(tmp_path / kind, context=360)
+    file = folder / "config.json"
+    rope = {"rope_type": kind, "rope_theta": 10_000.0, **settings}
+    config = json.loads(file.read_text()) | {"rope_parameters": rope}
+    file.write_text(json.dumps(config))
+    policy = load(folder)
+    assert policy.context == context
+    generator = random.Random(0)
+    asked = [
+        [generator.randrange(5, 60) for _ in range(length)]
+        for length in (7, context - 4, 30, context - 20, context // 2)
+    ]
+    engine = Engine(policy)
+    try:
+        done = engine.generate_all(asked, SAMPLED)
+        again = engine.generate_all(asked[::-1], SAMPLED)[::-1]
+    finally:
+        engine.close()
+    assert [len(g.token_ids) for g in done] == [12, 4, 12, 12, 12]
+    for generation in [*done, *again]:
+        # Each alone, in a model that has seen no other row.
+        assert worst_difference(load(folder), [generation]) < 1e-3
 
 
 def test_a_seed_gives_the_same_tokens_whatever_the_batch_holds(
@@ -213,6 +262,89 @@ def test_kept_rows_stay_within_their_memory(tiny: LoadedPolicy) -> None:
     assert cache._kept_bytes <= 40_000
     kept = [row.kept_L2HSD for row in cache._kept.values()]
     assert cache._kept_bytes == sum(kv.nbytes for kv in kept if kv is not None)
+    engine.close()
+
+
+def rows_of(lengths: list[int]) -> list[list[int]]:
+    generator = random.Random(0)
+    return [[generator.randrange(5, 300) for _ in range(n)] for n in lengths]
+
+
+def held(cache: SharedPrefixCache) -> int:
+    """Bytes of all slots, also of those that no row is in."""
+    return sum(slab.kv_L2RHCD.nbytes for slab in cache._slots.slabs)
+
+
+def test_a_long_row_costs_what_it_is_long_and_is_given_back(
+    tiny: LoadedPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "SLAB_BYTES", 1)
+    monkeypatch.setattr(slots, "SPARE_BYTES", 0)
+    engine = Engine(tiny)
+    cache = engine._cache
+    assert isinstance(cache, SharedPrefixCache)
+    seen: list[tuple[int, int]] = []
+    forward = cache.forward
+
+    def watched(counts: list[int]) -> torch.Tensor:
+        logits = forward(counts)
+        # All rows are there, and no more room than twice what they need.
+        seen.append((len(cache.rows), held(cache)))
+        return logits
+
+    monkeypatch.setattr(cache, "forward", watched)
+    lengths = [1900, *[20] * 12]
+    # The short ones outgrow their slots, at different times.
+    params = SamplingParams(max_tokens=300, seed=5, ignore_eos=True)
+    futures: list[Generation] = []
+    for prompt in rows_of(lengths):
+        done = Generation(prompt, params)
+        futures.append(engine.submit(done))
+    reference = load(tiny.path)
+    while not all(generation.finish_reason for generation in futures):
+        time.sleep(0.01)
+    engine.close()
+    assert cache._slots.sizes is not None
+    token = cache._slots.sizes.token_bytes
+    assert max(count for count, _ in seen) == len(lengths)
+    assert max(size for _, size in seen) <= token * (2048 + 12 * 512)
+    assert held(cache) == 0
+    assert len(futures[0].token_ids) == 2048 - 1900
+    assert worst_difference(reference, futures) < 1e-3
+
+
+def test_who_waits_for_memory_goes_first(
+    tiny: LoadedPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = SharedPrefixCache(load(tiny.path).model)
+    short, long, other = (SampledRow(ids) for ids in rows_of([20, 900, 30]))
+    monkeypatch.setattr(Slots, "fits", lambda self, tokens: tokens < 500)
+    assert not cache.blocked(long)  # Nobody is there whose end could be waited for.
+    cache.admit(short)
+    assert cache.blocked(long)
+    assert cache.blocked(other)
+    cache.release(short, keep=False)
+    assert not cache.blocked(long)
+    cache.admit(long)
+    assert not cache.blocked(other)
+
+
+def test_a_request_without_memory_fails_alone(
+    tiny: LoadedPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(tiny)
+    add = Slots.add
+
+    def fail(self: Slots, row: SampledRow, tokens: int) -> None:
+        if tokens > 500:
+            raise torch.OutOfMemoryError("out of memory")
+        add(self, row, tokens)
+
+    monkeypatch.setattr(Slots, "add", fail)
+    few, many = rows_of([20, 900])
+    with pytest.raises(torch.OutOfMemoryError):
+        engine.generate(many, SAMPLED)
+    assert len(engine.generate(few, SAMPLED).token_ids) == 12
     engine.close()
 
 

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from agentgym.errors import UsageError
 from agentgym.policy.engine.adapter import AdaptedWeights, Adapter, read_adapter
-from agentgym.policy.engine.cache_choice import choose_cache
 from agentgym.policy.engine.generation import (
     Generation,
     SamplingParams,
     UnknownAdapterError,
 )
+from agentgym.policy.engine.kv.cache_choice import choose_cache
 from agentgym.policy.engine.loading import SMALL, LoadedPolicy
 from agentgym.policy.engine.penalties import reshape
 from agentgym.policy.engine.sampling import sample
@@ -274,7 +274,14 @@ class Engine:
             if self._cache.blocked(row):
                 later.append(generation)
                 continue
-            generation.cached_tokens = self._cache.admit(row)
+            try:
+                generation.cached_tokens = self._cache.admit(row)
+            except Exception as error:  # noqa: BLE001
+                # Too little memory, say: this request fails, and the others go on.
+                if row in self._cache.rows:
+                    self._cache.release(row, keep=False)
+                self._finish(generation, "error", error)
+                continue
             seed = generation.params.seed
             # Its own: what it draws does not depend on what the batch holds.
             generation._generator = random.Random(seed)  # noqa: S311

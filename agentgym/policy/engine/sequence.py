@@ -1,6 +1,6 @@
 """Sequences being sampled, the prompt prefixes they share, and how to find these.
 
-Imports no torch. Axes are those of `agentgym.policy.engine.kv_cache`.
+Imports no torch. Axes are those of `agentgym.policy.engine.kv.kv_cache`.
 """
 
 from __future__ import annotations

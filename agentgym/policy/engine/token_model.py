@@ -15,6 +15,11 @@ from agentgym.policy.chat.probe import find_dialect
 from agentgym.policy.folders.hub_cache import model_name, shown
 from agentgym.policy.folders.model_folder import check_folder
 
+_CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len")
+_SWITCHED = ("longrope", "su")
+"""Kinds of position embeddings with one set of frequencies for short rows and one for
+long ones."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenModel:
@@ -135,8 +140,30 @@ def _forbidden_ids(tokenizer: Any, width: int) -> frozenset[int]:
 
 
 def _context(config: Any) -> int:
-    for key in ("max_position_embeddings", "n_positions", "max_seq_len"):
-        size = getattr(config, key, None)
-        if isinstance(size, int) and size > 0:
-            return size
-    return 1 << 20
+    sizes = [getattr(config, key, None) for key in _CONTEXT_KEYS]
+    known = [size for size in sizes if isinstance(size, int) and size > 0]
+    return min([*known[:1], *_steady_lengths(config)], default=1 << 20)
+
+
+def _steady_lengths(config: Any) -> list[int]:
+    """Lengths up to which a model turns positions by the same angles.
+
+    Beyond it, long-rope takes other frequencies for all tokens, those of earlier keys
+    included, and for all rows of a batch: what was sampled would have other
+    probabilities for the trainer, and for the row beside it.
+    """
+    rope = getattr(config, "rope_parameters", None)
+    if not isinstance(rope, dict):
+        rope = getattr(config, "rope_scaling", None)
+    if not isinstance(rope, dict):
+        return []
+    by_layer = [layer for layer in rope.values() if isinstance(layer, dict)]
+    found = []
+    for layer in by_layer or [rope]:
+        kind = layer.get("rope_type") or layer.get("type")
+        size = layer.get("original_max_position_embeddings") or getattr(
+            config, "original_max_position_embeddings", None
+        )
+        if kind in _SWITCHED and isinstance(size, int) and size > 0:
+            found.append(size)
+    return found

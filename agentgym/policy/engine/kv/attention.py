@@ -1,12 +1,15 @@
 """Attention that also returns its log-sum-exp, so that parts of it can be joined.
 
-Axes are those of `agentgym.policy.engine.kv_cache`; the leading 1 stands for a batch.
+Axes are those of `agentgym.policy.engine.kv.kv_cache`; a leading 1 stands for a batch.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+SCORES = 1 << 26
+"""The most scores of a piece where they are kept in memory."""
 
 
 def attend(
@@ -25,11 +28,29 @@ def attend(
         The output [B, H, T, D] and the log-sum-exp [B, H, T] of the scores.
     """
     if query.device.type != "cpu":
-        return _in_plain_torch(query, key, value, mask, scale)
+        return _in_pieces(query, key, value, mask, scale)
     out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
         query, key, value, attn_mask=mask, scale=scale
     )
     return out, lse
+
+
+def _in_pieces(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None
+) -> tuple[Tensor, Tensor]:
+    """Few tokens at a time: the scores of a long prompt are more than its keys."""
+    batch, heads, tokens, _ = query.shape
+    size = max(1, SCORES // (batch * heads * key.shape[2]))
+    if size >= tokens:
+        return _in_plain_torch(query, key, value, mask, scale)
+    parts = []
+    for start in range(0, tokens, size):
+        of = slice(start, start + size)
+        seen = mask if mask is None or mask.shape[2] == 1 else mask[:, :, of]
+        parts.append(_in_plain_torch(query[:, :, of], key, value, seen, scale))
+    return torch.cat([out for out, _ in parts], 2), torch.cat(
+        [lse for _, lse in parts], 2
+    )
 
 
 def _in_plain_torch(

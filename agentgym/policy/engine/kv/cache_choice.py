@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from agentgym.policy.engine.kv_cache import SharedPrefixCache
+from agentgym.policy.engine.kv.kv_cache import SharedPrefixCache
+from agentgym.policy.engine.kv.plain_cache import PlainCache
 from agentgym.policy.engine.loading import LoadedPolicy
-from agentgym.policy.engine.plain_cache import PlainCache
 from agentgym.policy.engine.sequence import SampledRow
 
 

@@ -6,6 +6,7 @@ soft caps. Slow, and right for every causal LM.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -24,6 +25,9 @@ class PlainCache:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
+        # Of a long prompt, the logits of all tokens are more than the model.
+        takes = inspect.signature(model.forward).parameters
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
         self._caches: dict[SampledRow, Any] = {}
         self.rows: list[SampledRow] = []
 
@@ -70,6 +74,7 @@ class PlainCache:
                 position_ids=at[None],
                 past_key_values=self._caches[row],
                 use_cache=True,
+                **self._last_only,
             ).logits
             outputs.append(logits[0, -1])
             row.computed += count

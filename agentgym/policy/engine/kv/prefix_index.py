@@ -1,6 +1,6 @@
 """Which prompt prefixes are known already, and which of them rows share.
 
-Axes are those of `agentgym.policy.engine.kv_cache`.
+Axes are those of `agentgym.policy.engine.kv.kv_cache`.
 """
 
 from __future__ import annotations
@@ -37,9 +37,11 @@ class PrefixIndex:
 
     Args:
         boundaries: Token ids at which a shared prefix may end.
+        most_bytes: Memory for shared prefixes that no row uses.
     """
 
-    def __init__(self, boundaries: frozenset[int]) -> None:
+    def __init__(self, boundaries: frozenset[int], most_bytes: int) -> None:
+        self._most_bytes = most_bytes
         self._boundaries = np.array(sorted(boundaries), dtype=np.int32)
         self._sources: WeakValueDictionary[int, Source] = WeakValueDictionary()
         self._prefixes: OrderedDict[int, SharedPrefix] = OrderedDict()
@@ -98,7 +100,8 @@ class PrefixIndex:
             # More rows agree on less of it: from now on, all share the shorter one.
             if shared < max(MIN_PREFIX, prefix.computed // 4):
                 return None
-            kv = prefix.kv_L2HPD[..., :shared, :]
+            # A copy: a part of it would hold the whole in memory.
+            kv = prefix.kv_L2HPD[..., :shared, :].clone()
             prefix.shorter = self._add(prefix.ids[:shared], kv)
             return prefix.shorter
         own_next_turn = isinstance(source, SampledRow) and known == source.computed
@@ -116,7 +119,11 @@ class PrefixIndex:
         prefix = SharedPrefix(ids.copy(), kv)
         self._prefixes[id(prefix)] = prefix
         self.register(prefix, 0)
-        if len(self._prefixes) > _MOST_PREFIXES:
+        while len(self._prefixes) > 1 and (
+            len(self._prefixes) > _MOST_PREFIXES
+            or sum(p.kv_L2HPD.nbytes for p in self._prefixes.values())
+            > self._most_bytes
+        ):
             self._prefixes.popitem(last=False)
         return prefix
 

@@ -2,7 +2,8 @@
 
 A *row* is one sequence being sampled. Its keys and values are in two parts: a *shared
 prefix*, read-only and used by every row whose prompt begins with the same tokens (the
-system prompt with its tools), and its own *suffix* in a slot of one big tensor.
+system prompt with its tools), and its own *suffix* in a slot
+(`agentgym.policy.engine.kv.slots`).
 Attention over the prefix is one matrix product for all rows, attention over the
 suffixes another, and the two are joined by their log-sum-exp. So a prefix is computed
 once, kept once and, unlike with plain batching, also read once a step.
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,12 +29,17 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
-from agentgym.policy.engine.attention import attend, attend_shared, join
-from agentgym.policy.engine.prefix_index import MIN_PREFIX, PrefixIndex, Source
+from agentgym.policy.engine.free_memory import free_memory
+from agentgym.policy.engine.kv.attention import attend, attend_shared, join
+from agentgym.policy.engine.kv.prefix_index import MIN_PREFIX, PrefixIndex, Source
+from agentgym.policy.engine.kv.slots import Slots
+from agentgym.policy.engine.kv.step_rows import LayerCounter, SlabRows, StepRows
 from agentgym.policy.engine.sequence import SampledRow, SharedPrefix, common_prefix
-from agentgym.policy.engine.step_rows import LayerCounter, StepRows
 
 _counter = itertools.count()
+_KEPT = 512 << 20
+_ROOM = 64
+"""Tokens that a slot has more than its row's prompt, for the reply."""
 
 
 class SharedPrefixCache:
@@ -43,7 +50,7 @@ class SharedPrefixCache:
         model: PreTrainedModel,
         *,
         boundaries: frozenset[int] = frozenset(),
-        keep_bytes: int = 512 << 20,
+        keep_bytes: int | None = None,
     ) -> None:
         """Takes over the attention of `model`.
 
@@ -52,17 +59,21 @@ class SharedPrefixCache:
             boundaries: Token ids at which a shared prefix may end: the template's
                 special tokens. Without them it ends where the prompts differ.
             keep_bytes: Memory for finished rows, so that the next turn of their
-                conversation goes on where they ended.
+                conversation goes on where they ended, and as much for shared prefixes;
+                by default an eighth of what is free, and at most `_KEPT`.
         """
         self._model = model
         self._device = model.device
+        if keep_bytes is None:
+            keep_bytes = min(_KEPT, free_memory(model.device) // 8)
         self._keep_bytes = keep_bytes
         self._cache = LayerCounter()
         self._step: StepRows
-        self._index = PrefixIndex(boundaries)
+        self._index = PrefixIndex(boundaries, keep_bytes)
         self._kept: OrderedDict[int, SampledRow] = OrderedDict()
         self._kept_bytes = 0
-        self._kv: Tensor | None = None
+        self._slots = Slots(model.device)
+        self._wants_memory: SampledRow | None = None
         self.rows: list[SampledRow] = []
         self.implementation = f"agentgym_{next(_counter)}"
         AttentionInterface.register(self.implementation, self._attention)
@@ -71,7 +82,16 @@ class SharedPrefixCache:
     # Admission and release of rows.
 
     def blocked(self, row: SampledRow) -> bool:
-        """Whether a row being read now computes a prefix that this one can share."""
+        """Whether a row had better wait: for a prompt it shares, or for memory."""
+        if not self.rows:
+            # Nothing would become free by waiting.
+            self._wants_memory = None
+            return False
+        if self._wants_memory not in (None, row) or not self._fits(row):
+            # Whoever waits for memory goes first, or small rows would pass it for ever.
+            self._wants_memory = self._wants_memory or row
+            return True
+        self._wants_memory = None
         reading = [other for other in self.rows if other.pending > 1]
         if not reading:
             return False
@@ -84,12 +104,11 @@ class SharedPrefixCache:
         """Gives a row a slot and what is known of its prompt; returns how much."""
         source, known = self._index.match(row)
         row.prefix = self._index.choose(row, source, known, self._read)
-        row.slot = len(self.rows)
+        self._slots.add(row, row.length - row.prefix_length + _ROOM)
         self.rows.append(row)
-        self._reserve(len(self.rows), row.length - row.prefix_length + 1)
         if source is not None and known > row.prefix_length:
             kv = self._read(source, row.prefix_length, known)
-            self._slot(row)[..., : known - row.prefix_length, :] = kv
+            self._slots.of(row)[..., : known - row.prefix_length, :] = kv
         row.computed = max(known, row.prefix_length)
         if isinstance(source, SampledRow) and known == source.computed:
             self._forget(source)
@@ -103,22 +122,16 @@ class SharedPrefixCache:
             keep: Keeps what was computed, for the next turn of its conversation.
         """
         size = row.computed - row.prefix_length
-        if keep and size > 0 and self._kv is not None:
-            row.kept_L2HSD = self._slot(row)[..., :size, :].clone()
+        if keep and size > 0 and self._slots.sizes is not None:
+            row.kept_L2HSD = self._slots.of(row)[..., :size, :].clone()
             row.ids = np.concatenate(
                 [row.ids, np.asarray(row.sampled, dtype=np.int32)]
             )[: row.computed]
             self._index.register(row, row.prefix_length)
             self._kept[id(row)] = row
             self._kept_bytes += row.kept_L2HSD.nbytes
-        last = self.rows.pop()
-        if last is not row:
-            size = last.computed - last.prefix_length
-            assert self._kv is not None
-            self._kv[:, :, row.slot, :, :size] = self._kv[:, :, last.slot, :, :size]
-            last.slot = row.slot
-            self.rows[last.slot] = last
-        row.slot = -1
+        self._slots.remove(row)
+        self.rows.remove(row)
         while self._kept_bytes > self._keep_bytes:
             self._forget(next(iter(self._kept.values())))
 
@@ -135,42 +148,26 @@ class SharedPrefixCache:
 
     # Storage.
 
-    def _slot(self, row: SampledRow) -> Tensor:
-        assert self._kv is not None
-        return self._kv[:, :, row.slot]
+    def _fits(self, row: SampledRow) -> bool:
+        """Whether there is memory for a row, without what is only kept if need be."""
+        tokens = row.length + _ROOM
+        while not self._slots.fits(tokens):
+            if not self._kept:
+                return False
+            self._forget(next(iter(self._kept.values())))
+        return True
 
     def _read(self, source: Source, start: int, end: int) -> Tensor:
         """The keys and values of positions `start` to `end`, as [L, 2, H, S, D]."""
         if isinstance(source, SharedPrefix):
             return source.kv_L2HPD[..., start:end, :]
         base = source.prefix_length
-        own = source.kept_L2HSD if source.slot < 0 else self._slot(source)
+        own = source.kept_L2HSD if source.slot < 0 else self._slots.of(source)
         assert own is not None
         parts = [own[..., max(start - base, 0) : max(end - base, 0), :]]
         if source.prefix is not None and start < base:
             parts.insert(0, source.prefix.kv_L2HPD[..., start : min(end, base), :])
         return torch.cat(parts, dim=-2) if len(parts) > 1 else parts[0].clone()
-
-    def _reserve(self, rows: int, capacity: int) -> None:
-        if self._kv is None:
-            return
-        layers, two, slots, heads, room, size = self._kv.shape
-        if rows <= slots and capacity <= room:
-            return
-        if rows > slots:
-            slots = max(rows, 2 * slots)
-        if capacity > room:
-            room = max(capacity + 64, room * 3 // 2)
-        grown = self._kv.new_zeros(layers, two, slots, heads, room, size)
-        old = self._kv
-        grown[:, :, : old.shape[2], :, : old.shape[4]] = old
-        self._kv = grown
-
-    def _allocate(self, keys: Tensor, layers: int) -> None:
-        heads, size = keys.shape[1], keys.shape[3]
-        rows = max(4, len(self.rows))
-        capacity = max(row.length - row.prefix_length for row in self.rows) + 64
-        self._kv = keys.new_zeros(layers, 2, rows, heads, capacity, size)
 
     # The forward pass.
 
@@ -184,14 +181,9 @@ class SharedPrefixCache:
             Logits [R, V] after the last token of each row; undefined for 0 tokens.
         """
         rows = self.rows
-        self._reserve(
-            len(rows),
-            max(
-                r.computed + n - r.prefix_length
-                for r, n in zip(rows, counts, strict=True)
-            ),
-        )
-        self._step = StepRows(rows, counts, self._device)
+        for row, count in zip(rows, counts, strict=True):
+            self._slots.ensure(row, row.computed + count - row.prefix_length)
+        self._step = StepRows(rows, counts, self._slots, self._device)
         logits: Tensor = self._model(
             input_ids=self._step.input_ids,
             position_ids=self._step.position_ids,
@@ -221,60 +213,59 @@ class SharedPrefixCache:
     ) -> tuple[Tensor, None]:
         if softcap is not None or s_aux is not None or position_bias is not None:
             raise NotImplementedError(f"attention of {type(module).__name__}")
-        if self._kv is None:
-            self._allocate(key, self._model.config.num_hidden_layers)
-            assert self._kv is not None
+        if self._slots.sizes is None:
+            self._slots.learn(key, self._model.config.num_hidden_layers)
         heads = key.shape[1]
         count, size = query.shape[2], query.shape[3]
         query_NHGD = query[0].transpose(0, 1).reshape(count, heads, -1, size)
-        kv_2RHCD = self._kv[self._cache.layer]
-        out, lse = self._attend_suffixes(
-            query_NHGD, key[0], value[0], kv_2RHCD, scaling
-        )
+        parts = [
+            part
+            for rows in self._step.slabs
+            for part in self._attend_suffixes(
+                rows, query_NHGD, key[0], value[0], scaling
+            )
+        ]
+        if len(parts) == 1:
+            out, lse = parts[0]
+        else:
+            out = torch.cat([part[0] for part in parts])
+            lse = torch.cat([part[1] for part in parts])
         out = self._attend_prefixes(query_NHGD, out, lse, scaling)
         return out.reshape(1, count, -1, size), None
 
     def _attend_suffixes(
         self,
+        rows: SlabRows,
         query_NHGD: Tensor,
         key_HND: Tensor,
         value_HND: Tensor,
-        kv_2RHCD: Tensor,
         scaling: float | None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Each row's tokens to its own slot, which gets their keys and values."""
-        step = self._step
-        keys_RHCD, values_RHCD = kv_2RHCD[0], kv_2RHCD[1]
-        outputs, sums = [], []
-        if batch := step.batch:
-            at = (step.slots, slice(None), step.positions)
-            keys_RHCD[at] = key_HND[:, :batch].transpose(0, 1)
-            values_RHCD[at] = value_HND[:, :batch].transpose(0, 1)
-            out, lse = attend(
-                query_NHGD[:batch],
-                keys_RHCD[:batch, :, : step.span],
-                values_RHCD[:batch, :, : step.span],
-                step.mask,
+        keys_RHCD, values_RHCD = rows.slab.kv_L2RHCD[self._cache.layer]
+        if batch := rows.batch:
+            first, last = rows.start, rows.start + batch
+            at = (rows.slots, slice(None), rows.positions)
+            keys_RHCD[at] = key_HND[:, first:last].transpose(0, 1)
+            values_RHCD[at] = value_HND[:, first:last].transpose(0, 1)
+            yield attend(
+                query_NHGD[first:last],
+                keys_RHCD[:batch, :, : rows.span],
+                values_RHCD[:batch, :, : rows.span],
+                rows.mask,
                 scaling,
             )
-            outputs.append(out)
-            sums.append(lse)
-        for slot, start, end, first, mask_TS in step.segments:
+        for slot, start, end, first, mask_TS in rows.segments:
             span = first + end - start
             keys_RHCD[slot, :, first:span] = key_HND[:, start:end]
             values_RHCD[slot, :, first:span] = value_HND[:, start:end]
-            out, lse = attend_shared(
+            yield attend_shared(
                 query_NHGD[start:end],
                 keys_RHCD[slot, None, :, :span],
                 values_RHCD[slot, None, :, :span],
                 mask_TS,
                 scaling,
             )
-            outputs.append(out)
-            sums.append(lse)
-        if len(outputs) == 1:
-            return outputs[0], sums[0]
-        return torch.cat(outputs), torch.cat(sums)
 
     def _attend_prefixes(
         self,

@@ -1,0 +1,1 @@
+"""Keys and values of what was computed: where they are, who shares them."""
