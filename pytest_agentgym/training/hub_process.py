@@ -140,6 +140,8 @@ class MainProcess:
         folder = self._reporter.open_store(start.resumed)
         self._held = hold(folder)
         start.write(folder, name)
+        if start.chosen and start.resumed is None:
+            self._reporter.say(start.chosen)
         plan = TrainingPlan(
             scenarios=scenarios,
             base=start.base,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from agentgym.distribution import install_command
 from agentgym.errors import UsageError
 from agentgym.policy.folders.hub_cache import hub_model
+from agentgym.policy.folders.safetensors_header import parameter_count
 from agentgym.policy.trained.agent_folder import check_name
 from agentgym.runs.files.layout import RUNS
 from agentgym.runs.files.store import write_json
@@ -56,6 +57,8 @@ class Start:
         certified: Whether the target must be certain.
         engine: What was asked to sample: "auto", "own" or "vllm".
         vllm: The vLLM that samples; None for our own engine.
+        chosen: What of the settings was chosen for the model, in words, if it is not
+            what all small models get.
     """
 
     base: Path
@@ -68,6 +71,7 @@ class Start:
     certified: bool = False
     engine: str = "auto"
     vllm: VllmChoice | None = None
+    chosen: str = ""
 
     @classmethod
     def read(cls, config: pytest.Config) -> Start:
@@ -105,13 +109,19 @@ class Start:
             rank=settings.lora_rank,
             root=root,
         )
+        from agentgym.training.job.model_defaults import fit_to_model, rate_in_words
+
+        size = parameter_count(local.path)
+        fitted = fit_to_model(settings, size)
+        usual = fitted.learning_rate == settings.learning_rate
         return cls(
             base=local.path,
             adapter=local.adapter,
             policy=policy,
             engine=engine,
             vllm=vllm,
-            config=settings,
+            config=fitted,
+            chosen="" if usual else rate_in_words(fitted, size),
             seed=before.get("seed", seed),
             save=train.save or before.get("save"),
             resumed=resumed,
@@ -275,6 +285,8 @@ def _state(folder: Path) -> dict[str, Any]:
         kept["certified"] = state.get("certified") is True
         # Nor other engines.
         kept["engine"] = str(state.get("engine") or "auto")
+        # Trainings of before had one rate for all sizes.
+        kept["config"] = {"learning_rate": 2e-3} | kept["config"]
         # Only a model of the hub has a base.
         return kept | {name: state.get(name) for name in ("adapter_dir", "base")}
     except (OSError, ValueError, KeyError, TypeError) as exc:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -257,6 +258,55 @@ def test_settings_are_read(gym):
         "updates": 7,
         "learning_rate": 0.5,
     }
+
+
+MODEL = """
+    from pytest_agentgym.training.setting_up import Start
+
+    def pytest_report_header(config):
+        start = Start.read(config)
+        return f"rate {start.config.learning_rate} {start.chosen}"
+"""
+
+
+def large_model(folder: Path) -> None:
+    """A model of 135 million parameters, whose file has its size but no content."""
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "chat_template.jinja").write_text("{{ tools }}")
+    size = 135_000_000
+    header = {"w": {"dtype": "F16", "shape": [size], "data_offsets": [0, 2 * size]}}
+    text = json.dumps(header).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + 2 * size)
+
+
+@needs_extra
+def test_the_learning_rate_depends_on_the_models_size(gym):
+    gym.file(SCENARIO)
+    gym.more_conftest(MODEL)
+    large_model(gym.pytester.path / "model")
+    (gym.pytester.path / "c.json").write_text('{"learning_rate": 0.5}')
+
+    def rate(*arguments: str) -> str:
+        result = gym.run("--train", "--collect-only", *arguments)
+        return next(x for x in result.stdout.lines if x.startswith("rate ")).strip()
+
+    large = "--agentgym-policy=model"
+    assert rate() == "rate 0.002"
+    assert rate(large) == (
+        "rate 0.0003 learning rate 3e-04, as the model has 135 million parameters"
+    )
+    assert rate(large, "--agentgym-train-config=c.json") == "rate 0.5"
+    # A training that began before rates were chosen goes on with the one it had.
+    folder = resumable(gym)
+    state = json.loads((folder / "training.json").read_text()) | {"policy": "model"}
+    (folder / "training.json").write_text(json.dumps(state))
+    assert rate("--agentgym-resume") == "rate 0.002"
+    state["config"] = {"learning_rate": 3e-4}
+    (folder / "training.json").write_text(json.dumps(state))
+    assert rate("--agentgym-resume") == "rate 0.0003"
 
 
 @needs_extra

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.errors import UsageError
+from agentgym.policy.folders.safetensors_header import read_shapes
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -100,18 +101,8 @@ def _header(file: Path) -> dict[str, list[int]]:
         UsageError: The file is cut off, or no safetensors at all.
     """
     try:
-        total = file.stat().st_size
-        with file.open("rb") as stream:
-            size = int.from_bytes(stream.read(8), "little")
-            if not 2 <= size <= total - 8:
-                raise ValueError("its header is cut off")
-            header = json.loads(stream.read(size))
-        header.pop("__metadata__", None)
-        end = max((t["data_offsets"][1] for t in header.values()), default=0)
-        if 8 + size + end != total:
-            raise ValueError(f"it has {total} bytes instead of {8 + size + end}")
-        return {name: list(t["shape"]) for name, t in header.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return read_shapes(file)
+    except ValueError as error:
         raise UsageError(f"the adapter's weights {file} are corrupted: {error}") from (
             error
         )

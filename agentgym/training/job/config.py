@@ -27,7 +27,8 @@ class TrainingConfig(BaseModel):
         minutes: The most minutes, measurements included.
         groups: Cases per update whose episodes earned different rewards.
         group_size: Episodes of each case, played by the same policy version.
-        learning_rate: Of AdamW, on LoRA weights.
+        learning_rate: Of AdamW, on LoRA weights. Where it is not given, a training
+            takes less for larger models.
         lora_rank: Rank of the LoRA matrices on all linear layers, whose alpha is 32. An
             agent that is trained further keeps its own.
         advantage: Reward of an episode less its group's mean ("mean"), that over the
