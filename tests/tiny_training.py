@@ -44,7 +44,7 @@ def make_rows(
                     sampled=sampled,
                     logprobs=[0.0] * len(sampled),
                     calls=calls,
-                    components=[COMPONENTS[t % 3] for t in sampled],
+                    components=[COMPONENTS[t % len(COMPONENTS)] for t in sampled],
                 )
             )
     return rows

@@ -24,6 +24,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from agentgym.policy.engine.loading import load
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.training.batch.rows import TrainingRow
+from agentgym.training.step import forward as module_forward
 from agentgym.training.step import head
 from agentgym.training.step.forward import Forward, Part
 from tests.tiny_policy import make_tiny
@@ -134,6 +135,43 @@ def test_a_shared_prefix_changes_nothing(model, tokens):
     assert numbers == list(range(len(rows)))
     # Prefixes were really shared: the rows are longer than what was run of them.
     assert len(found[3]) >= (len(rows) if tokens == 1 else 1)
+
+
+@pytest.mark.parametrize("tokens", [40, 10_000])
+def test_activations_that_are_computed_again_change_nothing(model, tokens):
+    rows = make_rows(model.config.vocab_size)
+    forward = Forward(model, recompute=True)
+    assert forward.shares
+    wanted = run(Forward(model, recompute=False), rows, tokens)
+    again = run(forward, rows, tokens)
+    for these, those in zip(again[:3], wanted[:3], strict=True):
+        assert these.keys() == those.keys()
+        for key, value in those.items():
+            torch.testing.assert_close(these[key], value, rtol=1e-6, atol=1e-9)
+    # The model is left as it was.
+    assert not any("forward" in vars(module) for module in model.modules())
+
+
+def test_activations_are_computed_again_where_memory_is_short(tmp_path, monkeypatch):
+    base = load(make_tiny(tmp_path / "m", layers=4)).model
+    model = with_lora(base)
+    rows = make_rows(model.config.vocab_size, groups=2)
+    forward = Forward(model)
+    layer = model.model.layers[0].mlp
+    seen = []
+    layer.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))
+    run(forward, rows, 10_000)
+    kept = len(seen)
+    # Far more than the hidden states between layers is kept of a token.
+    assert forward._kept_bytes > 3 * 4 * 4 * model.config.hidden_size
+    monkeypatch.setattr(module_forward, "free_memory", lambda device: 1)
+    seen.clear()
+    run(forward, rows, 10_000)
+    assert len(seen) == 2 * kept
+    with torch.no_grad():
+        seen.clear()
+        forward(rows, tokens=10_000, on_part=lambda part: None)
+        assert len(seen) == kept
 
 
 def test_without_sharing_it_is_the_same(model):

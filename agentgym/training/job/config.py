@@ -51,8 +51,8 @@ class TrainingConfig(BaseModel):
             left out ("refuse") or its ratio is clamped ("correct").
         device: "auto", "cpu", "cuda", ...
         dtype: "auto", "float32", "bfloat16" or "float16".
-        gradient_checkpointing: None: only where memory is short, above 1 billion
-            parameters.
+        gradient_checkpointing: None: where activations would take more than half of
+            the free memory.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -17,11 +17,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
+from agentgym.policy.engine.free_memory import free_memory
 from agentgym.training.batch.rows import TrainingRow
 from agentgym.training.step.bundles import bundle, chunks
 from agentgym.training.step.head import Head, output_layer, token_logprobs
+from agentgym.training.step.recompute import PrefixKeys, Recompute, kept_bytes
 
 _AGREE = 1e-4
 
@@ -48,10 +49,17 @@ class Forward:
         model: A Hugging Face causal LM (with LoRA layers in it, or without).
         share: Whether common prefixes are computed once; models for which this does
             not give the same result are run row by row all the same.
+        recompute: Whether activations are computed again in the backward pass; None:
+            where keeping them takes more than half of the memory that is free.
     """
 
-    def __init__(self, model: Any, *, share: bool = True) -> None:
+    def __init__(
+        self, model: Any, *, share: bool = True, recompute: bool | None = None
+    ) -> None:
         self._model = model
+        self._wanted = recompute
+        self._recompute = Recompute(model)
+        self._kept_bytes = self._kept_of_a_token()
         self._head = self._separate_head()
         layer = model.get_output_embeddings()
         self._frozen = layer is not None and not any(
@@ -80,19 +88,24 @@ class Forward:
         limits = [rows[i].sampled[0] - 1 if self.shares else 0 for i in numbers]
         for made in bundle(ids, [max(limit, 0) for limit in limits]):
             prefix = ids[made.rows[0]][: made.prefix]
-            computed, shared = self._prefix(prefix)
 
             def padded(place: int, begun: int = made.prefix) -> int:
                 return len(ids[place]) - begun
 
-            for places in chunks(made.rows, padded, tokens):
-                part = self._part(
-                    [rows[numbers[p]] for p in places],
-                    [ids[p] for p in places],
-                    made.prefix,
-                    shared,
-                    [numbers[p] for p in places],
-                )
+            parts = chunks(made.rows, padded, tokens)
+            largest = max(len(part) * padded(part[-1]) for part in parts)
+            again = self._is_too_much(len(prefix) + largest)
+            with self._recompute(again):
+                computed, shared = self._prefix(prefix)
+            for places in parts:
+                with self._recompute(again):
+                    part = self._part(
+                        [rows[numbers[p]] for p in places],
+                        [ids[p] for p in places],
+                        made.prefix,
+                        shared,
+                        [numbers[p] for p in places],
+                    )
                 loss = on_part(part)
                 if loss is not None:
                     loss.backward()  # type: ignore[no-untyped-call]
@@ -105,12 +118,27 @@ class Forward:
                 tensors, gradients = zip(*collected, strict=True)
                 torch.autograd.backward(tensors, gradients)
 
+    def _is_too_much(self, tokens: int) -> bool:
+        """Whether activations of so many tokens are computed again."""
+        if self._wanted is not None or not torch.is_grad_enabled():
+            return bool(self._wanted)
+        most = free_memory(self._model.device) // 2
+        return self._kept_bytes * tokens > most
+
+    def _kept_of_a_token(self) -> float:
+        """Bytes that are kept of it for the backward pass; 0 where it is not known."""
+        ids = _probe(self._model)
+        try:
+            return kept_bytes(self._model.base_model, ids) / ids.numel()
+        except Exception:  # noqa: BLE001 - a model of another make
+            return 0.0
+
     def _prefix(self, ids: list[int]) -> tuple[list[Tensor], list[Tensor]]:
         """Keys and values of a prefix, layer by layer, and their detached copies."""
         if not ids:
             return [], []
         ids_1P = torch.tensor([ids], device=self._model.device)
-        cache = DynamicCache()
+        cache = PrefixKeys()
         self._model.base_model(input_ids=ids_1P, past_key_values=cache, use_cache=True)
         layers: list[Any] = cache.layers
         computed: list[Tensor] = [t for x in layers for t in (x.keys, x.values)]
@@ -151,13 +179,10 @@ class Forward:
         # Padding comes last, so that a causal mask is all that is needed.
         cache = None
         if shared:
-            cache = DynamicCache()
+            cache = PrefixKeys()
             for layer in range(len(shared) // 2):
-                keys, values = (
-                    t.expand(len(ids_BL), *t.shape[1:])
-                    for t in shared[2 * layer : 2 * layer + 2]
-                )
-                cache.update(keys, values, layer)
+                cache.update(shared[2 * layer], shared[2 * layer + 1], layer)
+            cache.shared = True
         given: dict[str, Any] = {"input_ids": ids_BL, "past_key_values": cache}
         given["use_cache"] = cache is not None
         if self._head is None:

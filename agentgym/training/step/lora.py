@@ -1,4 +1,4 @@
-"""LoRA layers on a model, and activations that are computed again."""
+"""LoRA layers on a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import peft
 from safetensors.torch import load_file
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from agentgym.errors import UsageError
 from agentgym.policy.engine.adapter import AdaptedWeights, read_adapter
@@ -58,17 +57,6 @@ def _from_adapter(model: Any, adapter: Path) -> Any:
         made = peft.get_peft_model(model, config).eval()
         peft.set_peft_model_state_dict(made, load_file(adapter / WEIGHTS))
     return made
-
-
-def recompute_activations(model: Any) -> None:
-    """Has activations computed again in the backward pass, not kept."""
-    with quiet():
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    for module in model.modules():
-        # Layers obey only in training mode; their parts, dropout among them, stay in
-        # that of evaluation.
-        if isinstance(module, GradientCheckpointingLayer):
-            module.training = True
 
 
 @contextmanager

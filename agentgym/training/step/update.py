@@ -21,7 +21,7 @@ from agentgym.runs.files.updates import Metrics
 from agentgym.training.batch.batch import BatchRow, trained_tokens
 from agentgym.training.job.config import TrainingConfig
 from agentgym.training.step.forward import Forward, Part
-from agentgym.training.step.lora import quiet, recompute_activations, with_lora
+from agentgym.training.step.lora import quiet, with_lora
 from agentgym.training.step.loss import kl_to_start, policy_loss
 from agentgym.training.step.pass_sums import PassSums
 from agentgym.training.step.sampler_mismatch import PoliciesDisagree, SamplerMismatch
@@ -35,8 +35,6 @@ CPU_PART, GPU_PART, LEAST_PART = 1_024, 16_384, 256
 which memory is declared too small."""
 REFERENCED = 4
 """One row of so many is compared with the starting policy."""
-CHECKPOINTED = 1_000_000_000
-"""Parameters above which activations are computed twice to save memory."""
 
 
 class Updater:
@@ -69,16 +67,11 @@ class Updater:
         self._updates = 0
         torch.manual_seed(seed)
         self.model = with_lora(policy.model, config, adapter)
-        checkpointing = config.gradient_checkpointing
         size = sum(p.numel() for p in self.model.parameters())
-        if checkpointing is None:
-            checkpointing = size > CHECKPOINTED
         if size < SMALL:
             torch.set_num_threads(1)
         inner = self.model.get_base_model()
-        if checkpointing:
-            recompute_activations(inner)
-        self._forward = Forward(inner, share=not checkpointing)
+        self._forward = Forward(inner, recompute=config.gradient_checkpointing)
         self._sampler = sampler
         self._exact = sampler is None and policy.model.dtype == torch.float32
         self.parameters: dict[str, Tensor] = {
@@ -199,7 +192,7 @@ class Updater:
                     raise UsageError(
                         "there is too little memory for steps of even "
                         f"{self._part} tokens: use a smaller model, lower "
-                        "lora_rank, or set gradient_checkpointing"
+                        "lora_rank, or shorten the prompts"
                     ) from error
             self._part //= 2
             if torch.cuda.is_available():
