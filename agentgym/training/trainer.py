@@ -47,6 +47,7 @@ class Trainer:
         workers: Processes that play episodes; 0 for the one of pytest itself.
         judge: What `--agentgym-judge` takes, `URL#MODEL`.
         user: What `--agentgym-user` takes, `URL#MODEL`.
+        devices: What `--agentgym-devices` takes, as "sampler=0,trainer=1".
         root: The project's folder; by default the current one.
         resume: Go on with a training that ended early: True for the latest, or the id
             of its run.
@@ -67,6 +68,7 @@ class Trainer:
         workers: int = 0,
         judge: str | None = None,
         user: str | None = None,
+        devices: str | None = None,
         root: str | Path | None = None,
         resume: bool | str = False,
         certified: bool = False,
@@ -98,6 +100,8 @@ class Trainer:
             self._options.append(f"--agentgym-judge={judge}")
         if user is not None:
             self._options.append(f"--agentgym-user={user}")
+        if devices is not None:
+            self._options.append(f"--agentgym-devices={devices}")
         if workers:
             self._options.append(f"-n{workers}")
 

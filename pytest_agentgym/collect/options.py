@@ -20,6 +20,8 @@ class ModelOptions(NamedTuple):
         user: The same of the simulated user.
         engine: What samples a local policy: "auto", "own" or "vllm".
         adapter_dir: Folder for adapters that a vLLM server reads, too, if one is named.
+        sampler: Device that samples; None where it is not said.
+        trainer: Device that trains; None where it is not said.
     """
 
     policy: str
@@ -27,6 +29,8 @@ class ModelOptions(NamedTuple):
     user: str | None
     engine: str = "auto"
     adapter_dir: Path | None = None
+    sampler: str | None = None
+    trainer: str | None = None
 
 
 MODEL_OPTIONS = pytest.StashKey[ModelOptions]()
@@ -52,6 +56,12 @@ def add_options(group: pytest.OptionGroup) -> None:
         metavar="DIR",
         help="--train with the URL of a vLLM server: folder for adapters that this "
         "machine writes and the server reads",
+    )
+    group.addoption(
+        "--agentgym-devices",
+        metavar="LIST",
+        help="where a local policy samples and, with --train, is trained, as "
+        "sampler=0,trainer=1: a GPU's number, cpu or auto (default: auto)",
     )
     group.addoption(
         "--agentgym-judge",
@@ -84,10 +94,36 @@ def check_options(config: pytest.Config) -> None:
         raise pytest.UsageError(
             "--agentgym-adapter-dir belongs to a training: add --train"
         )
+    sampler, trainer = _devices(config)
     config.stash[MODEL_OPTIONS] = ModelOptions(
         policy=policy or "embedded",
         judge=config.getoption("agentgym_judge"),
         user=config.getoption("agentgym_user"),
         engine=choice(config, "engine", "auto", "own", "vllm"),
         adapter_dir=None if folder is None else config.invocation_params.dir / folder,
+        sampler=sampler,
+        trainer=trainer,
     )
+
+
+def _devices(config: pytest.Config) -> tuple[str | None, str | None]:
+    """Where the policy samples, and where it is trained.
+
+    Raises:
+        pytest.UsageError: No such devices can be.
+    """
+    text = config.getoption("agentgym_devices")
+    if text is None:
+        return None, None
+    from agentgym.errors import UsageError
+    from agentgym.policy.engine.devices import read_devices
+
+    try:
+        devices = read_devices(text)
+    except UsageError as error:
+        raise pytest.UsageError(f"--agentgym-devices {text}: {error}") from None
+    if devices.trainer is not None and not config.getoption("agentgym_train"):
+        raise pytest.UsageError(
+            f"--agentgym-devices {text}: trainer belongs to a training: add --train"
+        )
+    return devices.sampler, devices.trainer

@@ -28,6 +28,7 @@ class RunPolicy:
         root: The project, whose trained agents can be named.
         engine: What samples: "auto", "own" or "vllm".
         found: Folder of a model of the hub, where the main process has found it.
+        device: What samples a local policy; None: a GPU if there is one.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class RunPolicy:
         root: Path | None = None,
         engine: str = "auto",
         found: str | None = None,
+        device: str | None = None,
     ) -> None:
         self.spec = spec
         self._folder = folder
@@ -47,6 +49,7 @@ class RunPolicy:
         self._root = root
         self._engine = engine
         self._found = found
+        self._device = device
         self._lock = threading.Lock()
         self._endpoint: PolicyEndpoint | None = None
         self._local = False
@@ -95,6 +98,7 @@ class RunPolicy:
         return endpoint.base_url.removesuffix("/v1") + "/any/v1"
 
     def _find(self) -> PolicyEndpoint:
+        from agentgym.errors import UsageError
         from agentgym.policy.server.process import shared
         from agentgym.policy.trained.resolve import Remote
         from agentgym.policy.trained.sampling_choice import measured_by
@@ -105,6 +109,11 @@ class RunPolicy:
         resolved, vllm = measured_by(spec, self._engine, api_key=key, root=self._root)
         self._local = not isinstance(resolved, Remote)
         if isinstance(resolved, Remote):
+            if self._device is not None:
+                raise UsageError(
+                    f"--agentgym-devices sampler={self._device}: {self.spec} is not "
+                    "sampled by this run; leave the option out"
+                )
             return resolved.endpoint
         self._say(f"agentgym: loading the policy {self.spec}")
         return shared(
@@ -114,6 +123,7 @@ class RunPolicy:
             exit_with=self._main_pid,
             name=resolved.name,
             vllm=vllm,
+            device=self._device or "auto",
         )
 
 

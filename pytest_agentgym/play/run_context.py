@@ -253,6 +253,7 @@ def join_run(config: pytest.Config) -> None:
         config.rootpath,
         config.stash[MODEL_OPTIONS].engine,
         main.get("hub_model"),
+        config.stash[MODEL_OPTIONS].sampler,
     )
     if shared is not None:
         register(_HubModel(config, policy, shared), "agentgym-hub-model")

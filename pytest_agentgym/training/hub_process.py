@@ -154,6 +154,7 @@ class MainProcess:
             root=root,
             timeout=max(entry.timeout for entry in entries),
             certified=start.certified,
+            devices=start.devices,
             vllm=start.vllm and replace(start.vllm, log=folder / "vllm.log"),
         )
         return make_training(plan, gateway, self._reporter.observer)

@@ -9,12 +9,13 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentgym.distribution import install_command
 from agentgym.errors import UsageError
+from agentgym.policy.engine.devices import Devices
 from agentgym.policy.folders.hub_cache import hub_model
 from agentgym.policy.folders.safetensors_header import parameter_count
 from agentgym.policy.trained.agent_folder import check_name
@@ -57,6 +58,7 @@ class Start:
         certified: Whether the target must be certain.
         engine: What was asked to sample: "auto", "own" or "vllm".
         vllm: The vLLM that samples; None for our own engine.
+        devices: Where it samples and is trained, as far as it was said.
         chosen: What of the settings was chosen for the model, in words, if it is not
             what all small models get.
     """
@@ -71,6 +73,7 @@ class Start:
     certified: bool = False
     engine: str = "auto"
     vllm: VllmChoice | None = None
+    devices: Devices = field(default_factory=Devices)
     chosen: str = ""
 
     @classmethod
@@ -109,6 +112,11 @@ class Start:
             rank=settings.lora_rank,
             root=root,
         )
+        if models.sampler is not None and vllm is not None and not vllm.starts:
+            raise UsageError(
+                f"--agentgym-devices sampler={models.sampler}: a vLLM server that runs "
+                "already has its own device; name the trainer's only"
+            )
         from agentgym.training.job.model_defaults import fit_to_model, rate_in_words
 
         size = parameter_count(local.path)
@@ -120,6 +128,7 @@ class Start:
             policy=policy,
             engine=engine,
             vllm=vllm,
+            devices=Devices(models.sampler, models.trainer),
             config=fitted,
             chosen="" if usual else rate_in_words(fitted, size),
             seed=before.get("seed", seed),

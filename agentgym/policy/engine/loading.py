@@ -11,6 +11,8 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as hf_logging
 
 from agentgym.errors import UsageError
+from agentgym.policy.engine.free_memory import free_memory
+from agentgym.policy.engine.room import check_room, too_small
 from agentgym.policy.engine.token_model import (
     TokenModel,
     describe,
@@ -19,6 +21,7 @@ from agentgym.policy.engine.token_model import (
 )
 from agentgym.policy.folders.hub_cache import shown
 from agentgym.policy.folders.model_folder import check_folder
+from agentgym.policy.folders.safetensors_header import parameter_count
 
 SMALL = 30_000_000
 """Parameters below which one thread is faster: the products are too small to share."""
@@ -67,19 +70,28 @@ def load(
         raise UsageError(
             f"device {device!r} cannot be used ({one_line(error)}): use auto or cpu"
         ) from error
+    place = torch.device(device)
+    check_room(folder, place, torch_dtype)
     tokenizer = load_tokenizer(folder)
     hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch_dtype,
             local_files_only=True,
             attn_implementation="sdpa",
         )
+        model: Any = loaded.to(place)
+    except torch.OutOfMemoryError as error:
+        # Somebody else took it meanwhile: the trainer beside the sampler, say.
+        count = parameter_count(folder)
+        raise too_small(
+            folder, place, count=count, each=2.0, free=free_memory(place)
+        ) from error
     except Exception as error:  # Loaders of many formats raise what they like.
         raise UsageError(
             f"the model in {shown(folder)} cannot be loaded: {one_line(error)}"
         ) from error
-    model = model.to(torch.device(device)).eval().requires_grad_(requires_grad=False)
+    model = model.eval().requires_grad_(requires_grad=False)
     known = describe(folder, tokenizer, model.config, model.generation_config, name)
     return LoadedPolicy(model=model, **known)

@@ -23,6 +23,7 @@ import uvicorn
 
 from agentgym.errors import InfraError, UsageError
 from agentgym.exit_code import ExitCode, UsageParser
+from agentgym.policy.engine.devices import visible_gpu
 from agentgym.policy.engine.generation import TokenEngine
 from agentgym.policy.engine.token_model import read_token_model
 from agentgym.policy.folders.hub_download import find_model
@@ -30,6 +31,8 @@ from agentgym.policy.server.process import check_port
 from agentgym.policy.server.routes import PolicyServer
 from agentgym.policy.vllm_engine.choice import VllmChoice
 from agentgym.runs.files.store import write_json
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 class _Uvicorn(uvicorn.Server):
@@ -146,6 +149,9 @@ def _engine(options: argparse.Namespace) -> TokenEngine:
     if options.vllm or options.vllm_url:
         from agentgym.policy.vllm_engine.starting import start_engine
 
+        gpu = visible_gpu(options.device, os.environ.get(_VISIBLE))
+        if gpu is not None:
+            os.environ[_VISIBLE] = gpu
         return start_engine(
             read_token_model(model, name=options.name),
             VllmChoice(

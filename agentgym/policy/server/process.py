@@ -214,6 +214,7 @@ def shared(
     adapter: Path | None = None,
     name: str = "",
     vllm: VllmChoice | None = None,
+    device: str = "auto",
 ) -> PolicyEndpoint:
     """The endpoint of the one server that all processes using `folder` share.
 
@@ -226,6 +227,7 @@ def shared(
         adapter: Folder of a LoRA adapter that is part of the model from the start.
         name: Name of the model in the API.
         vllm: The vLLM that samples; None for our own engine.
+        device: "auto", "cpu", "cuda", ...
 
     Raises:
         UsageError: The server did not start.
@@ -239,7 +241,12 @@ def shared(
             if healthy(endpoint):
                 return endpoint
         process = PolicyProcess.start(
-            model, adapter=adapter, exit_with=exit_with, name=name, vllm=vllm
+            model,
+            adapter=adapter,
+            exit_with=exit_with,
+            name=name,
+            vllm=vllm,
+            device=device,
         )
         endpoint = process.endpoint
         known = {

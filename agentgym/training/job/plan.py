@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentgym.errors import UsageError
+from agentgym.policy.engine.devices import Devices
 from agentgym.policy.vllm_engine.choice import VllmChoice
 from agentgym.reliability.looks import clean_needed
 from agentgym.scenarios.components import COMPONENTS
@@ -32,6 +33,7 @@ class TrainingPlan:
         timeout: Seconds that one episode may take.
         certified: Whether the target must be certain, and not only be measured.
         vllm: The vLLM that samples; None for our own engine.
+        devices: Where it samples and is trained; what is not said, the settings say.
     """
 
     scenarios: tuple[ScenarioInfo, ...]
@@ -46,6 +48,7 @@ class TrainingPlan:
     timeout: float
     certified: bool = False
     vllm: VllmChoice | None = None
+    devices: Devices = field(default_factory=Devices)
 
     @property
     def engine(self) -> str:

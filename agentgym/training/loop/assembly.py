@@ -48,7 +48,7 @@ def make_training(plan: TrainingPlan, gateway: Gateway, observer: Observer) -> T
         plan.training_folder / "versions",
         gateway,
         log=plan.run_folder / "policy.log",
-        device=plan.config.device,
+        device=plan.devices.sampler or plan.config.device,
         dtype=plan.config.dtype,
         vllm=plan.vllm,
     )
@@ -77,7 +77,7 @@ def _loaded(
     config = plan.config
     checkpoint = Checkpoint(plan.training_folder)
     kept = checkpoint.load()
-    policy = load(plan.base, config.device, config.dtype)
+    policy = load(plan.base, plan.devices.trainer or config.device, config.dtype)
     if plan.vllm is not None:
         prompt = probe(policy)
         check_base(policy, prompt, *host.sampled(prompt))
