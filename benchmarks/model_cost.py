@@ -190,17 +190,11 @@ def memory(folder: Path, length: int, adapter: Path) -> dict[str, float]:
     }
 
 
-def update(folder: Path, rows: int, length: int = 1_024) -> dict[str, float]:
-    """One update."""
-    from agentgym.policy.engine.loading import load
+def make_batch(rows: int, length: int) -> list[Any]:
+    """Rows in groups of 8 with a common first half; the last quarter is sampled."""
     from agentgym.training.batch.batch import BatchRow
     from agentgym.training.batch.rows import TrainingRow
-    from agentgym.training.job.config import TrainingConfig
-    from agentgym.training.step.update import Updater
 
-    policy = load(folder, "cpu")
-    weights = resident()
-    updater = Updater(policy, TrainingConfig(epochs=1))
     batch = []
     for number, own in enumerate(prompts(rows, length // 2, 300)):
         head = prompts(1, length // 2, 300, 100 + number // 8)[0]
@@ -212,17 +206,29 @@ def update(folder: Path, rows: int, length: int = 1_024) -> dict[str, float]:
             calls=[0] * len(sampled),
             components=["tool_selection"] * len(sampled),
         )
-        advantage = 1.0 if number % 2 else -1.0
         batch.append(
             BatchRow(
                 row,
                 weights=[1 / len(sampled)] * len(sampled),
-                advantages=[advantage] * len(sampled),
+                advantages=[1.0 if number % 2 else -1.0] * len(sampled),
                 frozen=[0.0] * len(sampled),
                 # Not of this version: what was recorded is made up.
                 fresh=[0.0] * len(sampled),
             )
         )
+    return batch
+
+
+def update(folder: Path, rows: int) -> dict[str, float]:
+    """One update on rows of 1k tokens."""
+    from agentgym.policy.engine.loading import load
+    from agentgym.training.job.config import TrainingConfig
+    from agentgym.training.step.update import Updater
+
+    policy = load(folder, "cpu")
+    weights = resident()
+    updater = Updater(policy, TrainingConfig(epochs=1))
+    batch = make_batch(rows, 1_024)
     begun = time.perf_counter()
     updater.update(batch)
     seconds = time.perf_counter() - begun
