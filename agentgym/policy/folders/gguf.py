@@ -13,11 +13,13 @@ def gguf_refused(what: str, place: str, file: str) -> UsageError:
         place: The folder, or the hub's name, that transformers finds the file in.
         file: The file's name.
     """
-    # transformers refuses to save what it read from GGUF, unless it forgets that.
+    # transformers refuses to save what it read from GGUF, unless it forgets that; and
+    # its config would have vLLM look for quantized weights.
     lines = (
         "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; "
         f'source = dict(pretrained_model_name_or_path="{place}", gguf_file="{file}"); '
         "model = M.from_pretrained(**source); model.hf_quantizer = None; "
+        'vars(model.config).pop("quantization_config", None); '
         'model.save_pretrained("converted"); '
         'T.from_pretrained(**source).save_pretrained("converted")'
     )

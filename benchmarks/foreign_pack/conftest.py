@@ -1,0 +1,134 @@
+"""A small shop, and an agent with three tools for its orders."""
+
+import functools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import openai
+import pytest
+
+import agentgym
+from agentgym.endpoint import PolicyEndpoint
+from agentgym.scenarios.cases import Case
+
+INSTRUCTIONS = "You help the customers of a shop with their orders."
+MOST_CALLS = 4
+LONGEST_REPLY = 48
+
+
+@dataclass
+class Shop:
+    """One order, and what was done to it."""
+
+    order: int
+    cost: int
+    refunds: list[tuple[int, int]] = field(default_factory=list)
+    cancelled: list[int] = field(default_factory=list)
+
+    def look_up(self, order: int) -> dict[str, Any]:
+        """Where an order is and what it cost."""
+        return {"cost": self.cost} if order == self.order else {"error": "no order"}
+
+    def refund(self, order: int, amount: int) -> dict[str, Any]:
+        """Pay back an order."""
+        self.refunds.append((order, amount))
+        return {"refunded": amount}
+
+    def cancel(self, order: int) -> dict[str, Any]:
+        """End an order."""
+        self.cancelled.append(order)
+        return {"cancelled": order}
+
+    @property
+    def tools(self) -> list[Callable[..., Any]]:
+        """What the agent may call."""
+        return [self.look_up, self.refund, self.cancel]
+
+
+def _schema(tool: Callable[..., Any], *arguments: str) -> dict[str, Any]:
+    """A tool as OpenAI's API takes it; all arguments are whole numbers."""
+    parameters = {
+        "type": "object",
+        "properties": {argument: {"type": "integer"} for argument in arguments},
+        "required": list(arguments),
+    }
+    function = {"name": tool.__name__, "description": (tool.__doc__ or "").rstrip(".")}
+    return {"type": "function", "function": function | {"parameters": parameters}}
+
+
+SCHEMAS: list[Any] = [
+    _schema(Shop.look_up, "order"),
+    _schema(Shop.refund, "order", "amount"),
+    _schema(Shop.cancel, "order"),
+]
+
+
+def _example(text: str, *calls: tuple[str, dict[str, int], str]) -> Iterator[Any]:
+    """An earlier customer, whose calls show how they are written."""
+    yield {"role": "user", "content": text}
+    for name, arguments, result in calls:
+        function = {"name": name, "arguments": json.dumps(arguments)}
+        call = {"id": "call_0", "type": "function", "function": function}
+        yield {"role": "assistant", "content": None, "tool_calls": [call]}
+        yield {"role": "tool", "tool_call_id": "call_0", "content": result}
+    yield {"role": "assistant", "content": "Done."}
+
+
+EXAMPLES = [
+    *_example("Cancel order 5120.", ("cancel", {"order": 5120}, '{"cancelled": 5120}')),
+    *_example(
+        "Has order 8043 been sent?", ("look_up", {"order": 8043}, '{"cost": 31}')
+    ),
+    *_example(
+        "Refund order 3366.",
+        ("look_up", {"order": 3366}, '{"cost": 58}'),
+        ("refund", {"order": 3366, "amount": 58}, '{"refunded": 58}'),
+    ),
+]
+
+
+def answer(
+    client: openai.OpenAI, model: str, tools: list[Callable[..., Any]], message: str
+) -> str:
+    """Answers a message, calling tools as often as the model asks for them."""
+    known = {tool.__name__: tool for tool in tools}
+    messages: list[Any] = [
+        {"role": "system", "content": INSTRUCTIONS},
+        *EXAMPLES,
+        {"role": "user", "content": message},
+    ]
+    for _ in range(MOST_CALLS):
+        completion = client.chat.completions.create(
+            model=model, messages=messages, tools=SCHEMAS, max_tokens=LONGEST_REPLY
+        )
+        reply = completion.choices[0].message
+        messages.append(reply.model_dump(exclude_none=True))
+        if not reply.tool_calls:
+            return reply.content or ""
+        for call in reply.tool_calls:
+            try:
+                arguments = json.loads(call.function.arguments)
+                result = known[call.function.name](**arguments)
+            except Exception as exc:  # noqa: BLE001 - the model is told
+                result = {"error": str(exc)}
+            content = json.dumps(result)
+            messages.append(
+                {"role": "tool", "tool_call_id": call.id, "content": content}
+            )
+    return ""
+
+
+@pytest.fixture
+def shop(case: Case) -> Shop:
+    """A shop with an order of its own for each case."""
+    return Shop(case.rng.randint(1000, 9999), case.rng.randint(10, 99))
+
+
+@pytest.fixture
+def agent(policy: PolicyEndpoint, shop: Shop) -> Iterator[Callable[[str], str]]:
+    """The agent that is measured and trained."""
+    tools = [agentgym.tool(each) for each in shop.tools]
+    with openai.OpenAI(base_url=policy.base_url, api_key=policy.api_key) as client:
+        yield functools.partial(answer, client, policy.model, tools)
