@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -237,6 +238,18 @@ def _error(message: str, code: int = 400) -> dict[str, Any]:
     return {"error": {"message": message, "type": "x", "param": None, "code": code}}
 
 
+def program(folder: Path, *faults: str) -> str:
+    """A program in a folder that takes the arguments of vLLM's own."""
+    path = folder / "vllm"
+    path.write_text(
+        f"#!/bin/sh\nexport PYTHONPATH={Path(__file__).parents[1]}\n"
+        f"export VLLM_DOUBLE='{','.join(faults)}'\n"
+        f'exec {sys.executable} -m tests.vllm_double "$@"\n'
+    )
+    path.chmod(0o755)
+    return str(path)
+
+
 def main() -> None:
     """As `vllm serve`; what goes wrong is in VLLM_DOUBLE."""
     faults = os.environ.get("VLLM_DOUBLE", "").split(",")
@@ -261,11 +274,10 @@ def main() -> None:
         if "dies" in faults:
             while not any("completions" in path for path, _ in double.requests):
                 time.sleep(0.02)
-            print("(Worker pid=8) ERROR 11-28 [x.py:1] RuntimeError: CUDA error: lost")
+            print("(Worker pid=8) ERROR 11-28 21:47:24 [x.py:1] RuntimeError: lost")
             sys.stdout.flush()
             os._exit(1)
-        while True:
-            time.sleep(1)
+        signal.pause()
 
 
 if __name__ == "__main__":

@@ -157,7 +157,9 @@ class MainProcess:
             devices=start.devices,
             vllm=start.vllm and replace(start.vllm, log=folder / "vllm.log"),
         )
-        return make_training(plan, gateway, self._reporter.observer)
+        return make_training(
+            plan, gateway, self._reporter.observer, stopped=self._stopped.is_set
+        )
 
     def _watch(self) -> None:
         """Stops the trainer when a runner has ended the training."""

@@ -196,6 +196,12 @@ class Engine:
         """None: what fails in this process fails with its request."""
         return None
 
+    def rest(self) -> None:
+        """Nothing: the trainer finds room beside what it holds."""
+
+    def wake(self) -> None:
+        """Nothing, as `rest`."""
+
     def stop(self) -> None:
         """Cancels everything and ends after the current step; returns at once."""
         self._stopping = True

@@ -104,6 +104,20 @@ class TokenEngine(Protocol):
     def trouble(self) -> str | None:
         """Why nothing is sampled, in one sentence; None as long as all is well."""
 
+    def rest(self) -> None:
+        """Frees the GPU's memory until `wake`; nothing is asked meanwhile.
+
+        Raises:
+            InfraError: It does not.
+        """
+
+    def wake(self) -> None:
+        """Takes the memory again.
+
+        Raises:
+            InfraError: It does not.
+        """
+
     def stop(self) -> None:
         """Cancels everything and ends soon; returns at once."""
 

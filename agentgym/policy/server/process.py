@@ -74,6 +74,7 @@ class PolicyProcess:
 
         Raises:
             UsageError: The server did not start; the message is its own.
+            InfraError: It was given up.
         """
         check_port(port)
         check_installed()
@@ -135,6 +136,17 @@ class PolicyProcess:
         """
         self._post("unload_lora_adapter", {"lora_name": name})
 
+    def rest(self, *, wake: bool = False) -> None:
+        """Has what samples free the GPU's memory, or take it again.
+
+        Args:
+            wake: Whether it is to take it again.
+
+        Raises:
+            InfraError: It does not.
+        """
+        self._post("wake_up" if wake else "sleep", {})
+
     def sample(self, prompt: Sequence[int], most: int) -> tuple[list[int], list[float]]:
         """The likeliest tokens behind a prompt, and their log-probabilities.
 
@@ -162,6 +174,8 @@ class PolicyProcess:
 
     def _post(self, path: str, body: dict[str, Any]) -> bytes:
         url = f"{self.endpoint.base_url}/{path}"
+        if path in ("sleep", "wake_up"):
+            url = f"{self.endpoint.base_url.removesuffix('/v1')}/{path}"
         request = urllib.request.Request(  # noqa: S310
             url,
             json.dumps(body).encode(),
@@ -331,7 +345,7 @@ def _wait(
                 f"{process.returncode}: {last}"
             )
         if given_up():
-            raise UsageError("the policy server was stopped while it started")
+            raise InfraError("the policy server was stopped while it started")
         if time.monotonic() > end:
             raise UsageError(
                 f"the policy server was not ready after {_START_SECONDS} s"

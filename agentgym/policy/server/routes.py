@@ -60,10 +60,12 @@ class PolicyServer:
             "/v1/load_lora_adapter": self._load_adapter,
             "/v1/unload_lora_adapter": self._unload_adapter,
         }
+        sleeping = {"/sleep": self._sleep, "/wake_up": self._wake}
         posts = {
             **completions,
             **{ANY_MODEL + path: handler for path, handler in completions.items()},
             **adapters,
+            **sleeping,
         }
         return Starlette(
             routes=[
@@ -148,6 +150,14 @@ class PolicyServer:
         return PlainTextResponse(
             f"Success: LoRA adapter '{name}' removed successfully."
         )
+
+    async def _sleep(self, _: Request) -> Response:
+        await asyncio.to_thread(self.engine.rest)
+        return json_response({"status": "sleeping"})
+
+    async def _wake(self, _: Request) -> Response:
+        await asyncio.to_thread(self.engine.wake)
+        return json_response({"status": "awake"})
 
     async def _complete(self, request: Request) -> Response:
         asked = wire.read_request(wire.CompletionRequest, await request.body())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from agentgym.endpoint import Endpoint, split_url_and_model, without_secrets
@@ -22,6 +23,8 @@ from agentgym.policy.vllm_engine.served_model import (
     served_model,
 )
 
+VLLM_LOG = Path(".agentgym", "vllm.log")
+"""The log of a vLLM that was started to measure; a training has its own."""
 ENGINES = ("auto", "own", "vllm")
 """What `--agentgym-engine` takes. "auto" is vLLM where a GPU and vLLM are there."""
 
@@ -50,7 +53,9 @@ def measured_by(
     policy = resolve(spec, api_key=api_key, root=root)
     if isinstance(policy, Remote):
         return policy, None
-    return policy, _started(policy, engine, rank=1)
+    log = (root or Path()) / VLLM_LOG
+    vllm = _started(policy, engine, rank=1)
+    return policy, vllm and replace(vllm, log=log.absolute())
 
 
 def trained_by(

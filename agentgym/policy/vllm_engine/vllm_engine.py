@@ -144,6 +144,16 @@ class VllmEngine:
         """How many requests vLLM has; it queues them itself."""
         return len(self._tasks), 0
 
+    def rest(self) -> None:
+        """Has a vLLM of ours on a GPU free its memory; another's is left alone."""
+        if self._process is not None:
+            self._process.sleep()
+
+    def wake(self) -> None:
+        """Has it take the memory again."""
+        if self._process is not None:
+            self._process.wake()
+
     def stop(self) -> None:
         """Cancels everything and ends soon; returns at once."""
         self._stopping = True

@@ -20,6 +20,8 @@ from agentgym.policy.vllm_engine.served_model import VllmAnswerError, ask
 _NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 START_SECONDS = 1200
 """Weights of a large model take minutes, and compiling it as long again."""
+LOG_BYTES = 200_000
+"""What is read of the end of a log."""
 _STOP_SECONDS = 7
 """Whoever waits for the policy server waits a little longer."""
 _PR_SET_PDEATHSIG = 1
@@ -42,11 +44,17 @@ class VllmProcess:
     """A running vLLM server; `endpoint` says where."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], endpoint: Endpoint, log: Path
+        self,
+        process: subprocess.Popen[bytes],
+        endpoint: Endpoint,
+        log: Path,
+        begun: int,
     ) -> None:
         self._process = process
         self.endpoint = endpoint
         self._log = log
+        self._begun = begun
+        """Where its part of the log begins: that of an earlier one is before it."""
         self._stopped = False
 
     @classmethod
@@ -70,6 +78,8 @@ class VllmProcess:
         command = [program, "serve", str(model), "--served-model-name", "base"]
         command += ["--host", "127.0.0.1", "--port", str(port)]
         command += ["--enable-lora", "--max-lora-rank", str(rank), "--max-loras", "2"]
+        # One line a request would hide what is worth reading.
+        command += ["--uvicorn-log-level", "warning"]
         if gpu:
             command += ["--dtype", dtype, "--enable-sleep-mode"]
             command += ["--gpu-memory-utilization", "0.6"]
@@ -78,8 +88,9 @@ class VllmProcess:
             # is compiled takes longer to compile than a CPU saves by it in one run.
             command += ["--dtype", "float32" if dtype == "auto" else dtype]
             command += ["--enforce-eager"]
-        begun = log.stat().st_size if log.exists() else 0
+        log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as stream:
+            begun = stream.tell()
             try:
                 process = subprocess.Popen(
                     command,
@@ -96,9 +107,9 @@ class VllmProcess:
                     f"vLLM cannot be started: {program}: {error.strerror or error}"
                 ) from None
         endpoint = Endpoint(f"http://127.0.0.1:{port}/v1", key, "base")
-        made = cls(process, endpoint, log)
+        made = cls(process, endpoint, log, begun)
         try:
-            made._wait(begun)
+            made._wait()
         except BaseException:
             made.stop()
             raise
@@ -109,10 +120,10 @@ class VllmProcess:
         code = self._process.poll()
         if code is None or self._stopped:
             return None
-        return _ended(code, self._log, 0)
+        return self._ended(code)
 
     def sleep(self) -> None:
-        """Frees the GPU's memory until `wake`; what it was asked for is done."""
+        """Frees the GPU's memory until `wake`; nothing is asked meanwhile."""
         self._ask("/sleep?level=1")
 
     def wake(self) -> None:
@@ -135,12 +146,12 @@ class VllmProcess:
         except VllmAnswerError as error:
             raise InfraError(f"vLLM refuses {path}: {error}") from None
 
-    def _wait(self, begun: int) -> None:
+    def _wait(self) -> None:
         end = time.monotonic() + START_SECONDS
         while True:
             code = self._process.poll()
             if code is not None:
-                raise UsageError(_ended(code, self._log, begun, "at its start "))
+                raise UsageError(self._ended(code, "at its start "))
             with suppress(InfraError, VllmAnswerError):
                 ask(self.endpoint, "/health")
                 return
@@ -148,6 +159,20 @@ class VllmProcess:
                 seconds = f"{START_SECONDS} s; its log is {self._log}"
                 raise UsageError(f"vLLM was not ready after {seconds}")
             time.sleep(0.2)
+
+    def _ended(self, code: int, when: str = "") -> str:
+        how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+        text = f"vLLM ended {when}with {how}"
+        with suppress(OSError):
+            data = self._log.read_bytes()[self._begun :][-LOG_BYTES:]
+            line = telling_line(data.decode(errors="replace"))
+            text += f": {line or 'it wrote nothing'}"
+            if _OUT_OF_MEMORY.search(line) or code == -signal.SIGKILL:
+                text += (
+                    "; if there is too little memory, use a smaller model or a device "
+                    "of its own for it"
+                )
+        return f"{text} (its log is {self._log})"
 
 
 def telling_line(text: str) -> str:
@@ -160,21 +185,6 @@ def telling_line(text: str) -> str:
     found = [match[1].strip() for line in lines if (match := _TELLING.search(line))]
     clear = [line for line in found if not any(vague in line for vague in _VAGUE)]
     return (clear or found or [line for line in lines if line] or [""])[-1]
-
-
-def _ended(code: int, log: Path, begun: int, when: str = "") -> str:
-    with suppress(OSError):
-        data = log.read_bytes()[begun:]
-        line = telling_line(data.decode(errors="replace")[-200_000:])
-        how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-        text = f"vLLM ended {when}with {how}: {line or 'it wrote nothing'}"
-        if _OUT_OF_MEMORY.search(line) or code == -signal.SIGKILL:
-            text += (
-                "; if there is too little memory, use a smaller model or a device of "
-                "its own for it"
-            )
-        return f"{text} (its log is {log})"
-    return f"vLLM ended {when}with exit code {code}"
 
 
 def _environment(key: str, *, gpu: bool) -> dict[str, str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agentgym.errors import AgentGymError, InfraError, UsageError
@@ -30,9 +30,11 @@ class PolicyHost:
         device: "auto", "cpu", "cuda", ...
         dtype: "auto", "float32", ...
         vllm: The vLLM that samples; None for our own engine.
+        given_up: Whether nobody waits for the server to start any more.
 
     Attributes:
         version: The version that is served; -1 before the first.
+        shares_gpu: Whether a vLLM that we started and the trainer are on one GPU.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class PolicyHost:
         device: str = "auto",
         dtype: str = "auto",
         vllm: VllmChoice | None = None,
+        given_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self.version = -1
+        self.shares_gpu = False
         self._base = base
         self._folder = folder
         self._gateway = gateway
@@ -55,6 +59,7 @@ class PolicyHost:
         self._vllm = vllm
         self._silence: str | None = None
         self._restarts = 0
+        self._given_up = given_up
         self._closing = threading.Event()
         self._starter = ThreadPoolExecutor(1, "agentgym-host")
         self._started: Future[PolicyProcess] | None = None
@@ -70,7 +75,7 @@ class PolicyHost:
             device=self._device,
             dtype=self._dtype,
             vllm=self._vllm,
-            given_up=self._closing.is_set,
+            given_up=lambda: self._closing.is_set() or self._given_up(),
         )
 
     def adapter(self, version: int) -> Path:
@@ -145,6 +150,21 @@ class PolicyHost:
             prompt: Token ids.
         """
         return self._process().sample(prompt, len(prompt))
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Leaves the GPU's memory to the trainer, where they share one."""
+        if not self.shares_gpu:
+            yield
+            return
+        # Where it has died meanwhile, the next version that is published finds that.
+        with suppress(AgentGymError):
+            self._process().rest()
+        try:
+            yield
+        finally:
+            with suppress(AgentGymError):
+                self._process().rest(wake=True)
 
     def check(self) -> str | None:
         """Looks whether the server has something that samples.

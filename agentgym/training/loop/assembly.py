@@ -30,16 +30,24 @@ ROLLOUT_TRIES = 4
 """A rollout is given up after the time limits of so many tries at its episode."""
 
 
-def make_training(plan: TrainingPlan, gateway: Gateway, observer: Observer) -> Training:
+def make_training(
+    plan: TrainingPlan,
+    gateway: Gateway,
+    observer: Observer,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Training:
     """Starts the policy server, loads the policy, and takes up what was kept.
 
     Args:
         plan: What is trained, and on what.
         gateway: Where rollouts are queued.
         observer: Follows the training.
+        stopped: Whether nobody waits for it any more: a large model takes minutes.
 
     Raises:
         UsageError: Something that the user can mend.
+        InfraError: It was stopped.
     """
     began = time.monotonic()
     check_plan(plan)
@@ -51,6 +59,7 @@ def make_training(plan: TrainingPlan, gateway: Gateway, observer: Observer) -> T
         device=plan.devices.sampler or plan.config.device,
         dtype=plan.config.dtype,
         vllm=plan.vllm,
+        given_up=stopped,
     )
     try:
         with room_for_files(plan.run_folder):
@@ -79,6 +88,7 @@ def _loaded(
     kept = checkpoint.load()
     policy = load(plan.base, plan.devices.trainer or config.device, config.dtype)
     if plan.vllm is not None:
+        host.shares_gpu = plan.vllm.starts and policy.model.device.type == "cuda"
         prompt = probe(policy)
         check_base(policy, prompt, *host.sampled(prompt))
     updater = Updater(

@@ -175,9 +175,11 @@ class Training:
 
     def _update(self, batch: list[BatchRow], collected: Collected) -> UpdateLine:
         """Takes a step on the batch; returns its line of `updates.jsonl`."""
-        metrics = self._updater.update(
-            batch, episodes=len(collected.played), scale=self._step_scale()
-        )
+        with self._host.resting():
+            metrics = self._updater.update(
+                batch, episodes=len(collected.played), scale=self._step_scale()
+            )
+            self._updater.free_memory()
         return update_line(
             collected,
             metrics,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from agentgym.errors import UsageError
@@ -34,16 +36,23 @@ def check_base(
     Raises:
         UsageError: It is another model.
     """
+    mean = math.inf
+    if max(token_ids, default=0) < policy.width:
+        mean = _mean_difference(policy, prompt, token_ids, logprobs)
+    if not mean <= MAX_MEAN_MISMATCH:
+        raise UsageError(
+            f"vLLM serves another base model than the one in {policy.path}, which is "
+            "trained: their log-probabilities of the same tokens differ by "
+            f"{mean:.2g} on average"
+        )
+
+
+def _mean_difference(
+    policy: LoadedPolicy, prompt: list[int], token_ids: list[int], logprobs: list[float]
+) -> float:
     ids = torch.tensor([[*prompt, *token_ids]], device=policy.model.device)
     with torch.inference_mode():
         logits = policy.model(input_ids=ids, use_cache=False).logits[0].float()
     here = logits.log_softmax(-1)[len(prompt) - 1 : -1]
     chosen = here.gather(-1, ids[0, len(prompt) :, None])[:, 0]
-    there = chosen.new_tensor(logprobs)
-    mean = float((chosen - there).abs().mean())
-    if not mean <= MAX_MEAN_MISMATCH:
-        raise UsageError(
-            f"vLLM serves another base model than the one in {policy.path}, which is "
-            f"trained: their log-probabilities of the same tokens differ by {mean:.2g} "
-            "on average"
-        )
+    return float((chosen - chosen.new_tensor(logprobs)).abs().mean())
