@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM_VENV := .venv-vllm
 # Deterministic and without telemetry: nothing here talks to other machines.
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test test-slow test-rest lint format clean
+.PHONY: demo test test-slow test-rest test-vllm lint format clean
 
 ## Measure the shipped LangChain agent on the customer-support scenarios, train the model
 ## behind it on them, and measure it again.
@@ -30,6 +31,13 @@ test-rest: $(VENV)/test.stamp
 	@.ci/test-py311
 	@.ci/test-oldest
 
+## Measure, train and compare with a real vLLM on CPUs, in an environment of its own, or
+## with the one that AGENTGYM_VLLM names. It takes about ten minutes.
+test-vllm: $(VENV)/test.stamp
+	@test -n "$(AGENTGYM_VLLM)" || .ci/vllm-environment $(VLLM_VENV)
+	AGENTGYM_VLLM="$(or $(AGENTGYM_VLLM),$(CURDIR)/$(VLLM_VENV)/bin/vllm)" \
+	  $(BIN)/python -m pytest -p no:randomly -s tests/integration/test_real_vllm.py
+
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,7 +49,7 @@ format: $(VENV)/test.stamp
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venv311 .venv-oldest .coverage* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VLLM_VENV) .venv311 .venv-oldest .coverage* .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -7,7 +7,8 @@ shipped policy. Each number comes from a process of its own, whose highest resid
 is read at its end. With the checkout of another commit, the two take turns.
 
 - sample: tokens a second of the engine at 1, 8 and 32 in flight, and of
-  `transformers.generate`.
+  `transformers.generate`; where AGENTGYM_VLLM names a vLLM, of that, too, with one start
+  for 1, 8 and the most in flight.
 - memory: highest and last resident set of a sampler that answers 32 short requests with
   an adapter, then one long prompt, then a short one, over what the loaded model takes.
 - update: seconds and highest resident set of one update on rows of 1k tokens, in groups
@@ -163,6 +164,41 @@ def generate(folder: Path, in_flight: int) -> dict[str, float]:
     return {"tokens/s": max(rounds), "GB": highest()}
 
 
+def vllm(folder: Path, most: int) -> dict[str, float]:
+    """The same of vLLM, with one start for all numbers in flight."""
+    from concurrent.futures import Future
+
+    from agentgym.policy.engine.generation import Generation, SamplingParams
+    from agentgym.policy.engine.token_model import read_token_model
+    from agentgym.policy.vllm_engine.choice import find_program
+    from agentgym.policy.vllm_engine.vllm_engine import VllmEngine
+    from agentgym.policy.vllm_engine.vllm_process import VllmProcess
+
+    log = Path(tempfile.mkdtemp(), "vllm.log")
+    begun = time.perf_counter()
+    process = VllmProcess.start(find_program(), folder, rank=16, log=log)
+    found = {"start s": time.perf_counter() - begun}
+    engine = VllmEngine(read_token_model(folder), process.endpoint, process=process)
+    params = SamplingParams(max_tokens=REPLY, seed=1, ignore_eos=True)
+
+    def tokens(asked: list[list[int]]) -> int:
+        futures: list[Future[Generation]] = [Future() for _ in asked]
+        for prompt, future in zip(asked, futures, strict=True):
+            engine.submit(Generation(prompt, params, on_done=future.set_result))
+        return sum(len(future.result().token_ids) for future in futures)
+
+    tokens(prompts(1, 8, 300))
+    for in_flight in sorted({1, 8, most}):
+        rounds = []
+        for turn in range(3):
+            asked = prompts(in_flight, PROMPT, 300, turn)
+            begun = time.perf_counter()
+            rounds.append(tokens(asked) / (time.perf_counter() - begun))
+        found[f"tokens/s at {in_flight}"] = max(rounds)
+    engine.close()
+    return found
+
+
 def memory(folder: Path, length: int, adapter: Path) -> dict[str, float]:
     """What a sampler takes over its model when a long prompt comes."""
     from agentgym.policy.engine.engine import Engine
@@ -244,6 +280,8 @@ def one(kind: str, shape: str, number: int, scratch: Path) -> dict[str, float]:
         return sample(folder, number, adapter_of(folder, scratch))
     if kind == "generate":
         return generate(folder, number)
+    if kind == "vllm":
+        return vllm(folder, number)
     if kind == "memory":
         return memory(folder, number, adapter_of(folder, scratch))
     return update(folder, number)
@@ -298,6 +336,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         scratch = options.scratch or Path(made)
         for shape in options.shapes:
+            if "sample" in options.only and os.environ.get("AGENTGYM_VLLM"):
+                most = max(options.in_flight)
+                found = apart(here, scratch, "vllm", shape, most)
+                show(0, "vllm", found, "sample", shape, most)
             for kind in options.only:
                 for number in numbers[kind]:
                     # The embedded policy has no room for long prompts.

@@ -99,13 +99,20 @@ def test_it_samples_what_our_own_engine_does(connect, folder, adapter):
 def test_a_request_says_all_that_could_change_the_distribution(connect):
     """vLLM would take what a model's generation_config.json says for it."""
     double, engine = connect()
-    params = SamplingParams(temperature=0.7, top_p=0.9, seed=3, max_tokens=4)
+    params = SamplingParams(
+        temperature=0.7,
+        top_p=0.9,
+        top_k=5,
+        seed=3,
+        max_tokens=4,
+        logit_bias=((7, 1.5),),
+    )
     sample(engine, [[5, 9]], params)
     _, asked = double.requests[-1]
     wanted = {
         "temperature": 0.7,
         "top_p": 0.9,
-        "top_k": 0,
+        "top_k": 5,
         "min_p": 0.0,
         "repetition_penalty": 1.0,
         "presence_penalty": 0.0,
@@ -116,7 +123,8 @@ def test_a_request_says_all_that_could_change_the_distribution(connect):
         "stop_token_ids": sorted(engine.policy.stop_ids),
     }
     assert {name: asked[name] for name in wanted} == wanted
-    assert set(asked["logit_bias"]) == {str(i) for i in engine.policy.forbidden_ids}
+    biases = {str(i): -100.0 for i in engine.policy.forbidden_ids}
+    assert asked["logit_bias"] == {"7": 1.5} | biases
 
 
 def test_a_stream_comes_step_by_step(connect):

@@ -63,8 +63,10 @@ def test_servers_that_cannot_be_trained_on(gym, serve, folder):
     assert "takes no adapters while it runs: start it with VLLM_ALLOW_RUNTIME" in said()
     double.faults, double.version = set(), "0.9.1"
     assert "is version 0.9.1, which returns no token ids: use 0.10.2 or newer" in said()
-    double.version, double.root = "0.32.0", "Qwen/Qwen3-0.6B"
-    assert "serves Qwen/Qwen3-0.6B, which is not on this machine" in said()
+    double.version, double.root = "0.32.0", "/srv/models/qwen"
+    sentence = said()
+    assert "serves /srv/models/qwen, " in sentence
+    assert "tokenizer (for training its weights, too) is needed here" in sentence
     with ScriptedModel(["Hello."]) as closed:
         spec = f"{closed.base_url}#gpt-9"
         sentence = said(spec)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import random
@@ -127,6 +127,10 @@ class TokenEngine(Protocol):
 
 class Constraint(Protocol):
     """Says how a reply may go on."""
+
+    @property
+    def for_vllm(self) -> Mapping[str, Any]:
+        """The same as vLLM's `structured_outputs`."""
 
     def allowed(self) -> Tensor:
         """True [V] for each token that may come next."""

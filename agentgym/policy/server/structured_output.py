@@ -40,11 +40,18 @@ class SchemaConstraint:
     Args:
         matcher: Where the reply stands in the grammar.
         usable_V: True for the tokens that are ever drawn.
+        for_vllm: The same as vLLM's `structured_outputs`.
     """
 
-    def __init__(self, matcher: LLMatcher, usable_V: NDArray[np.bool_]) -> None:
+    def __init__(
+        self,
+        matcher: LLMatcher,
+        usable_V: NDArray[np.bool_],
+        for_vllm: Mapping[str, Any],
+    ) -> None:
         self._matcher = matcher
         self._usable_V = usable_V
+        self.for_vllm = for_vllm
 
     def allowed(self) -> Tensor:
         """True for each token that may come next.
@@ -95,7 +102,10 @@ class StructuredOutput:
         text = json.dumps({**schema, "x-guidance": {"whitespace_pattern": _GAP}})
         with self._lock:
             matcher = self._matcher(text, forms, thinking).deep_copy()
-        return SchemaConstraint(matcher, self._usable_V)
+        for_vllm: dict[str, Any] = {"json": dict(schema)}
+        if thinking or forms != "answer":
+            for_vllm = {"grammar": self._lark(text, forms, thinking)}
+        return SchemaConstraint(matcher, self._usable_V, for_vllm)
 
     def _compile(self, schema: str, forms: Forms, thinking: bool) -> LLMatcher:
         # First of all: it says whether llguidance is installed.

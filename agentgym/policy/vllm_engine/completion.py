@@ -58,6 +58,8 @@ def request_body(
         bias |= {str(i): -100.0 for i in sorted(policy.forbidden_ids)}
     if bias:
         body["logit_bias"] = bias
+    if generation.constraint is not None:
+        body["structured_outputs"] = dict(generation.constraint.for_vllm)
     return body
 
 
