@@ -7,7 +7,7 @@ shipped policy. Each number comes from a process of its own, whose highest resid
 is read at its end. With the checkout of another commit, the two take turns.
 
 - sample: tokens a second of the engine at 1, 8 and 32 in flight, and of
-  `transformers.generate`; where AGENTGYM_VLLM names a vLLM, of that, too, with one start
+  `transformers.generate`; where AGENTGYM_VLLM names a vLLM, of that, too, started once
   for 1, 8 and the most in flight.
 - memory: highest and last resident set of a sampler that answers 32 short requests with
   an adapter, then one long prompt, then a short one, over what the loaded model takes.
