@@ -250,6 +250,9 @@ def test_a_trained_agent_keeps_its_revision(gym, hub, monkeypatch):
     agent = gym.pytester.path / ".agentgym/agents/even/v1.0"
     card = json.loads((agent / "agent.json").read_text())["base"]
     assert (card["spec"], card["revision"]) == ("acme/tiny", first)
+    adapter = json.loads((agent / "adapter_config.json").read_text())
+    named = adapter["base_model_name_or_path"], adapter["revision"]
+    assert named == ("acme/tiny", first)
 
     # The main branch moves on: the agent stays on what it was trained on.
     model.files["config.json"] += b"\n"

@@ -92,6 +92,8 @@ def load(
         raise UsageError(
             f"the model in {shown(folder)} cannot be loaded: {one_line(error)}"
         ) from error
+    # peft writes it into adapters, where a path of the hub's cache helps nobody.
+    model.name_or_path = shown(folder)
     model = model.eval().requires_grad_(requires_grad=False)
     known = describe(folder, tokenizer, model.config, model.generation_config, name)
     return LoadedPolicy(model=model, **known)

@@ -9,6 +9,7 @@ import torch
 
 from agentgym.errors import UsageError
 from agentgym.policy.engine.free_memory import free_memory
+from agentgym.policy.folders.hub_cache import shown
 from agentgym.policy.folders.safetensors_header import parameter_count
 
 RESERVED = 0.1
@@ -60,7 +61,7 @@ def too_small(
     if device.type != "cpu":
         ways.append("choose another device, as --agentgym-devices sampler=0,trainer=1")
     return UsageError(
-        f"the model in {folder} does not fit {_named(device)}: its weights take "
+        f"the model in {shown(folder)} does not fit {_named(device)}: its weights take "
         f"{count * each / 1e9:.1f} GB, and {free / 1e9:.1f} GB can be used; "
         + ", or ".join(ways)
     )

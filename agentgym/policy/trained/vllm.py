@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agentgym.errors import UsageError
 from agentgym.policy.folders.adapter_folder import check_adapter
-from agentgym.policy.folders.hub_cache import model_name
+from agentgym.policy.folders.hub_cache import model_name, shown
 from agentgym.policy.folders.model_folder import stored_dtype
 from agentgym.policy.server.process import check_port
 
@@ -60,7 +60,7 @@ def _parsers(base: Path) -> list[str]:
     calls, thoughts = dialect.calls.vllm_parser, dialect.channels.vllm_parser
     if calls is None:
         raise UsageError(
-            f"vLLM has no parser for the tool calls of the model in {base} "
+            f"vLLM has no parser for the tool calls of the model in {shown(base)} "
             f"({dialect.calls.name}): serve it with agentgym serve"
         )
     line = ["--enable-auto-tool-choice", "--tool-call-parser", calls]

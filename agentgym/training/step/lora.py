@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from agentgym.errors import UsageError
 from agentgym.policy.engine.adapter import AdaptedWeights, read_adapter
 from agentgym.policy.folders.adapter_folder import WEIGHTS
+from agentgym.policy.folders.hub_cache import HubModel
 from agentgym.training.job.config import TrainingConfig
 
 LORA_ALPHA = 32
@@ -47,6 +48,17 @@ def with_lora(model: Any, config: TrainingConfig, adapter: Path | None) -> Any:
             ).eval()
     except ValueError as error:
         raise UsageError(f"the model takes no LoRA weights: {error}") from error
+
+
+def pin_base(model: Any, base: HubModel | None) -> None:
+    """Has adapters name the commit of a base model of the hub, as peft reads it.
+
+    Args:
+        model: With LoRA layers.
+        base: Where it comes from; None if not from the hub.
+    """
+    for config in model.peft_config.values():
+        config.revision = None if base is None else base.revision
 
 
 def _from_adapter(model: Any, adapter: Path) -> Any:

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from agentgym.errors import UsageError
 from agentgym.policy.engine.loading import SMALL, LoadedPolicy
+from agentgym.policy.folders.hub_cache import hub_model
 from agentgym.runs.files.updates import Metrics
 from agentgym.training.batch.batch import BatchRow, trained_tokens
 from agentgym.training.job.config import TrainingConfig
 from agentgym.training.step.forward import Forward, Part
-from agentgym.training.step.lora import quiet, with_lora
+from agentgym.training.step.lora import pin_base, quiet, with_lora
 from agentgym.training.step.loss import kl_to_start, policy_loss
 from agentgym.training.step.pass_sums import PassSums
 from agentgym.training.step.sampler_mismatch import PoliciesDisagree, SamplerMismatch
@@ -67,6 +68,7 @@ class Updater:
         self._updates = 0
         torch.manual_seed(seed)
         self.model = with_lora(policy.model, config, adapter)
+        pin_base(self.model, hub_model(policy.path))
         size = sum(p.numel() for p in self.model.parameters())
         if size < SMALL:
             torch.set_num_threads(1)
