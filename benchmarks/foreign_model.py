@@ -95,9 +95,7 @@ def train(model: Path, project: Path, *, seed: int, minutes: int) -> dict[str, A
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     run = max((project / ".agentgym" / "runs").iterdir())
     summary = json.loads((run / "summary.json").read_text())["training"]
-    updates = run / "updates.jsonl"
-    # None is written where the budget ends before the first update.
-    lines = updates.read_text().splitlines() if updates.exists() else []
+    lines = (run / "updates.jsonl").read_text().splitlines()
     return {
         **summary,
         "curve": [json.loads(line) for line in lines],

@@ -185,6 +185,7 @@ TEMPLATES: dict[str, str] = {
 
 SPECIAL = re.compile(
     r"<\|[^\s<>'{}]+\|?>|<[^\s<>'{}|/]+\|>|<｜[^\s<>]+｜>|<escape>"
+    r"|\[e~\[|\]~!?b[\]\[]"
     r"|\[/?(?:TOOL_CALLS|ARGS|CALL_ID|THINK)\]|</?(?:start|end)_function_call>"
 )
 PLAIN = ("<tool_call>", "</tool_call>", "<think>", "</think>")

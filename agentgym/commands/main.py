@@ -77,8 +77,6 @@ def train(options: argparse.Namespace) -> int:
         workers=options.workers,
         resume=options.resume,
         certified=options.certified,
-        engine=options.engine,
-        adapter_dir=options.adapter_dir,
     )
     given = {
         "target": options.target,
@@ -243,11 +241,8 @@ def _add_train(commands: argparse._SubParsersAction[UsageParser]) -> None:
         metavar="POLICY",
         default="embedded",
         help="model that is trained: 'embedded' (default), the path of a Hugging Face "
-        "model or its name at the hub, a trained agent to go on from, or the URL of a "
-        "vLLM server, URL#MODEL",
+        "model or its name at the hub, or a trained agent to go on from",
     )
-    option("engine", "ENGINE", "what samples: auto, own or vllm (default: auto)")
-    option("adapter-dir", "DIR", "folder for adapters that a vLLM server reads, too")
     option("target", "SHARE", "reliability to reach (default: 0.95)")
     command.add_argument(
         "--certified",

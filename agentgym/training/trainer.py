@@ -41,17 +41,13 @@ class Trainer:
             function; or a list of these.
         config: Its settings; None for the defaults, or those of a resumed training.
         policy: What `--agentgym-policy` takes: "embedded", a model's folder or its name
-            at the Hugging Face hub, a trained agent to go on from, or the URL of a
-            vLLM server.
+            at the Hugging Face hub, or a trained agent to go on from.
         save: The trained agent's name; by default that of the scenarios' folder.
         seed: The same seed gives the same cases.
         workers: Processes that play episodes; 0 for the one of pytest itself.
         judge: What `--agentgym-judge` takes, `URL#MODEL`.
         user: What `--agentgym-user` takes, `URL#MODEL`.
         devices: What `--agentgym-devices` takes, as "sampler=0,trainer=1".
-        engine: What `--agentgym-engine` takes: "auto", "own" or "vllm".
-        adapter_dir: What `--agentgym-adapter-dir` takes: a folder that a vLLM server
-            reads, too.
         root: The project's folder; by default the current one.
         resume: Go on with a training that ended early: True for the latest, or the id
             of its run.
@@ -73,8 +69,6 @@ class Trainer:
         judge: str | None = None,
         user: str | None = None,
         devices: str | None = None,
-        engine: str | None = None,
-        adapter_dir: str | Path | None = None,
         root: str | Path | None = None,
         resume: bool | str = False,
         certified: bool = False,
@@ -108,11 +102,6 @@ class Trainer:
             self._options.append(f"--agentgym-user={user}")
         if devices is not None:
             self._options.append(f"--agentgym-devices={devices}")
-        if engine is not None:
-            self._options.append(f"--agentgym-engine={engine}")
-        if adapter_dir is not None:
-            folder = Path(adapter_dir).expanduser().absolute()
-            self._options.append(f"--agentgym-adapter-dir={folder}")
         if workers:
             self._options.append(f"-n{workers}")
 

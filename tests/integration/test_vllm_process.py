@@ -147,12 +147,6 @@ def test_a_program_that_is_none(folder, tmp_path):
             "usage: vllm serve\nvllm serve: error: unrecognized arguments: --x\n",
             "vllm serve: error: unrecognized arguments: --x",
         ),
-        (
-            "pydantic_core.ValidationError: 1 validation error for ModelConfig\n"
-            "  Value error, Invalid repository ID or local directory: '/x'.\nPlease:\n",
-            "pydantic_core.ValidationError: 1 validation error for ModelConfig: "
-            "Value error, Invalid repository ID or local directory: '/x'.",
-        ),
         ("ImportError: libcudart.so.12: cannot open\nsee there\n", None),
     ],
 )

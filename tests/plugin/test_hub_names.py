@@ -89,23 +89,6 @@ def test_a_model_is_downloaded_once_and_then_cached(asking, hub, monkeypatch):
     assert hub.sent == []
 
 
-def test_the_download_is_seen_on_a_terminal(gym, hub):
-    pytest.importorskip("pyte")
-    from tests.pty_terminal import Terminal
-
-    gym.file(SCENARIO.format(name="one"))
-    command = [sys.executable, "-m", "pytest", "-q", *gym.arguments()]
-    terminal = Terminal(
-        [*command, "--agentgym-policy=acme/tiny"], gym.pytester.path, {}
-    )
-    terminal.follow()
-    assert any("Fetching" in line for s in terminal.screens for line in s)
-    # The bars are gone when it is there, and what follows begins its line.
-    commit = hub.models["acme/tiny"].commit[:12]
-    assert f"agentgym: the policy is acme/tiny, revision {commit}" in terminal.lines
-    assert not [line for line in terminal.lines if "Fetching" in line]
-
-
 def test_a_folder_of_that_name_comes_first(asking, hub, tiny):
     (asking.pytester.path / "acme").mkdir()
     (asking.pytester.path / "acme/tiny").symlink_to(tiny)

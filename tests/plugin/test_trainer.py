@@ -230,8 +230,6 @@ def test_a_missed_target_is_no_error(project):
         ({"save": "../x"}, "--agentgym-save: '../x' cannot be an agent's name"),
         ({"workers": "x"}, "argument -n/--numprocesses: "),
         ({"scenario": "shop/test_it.py::test_none"}, "not found: "),
-        ({"engine": "sglang"}, "--agentgym-engine sglang: choose auto, own or vllm"),
-        ({"adapter_dir": "x"}, "--agentgym-adapter-dir belongs to a vLLM server"),
     ],
 )
 def test_wrong_usage_is_told_in_the_childs_words(project, capfd, arguments, sentence):

@@ -9,12 +9,7 @@ import torch
 
 from agentgym.errors import UsageError
 from agentgym.policy.engine import free_memory, room
-from agentgym.policy.engine.devices import (
-    Devices,
-    read_devices,
-    same_gpu,
-    visible_gpu,
-)
+from agentgym.policy.engine.devices import Devices, read_devices, visible_gpu
 from agentgym.policy.engine.loading import load
 from agentgym.policy.folders.safetensors_header import parameter_count
 from tests.tiny_policy import make_tiny
@@ -87,18 +82,3 @@ def test_a_container_may_have_less_than_its_machine(
     assert free_memory.free_memory(device) > 1 << 20
     monkeypatch.setattr(free_memory, "_MEMINFO", tmp_path / "none")
     assert free_memory.free_memory(device) == free_memory.UNKNOWN
-
-
-@pytest.mark.parametrize(
-    ("sampler", "trainer", "shared"),
-    [
-        ("auto", "cuda:0", True),
-        ("cuda", "cuda", True),
-        ("cuda:1", "cuda:1", True),
-        ("cuda:0", "cuda:1", False),
-        ("cpu", "cuda:0", False),
-        ("auto", "cpu", False),
-    ],
-)
-def test_a_gpu_that_sampler_and_trainer_share(sampler, trainer, shared):
-    assert same_gpu(sampler, trainer) == shared

@@ -105,7 +105,7 @@ def find_dialect(
                 written = written or reply
                 continue
             if _RESULT in result:
-                made = _with_example(replace(made, calls=known), read, reply)
+                made = _with_example(replace(made, calls=known), read, reply, result)
                 return _with_thoughts(made)
             dropped = True
     if dropped:
@@ -184,19 +184,20 @@ def _without_end(dialect: Dialect, reply: str) -> str:
     return text.removesuffix(last) if last in dialect.added else reply
 
 
-def _with_example(dialect: Dialect, read: str, reply: str) -> Dialect:
+def _with_example(dialect: Dialect, read: str, reply: str, result: str) -> Dialect:
     """The dialect that knows its example of a call, and what is behind it.
 
     Args:
         dialect: The one that reads it.
         read: The reply as it was read.
         reply: With its end.
+        result: The conversation with the tool's result behind it.
     """
     found = dialect.read(read).calls or dialect.read(read, thinking=True).calls
     example, behind = reply[: found[0].end], reply[found[0].end :]
-    # Where a call ends with a token of its own, the reply does, too.
-    last = dialect.text(dialect.encode(reply)[-1:])
-    return replace(dialect, example=example, after_call=behind or last)
+    # Some templates write no end, but the beginning of what follows.
+    following = result.rpartition(example)[2]
+    return replace(dialect, example=example, after_call=behind.strip() or following)
 
 
 def _with_thoughts(dialect: Dialect) -> Dialect:

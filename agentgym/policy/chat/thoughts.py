@@ -139,7 +139,7 @@ class HarmonyChannels:
             called = RECIPIENT.search(text, start, body)
             stop = body_end(text, body)
             if called is not None:
-                made.rest.append((start, end))
+                made.rest.append((start, stop))
             elif channel is not None and channel["name"] == "analysis":
                 made.thoughts.append((start, end))
                 made.thought.append((body, stop))

@@ -66,15 +66,3 @@ def visible_gpu(device: str, visible: str | None) -> str | None:
             f"{len(seen)}"
         )
     return seen[int(number)]
-
-
-def same_gpu(sampler: str, trainer: str) -> bool:
-    """Whether a sampler that takes the first GPU it sees shares it with the trainer.
-
-    Args:
-        sampler: As `Devices` has it.
-        trainer: Where the trainer's model is.
-    """
-    if not trainer.startswith("cuda") or sampler == "cpu":
-        return False
-    return (sampler.partition(":")[2] or "0") == (trainer.partition(":")[2] or "0")

@@ -103,14 +103,14 @@ def _snapshot(name: str, revision: str, *, cached_only: bool = False) -> Path | 
     from huggingface_hub import errors, snapshot_download
 
     try:
-        with _without_warnings(), _progress_bars() as bar:
+        with _without_warnings():
             folder = snapshot_download(
                 name,
                 revision=revision,
                 allow_patterns=list(_WANTED),
                 ignore_patterns=list(_UNWANTED),
                 local_files_only=cached_only,
-                tqdm_class=bar,
+                tqdm_class=_progress_bar(),
             )
         return Path(folder)
     except errors.LocalEntryNotFoundError as error:
@@ -133,25 +133,16 @@ def _without_warnings() -> Iterator[None]:
         logger.setLevel(level)
 
 
-@contextmanager
-def _progress_bars() -> Iterator[Any]:
+def _progress_bar() -> Any:
     """A class of bars for a terminal, which are gone when the model is there."""
     from huggingface_hub.utils.tqdm import tqdm
-
-    made: list[Any] = []
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs |= {"leave": False, "disable": not sys.stderr.isatty()}
             super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
-            made.append(self)
 
-    try:
-        yield Bar
-    finally:
-        # huggingface_hub leaves some open, and the cursor behind them.
-        for bar in reversed(made):
-            bar.close()
+    return Bar
 
 
 def _is_whole(folder: Path) -> bool:

@@ -78,19 +78,13 @@ def find_program() -> str:
     )
 
 
-def sees_gpu() -> bool:
-    """Whether there is a GPU that `CUDA_VISIBLE_DEVICES` does not hide."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
-
-
 def worth_starting(model: Path) -> bool:
     """Whether vLLM samples where nothing else is said: a GPU, and a model to fill it.
 
     Args:
         model: Its folder.
     """
-    if not sees_gpu():
+    if not any(Path("/dev").glob("nvidia[0-9]*")):
         return False
     try:
         find_program()

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from agentgym.endpoint import Endpoint
 from agentgym.errors import InfraError, UsageError
-from agentgym.policy.vllm_engine.choice import sees_gpu
 from agentgym.policy.vllm_engine.served_model import VllmAnswerError, ask
 
 _NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
@@ -33,14 +32,7 @@ _TELLING = re.compile(
     r"(?:^|\s)((?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt)\b: .+"
     r"|vllm serve: error: .+|.*[Oo]ut of memory.*|.*error: .+)"
 )
-_SPLIT = re.compile(r"ValidationError: \d+ validation errors? for \w+$")
-_VAGUE = (
-    "Engine core init",
-    "EngineCore encountered",
-    "See root cause",
-    "Worker failed",
-    "process_group",
-)
+_VAGUE = ("Engine core init", "See root cause", "Worker failed", "process_group")
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|OutOfMemory|less than desired GPU memory|No available memory"
     r"|Cannot allocate memory|KV cache is needed",
@@ -81,7 +73,7 @@ class VllmProcess:
         Raises:
             UsageError: It did not start; the message has the log's last telling line.
         """
-        gpu = sees_gpu()
+        gpu = any(Path("/dev").glob("nvidia[0-9]*"))
         port, key = _free_port(), secrets.token_urlsafe(24)
         command = [program, "serve", str(model), "--served-model-name", "base"]
         command += ["--host", "127.0.0.1", "--port", str(port)]
@@ -190,9 +182,6 @@ def telling_line(text: str) -> str:
         text: The log.
     """
     lines = [_PREFIX.sub("", line).strip() for line in text.splitlines()]
-    for place, line in enumerate(lines[:-1]):
-        if _SPLIT.search(line):  # what was invalid is in the next line
-            lines[place] = f"{line}: {lines[place + 1]}"
     found = [match[1].strip() for line in lines if (match := _TELLING.search(line))]
     clear = [line for line in found if not any(vague in line for vague in _VAGUE)]
     return (clear or found or [line for line in lines if line] or [""])[-1]

@@ -79,7 +79,6 @@ def _loaded(
 ) -> Training:
     """Loads the policy and what was kept of the training."""
     # Heavy: the server imports the same at the same time.
-    from agentgym.policy.engine.devices import same_gpu
     from agentgym.policy.engine.loading import load
     from agentgym.training.step.base_check import check_base, probe
     from agentgym.training.step.update import Updater
@@ -89,9 +88,7 @@ def _loaded(
     kept = checkpoint.load()
     policy = load(plan.base, plan.devices.trainer or config.device, config.dtype)
     if plan.vllm is not None:
-        host.shares_gpu = plan.vllm.starts and same_gpu(
-            plan.devices.sampler or config.device, str(policy.model.device)
-        )
+        host.shares_gpu = plan.vllm.starts and policy.model.device.type == "cuda"
         prompt = probe(policy)
         check_base(policy, prompt, *host.sampled(prompt))
     updater = Updater(

@@ -83,8 +83,8 @@ def body_end(text: str, body: int) -> int:
 
 
 def _call(text: str, message: tuple[int, int, int], recipient: str) -> FoundCall:
-    start, body, end = message
-    stop = body_end(text, body)
+    start, body, _ = message
+    stop = end = body_end(text, body)
     begun = skip(text, body)
     read = read_object(text, begun)
     name = recipient.removeprefix(_TOOLS)
