@@ -262,6 +262,16 @@ def test_zero_variance_groups_after_an_update_end_it_with_a_reason(made, monkeyp
     assert result.agent is not None
 
 
+def test_a_budget_that_measuring_uses_up(made):
+    result = made.training(minutes=1e-9).run()
+    assert (result.updates, result.agent) == (0, None)
+    assert result.reason == (
+        "the budget of 1e-09 minutes was used up before the first update: each of two "
+        "measurements takes about 0.0 minutes; give --agentgym-budget more, or measure "
+        "fewer episodes (--agentgym-episodes)"
+    )
+
+
 def test_a_target_that_is_met_before(made, monkeypatch):
     monkeypatch.setattr(Player, "passes", lambda task: True)
     result = made.training().run()

@@ -146,7 +146,9 @@ class Training:
         if state.version >= config.updates:
             return sentences.updates_made(config.updates)
         if self._session.elapsed + state.reserve > 60 * config.minutes:
-            return sentences.time_used_up(config.minutes)
+            return sentences.time_used_up(
+                config.minutes, measuring=state.reserve, updates=state.version
+            )
         return None
 
     def _collect(self) -> Collected:

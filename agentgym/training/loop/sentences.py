@@ -127,9 +127,23 @@ def updates_made(most: int) -> str:
     return f"all {most} updates were made"
 
 
-def time_used_up(minutes: float) -> str:
-    """The budget is used up."""
-    return f"the budget of {minutes:g} minutes was used up"
+def time_used_up(minutes: float, *, measuring: float, updates: int) -> str:
+    """The budget is used up.
+
+    Args:
+        minutes: The budget.
+        measuring: Seconds that one measurement of the held-out cases takes.
+        updates: How many were made.
+    """
+    used = f"the budget of {minutes:g} minutes was used up"
+    if updates:
+        return used
+    # A larger model than before, most often: nothing says what would be enough.
+    return (
+        f"{used} before the first update: each of two measurements takes about "
+        f"{measuring / 60:.1f} minutes; give --agentgym-budget more, or measure fewer "
+        "episodes (--agentgym-episodes)"
+    )
 
 
 def validated(version: int, validation: Measurement, threshold: float) -> str:
