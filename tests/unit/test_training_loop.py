@@ -219,8 +219,8 @@ def test_without_a_token_to_train_a_training_ends_before_an_update(made):
     assert str(caught.value) == (
         "the batch has no token to train, so that nothing can be learned from it: all "
         "that the model sampled belongs to frozen components (24 output_generation, "
-        "8 tool_selection), and what is trained is parameter_selection; train another "
-        "one, too, by --agentgym-components or @scenario(trainable_components=...)"
+        "8 tool_selection), and what is trained is parameter_selection, "
+        "reasoning; train another one, too, by --agentgym-components or @scenario(trainable_components=...)"
     )
     assert not (made.run_folder / "updates.jsonl").exists()
     assert not made.agents.exists()
@@ -228,7 +228,7 @@ def test_without_a_token_to_train_a_training_ends_before_an_update(made):
 
 
 def test_nothing_is_played_where_no_component_is_trained(made):
-    frozen = {"tool_selection": False, "parameter_selection": False}
+    frozen = dict.fromkeys(TRAINABLE_COMPONENTS, False)
     with pytest.raises(UsageError, match="no scenario has a component to train"):
         made.training(components=frozen)
     assert made.observer.phases == []
