@@ -219,8 +219,9 @@ def test_without_a_token_to_train_a_training_ends_before_an_update(made):
     assert str(caught.value) == (
         "the batch has no token to train, so that nothing can be learned from it: all "
         "that the model sampled belongs to frozen components (24 output_generation, "
-        "8 tool_selection), and what is trained is parameter_selection, "
-        "reasoning; train another one, too, by --agentgym-components or @scenario(trainable_components=...)"
+        "8 tool_selection), and what is trained is parameter_selection, reasoning; "
+        "train another one, too, by --agentgym-components or "
+        "@scenario(trainable_components=...)"
     )
     assert not (made.run_folder / "updates.jsonl").exists()
     assert not made.agents.exists()
