@@ -113,6 +113,8 @@ class VllmDouble:
             return 200, {"version": self.version}
         if path == "/health":
             return 200, ""
+        if path == "/v1/models" and "other key" in self.faults:
+            return 401, {"error": "Unauthorized"}
         if path == "/v1/models":
             card = {"id": self.name, "root": self.root, "parent": None}
             cards = [card | {"max_model_len": self.engine.policy.context}]

@@ -242,6 +242,9 @@ def test_servers_that_cannot_sample_for_us(folder):
             served_model(double.url, "key")
         with pytest.raises(UsageError, match="serves 'base', not 'qwen'"):
             served_model(double.url, "key", "qwen")
+        double.faults = {"other key"}
+        with pytest.raises(UsageError, match="401: Unauthorized; its key comes from A"):
+            served_model(double.url, "key")
         double.faults = {"no updating"}
         endpoint = served_model(double.url, "key").endpoint
         with pytest.raises(UsageError, match="VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"):

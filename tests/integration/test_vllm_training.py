@@ -127,6 +127,28 @@ def test_another_base_model_than_the_one_that_is_trained(project, double, tmp_pa
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (
+            "rank",
+            "takes adapters of at most rank 8, and this one has 16: start it with",
+        ),
+        ("no lora", "serves no adapters: start it with --enable-lora"),
+        ("cannot read", "cannot read the adapter's folder "),
+        ("other ids", "returned other token ids than it gave log-probabilities for"),
+    ],
+)
+def test_what_cannot_be_trained_on_ends_it(project, double, fault, sentence):
+    double.faults.add(fault)
+    if fault == "rank":
+        double.max_rank = 8
+    code, output = project.run(f"--agentgym-policy={double.url}", "customer_support")
+    assert code == 4, output
+    assert sentence in " ".join(output.split())
+    assert "Traceback" not in output
+
+
 def _open(log: str) -> list[Path]:
     found = []
     for link in Path("/proc").glob("[0-9]*/fd/*"):

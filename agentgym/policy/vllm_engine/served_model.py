@@ -86,8 +86,9 @@ def served_model(base_url: str, api_key: str, name: str = "") -> ServedModel:
         cards = ask(endpoint, "/v1/models")["data"]
         known = {str(card["id"]): card for card in cards}
     except VllmAnswerError as error:
+        hint = "; its key comes from AGENTGYM_API_KEY" if error.status == 401 else ""
         raise UsageError(
-            f"vLLM at {where} answered /models with {error.status}: {error}"
+            f"vLLM at {where} answered /v1/models with {error.status}: {error}{hint}"
         ) from None
     except (KeyError, TypeError):
         raise UsageError(f"vLLM at {where} lists no models") from None

@@ -148,8 +148,15 @@ class PolicyHost:
 
         Args:
             prompt: Token ids.
+
+        Raises:
+            UsageError: What samples is no good, before anything was played.
         """
-        return self._process().sample(prompt, len(prompt))
+        process = self._process()
+        try:
+            return process.sample(prompt, len(prompt))
+        except InfraError as error:
+            raise UsageError(str(error)) from None
 
     @contextmanager
     def resting(self) -> Iterator[None]:
