@@ -205,8 +205,9 @@ def made_tokenizer(template: Any) -> Any:
         add_prefix_space=False, use_regex=False
     )
     made.decoder = decoders.ByteLevel()
-    special = sorted({"<|end|>", "<|pad|>"} | set(SPECIAL.findall(text)))
-    made.add_special_tokens([AddedToken(token, special=True) for token in special])
+    # vLLM's parser for Llama wants the first one, which not each template names.
+    special = {"<|python_tag|>", "<|end|>", "<|pad|>", *SPECIAL.findall(text)}
+    made.add_special_tokens([AddedToken(t, special=True) for t in sorted(special)])
     plain = [token for token in PLAIN if token in text]
     made.add_tokens([AddedToken(token, normalized=False) for token in plain])
     build: Any = PreTrainedTokenizerFast

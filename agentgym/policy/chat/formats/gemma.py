@@ -65,7 +65,8 @@ class GemmaCalls:
             values, end = self._members(text, head.end(), 0)
         except ValueError:
             return None
-        if not text.startswith(closing, end):
+        # A mark ends the call, also within a text.
+        if text.find(closing, head.end()) != end:
             return None
         arguments = arguments_json(tools, head["name"], values)
         return FoundCall(

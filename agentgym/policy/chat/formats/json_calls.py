@@ -136,7 +136,8 @@ class MarkedLists:
     def _end(self, text: str, position: int) -> int | None:
         """Where the calls end whose list ends here; None if they do not."""
         behind = skip(text, position)
-        if self.closing and text.startswith(self.closing, behind):
+        # The mark ends the list, also within a text.
+        if self.closing and text.find(self.closing) == behind:
             return behind + len(self.closing)
         if self.closing or not self.opening:
             # What follows a bare list makes it text.

@@ -73,6 +73,8 @@ FORMATS: tuple[CallFormat, ...] = (
             re.DOTALL,
         ),
         trimmed=False,
+        single=True,
+        known_only=True,
     ),
     TaggedArguments(
         name="minimax_m2",
@@ -85,6 +87,7 @@ FORMATS: tuple[CallFormat, ...] = (
             re.DOTALL,
         ),
         tail="</invoke>",
+        trimmed=False,
         known_only=True,
     ),
     *(
@@ -95,17 +98,14 @@ FORMATS: tuple[CallFormat, ...] = (
             head=re.compile(f'<{_DSML}invoke name="(?P<name>[\\w.\\-]+)">'),
             item=re.compile(
                 f'<{_DSML}parameter name="(?P<key>[^"]+)" '
-                f'string="(?:true|{given})">(?P<value>(?:(?!<{_DSML}parameter ).)*?)'
-                f"</{_DSML}parameter>",
+                'string="(?:true|(?P<json>false))">'
+                f"(?P<value>(?:(?!<{_DSML}parameter ).)*?)</{_DSML}parameter>",
                 re.DOTALL,
             ),
             tail=f"</{_DSML}invoke>",
             trimmed=False,
         )
-        for version, block, given in (
-            ("v32", "function_calls", "false"),
-            ("v4", "tool_calls", "(?P<json>false)"),
-        )
+        for version, block in (("v32", "function_calls"), ("v4", "tool_calls"))
     ),
     NamedJson(
         name="mistral",

@@ -78,7 +78,8 @@ class NamedJson:
             return self._failed(text, start, at)
         end = read[1]
         if self.tail:
-            if not text.startswith(self.tail, end):
+            # The mark ends the call, also within a text.
+            if text.find(self.tail, head.end()) != end:
                 return self._failed(text, start, at)
             end += len(self.tail)
         arguments = (head.end(), read[1])

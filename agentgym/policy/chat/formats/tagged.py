@@ -31,6 +31,7 @@ class TaggedArguments:
             matches where the model itself says that the value is no text.
         tail: Ends a call; may be empty.
         trimmed: Whether a line break at each end of a value belongs to the tags.
+        single: Whether marks stand around each call.
         known_only: Whether a call of a tool that the model was not shown is text.
         stray: What makes text of a reply where it stands outside the marks.
     """
@@ -42,6 +43,7 @@ class TaggedArguments:
     item: re.Pattern[str]
     tail: str = ""
     trimmed: bool = True
+    single: bool = False
     known_only: bool = False
     stray: str | None = None
 
@@ -86,7 +88,7 @@ class TaggedArguments:
         begun, position = block[0], block[0] + len(self.marks[0])
         while (position := self._blank(text, position)) < stop:
             head = self.head.match(text, position, stop)
-            if head is None:
+            if head is None or (found and self.single):
                 return []
             call, position = self._call(text, head, begun, stop, tools)
             if call is None:
