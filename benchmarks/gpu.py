@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -64,7 +65,7 @@ TINY: dict[str, dict[str, Any]] = {
         "num_attention_heads": 4,
         "max_position_embeddings": 2_048,
     }
-    for name, size in (("tiny", 64), ("small", 128))
+    for name, size in (("tiny", 128), ("small", 256))
 }
 REPLY = 48
 GPU = torch.cuda.is_available()
@@ -103,8 +104,11 @@ def ask(url: str, body: dict[str, Any]) -> dict[str, Any]:
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request) as answer:
-        message: dict[str, Any] = json.load(answer)["choices"][0]["message"]
+    try:
+        with urllib.request.urlopen(request) as answer:
+            message: dict[str, Any] = json.load(answer)["choices"][0]["message"]
+    except urllib.error.HTTPError as error:
+        raise SystemExit(json.load(error)["error"]["message"]) from None
     return message
 
 
