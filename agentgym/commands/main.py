@@ -102,7 +102,11 @@ def serve(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.policy} is a server already: give a model")
     try:
         with PolicyProcess.start(
-            found.path, adapter=found.adapter, name=found.name, port=options.port
+            found.path,
+            adapter=found.adapter,
+            name=found.name,
+            port=options.port,
+            template=found.template,
         ) as server:
             at = server.endpoint
             print(f"serving {at.model} at {at.base_url} until Ctrl-C", flush=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -22,6 +23,7 @@ class ModelOptions(NamedTuple):
         adapter_dir: Folder for adapters that a vLLM server reads, too, if one is named.
         sampler: Device that samples; None where it is not said.
         trainer: Device that trains; None where it is not said.
+        template: Variables of the chat template; None where it is not said.
     """
 
     policy: str
@@ -31,6 +33,7 @@ class ModelOptions(NamedTuple):
     adapter_dir: Path | None = None
     sampler: str | None = None
     trainer: str | None = None
+    template: dict[str, Any] | None = None
 
 
 MODEL_OPTIONS = pytest.StashKey[ModelOptions]()
@@ -62,6 +65,12 @@ def add_options(group: pytest.OptionGroup) -> None:
         metavar="LIST",
         help="where a local policy samples and, with --train, is trained, as "
         "sampler=0,trainer=1: a GPU's number, cpu or auto (default: auto)",
+    )
+    group.addoption(
+        "--agentgym-chat-template-kwargs",
+        metavar="JSON",
+        help="variables of a local policy's chat template, in every request, as "
+        "'{\"enable_thinking\": false}'",
     )
     group.addoption(
         "--agentgym-judge",
@@ -103,6 +112,7 @@ def check_options(config: pytest.Config) -> None:
         adapter_dir=None if folder is None else config.invocation_params.dir / folder,
         sampler=sampler,
         trainer=trainer,
+        template=_template(config),
     )
 
 
@@ -127,3 +137,24 @@ def _devices(config: pytest.Config) -> tuple[str | None, str | None]:
             f"--agentgym-devices {text}: trainer belongs to a training: add --train"
         )
     return devices.sampler, devices.trainer
+
+
+def _template(config: pytest.Config) -> dict[str, Any] | None:
+    """Variables of the policy's chat template.
+
+    Raises:
+        pytest.UsageError: They are no JSON object.
+    """
+    text = config.getoption("agentgym_chat_template_kwargs")
+    if text is None:
+        return None
+    try:
+        given = json.loads(text)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        raise pytest.UsageError(
+            f"--agentgym-chat-template-kwargs {text}: give a JSON object, as "
+            '{"enable_thinking": false}'
+        )
+    return given

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,6 +29,7 @@ class RunPolicy:
         engine: What samples: "auto", "own" or "vllm".
         found: Folder of a model of the hub, where the main process has found it.
         device: What samples a local policy; None: a GPU if there is one.
+        template: Variables of a local policy's chat template.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class RunPolicy:
         engine: str = "auto",
         found: str | None = None,
         device: str | None = None,
+        template: Mapping[str, Any] | None = None,
     ) -> None:
         self.spec = spec
         self._folder = folder
@@ -50,6 +52,7 @@ class RunPolicy:
         self._engine = engine
         self._found = found
         self._device = device
+        self._template = template
         self._lock = threading.Lock()
         self._endpoint: PolicyEndpoint | None = None
         self._local = False
@@ -114,6 +117,12 @@ class RunPolicy:
                     f"--agentgym-devices sampler={self._device}: {self.spec} is not "
                     "sampled by this run; leave the option out"
                 )
+            if self._template:
+                raise UsageError(
+                    f"--agentgym-chat-template-kwargs: {self.spec} is not served by "
+                    "this run; leave the option out, and let the agent's requests say "
+                    "it"
+                )
             return resolved.endpoint
         self._say(f"agentgym: loading the policy {self.spec}")
         return shared(
@@ -124,6 +133,7 @@ class RunPolicy:
             name=resolved.name,
             vllm=vllm,
             device=self._device or "auto",
+            template=self._template or resolved.template,
         )
 
 

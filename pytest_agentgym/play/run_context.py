@@ -254,6 +254,7 @@ def join_run(config: pytest.Config) -> None:
         config.stash[MODEL_OPTIONS].engine,
         main.get("hub_model"),
         config.stash[MODEL_OPTIONS].sampler,
+        config.stash[MODEL_OPTIONS].template,
     )
     if shared is not None:
         register(_HubModel(config, policy, shared), "agentgym-hub-model")

@@ -100,7 +100,10 @@ class Start:
             _same("policy", given, "embedded", policy, resumed)
             _same("seed", seed, 0, before["seed"], resumed)
         models = config.stash[MODEL_OPTIONS]
-        settings = _config(before.get("config", {}) | train.settings, train)
+        given_settings = before.get("config", {}) | train.settings
+        if models.template:
+            given_settings["chat_template_kwargs"] = models.template
+        settings = _config(given_settings, train)
         engine = models.engine
         if engine == "auto":
             engine = before.get("engine", engine)
@@ -119,6 +122,10 @@ class Start:
             )
         from agentgym.training.job.model_defaults import fit_to_model, rate_in_words
 
+        if local.template and not settings.chat_template_kwargs:
+            # A trained agent goes on as it was trained.
+            kept = {"chat_template_kwargs": dict(local.template)}
+            settings = settings.model_copy(update=kept)
         size = parameter_count(local.path)
         fitted = fit_to_model(settings, size)
         usual = fitted.learning_rate == settings.learning_rate

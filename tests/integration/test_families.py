@@ -14,7 +14,8 @@ import pytest
 pytest.importorskip("agentlightning")
 pytest.importorskip("openai")
 
-from tests.made_dialects import FRAME, made_tokenizer
+from tests.made_dialects import FRAME, TEMPLATES, made_tokenizer
+from tests.policy_agent import policy_agent
 from tests.taught_policy import ASKED, PLACES, TOOL, make_taught
 from tests.tiny_policy import make_tiny
 
@@ -73,6 +74,10 @@ def pytest_run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     (root / "conftest.py").write_text(CONFTEST)
     (root / "test_it.py").write_text(SCENARIO)
     (root / "config.json").write_text(json.dumps(SETTINGS))
+    return run_pytest(root, *arguments)
+
+
+def run_pytest(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-p", "agentgym", "--agentgym"]
     return subprocess.run(
         [*command, "--rootdir", str(root), *arguments],
@@ -122,3 +127,46 @@ def test_an_unknown_family_is_refused_in_a_sentence(tmp_path: Path) -> None:
         shown = done.stdout + done.stderr
         assert "writes tool calls in a way that is not known here: '@agentgym" in shown
         assert "Traceback" not in shown
+
+
+THINKING = TEMPLATES["llama3_json"].replace(
+    "{%- if add_generation_prompt %}<|assistant|>",
+    "{%- if add_generation_prompt %}<|assistant|>"
+    "{% if not enable_thinking | default(true) %}<think></think>{% endif %}",
+)
+
+
+def test_variables_of_the_chat_template(tmp_path: Path) -> None:
+    model = make_tiny(tmp_path / "model")
+    tokenizer = made_tokenizer(THINKING)
+    tokenizer.save_pretrained(model)
+    source = policy_agent("answer", tools=[TOOL], max_tokens=2, return_token_ids=True)
+    choice = 'choice = json.load(answer)["choices"][0]'
+    source = source.replace(choice, "answer = json.load(answer)")
+    (tmp_path / "conftest.py").write_text(source)
+    (tmp_path / "test_it.py").write_text(
+        "import json\n"
+        "from agentgym import scenario\n\n\n"
+        "@scenario(episodes=1)\n"
+        "def test_it(agent):\n"
+        "    answer = json.loads(agent.run('hello').reply)\n"
+        "    with open('prompt.json', 'w') as file:\n"
+        "        json.dump(answer['prompt_token_ids'], file)\n"
+        "    assert answer['prompt_token_ids']\n"
+    )
+    ends = {}
+    for given in ("{}", '{"enable_thinking": false}'):
+        done = run_pytest(
+            tmp_path,
+            f"--agentgym-policy={model}",
+            f"--agentgym-chat-template-kwargs={given}",
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        ids = json.loads((tmp_path / "prompt.json").read_text())
+        ends[given] = tokenizer.decode(ids)[-30:]
+    assert ends["{}"].endswith("<|assistant|>")
+    assert ends['{"enable_thinking": false}'].endswith("<think></think>")
+    for bad in ("[1]", "{"):
+        done = run_pytest(tmp_path, f"--agentgym-chat-template-kwargs={bad}")
+        assert done.returncode == 4
+        assert f"kwargs {bad}: give a JSON object, as" in done.stdout + done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,12 @@ class LoadedPolicy(TokenModel):
 
 
 def load(
-    path: str | Path, device: str = "auto", dtype: str = "auto", *, name: str = ""
+    path: str | Path,
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    name: str = "",
+    template: Mapping[str, Any] | None = None,
 ) -> LoadedPolicy:
     """Loads a local Hugging Face causal LM whose chat template knows tools.
 
@@ -50,6 +56,7 @@ def load(
         dtype: "float32", "float16", "bfloat16" or "auto": as stored, but float32 on a
             CPU, where half precision is slower and less exact.
         name: Name of the model in the API; the hub's or the folder's if empty.
+        template: Variables of its chat template, such as `enable_thinking`.
 
     Raises:
         UsageError: The folder cannot be used; the message says why.
@@ -95,5 +102,6 @@ def load(
     # peft writes it into adapters, where a path of the hub's cache helps nobody.
     model.name_or_path = shown(folder)
     model = model.eval().requires_grad_(requires_grad=False)
-    known = describe(folder, tokenizer, model.config, model.generation_config, name)
+    configs = (model.config, model.generation_config)
+    known = describe(folder, tokenizer, *configs, name, template)
     return LoadedPolicy(model=model, **known)

@@ -5,6 +5,7 @@ Where another engine samples, this is all that the server needs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,15 @@ class TokenModel:
     """The most tokens that a prompt and its reply may have together."""
 
 
-def read_token_model(path: str | Path, *, name: str = "") -> TokenModel:
+def read_token_model(
+    path: str | Path, *, name: str = "", template: Mapping[str, Any] | None = None
+) -> TokenModel:
     """Reads all but the weights of a local Hugging Face causal LM.
 
     Args:
         path: Folder with config, weights and tokenizer.
         name: Name of the model in the API; the hub's or the folder's if empty.
+        template: Variables of its chat template, such as `enable_thinking`.
 
     Raises:
         UsageError: The folder cannot be used; the message says why.
@@ -67,7 +71,7 @@ def read_token_model(path: str | Path, *, name: str = "") -> TokenModel:
         )
     except OSError:
         generation = None  # It need not exist.
-    return TokenModel(**describe(folder, tokenizer, config, generation, name))
+    return TokenModel(**describe(folder, tokenizer, config, generation, name, template))
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -87,7 +91,12 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def describe(
-    folder: Path, tokenizer: Any, config: Any, generation: Any, name: str
+    folder: Path,
+    tokenizer: Any,
+    config: Any,
+    generation: Any,
+    name: str,
+    template: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The fields of `TokenModel`.
 
@@ -97,12 +106,14 @@ def describe(
         config: Its config.
         generation: Its generation config, if it has one.
         name: Name of the model in the API; the hub's or the folder's if empty.
+        template: Variables of its chat template.
 
     Raises:
         UsageError: Its chat template is of no use; the message says why.
     """
     width = int(config.vocab_size)
-    dialect = find_dialect(tokenizer, f"the model in {shown(folder)}")
+    where = f"the model in {shown(folder)}"
+    dialect = find_dialect(tokenizer, where, defaults=template)
     stop_ids = _stop_ids((generation, config), dialect)
     return {
         "path": folder,

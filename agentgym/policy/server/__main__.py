@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -115,6 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--api-key", help="required of clients when given")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
+    parser.add_argument(
+        "--chat-template-kwargs",
+        type=json.loads,
+        metavar="JSON",
+        help="variables of the chat template",
+    )
     _add_vllm(parser)
     parser.add_argument(
         "--exit-with", type=int, metavar="PID", help="stop when this process ends"
@@ -153,7 +160,9 @@ def _engine(options: argparse.Namespace) -> TokenEngine:
         if gpu is not None:
             os.environ[_VISIBLE] = gpu
         return start_engine(
-            read_token_model(model, name=options.name),
+            read_token_model(
+                model, name=options.name, template=options.chat_template_kwargs
+            ),
             VllmChoice(
                 base_url=options.vllm_url,
                 model=options.vllm_model,
@@ -170,7 +179,13 @@ def _engine(options: argparse.Namespace) -> TokenEngine:
     from agentgym.policy.engine.engine import Engine
     from agentgym.policy.engine.loading import load
 
-    policy = load(model, options.device, options.dtype, name=options.name)
+    policy = load(
+        model,
+        options.device,
+        options.dtype,
+        name=options.name,
+        template=options.chat_template_kwargs,
+    )
     return Engine(policy, adapter=options.adapter)
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -30,18 +32,27 @@ class InProcessPolicy:
         transport: For `httpx.Client` and `httpx.AsyncClient`.
     """
 
-    def __init__(self, model: Path, *, adapter: Path, name: str) -> None:
+    def __init__(
+        self,
+        model: Path,
+        *,
+        adapter: Path,
+        name: str,
+        template: Mapping[str, Any] | None = None,
+    ) -> None:
         """Loads the model.
 
         Args:
             model: Folder of a local Hugging Face model.
             adapter: Folder of its LoRA adapter.
             name: Name of the model in the API.
+            template: Variables of the chat template.
 
         Raises:
             UsageError: The model or its adapter cannot be used.
         """
-        engine = Engine(load(model, name=name), adapter=adapter)
+        policy = load(model, name=name, template=template)
+        engine = Engine(policy, adapter=adapter)
         self._server = PolicyServer(engine)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(

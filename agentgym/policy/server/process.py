@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class PolicyProcess:
         name: str = "",
         port: int = 0,
         vllm: VllmChoice | None = None,
+        template: Mapping[str, Any] | None = None,
         given_up: Callable[[], bool] = lambda: False,
     ) -> PolicyProcess:
         """Starts a server for a model folder and waits until it answers.
@@ -70,6 +71,7 @@ class PolicyProcess:
             name: Name of the model in the API.
             port: Where it listens; 0 for any free port.
             vllm: The vLLM that samples; None for our own engine.
+            template: Variables of the chat template, such as `enable_thinking`.
             given_up: Whether nobody waits for the start any more.
 
         Raises:
@@ -93,6 +95,8 @@ class PolicyProcess:
                 command += ["--adapter", str(adapter)]
             if vllm is not None:
                 command += vllm.arguments()
+            if template:
+                command += ["--chat-template-kwargs", json.dumps(dict(template))]
             with output.open("ab") as stream:
                 process = subprocess.Popen(
                     command,
@@ -229,6 +233,7 @@ def shared(
     name: str = "",
     vllm: VllmChoice | None = None,
     device: str = "auto",
+    template: Mapping[str, Any] | None = None,
 ) -> PolicyEndpoint:
     """The endpoint of the one server that all processes using `folder` share.
 
@@ -242,6 +247,7 @@ def shared(
         name: Name of the model in the API.
         vllm: The vLLM that samples; None for our own engine.
         device: "auto", "cpu", "cuda", ...
+        template: Variables of the chat template, such as `enable_thinking`.
 
     Raises:
         UsageError: The server did not start.
@@ -261,6 +267,7 @@ def shared(
             name=name,
             vllm=vllm,
             device=device,
+            template=template,
         )
         endpoint = process.endpoint
         known = {

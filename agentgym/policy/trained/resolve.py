@@ -7,8 +7,10 @@ import http.client
 import json
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from agentgym.endpoint import Endpoint, split_url_and_model, without_secrets
@@ -27,11 +29,13 @@ class Local:
         path: The folder.
         adapter: Folder of a LoRA adapter that belongs to it.
         name: Name of the model in the API; the hub's or the folder's if empty.
+        template: Variables of the chat template that it was trained with.
     """
 
     path: Path
     adapter: Path | None = None
     name: str = ""
+    template: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ def resolve(
         for place in (None, root):
             if is_agent(spec, place):
                 agent = TrainedAgent.load(spec, place)
-                return Local(agent.base, agent.adapter, str(agent))
+                return Local(agent.base, agent.adapter, str(agent), agent.template)
     if is_hub_name(spec):
         return Local(find_hub_model(spec).folder)
     if not path.exists():

@@ -78,6 +78,12 @@ class TrainedAgent:
         """What it was trained on, and how reliable it was before and after."""
         return card_text(str(self), self.about)
 
+    @property
+    def template(self) -> dict[str, Any]:
+        """Variables of the chat template that it was trained with."""
+        given = self.about.get("config", {}).get("chat_template_kwargs")
+        return dict(given or {})
+
     def serve(self, port: int = 0) -> PolicyProcess:
         """Starts an OpenAI-compatible server for it, which ends with this process.
 
@@ -93,7 +99,11 @@ class TrainedAgent:
         from agentgym.policy.server.process import PolicyProcess
 
         return PolicyProcess.start(
-            self.base, adapter=self.adapter, name=str(self), port=port
+            self.base,
+            adapter=self.adapter,
+            name=str(self),
+            port=port,
+            template=self.template,
         )
 
     def to_openai(self, *, in_process: bool = False) -> OpenAIEndpoint:
@@ -243,6 +253,7 @@ class TrainedAgent:
                 str(self),
                 port,
                 dtype=None if dtype == "auto" else dtype,
+                template=self.template,
             )
         )
 
@@ -271,7 +282,12 @@ class TrainedAgent:
 
         policy = self._running(
             "in process",
-            lambda: InProcessPolicy(self.base, adapter=self.adapter, name=str(self)),
+            lambda: InProcessPolicy(
+                self.base,
+                adapter=self.adapter,
+                name=str(self),
+                template=self.template,
+            ),
         )
         at = policy.endpoint
         return OpenAIEndpoint(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from agentgym.errors import UsageError
 from agentgym.policy.folders.adapter_folder import check_adapter
@@ -16,7 +18,13 @@ _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
 def command(
-    base: Path, adapter: Path, name: str, port: int, *, dtype: str | None = None
+    base: Path,
+    adapter: Path,
+    name: str,
+    port: int,
+    *,
+    dtype: str | None = None,
+    template: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """The command and its arguments.
 
@@ -27,6 +35,7 @@ def command(
         port: Where vLLM listens.
         dtype: What the weights are turned to; None: as they are stored. vLLM itself
             would round those of a model in float32.
+        template: Variables of the chat template.
 
     Raises:
         UsageError: This is no port, the adapter's rank more than vLLM takes, or its
@@ -47,9 +56,11 @@ def command(
     line = ["vllm", "serve", str(base), "--served-model-name", model_name(base)]
     line += ["--enable-lora", "--max-lora-rank", str(room), "--lora-modules", module]
     line += [*_parsers(base), "--dtype", dtype or stored_dtype(base)]
+    if template:
+        line += ["--default-chat-template-kwargs", json.dumps(dict(template))]
     line += ["--port", str(port)]
-    template = _template(base)
-    return line if template is None else [*line, "--chat-template", str(template)]
+    file = _template(base)
+    return line if file is None else [*line, "--chat-template", str(file)]
 
 
 def _parsers(base: Path) -> list[str]:

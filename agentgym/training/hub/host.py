@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from agentgym.errors import AgentGymError, InfraError, UsageError
 from agentgym.policy.server.process import PolicyProcess
@@ -30,6 +31,7 @@ class PolicyHost:
         device: "auto", "cpu", "cuda", ...
         dtype: "auto", "float32", ...
         vllm: The vLLM that samples; None for our own engine.
+        template: Variables of the chat template.
         given_up: Whether nobody waits for the server to start any more.
 
     Attributes:
@@ -47,6 +49,7 @@ class PolicyHost:
         device: str = "auto",
         dtype: str = "auto",
         vllm: VllmChoice | None = None,
+        template: Mapping[str, Any] | None = None,
         given_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self.version = -1
@@ -57,6 +60,7 @@ class PolicyHost:
         self._log = log
         self._device, self._dtype = device, dtype
         self._vllm = vllm
+        self._template = template
         self._silence: str | None = None
         self._restarts = 0
         self._given_up = given_up
@@ -75,6 +79,7 @@ class PolicyHost:
             device=self._device,
             dtype=self._dtype,
             vllm=self._vllm,
+            template=self._template,
             given_up=lambda: self._closing.is_set() or self._given_up(),
         )
 

@@ -51,6 +51,8 @@ class TrainingConfig(BaseModel):
             left out ("refuse") or its ratio is clamped ("correct").
         device: "auto", "cpu", "cuda", ...
         dtype: "auto", "float32", "bfloat16" or "float16".
+        chat_template_kwargs: Variables of the model's chat template, such as
+            `enable_thinking`, in every request.
         gradient_checkpointing: None: where activations would take more than half of
             the free memory.
     """
@@ -76,6 +78,7 @@ class TrainingConfig(BaseModel):
     stale: Literal["refuse", "correct"] = "refuse"
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
     gradient_checkpointing: bool | None = None
 
     @field_validator("components", mode="before")

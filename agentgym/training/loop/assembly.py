@@ -59,6 +59,7 @@ def make_training(
         device=plan.devices.sampler or plan.config.device,
         dtype=plan.config.dtype,
         vllm=plan.vllm,
+        template=plan.config.chat_template_kwargs,
         given_up=stopped,
     )
     try:
