@@ -276,7 +276,7 @@ def row(name: str, dialect: Dialect, vllm: VllmParsers | None) -> list[str]:
         name,
         dialect.calls.name,
         dialect.calls.vllm_parser or "none",
-        dialect.channels.vllm_parser or "",
+        dialect.reasoning_parser or "",
         f"{back}/{len(texts)}",
         str(len(tried)),
         "yes" if splices(dialect) else "no",

@@ -257,6 +257,21 @@ def test_a_forced_tool_begins_the_reply(name: str) -> None:
 # Thoughts.
 
 
+def test_the_parsers_that_vllm_is_told() -> None:
+    parsers = {
+        name: (made.calls.vllm_parser, made.reasoning_parser)
+        for name in TEMPLATES
+        for made in [dialect_of(name)]
+    }
+    assert parsers["hermes"] == ("hermes", "deepseek_r1")
+    assert parsers["glm"] == ("glm45", "glm45")
+    assert parsers["harmony"] == ("openai", "openai_gptoss")
+    silent = TEMPLATES["mistral"].replace(
+        "<think>{{ m.reasoning_content }}</think>", ""
+    )
+    assert made_dialect(silent).reasoning_parser is None
+
+
 def test_thoughts_are_told_from_what_is_said() -> None:
     dialect = dialect_of("hermes")
     call = reply_text(dialect, message(CALLS[0]))

@@ -23,6 +23,16 @@ from agentgym.policy.chat.token_bytes import TokenBytes
 SENTINEL = "AGENTGYMSENTINEL"
 """A reply that no template changes, or writes by itself."""
 
+_OWN_REASONING = {
+    "deepseek_v3": "deepseek_v3",
+    "deepseek_v31": "deepseek_v3",
+    "deepseek_v32": "deepseek_v3",
+    "deepseek_v4": "deepseek_v4",
+    "glm": "glm45",
+    "kimi_k2": "kimi_k2",
+    "minimax_m2": "minimax_m2",
+}
+"""vLLM's `--reasoning-parser` of families that mark thoughts as others do."""
 _TAIL = 32
 """Tokens of a prompt's end in which a mark that opens a thought stands."""
 _CONTROL = re.compile(r"[<\[].*[>\]]", re.DOTALL)
@@ -121,6 +131,13 @@ class Dialect:
     def encode(self, text: str) -> list[int]:
         """Tokens of a text, as it stands."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    @property
+    def reasoning_parser(self) -> str | None:
+        """The `--reasoning-parser` of vLLM; None if the family does not think."""
+        if self.channels.vllm_parser is None:
+            return None
+        return _OWN_REASONING.get(self.calls.name, self.channels.vllm_parser)
 
     def openings(self, name: str) -> list[str]:
         """Texts that a call of a tool may begin with, once its arguments differ.

@@ -68,7 +68,7 @@ def _parsers(base: Path) -> list[str]:
     from agentgym.policy.engine.token_model import read_token_model
 
     dialect = read_token_model(base).dialect
-    calls, thoughts = dialect.calls.vllm_parser, dialect.channels.vllm_parser
+    calls, thoughts = dialect.calls.vllm_parser, dialect.reasoning_parser
     if calls is None:
         raise UsageError(
             f"vLLM has no parser for the tool calls of the model in {shown(base)} "
