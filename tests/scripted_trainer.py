@@ -170,9 +170,13 @@ class Training:
         (self.root / "trainer-log.json").write_text(json.dumps(log))
 
 
+def _make(plan: Any, gateway: Any, observer: Any, *, stopped: Any) -> Training:
+    return Training(plan, gateway, observer)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     module = types.ModuleType("agentgym.training.loop.assembly")
-    module.make_training = Training  # type: ignore[attr-defined]
+    module.make_training = _make  # type: ignore[attr-defined]
     before = sys.modules.get(module.__name__)
     sys.modules[module.__name__] = module
 

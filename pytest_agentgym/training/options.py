@@ -105,8 +105,9 @@ def add_options(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--agentgym-components",
         metavar="LIST",
-        help="--train: what is trained, of tool_selection, parameter_selection and "
-        "output_generation, separated by commas (default: the scenarios' own)",
+        help="--train: what is trained, of tool_selection, parameter_selection, "
+        "reasoning and output_generation, separated by commas (default: the "
+        "scenarios' own)",
     )
 
 

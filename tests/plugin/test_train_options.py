@@ -55,7 +55,8 @@ def test_train_alone(gym):
             ["--agentgym-components=tool_execution"],
             "--agentgym-components tool_execution: tool_execution is what happens "
             "within the tool: the model samples no token of it, so there is nothing to "
-            "train; choose from tool_selection, parameter_selection, output_generation",
+            "train; choose from tool_selection, parameter_selection, reasoning, "
+            "output_generation",
         ),
         (
             ["--agentgym-components=tool_selection,tool_execution"],
