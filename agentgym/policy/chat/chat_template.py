@@ -164,7 +164,8 @@ class ChatTemplate:
             self._remembered.move_to_end(digested[at])
             if int(past.ids[-1]) in self.dialect.ends.values():
                 tail = self._without_end(tail)
-            ids = np.asarray([*past.ids, *self._encode_plain(tail)], dtype=np.int32)
+            following = np.asarray(self._encode_plain(tail), dtype=np.int32)
+            ids = np.concatenate((past.ids, following))
             return _Remembered(ids, past.thoughtful)
         return None
 
