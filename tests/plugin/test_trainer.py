@@ -342,6 +342,8 @@ def test_the_command_has_pytests_exit_codes(project, capfd):
         "updates": 7,
         "minutes": 1.5,
         "group_size": 4,
+        # Chosen by the model's size.
+        "learning_rate": 2e-3,
     }
     project.script(phases=[["before", "held_out", 2]])
     assert main(["train", "shop"]) == 1

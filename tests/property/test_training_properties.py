@@ -103,7 +103,7 @@ def component_of(token: int) -> Component:
     return COMPONENTS[token % 3]
 
 
-def components(ids: Sequence[int]) -> list[Component]:
+def components(_: Sequence[int], ids: Sequence[int]) -> list[Component]:
     return [component_of(token) for token in ids]
 
 
@@ -163,7 +163,7 @@ def test_conversations_become_rows_on_exactly_the_sampled_tokens(made):
         assert [row.ids[t] for t in at] == call.token_ids
         mine = [i for i, c in enumerate(row.calls) if c == number]
         assert [row.logprobs[i] for i in mine] == call.logprobs
-        assert [row.components[i] for i in mine] == components(call.token_ids)
+        assert [row.components[i] for i in mine] == components((), call.token_ids)
 
 
 some_rows = st.lists(
