@@ -235,9 +235,12 @@ def test_a_trained_agent_keeps_its_revision(gym, hub, monkeypatch):
             episodes=4, split="auto", trainable_components={"output_generation": True}
         )
         def test_even(agent):
-            assert len(agent.run("hi").reply) % 2 == 0
+            reply = agent.run("hi").reply
+            assert len(reply) % 2 == 0
+            # Never met, so that no lucky measurement ends it before an update.
+            assert reply == "what this model never says"
     """)
-    (gym.pytester.path / "settings.json").write_text('{"groups": 2, "group_size": 4}')
+    (gym.pytester.path / "settings.json").write_text('{"groups": 4, "group_size": 8}')
     arguments = ["--train", "--agentgym-updates=1", "--agentgym-target=1"]
     arguments += ["--agentgym-train-config=settings.json", "--agentgym-save=even"]
     result = gym.start(*arguments, "--agentgym-policy=acme/tiny")
