@@ -97,14 +97,14 @@ def lines(file: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("family", ["llama3_json", "mistral", "harmony"])
 def test_a_family_is_measured_and_trained(family: str, tmp_path: Path) -> None:
     policy = make_taught(tmp_path / "model", family)
-    train = ("--train", "--agentgym-train-config=config.json", "--agentgym-updates=3")
+    train = ("--train", "--agentgym-train-config=config.json", "--agentgym-updates=6")
     done = pytest_run(tmp_path, f"--agentgym-policy={policy}", *train)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     (run,) = (tmp_path / ".agentgym/runs").iterdir()
     training = json.loads((run / "summary.json").read_text())["training"]
     before, after = training["before"]["value"], training["after"]["value"]
-    # It was taught both places alike, and each of three updates pays for one of them.
-    assert 0.1 < before < 0.9, done.stdout
+    # It was taught both places alike, and each update pays for one of them only.
+    assert 0 < before < 0.95, done.stdout
     assert after > before, done.stdout
     updates = lines(run / "updates.jsonl")
     for update in updates:
