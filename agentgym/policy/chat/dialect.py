@@ -196,7 +196,12 @@ class Dialect:
         return b"".join(self.pieces(ids)).decode("utf-8", "replace")
 
     def read(
-        self, text: str, *, thinking: bool = False, tools: Schemas | None = None
+        self,
+        text: str,
+        *,
+        thinking: bool = False,
+        tools: Schemas | None = None,
+        calls: bool = True,
     ) -> Reading:
         """Where the parts of a reply stand; never raises.
 
@@ -204,21 +209,23 @@ class Dialect:
             text: The reply, with special tokens, without the one that ends it.
             thinking: Whether the prompt has opened a thought.
             tools: The tools that the model was shown.
+            calls: Whether calls are looked for; they are said otherwise.
         """
         split = self.channels.split(text, thinking=thinking)
-        calls: list[FoundCall] = []
+        found: list[FoundCall] = []
         said: list[Span] = []
         for start, end in split.rest:
             position = start
-            for found in self.calls.find(text[start:end], tools or {}):
-                moved = _moved(found, start)
-                calls.append(moved)
+            here = self.calls.find(text[start:end], tools or {}) if calls else []
+            for call in here:
+                moved = _moved(call, start)
+                found.append(moved)
                 if moved.call is not None:
                     said.append((position, moved.start))
                     position = moved.end
             said.append((position, end))
         return Reading(
-            thoughts=split.thoughts, thought=split.thought, said=said, calls=calls
+            thoughts=split.thoughts, thought=split.thought, said=said, calls=found
         )
 
     def parse(
@@ -235,19 +242,14 @@ class Dialect:
             text: See `read`.
             thinking: See `read`.
             tools: See `read`.
-            calls: Whether calls are looked for; they are text otherwise.
+            calls: See `read`.
         """
-        made = self.read(text, thinking=thinking, tools=tools)
-        said = made.said
-        if not calls:
-            said = self.channels.split(text, thinking=thinking).rest
+        made = self.read(text, thinking=thinking, tools=tools, calls=calls)
         reasoning = self.shown(_joined(text, made.thought)).strip()
-        content = self.shown(_joined(text, said))
+        content = self.shown(_joined(text, made.said))
         return ParsedReply(
             content=(content.strip() if calls or made.thoughts else content) or None,
-            tool_calls=tuple(found.call for found in made.calls if found.call)
-            if calls
-            else (),
+            tool_calls=tuple(found.call for found in made.calls if found.call),
             reasoning=reasoning or None,
         )
 

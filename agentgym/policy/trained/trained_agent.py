@@ -231,7 +231,7 @@ class TrainedAgent:
     def vllm_command(self, port: int = 8000) -> str:
         """The shell line that serves it with vLLM, by its name.
 
-        It is checked against vLLM's documentation and not run here: vLLM needs a GPU.
+        It names vLLM's parsers of the model's tool calls and thoughts. Nothing is run.
 
         Args:
             port: Where vLLM listens.
