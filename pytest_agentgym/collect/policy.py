@@ -68,17 +68,24 @@ class RunPolicy:
                 self._endpoint = self._find()
             return self._endpoint
 
-    def find_at_hub(self) -> str | None:
-        """Main process: finds, or downloads, a model of the hub before anyone plays.
+    def prepare(self) -> str | None:
+        """Main process: looks for what the run needs before anyone plays.
+
+        A model of the hub is found or downloaded.
 
         Returns:
             The model's folder, for the workers; None if it is no model of the hub.
 
         Raises:
-            UsageError: It cannot be had.
+            UsageError: It cannot be had, or the engine is not installed.
         """
+        from agentgym.endpoint import split_url_and_model
         from agentgym.policy.folders.hub_download import find_hub_model, is_hub_name
 
+        if self._engine == "vllm" and split_url_and_model(self.spec) is None:
+            from agentgym.policy.vllm_engine.choice import find_program
+
+            find_program()
         if is_hub_name(self.spec):
             model = find_hub_model(self.spec)
             self._say(f"agentgym: the policy is {model}")

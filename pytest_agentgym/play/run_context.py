@@ -204,7 +204,7 @@ def _first_lines(error: BaseException) -> Iterator[str]:
     yield f"{kind}: {first}" if first else kind
 
 
-class _HubModel:
+class _Preparation:
     """Main process: has a model of the hub at hand before xdist's workers start."""
 
     def __init__(
@@ -218,11 +218,11 @@ class _HubModel:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Finds it; not earlier, since nobody could say so."""
+        """Prepares the policy; not earlier, since nobody could say so."""
         if not self._needed:
             return
         try:
-            self._shared.for_workers["hub_model"] = self._policy.find_at_hub()
+            self._shared.for_workers["hub_model"] = self._policy.prepare()
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -257,7 +257,7 @@ def join_run(config: pytest.Config) -> None:
         config.stash[MODEL_OPTIONS].template,
     )
     if shared is not None:
-        register(_HubModel(config, policy, shared), "agentgym-hub-model")
+        register(_Preparation(config, policy, shared), "agentgym-preparation")
     config.stash[SIMULATORS] = simulators = run_simulators(config)
     config.add_cleanup(simulators.close)
 

@@ -87,7 +87,8 @@ def test_options_that_do_not_fit(gym, monkeypatch, folder):
     )
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent.parent / "nothing"))
     wanted = "--agentgym-engine vllm needs vLLM, and there is no vllm on the PATH: "
-    assert refusal(gym, "--train", "--agentgym-engine=vllm", model).startswith(wanted)
+    for mode in ("--train", "-q"):  # a measurement, too, plays nothing before
+        assert refusal(gym, mode, "--agentgym-engine=vllm", model).startswith(wanted)
     monkeypatch.setenv("AGENTGYM_VLLM", "/no/such/vllm")
     assert refusal(gym, "--train", "--agentgym-engine=vllm", model).startswith(
         "AGENTGYM_VLLM=/no/such/vllm: there is no such program: give the path"

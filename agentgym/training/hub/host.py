@@ -105,8 +105,7 @@ class PolicyHost:
         """Has every model call from now on answered by this version.
 
         Raises:
-            UsageError: The model cannot be served.
-            InfraError: The server dies again and again.
+            UsageError: The model cannot be served, or the server dies again and again.
         """
         before = self.version
         self.version = version
@@ -132,16 +131,16 @@ class PolicyHost:
             Whether it had died.
 
         Raises:
-            InfraError: It dies again and again.
+            UsageError: It dies again and again.
         """
         if self._started is None or self._process().alive():
             return False
         self._restarts += 1
         if self._restarts > RESTARTS:
             why = "" if self._silence is None else f" ({self._silence})"
-            raise InfraError(
+            raise UsageError(
                 f"the policy server died {self._restarts} times{why}; its output is in "
-                f"{self._log}"
+                f"{self._log}; end what kills it, and go on with --agentgym-resume"
             )
         self.start()
         if self.version >= 0:
