@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agentgym.scenarios.cases import Case, given
     from agentgym.scenarios.check_log import rubric
     from agentgym.scenarios.checks import must, weight
+    from agentgym.scenarios.packs import ScenarioPack, ScenarioRegistry
     from agentgym.scenarios.run import CallQuery, Run
     from agentgym.scenarios.scenario import Scenario, scenario
     from agentgym.simulators.judging import judge
@@ -46,6 +47,8 @@ _HOMES = {
     "PolicyEndpoint": "endpoint",
     "Run": "scenarios.run",
     "Scenario": "scenarios.scenario",
+    "ScenarioPack": "scenarios.packs",
+    "ScenarioRegistry": "scenarios.packs",
     "SimulatedUser": "simulators.user",
     "SimulatorError": "errors",
     "Step": "recording.trajectory",
@@ -82,6 +85,8 @@ __all__ = [
     "PolicyEndpoint",
     "Run",
     "Scenario",
+    "ScenarioPack",
+    "ScenarioRegistry",
     "SimulatedUser",
     "SimulatorError",
     "Step",

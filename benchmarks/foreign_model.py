@@ -7,8 +7,8 @@ transformers makes a model folder of; it gets the chat template of `foreign_pack
 Hermes' format. `pytest --agentgym --train benchmarks/foreign_pack` then trains it, on
 two cores, once for each seed, with one setting of its own: batches of 8 cases, not 16.
 
-The pack: a decision among three tools, a number copied from the customer, and a result
-of one call used in the next. Nothing in the model was made for it.
+The pack: a decision among three tools, one or two numbers copied from the customer, and
+a result of one call used in the next. Nothing in the model was made for it.
 """
 
 import argparse

@@ -55,6 +55,15 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Adds the scenario pack that is asked for by name."""
+    if early_config.known_args_namespace.agentgym_scenario:
+        from pytest_agentgym.collect.named_pack import add_pack
+
+        add_pack(early_config, args)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the parts of the plugin that this run needs."""
     if config.getoption("agentgym"):

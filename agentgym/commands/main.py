@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentgym.commands.output_files import add_file_option, writing
+from agentgym.commands.pack_commands import add_pack_commands
 from agentgym.commands.runs import add_run_commands
 from agentgym.distribution import __version__
 from agentgym.errors import UsageError
@@ -201,6 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_report(commands)
     _add_selftest(commands)
     add_run_commands(commands)
+    add_pack_commands(commands)
     return parser
 
 
@@ -238,7 +240,8 @@ def _add_train(commands: argparse._SubParsersAction[UsageParser]) -> None:
         "scenarios",
         nargs="+",
         metavar="SCENARIO",
-        help="name of a folder, here or in scenarios/; a path, or a node id",
+        help="name of a folder, here or in scenarios/, or of an installed pack; a "
+        "path, or a node id",
     )
     command.add_argument(
         "--policy",

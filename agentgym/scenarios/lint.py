@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from agentgym.errors import UsageError
 from agentgym.scenarios.checks import CheckSpec
-from agentgym.scenarios.source import find_functions
+from agentgym.scenarios.source import find_functions, read_file
 
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
 
@@ -39,14 +38,7 @@ def lint_file(path: Path) -> list[str]:
     Raises:
         UsageError: The file cannot be read, or is no Python.
     """
-    try:
-        tree = ast.parse(path.read_bytes(), filename=str(path))
-    except OSError as exc:
-        raise UsageError(f"{path}: {exc.strerror or exc}") from exc
-    except (SyntaxError, ValueError) as exc:
-        line = getattr(exc, "lineno", None) or 1
-        what = getattr(exc, "msg", None) or exc
-        raise UsageError(f"{path}:{line}: this is no valid Python: {what}") from exc
+    tree = read_file(path)
     return [
         advice(spec)
         for function in find_functions(tree, str(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from agentgym.errors import UsageError
 from agentgym.scenarios.checks import CheckSpec, Must, Weight, must, weight
@@ -79,6 +80,41 @@ class FoundFunction:
     node: FunctionNode
     kind: str
     asserts: list[FoundAssert]
+
+
+def read_file(path: Path) -> ast.Module:
+    """The module that a file of scenarios holds.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UsageError: It cannot be read, or is no Python.
+    """
+    try:
+        return ast.parse(path.read_bytes(), filename=str(path))
+    except OSError as exc:
+        raise UsageError(f"{path}: {exc.strerror or exc}") from exc
+    except (SyntaxError, ValueError) as exc:
+        line = getattr(exc, "lineno", None) or 1
+        what = getattr(exc, "msg", None) or exc
+        raise UsageError(f"{path}:{line}: this is no valid Python: {what}") from exc
+
+
+def scenario_names(tree: ast.Module) -> list[str]:
+    """The names of a module's scenarios, functions and classes, in their order.
+
+    Args:
+        tree: The parsed module.
+    """
+    names = Names.of(tree)
+    classes = _scenario_classes(tree, names)
+    return [
+        node.name
+        for node in tree.body
+        if (isinstance(node, ast.ClassDef) and node.name in classes)
+        or (isinstance(node, FunctionNode) and _kind(node, names) == "scenario")
+    ]
 
 
 def find_functions(tree: ast.Module, path: str) -> list[FoundFunction]:

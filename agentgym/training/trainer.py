@@ -17,6 +17,7 @@ from agentgym.cluster.pytest_process import (
 )
 from agentgym.errors import AgentGymError, UsageError
 from agentgym.exit_code import ExitCode
+from agentgym.scenarios.packs import ScenarioRegistry
 from agentgym.scenarios.scenario import Scenario, settings_of
 from agentgym.training.job.training_result import TrainingResult
 
@@ -36,9 +37,9 @@ class Trainer:
 
     Args:
         scenario: What is trained on: the name of a folder (found as `scenarios/NAME` or
-            `NAME` in `root` or a folder above it), a path, a node id such as
-            `test_refunds.py::test_damaged_item`, a `Scenario` subclass or a scenario
-            function; or a list of these.
+            `NAME` in `root` or a folder above it) or of an installed scenario pack, a
+            path, a node id such as `test_refunds.py::test_damaged_item`, a `Scenario`
+            subclass or a scenario function; or a list of these.
         config: Its settings; None for the defaults, or those of a resumed training.
         policy: What `--agentgym-policy` takes: "embedded", a model's folder or its name
             at the Hugging Face hub, or a trained agent to go on from.
@@ -207,7 +208,7 @@ def _node(what: What, root: Path) -> str:
 
 
 def _find(text: str, root: Path) -> str:
-    """A node id with an absolute path."""
+    """A node id with an absolute path, or the option that names a pack."""
     name, colons, inner = text.partition("::")
     path = Path(name).expanduser()
     if name.startswith(".") or path.is_absolute():
@@ -221,9 +222,14 @@ def _find(text: str, root: Path) -> str:
             f"neither scenarios/{name} nor {name} exists in {root} or a folder above it"
         )
     existing = next((place for place in places if name and place.exists()), None)
-    if existing is None:
-        raise UsageError(f"there are no scenarios {text!r}: {missing}")
-    return f"{os.path.normpath(existing)}{colons}{inner}"
+    if existing is not None:
+        return f"{os.path.normpath(existing)}{colons}{inner}"
+    if name == text and path.name == name:
+        try:
+            return f"--agentgym-scenario={ScenarioRegistry().get(name).name}"
+        except UsageError as error:
+            missing += f", and {error}"
+    raise UsageError(f"there are no scenarios {text!r}: {missing}")
 
 
 def _absolute(policy: str | Path) -> str:

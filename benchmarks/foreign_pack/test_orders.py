@@ -1,4 +1,4 @@
-"""Which tool a customer needs, with a number copied, and with a result used."""
+"""Which tool a customer needs, with numbers copied, and with a result used."""
 
 from agentgym import must, scenario
 
@@ -13,6 +13,12 @@ CANCEL = (
     "I do not want order {} any more.",
     "Stop order {}, I have changed my mind.",
     "Order {} was a mistake, cancel it.",
+)
+PAY_BACK = (
+    "Please pay back {} for order {}.",
+    "A colleague promised me {} back for order {}.",
+    "I was charged {} twice for order {}. Refund it once.",
+    "You owe me {} for order {}.",
 )
 REFUND = (
     "Order {} arrived broken. I want my money back.",
@@ -42,6 +48,19 @@ def test_cancels(agent, shop, case):
     assert run.called("cancel")
     assert shop.cancelled == [shop.order]
     assert not shop.refunds, must("nobody asked for money")
+
+
+@scenario(episodes=32, split="auto")
+def test_refunds_what_is_asked_for(agent, shop, case):
+    text = case.rng.choice(PAY_BACK)
+    run = agent.run(text.format(shop.cost, shop.order))
+
+    assert run.calls
+    assert run.called("refund")
+    assert run.called("refund", order=shop.order)
+    assert run.called("refund", amount=shop.cost)
+    assert shop.refunds == [(shop.order, shop.cost)]
+    assert not shop.cancelled, must("nobody wants it cancelled")
 
 
 @scenario(episodes=32, split="auto")

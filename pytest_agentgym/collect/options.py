@@ -1,4 +1,4 @@
-"""The options that name models: the policy, the judge, the simulated user."""
+"""The options that name packs and models: the policy, the judge, the user."""
 
 from __future__ import annotations
 
@@ -41,6 +41,13 @@ MODEL_OPTIONS = pytest.StashKey[ModelOptions]()
 
 def add_options(group: pytest.OptionGroup) -> None:
     """Adds the options."""
+    group.addoption(
+        "--agentgym-scenario",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="run an installed scenario pack; 'agentgym scenarios' lists them",
+    )
     group.addoption(
         "--agentgym-policy",
         metavar="POLICY",

@@ -98,7 +98,10 @@ class NotCollected:
         """Takes in what came of the collection of a file or folder."""
         if not report.failed:
             return
+        pack = self._config.pluginmanager.get_plugin("agentgym-pack")
         place = self._config.rootpath / report.nodeid.partition("::")[0]
+        if pack is not None:
+            place = pack.file_of(report.nodeid)
         files = [place] if place.is_file() else place.rglob("*.py")
         if any(map(_has_scenarios, files)):
             self._names.append(report.nodeid)
