@@ -18,7 +18,7 @@ from agentgym.recording.trajectory import Message, Trajectory, reply_of
 from agentgym.scenarios.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     from agentgym.endpoint import PolicyEndpoint
     from agentgym.integrations.conversation.speakers import Turns
@@ -216,7 +216,7 @@ class WrappedAgent:
             )
         self._refuse_if_waiting("agent.run()")
         if event_loop.is_running():
-            return self._run_async(begin)
+            return _promised("agent.run()", self._run_async(begin))
         with self._record(begin.history) as record:
             for text in begin.messages:
                 record.value = self._driver.take(text, record.recorder)
@@ -269,7 +269,7 @@ class WrappedAgent:
         turns = begin(user, opening)
         self._refuse_if_waiting("agent.chat()")
         if event_loop.is_running():
-            return self._chat_async(turns)
+            return _promised("agent.chat()", self._chat_async(turns))
         with self._record() as record:
             message = turns.next(None)
             while message is not None:
@@ -306,7 +306,7 @@ class WrappedAgent:
         if self._pending is None:
             raise AgentError(f"{answer.method}: the agent waits for nobody")
         if event_loop.is_running():
-            return self._resume_async(answer)
+            return _promised(answer.method, self._resume_async(answer))
         driver = cast("WaitingDriver", self._driver)
         with self._record(resumes=True) as record:
             record.recorder.resumed(str(answer))
@@ -344,6 +344,12 @@ class WrappedAgent:
 
     def __repr__(self) -> str:
         return f"<agent: {self.recognised}>"
+
+
+def _promised(method: str, run: Coroutine[Any, Any, Run]) -> Coroutine[Any, Any, Run]:
+    """What an async scenario awaits; outside of an episode nobody looks after it."""
+    recorder = current()
+    return run if recorder is None else recorder.promised.add(method, run)
 
 
 class _RunRecord:

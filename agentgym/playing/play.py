@@ -231,6 +231,7 @@ class EpisodePlay:
                     result = body()
                     if asynchronous:
                         await within(attempt, result)
+                    attempt.recorder.promised.check()
                     attempt.finished = True
                 except BaseException as exc:  # noqa: BLE001
                     attempt.catch(exc)

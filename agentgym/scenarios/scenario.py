@@ -178,8 +178,12 @@ def scenario(function: F | None = None, /, **settings: Any) -> F | Callable[[F],
     known = [field.name for field in fields(ScenarioSettings)]
     for name in settings:
         if name not in known:
+            import difflib
+
+            near = difflib.get_close_matches(name, known, 1)
             raise UsageError(
-                f"@scenario has no setting {name!r}: it has {', '.join(known)}"
+                f"@scenario has no setting {name!r}: "
+                + (f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}")
             )
 
     def mark(fn: F) -> F:

@@ -64,7 +64,9 @@ def test_no_scenarios(gym):
     ("statement", "code", "sentence"),
     [
         ("@scenario(episodes=0)", COLLECTION, "a scenario needs at least 1 episode"),
-        ("@scenario(episode=3)", COLLECTION, "has no setting 'episode': it has ep"),
+        ("@scenario(episode=3)", COLLECTION, "no setting 'episode': did you mean epi"),
+        ("@scenario(case=3)", COLLECTION, "no setting 'case': did you mean cases?"),
+        ("@scenario(hurry=True)", COLLECTION, "no setting 'hurry': it has episodes"),
         ("@scenario(threshold=2)", COLLECTION, "give a share between 0 and 1"),
         ("@scenario(threshold='95')", COLLECTION, "give a share between 0 and 1"),
         ("@scenario(timeout='9')", COLLECTION, "give a positive number of seconds"),
@@ -131,6 +133,47 @@ def test_a_test_method_in_the_class_form(gym, play):
     result.stdout.fnmatch_lines(
         ["test_it.py::TestOrders.test_refund is not played: *@scenario before*"]
     )
+
+
+FORGETFUL = """
+from agentgym import scenario
+
+@scenario(episodes=3)
+async def test_forgetful(agent):
+    run = {call}
+    assert {check}
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "method"),
+    [
+        ("agent.run('look_up=7')", "agent.run()"),
+        ("agent.chat('hi', user=lambda reply: None)", "agent.chat()"),
+    ],
+)
+@pytest.mark.parametrize("check", ["run", "run.called('look_up')"])
+def test_an_await_that_is_missing(gym, call, method, check):
+    gym.file(FORGETFUL.format(call=call, check=check))
+    result = gym.start("-Werror")
+    assert result.ret == USAGE
+    wanted = f"{method} was not awaited, so the agent was never asked: write `await`"
+    assert wanted in said(gym, result)
+    assert "RuntimeWarning" not in said(gym, result)
+
+
+def test_runs_that_are_awaited_later_or_by_a_task(gym):
+    gym.file("""
+        import asyncio
+        from agentgym import scenario
+
+        @scenario(episodes=3)
+        async def test_later(agent):
+            first, second = agent.run("one"), asyncio.create_task(agent.run("two"))
+            assert (await first).reply == "one"
+            assert (await second).reply == "two"
+    """)
+    gym.run().assert_outcomes(passed=1)
 
 
 def test_an_agent_fixture_that_is_missing(gym):
