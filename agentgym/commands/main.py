@@ -83,6 +83,7 @@ def train(options: argparse.Namespace) -> int:
         "target": options.target,
         "updates": options.updates,
         "budget": options.budget,
+        "episodes": options.episodes,
         "train-config": options.config,
     }
     ended = trainer.run(
@@ -258,6 +259,7 @@ def _add_train(commands: argparse._SubParsersAction[UsageParser]) -> None:
     )
     option("updates", "N", "the most policy updates (default: 100)")
     option("budget", "DURATION", "the most time, as 20m or 1h (default: 20m)")
+    option("episodes", "N", "held-out episodes of each scenario, before and after")
     option("save", "NAME", "the agent's name (default: the scenarios' folder)")
     command.add_argument(
         "--seed",

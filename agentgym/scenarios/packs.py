@@ -122,7 +122,7 @@ class ScenarioRegistry:
         found = self._found.get(name)
         if found is None:
             near = difflib.get_close_matches(name, self.names, 1)
-            hint = f"did you mean {near[0]}?" if near else ", ".join(self.names)
+            hint = f"did you mean {near[0]}?" if near else self._installed()
             raise UsageError(f"there is no scenario pack {name!r}: {hint}")
         if len(found) > 1:
             sources = " and ".join(source for source, _ in found)
@@ -133,6 +133,9 @@ class ScenarioRegistry:
         if not isinstance(place, Path):
             place = _folder_of(place, source)
         return _read(name, place, source)
+
+    def _installed(self) -> str:
+        return f"installed are {', '.join(self.names)}"
 
     def _add(self, name: str, source: str, place: Path | metadata.EntryPoint) -> None:
         self._found.setdefault(name, []).append((source, place))

@@ -45,6 +45,8 @@ class Trainer:
             at the Hugging Face hub, or a trained agent to go on from.
         save: The trained agent's name; by default that of the scenarios' folder.
         seed: The same seed gives the same cases.
+        episodes: Held-out episodes of each scenario, before and after; None for what
+            the scenarios say.
         workers: Processes that play episodes; 0 for the one of pytest itself.
         judge: What `--agentgym-judge` takes, `URL#MODEL`.
         user: What `--agentgym-user` takes, `URL#MODEL`.
@@ -66,6 +68,7 @@ class Trainer:
         policy: str | Path = "embedded",
         save: str | None = None,
         seed: int = 0,
+        episodes: int | None = None,
         workers: int = 0,
         judge: str | None = None,
         user: str | None = None,
@@ -90,6 +93,8 @@ class Trainer:
             f"--agentgym-policy={_absolute(policy)}",
             f"--agentgym-seed={seed}",
         ]
+        if episodes is not None:
+            self._options.append(f"--agentgym-episodes={episodes}")
         if save is not None:
             self._options.append(f"--agentgym-save={save}")
         if resume:

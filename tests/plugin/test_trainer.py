@@ -85,6 +85,14 @@ def test_scenarios_are_found(shop, scenario, found, root):
     assert Trainer(scenario, root=shop / root).scenarios == [str(shop / found)]
 
 
+def test_a_pack_is_named_where_there_is_no_such_folder(shop):
+    named = Trainer("customer_support", root=shop).scenarios
+    assert named == ["--agentgym-scenario=customer_support"]
+    (shop / "customer_support").mkdir()
+    found = Trainer("customer_support", root=shop).scenarios
+    assert found == [str(shop / "customer_support")]
+
+
 def test_several_and_exact_paths(shop, monkeypatch):
     monkeypatch.chdir(shop)
     made = Trainer(["billing", "./support", shop / "src"])
@@ -122,7 +130,8 @@ def local_class() -> type[Scenario]:
         (
             {"scenario": "suport"},
             "there are no scenarios 'suport': neither scenarios/suport nor suport "
-            "exists in {root} or a folder above it",
+            "exists in {root} or a folder above it, and there is no scenario pack "
+            "'suport': installed are customer_support",
         ),
         (
             {"scenario": "./nowhere::test_x"},
@@ -197,7 +206,7 @@ def test_a_training_becomes_a_result(project, capfd):
     config = agentgym.TrainingConfig(
         target=0.9, learning_rate=0.5, components={"tool_selection"}
     )
-    result = project.train(config=config, seed=3, save="mine", workers=2)
+    result = project.train(config=config, seed=3, save="mine", workers=2, episodes=2)
     assert isinstance(result, TrainingResult)
     assert result.before == {"value": 0.0, "low": 0.0, "high": 0.0}
     assert result.after == {"value": 1.0, "low": 1.0, "high": 1.0}
@@ -205,6 +214,7 @@ def test_a_training_becomes_a_result(project, capfd):
     assert result.agent == Path(".agentgym/agents/x/v1.0")
     plan = project.plan
     assert (plan["seed"], plan["name"]) == (3, "mine")
+    assert [scenario["episodes"] for scenario in plan["scenarios"]] == [2]
     assert plan["config"] == {
         "target": 0.9,
         "learning_rate": 0.5,
@@ -333,9 +343,11 @@ def test_ctrl_c_reaches_the_child_once(project, front, number, code, said):
 
 def test_the_command_has_pytests_exit_codes(project, capfd):
     more = ["--target=0.9", "--updates=7", "--budget=90s", "--config=c.json"]
+    more.append("--episodes=3")
     (project.path / "c.json").write_text('{"group_size": 4}')
     assert main(["train", "shop", "--seed=5", "--save=mine", *more]) == 0
     plan = project.plan
+    assert [scenario["episodes"] for scenario in plan["scenarios"]] == [3]
     assert (plan["seed"], plan["name"]) == (5, "mine")
     assert plan["config"] == {
         "target": 0.9,
