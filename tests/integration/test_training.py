@@ -297,6 +297,8 @@ def test_what_cannot_be_trained(
     assert found == code, output
     assert sentence in " ".join(output.split())
     assert not (tmp_path / ".agentgym/agents").exists()
+    if conftest is DEAF:
+        assert len(project.lines("episodes.jsonl")) == 1, "it may cost money elsewhere"
 
 
 @pytest.mark.parametrize(

@@ -362,7 +362,7 @@ def test_too_few_episodes_for_a_certificate(made, episodes, target, sentence):
 
 
 def test_an_interrupted_training_goes_on_where_it_was(made, monkeypatch):
-    monkeypatch.setattr(Player, "calls_until_stop", 2)
+    monkeypatch.setattr(Player, "calls_until_stop", 3)
     first = made.training()
     result = first.run()
     assert (result.interrupted, result.updates, result.agent) == (True, 1, None)

@@ -93,18 +93,29 @@ class Evaluator:
             for task in held_out_tasks(self._scenarios, phase)
             if (task.scenario, task.case, task.repeat) not in measurement.outcomes
         ]
-        calls = 0
+        calls = counted = 0
 
         def on_result(result: RolloutResult) -> None:
-            nonlocal calls
+            nonlocal calls, counted
             calls += len(result.calls)
+            counted += result.outcome.counts
             if not result.skipped:
                 measurement.add(result.task, result.outcome)
                 self._measured.write(result, version)
 
+        new = not measurement.outcomes
         self._observer.phase(phase, len(tasks))
+        if new:
+            # An agent that pays another model shall not do so for all episodes.
+            firsts = {task.scenario: task for task in reversed(tasks)}
+            for task in reversed(firsts.values()):
+                if not calls:
+                    self._player.play([task], on_result)
+                    tasks.remove(task)
+            if counted and not calls:
+                raise asked_nothing()
         if tasks:
             self._player.play(tasks, on_result)
-            if not calls:
-                raise asked_nothing()
+        if new and not calls:
+            raise asked_nothing()
         return measurement
