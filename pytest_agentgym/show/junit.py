@@ -43,6 +43,7 @@ class JUnitVerdicts:
     def pytest_sessionfinish(self) -> None:
         """Adds the verdicts, before pytest writes the file."""
         self._drop_nameless()
+        self._fail_late()
         reporter = self._config.pluginmanager.get_plugin("agentgym-reporter")
         if reporter is None:
             return
@@ -56,6 +57,18 @@ class JUnitVerdicts:
                 for properties in case.to_xml().iter("properties"):
                     name = f"{PREFIX}verdict"
                     SubElement(properties, "property", name=name, value=verdict)
+
+    def _fail_late(self) -> None:
+        """Gives failures to closed cases that only the gate has failed."""
+        late = self._config.pluginmanager.get_plugin("agentgym-late-failures")
+        counted = self._config.stash[xml_key].stats
+        for nodeid, text in ({} if late is None else late.failed).items():
+            case = self._cases.get(nodeid)
+            if case is not None:
+                element = SubElement(case.to_xml(), "failure", message=plain(text))
+                element.text = plain(text)
+                counted["passed"] -= 1
+                counted["failure"] += 1
 
     def _drop_nameless(self) -> None:
         """Drops what pytest begins for episodes of an item that it has no report of.

@@ -16,6 +16,7 @@ from agentgym.runs.summary_json import SummaryJson
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.not_judged import NotCollected
 from pytest_agentgym.show.few_failures import FewFailures
+from pytest_agentgym.show.late_failures import LateFailures
 from pytest_agentgym.show.rootdir import misled_rootdir
 from pytest_agentgym.show.run_writer import RunWriter
 from pytest_agentgym.show.sections import (
@@ -86,7 +87,9 @@ def register_reporter(
         reported: What the run is about.
         writer: Writes the run's files.
     """
-    reporter = Reporter(config, reported, writer)
+    late = LateFailures(config)
+    config.pluginmanager.register(late, "agentgym-late-failures")
+    reporter = Reporter(config, reported, writer, late)
     config.pluginmanager.register(reporter, "agentgym-reporter")
     few = FewFailures(config, reported.summary)
     config.pluginmanager.register(few, "agentgym-few-failures")
@@ -99,14 +102,20 @@ class Reporter:
         config: Of the main process.
         reported: What the run is about.
         writer: Writes the run's files.
+        late: Fails what only the gate fails.
     """
 
     def __init__(
-        self, config: pytest.Config, reported: Reported, writer: RunWriter
+        self,
+        config: pytest.Config,
+        reported: Reported,
+        writer: RunWriter,
+        late: LateFailures,
     ) -> None:
         self._config = config
         self._reported = reported
         self._writer = writer
+        self._late = late
         self._not_collected = NotCollected(config)
 
     @property
@@ -195,6 +204,7 @@ class Reporter:
         self._refuse()
         self._not_collected.conclude(self.summary)
         self.summary.conclude()
+        self._late.fail(session, self.summary.decision)
         self._keep_what_errored()
         result = yield
         data = self._reported.to_json()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from xml.etree import ElementTree
 
 import pytest
 
@@ -45,6 +46,23 @@ def test_a_certified_gate_asks_for_59_clean_episodes(gym, episodes, code):
         )
     assert gym.summary()["gate"] == "certified"
     assert gym.run().ret == 0
+
+
+def test_what_is_certified_alone_fails_with_the_others(gym):
+    gym.file(ONE.format(episodes=60))
+    gym.file(ONE.format(episodes=60) + "\n    def test_ordinary(): ...", "test_more.py")
+    result = gym.start("--agentgym-gate=certified", "--junitxml=j.xml")
+    assert result.ret == 1
+    result.assert_outcomes(passed=1, failed=2)
+    text = "certified by itself, but not together with the run's other scenarios: "
+    result.stdout.fnmatch_lines([f"{text}100.0 %, UNDECIDED against 95 %", "FAILED *"])
+    suite = ElementTree.parse(gym.pytester.path / "j.xml").find("testsuite")
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "2")
+    failures = [len(list(case.iter("failure"))) for case in suite.iter("testcase")]
+    assert sorted(failures) == [0, 1, 1]
+    again = gym.run("--agentgym-gate=certified", "--agentgym-episodes=73", "--lf")
+    again.assert_outcomes(passed=2)
+    assert again.ret == 0
 
 
 def test_the_verdict_is_shown_whatever_the_gate(gym):
