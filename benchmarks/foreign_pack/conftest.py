@@ -76,16 +76,42 @@ def _example(text: str, *calls: tuple[str, dict[str, int], str]) -> Iterator[Any
     yield {"role": "assistant", "content": "Done."}
 
 
+def _cancelled(text: str, order: int) -> Iterator[Any]:
+    call = "cancel", {"order": order}, f'{{"cancelled": {order}}}'
+    return _example(text.format(order), call)
+
+
+def _looked_up(text: str, order: int, cost: int) -> Iterator[Any]:
+    return _example(text.format(order), _look_up(order, cost))
+
+
+def _paid_back(text: str, order: int, amount: int) -> Iterator[Any]:
+    return _example(text.format(amount, order), _refund(order, amount))
+
+
+def _refunded(text: str, order: int, cost: int) -> Iterator[Any]:
+    calls = _look_up(order, cost), _refund(order, cost)
+    return _example(text.format(order), *calls)
+
+
+def _look_up(order: int, cost: int) -> tuple[str, dict[str, int], str]:
+    return "look_up", {"order": order}, f'{{"cost": {cost}}}'
+
+
+def _refund(order: int, amount: int) -> tuple[str, dict[str, int], str]:
+    arguments = {"order": order, "amount": amount}
+    return "refund", arguments, f'{{"refunded": {amount}}}'
+
+
 EXAMPLES = [
-    *_example("Cancel order 5120.", ("cancel", {"order": 5120}, '{"cancelled": 5120}')),
-    *_example(
-        "Has order 8043 been sent?", ("look_up", {"order": 8043}, '{"cost": 31}')
-    ),
-    *_example(
-        "Refund order 3366.",
-        ("look_up", {"order": 3366}, '{"cost": 58}'),
-        ("refund", {"order": 3366, "amount": 58}, '{"refunded": 58}'),
-    ),
+    *_looked_up("Has order {} come?", 8043, 31),
+    *_cancelled("Cancel order {}.", 5120),
+    *_paid_back("Pay back {} for order {}.", 2917, 24),
+    *_refunded("Refund order {}.", 3366, 58),
+    *_cancelled("Order {} is no longer needed.", 6704),
+    *_paid_back("I am owed {} for order {}.", 4039, 65),
+    *_looked_up("When does order {} come?", 1258, 77),
+    *_refunded("Order {} is broken. Give me my money back.", 9481, 42),
 ]
 
 
