@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agentgym.scenarios.cases import Case, given
     from agentgym.scenarios.check_log import rubric
     from agentgym.scenarios.checks import must, weight
+    from agentgym.scenarios.dataset import dataset
     from agentgym.scenarios.packs import ScenarioPack, ScenarioRegistry
     from agentgym.scenarios.run import CallQuery, Run
     from agentgym.scenarios.scenario import Scenario, scenario
@@ -60,6 +61,7 @@ _HOMES = {
     "Trajectory": "recording.trajectory",
     "UsageError": "errors",
     "__version__": "distribution",
+    "dataset": "scenarios.dataset",
     "given": "scenarios.cases",
     "judge": "simulators.judging",
     "must": "scenarios.checks",
@@ -98,6 +100,7 @@ __all__ = [
     "Trajectory",
     "UsageError",
     "__version__",
+    "dataset",
     "given",
     "judge",
     "must",

@@ -349,7 +349,9 @@ class WrappedAgent:
 def _promised(method: str, run: Coroutine[Any, Any, Run]) -> Coroutine[Any, Any, Run]:
     """What an async scenario awaits; outside of an episode nobody looks after it."""
     recorder = current()
-    return run if recorder is None else recorder.promised.add(method, run)
+    if recorder is not None:
+        recorder.promised.append((method, run))
+    return run
 
 
 class _RunRecord:

@@ -18,6 +18,7 @@ from agentgym.playing.keeping import Course, apart, keep, lost
 from agentgym.playing.spec import EpisodeSpec, Limits
 from agentgym.playing.stage import Stage
 from agentgym.playing.time_out import time_out
+from agentgym.playing.unawaited import check_awaited
 from agentgym.recording.blame import Outcome
 from agentgym.recording.plain import (
     ForeignValue,
@@ -231,7 +232,7 @@ class EpisodePlay:
                     result = body()
                     if asynchronous:
                         await within(attempt, result)
-                    attempt.recorder.promised.check()
+                    check_awaited(attempt.recorder.promised)
                     attempt.finished = True
                 except BaseException as exc:  # noqa: BLE001
                     attempt.catch(exc)

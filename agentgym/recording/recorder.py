@@ -19,11 +19,10 @@ from agentgym.recording.joining import ToolAnswer, pair_answers, requested, wait
 from agentgym.recording.plain import as_text, copied, printed, token_count
 from agentgym.recording.shared_state import SharedStateCheck
 from agentgym.recording.trajectory import Message, ModelCall, Step, ToolCall, Trajectory
-from agentgym.recording.unawaited import PromisedRuns
 from agentgym.recording.waiting import Waiting, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Coroutine, Iterable, Sequence
 
 STOP_SECONDS = 1.0
 """How long `stop` waits for a call that is just being recorded."""
@@ -55,7 +54,8 @@ class Recorder:
             framework swallowed the exception.
         misuse: Set once the agent was seen to be used wrongly, likewise.
         shared_state: Looks for what it has of other episodes.
-        promised: Runs of the agent that begin once they are awaited.
+        promised: Runs of the agent that begin once they are awaited, and what made
+            each, as "agent.run()".
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Recorder:
         self._requested = 0
         self._turn_begins = False
         self.shared_state = SharedStateCheck(state_check)
-        self.promised = PromisedRuns()
+        self.promised: list[tuple[str, Coroutine[Any, Any, Any]]] = []
 
     def activate(self) -> Activation[Recorder]:
         """Makes this the current recorder of the context."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeGuard
+from typing import Any, TypeGuard
 
 from agentgym.distribution import install_command
 from agentgym.errors import UsageError
 from agentgym.recording.plain import Plain, Show, name_only, printed
-
-Split = Literal["train", "held_out"]
+from agentgym.scenarios.dataset import Split as Split
+from agentgym.scenarios.dataset import dataset
 
 MAX_SHOWN = 500
 """Characters of a case's value that a run file has."""
@@ -26,7 +26,8 @@ class Case:
     """One concrete instance of a scenario: a seed, a split and perhaps a value.
 
     Attributes:
-        index: Position among the cases of its scenario and split, from 0.
+        index: Position among the cases of its scenario and split, from 0; of a
+            `dataset` a number that its row makes.
         seed: 32-bit seed, the same for the same `--agentgym-seed`.
         split: Cases to learn from, or cases kept for measuring.
         value: The listed value, or the drawn arguments of `given`.
@@ -58,8 +59,8 @@ class Case:
         Args:
             show: Makes text of a value that JSON does not know; see `Plain`.
         """
-        shown = dict(self.params) if self.params else self.value
-        text = None if shown is None else _shown(shown, show)[:MAX_SHOWN]
+        value = self.value
+        text = None if value is None else _shown(value, show)[:MAX_SHOWN]
         return {**self.place(), "value": text}
 
     def place(self) -> dict[str, Any]:
@@ -133,7 +134,7 @@ def make_cases(
 
     Args:
         cases: None for a new case per episode, a number of generated cases, listed
-            values, or `given(...)`.
+            values, `dataset(...)` or `given(...)`.
         count: Episodes to be played; no more cases than this are made.
         seed: The seed of the run.
         scenario: Name of the scenario; other scenarios get other seeds.
@@ -215,6 +216,17 @@ class Rounds:
         return sorted(range(self._number), key=drawn.__getitem__)
 
 
+def argument_names(cases: Cases) -> Collection[str]:
+    """Names of the arguments that the cases have for their scenario.
+
+    Args:
+        cases: See `make_cases`.
+    """
+    if isinstance(cases, given):
+        return cases.strategies.keys()
+    return cases.fields if isinstance(cases, dataset) else ()
+
+
 def is_listed(cases: Cases) -> TypeGuard[Sequence[Any]]:
     """Whether somebody has put the cases in an order."""
     return not (cases is None or isinstance(cases, int | given))
@@ -238,6 +250,7 @@ class CaseSource:
         self._scenario = scenario
         self._only = only
         self._values: dict[Split, list[dict[str, Any]]] = {}
+        self._all: list[Case] | None = None
 
     def count(self, split: Split) -> int | None:
         """How many cases there are; None for as many as are asked for."""
@@ -247,7 +260,7 @@ class CaseSource:
             return None
         if isinstance(self._cases, int):
             return self._cases
-        return sum(listed_split(i) == split for i in range(len(self._cases)))
+        return len(self._of(split))
 
     def drawn(self, split: Split) -> int:
         """How many different examples `given(...)` draws of this split."""
@@ -264,21 +277,21 @@ class CaseSource:
         Raises:
             UsageError: The scenario has none.
         """
-        cases, position = self._cases, index
-        if is_listed(cases):
-            position = sum(listed_split(i) == split for i in range(index))
-        case = self.at(split, position)
-        if case.index != index:
+        if is_listed(self._cases):
+            found = [case for case in self._of(split) if case.index == index]
+        else:
+            found = [self.at(split, index)]
+        if not found or found[0].index != index:
             raise UsageError(
                 f"{self._scenario} has no case {split}-{index}, only {self._ids(split)}"
             )
-        return case
+        return found[0]
 
     def _ids(self, split: Split) -> str:
         """The cases that there are: those of the split, or all that are listed."""
         cases = self._cases
         if is_listed(cases):
-            ids = [f"{listed_split(i)}-{i}" for i in range(len(cases))]
+            ids = [case.id for case in self._listed()]
         else:
             found = cases if isinstance(cases, int) else self.drawn(split)
             ids = [f"{split}-{i}" for i in range(found)]
@@ -307,12 +320,18 @@ class CaseSource:
             seed = _seed(self._seed, self._scenario, split, index)
             value = values[index]
             return Case(index=index, seed=seed, split=split, value=value, params=value)
-        listed = [
-            case
-            for case in _listed(cases, self._seed, self._scenario)
-            if case.split == split
-        ]
+        listed = self._of(split)
         return listed[index % len(listed)]
+
+    def _of(self, split: Split) -> list[Case]:
+        """The listed cases of a split."""
+        return [case for case in self._listed() if case.split == split]
+
+    def _listed(self) -> list[Case]:
+        if self._all is None:
+            assert is_listed(self._cases)
+            self._all = _listed(self._cases, self._seed, self._scenario)
+        return self._all
 
     def _drawn(self, cases: given, split: Split) -> list[dict[str, Any]]:
         """The examples of a split, drawn once; none of them is in the other split."""
@@ -334,6 +353,17 @@ class CaseSource:
 
 
 def _listed(cases: Sequence[Any], seed: int, scenario: str) -> list[Case]:
+    if isinstance(cases, dataset):
+        return [
+            Case(
+                index=row.number,
+                seed=_seed(seed, scenario, "dataset", row.number),
+                split=row.split,
+                value=row.value,
+                params={name: row.value[name] for name in cases.fields},
+            )
+            for row in cases.rows
+        ]
     return [
         Case(
             index=i,

@@ -10,6 +10,7 @@ from agentgym.errors import UsageError
 from agentgym.recording.trajectory import Trajectory
 from agentgym.scenarios.cases import Case, Cases, Split, given
 from agentgym.scenarios.components import TRAINABLE_COMPONENTS, check_mapping
+from agentgym.scenarios.dataset import dataset
 
 DEFAULT_EPISODES = 32
 _ATTRIBUTE = "__agentgym_scenario__"
@@ -69,10 +70,11 @@ class ScenarioSettings:
         check_mapping(self.trainable_components or {}, "trainable_components=")
         if isinstance(self.cases, int):
             _require(self.cases >= 1, f"cases={self.cases!r}: give at least 1 case")
-        elif self.cases is not None and not isinstance(self.cases, given):
+        elif self.cases is not None and not isinstance(self.cases, given | dataset):
             _require(
                 isinstance(self.cases, list | tuple | range) and len(self.cases) > 0,
-                "cases must be a number, a list of values or given(...), and not empty",
+                "cases must be a number, a list of values, dataset(...) or given(...), "
+                "and not empty",
             )
 
 

@@ -12,7 +12,7 @@ from _pytest.fixtures import FixtureDef, SubRequest
 from _pytest.scope import Scope
 
 from agentgym.errors import UsageError
-from agentgym.scenarios.cases import given
+from agentgym.scenarios.cases import argument_names
 from agentgym.scenarios.checks import CheckSpec, specs_of
 from agentgym.scenarios.lint import advice, rewards_idleness
 from agentgym.scenarios.scenario import ScenarioSettings, is_scenario_class, settings_of
@@ -140,8 +140,7 @@ class ScenarioItem(pytest.Function):
         Raises:
             UsageError: Names the first one that does not.
         """
-        settings = self.settings
-        drawn = settings.cases.strategies if isinstance(settings.cases, given) else {}
+        drawn = argument_names(self.settings.cases)
         for name in self._fixtureinfo.argnames:
             if name not in drawn and name != "request" and not definitions(self, name):
                 raise UsageError(missing_fixture(self, name))

@@ -19,7 +19,7 @@ DEFAULT_TIMEOUT = 300.0
 DEFAULT_TOOL_CALLS = 50
 DEFAULT_INFRA_RETRIES = 2
 # Compiled where it is needed: plain `pytest` would pay for it.
-_CASE = r"(?P<split>train|held[_-]out)(?P<how>[-#])(?P<number>\d{1,9})"
+_CASE = r"(?P<split>train|held[_-]out)(?P<how>[-#])(?P<number>\d{1,13})"
 
 
 class ChosenCase(NamedTuple):
