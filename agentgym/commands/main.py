@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agentgym.commands.agent_commands import add_agent_commands
 from agentgym.commands.output_files import add_file_option, writing
 from agentgym.commands.pack_commands import add_pack_commands
 from agentgym.commands.runs import add_run_commands
@@ -204,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_selftest(commands)
     add_run_commands(commands)
     add_pack_commands(commands)
+    add_agent_commands(commands)
     return parser
 
 

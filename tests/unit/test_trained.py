@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ pytest.importorskip("peft")
 import torch
 
 from agentgym import TrainedAgent, UsageError
+from agentgym.commands.main import main
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.folders.model_folder import weights_digest
 from agentgym.policy.trained import agent_folder
@@ -331,3 +333,65 @@ def test_loading_imports_neither_torch_nor_peft(saved: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+# The command.
+
+
+def test_agents_are_listed_shown_and_deleted(
+    saved: Path, adapter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = saved.parents[3]
+    save_agent(root, "support", adapter, CARD)
+    # What is nearer hides its namesake above; what is damaged hides nothing.
+    near = save_agent(root / "sub", "billing", adapter, CARD)
+    save_agent(root, "billing", adapter, CARD)
+    (saved.parent / "v1.1" / "agent.json").write_text("{")
+    assert main(["agents"]) == 0
+    told = capsys.readouterr()
+    heading, *rows = [line.split() for line in told.out.splitlines()]
+    assert heading == ["agent", "before", "after", "saved", "base", "model"]
+    assert [row[0] for row in rows] == ["billing_v1.0", "support_v1.0"]
+    assert told.err.startswith("agentgym: ")
+    assert "v1.1/agent.json is corrupted" in told.err
+
+    assert main(["agents", "show", "support_v1.0"]) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[-1] == f"folder      {saved}"
+    assert main(["agents", "show", "suport_v1.0"]) == 4
+    assert "above it: did you mean support_v1.0?" in capsys.readouterr().err
+
+    for name, sentence in (
+        ("support", "support: give the version, too, and not a path; there is bil"),
+        (str(saved), "give the version, too, and not a path"),
+        ("support_v1.0", "deleting support_v1.0 needs --yes: nobody can be asked"),
+        ("support_v7.0", "has no version 7.0"),
+    ):
+        assert main(["agents", "delete", name]) == 4
+        assert sentence in capsys.readouterr().err
+    assert main(["agents", "delete", "support_v1.0", "--yes"]) == 0
+    assert capsys.readouterr().out == f"deleted {saved}\n"
+    assert [folder.name for folder in saved.parent.iterdir()] == ["v1.1"]
+    assert main(["agents", "delete", "billing_v1.0", "--yes"]) == 0
+    assert not near.parent.exists()
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("", 1), ("no", 1)])
+def test_a_person_is_asked(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal(answer + "\n"))
+    assert main(["agents", "delete", "support_v1.0"]) == code
+    assert saved.exists() == (code == 1)
+
+
+def test_no_agent_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["agents", "list"]) == 0
+    assert capsys.readouterr().out.startswith("no trained agent is saved in ")

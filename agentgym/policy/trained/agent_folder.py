@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import json
 import os
@@ -245,11 +246,13 @@ def find_agent(ref: str | Path, root: Path | None = None) -> Path:
     name, version = _parse(str(ref))
     home = _home(name, root)
     if home is None:
-        known = sorted(_known(root))
+        known = sorted(saved_agents(root))
+        near = difflib.get_close_matches(str(ref), known, 1)
+        others = f"there is {', '.join(known)}" if known else "none is saved yet"
         raise UsageError(
             f"there is no trained agent {str(ref)!r} in {AGENTS} of "
             f"{root or Path.cwd()} or a folder above it: "
-            + (f"there is {', '.join(known)}" if known else "none is saved yet")
+            + (f"did you mean {near[0]}?" if near else others)
         )
     existing = versions(home)
     if version is None:
@@ -261,6 +264,49 @@ def find_agent(ref: str | Path, root: Path | None = None) -> Path:
             f"there is {', '.join(known)}"
         )
     return existing[version]
+
+
+def saved_agents(root: Path | None = None) -> dict[str, Path]:
+    """Folders of all versions that `find_agent` finds by name, by name and version.
+
+    Args:
+        root: Names are looked up in this folder and those above it; by default in the
+            current one.
+    """
+    found: dict[str, Path] = {}
+    for folder in _homes(root):
+        homes: list[Path] = []
+        with suppress(OSError):
+            homes = sorted(folder.iterdir())
+        for home in homes:
+            # What is nearer hides all versions of the same name above it.
+            if not any(name.rpartition("_v")[0] == home.name for name in found):
+                existing = versions(home)
+                found |= {f"{home.name}_v{v}": existing[v] for v in sorted(existing)}
+    return found
+
+
+def delete_version(folder: Path) -> None:
+    """Deletes a version, and its agent's folder with the last one.
+
+    Args:
+        folder: The version's.
+
+    Raises:
+        UsageError: It cannot be deleted.
+    """
+    # Renamed first: what is half deleted must not be found.
+    doomed = folder.with_name(f".{folder.name}.deleted")
+    try:
+        shutil.rmtree(doomed, ignore_errors=True)
+        folder.rename(doomed)
+        shutil.rmtree(doomed)
+        if not any(folder.parent.iterdir()):
+            folder.parent.rmdir()
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be deleted: {error.strerror or error}"
+        ) from None
 
 
 def _versions_at(path: Path) -> dict[Version, Path]:
@@ -288,10 +334,3 @@ def _homes(root: Path | None) -> Iterator[Path]:
 
 def _home(name: str, root: Path | None) -> Path | None:
     return next((h / name for h in _homes(root) if versions(h / name)), None)
-
-
-def _known(root: Path | None) -> Iterator[str]:
-    for folder in _homes(root):
-        with suppress(OSError):
-            for home in folder.iterdir():
-                yield from (f"{home.name}_v{v}" for v in versions(home))
