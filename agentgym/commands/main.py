@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentgym.commands.agent_commands import add_agent_commands
+from agentgym.commands.doctor import add_doctor_command
 from agentgym.commands.output_files import add_file_option, writing
 from agentgym.commands.pack_commands import add_pack_commands
 from agentgym.commands.runs import add_run_commands
@@ -206,6 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     add_run_commands(commands)
     add_pack_commands(commands)
     add_agent_commands(commands)
+    add_doctor_command(commands)
     return parser
 
 
