@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from agentgym.commands.agent_commands import add_agent_commands
 from agentgym.commands.doctor import add_doctor_command
+from agentgym.commands.init import add_init_command
 from agentgym.commands.output_files import add_file_option, writing
 from agentgym.commands.pack_commands import add_pack_commands
 from agentgym.commands.runs import add_run_commands
@@ -208,6 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     add_pack_commands(commands)
     add_agent_commands(commands)
     add_doctor_command(commands)
+    add_init_command(commands)
     return parser
 
 
