@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import importlib.util
 import shutil
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ GROUP = "agentgym.scenarios"
 """Entry points: the name of a pack, and the package that its files are in."""
 ABOUT = "pack.toml"
 """Says of a pack what its scenario files do not."""
-_TEXTS = ("title", "cases")
+_TEXTS = ("title", "cases", "example")
 _KEYS = (*_TEXTS, "tools", "embedded")
 
 
@@ -31,21 +33,26 @@ class ScenarioPack:
     Attributes:
         name: What `--agentgym-scenario` takes.
         folder: Where the files are.
+        package: What the files are imported as.
         source: The distribution that it comes with, and its version.
         title: What it is about, in a few words.
         cases: Where its cases come from.
         tools: Names of the tools of its environment.
         embedded: Share of held-out episodes that the embedded policy passes, before
             it is trained; None if nobody says so.
+        example: A function of the pack that makes its tools for a first conversation,
+            as "helpdesk:example_tools"; empty if there is none.
     """
 
     name: str
     folder: Path
+    package: str
     source: str
     title: str = ""
     cases: str = ""
     tools: tuple[str, ...] = ()
     embedded: float | None = None
+    example: str = ""
 
     @property
     def scenarios(self) -> list[str]:
@@ -59,6 +66,32 @@ class ScenarioPack:
             for file in sorted(self.folder.rglob("test_*.py"))
             for name in scenario_names(read_file(file))
         ]
+
+    def example_tools(self) -> list[Any]:
+        """Its tools, on an environment for a first conversation; none without one.
+
+        Raises:
+            UsageError: They cannot be made.
+        """
+        if not self.example:
+            return []
+        module, _, function = self.example.partition(":")
+        # Only a shipped pack is no package that can be imported as it is.
+        beside = "" if "." in self.package else str(self.folder.parent)
+        if beside:
+            sys.path.insert(0, beside)
+        try:
+            made = importlib.import_module(f"{self.package}.{module}")
+            tools: list[Any] = getattr(made, function)()
+        except Exception as error:  # noqa: BLE001 - whatever another's package raises
+            why = f"{type(error).__name__}: {error}"
+            raise UsageError(
+                f"{self.example} of the scenario pack {self.name} made no tools: {why}"
+            ) from None
+        finally:
+            if beside:
+                sys.path.remove(beside)
+        return tools
 
     def copy(self, target: Path) -> None:
         """Copies the files into a new folder, to be edited.
@@ -130,9 +163,9 @@ class ScenarioRegistry:
                 f"the scenario pack {name} is in {sources}: uninstall one of them"
             )
         (source, place), *_ = found
-        if not isinstance(place, Path):
-            place = _folder_of(place, source)
-        return _read(name, place, source)
+        if isinstance(place, Path):
+            return _read(name, place, source, package=name)
+        return _read(name, _folder_of(place, source), source, package=place.value)
 
     def _installed(self) -> str:
         return f"installed are {', '.join(self.names)}"
@@ -169,10 +202,10 @@ def _folder_of(point: metadata.EntryPoint, source: str) -> Path:
     return Path(folders[0])
 
 
-def _read(name: str, folder: Path, source: str) -> ScenarioPack:
+def _read(name: str, folder: Path, source: str, *, package: str) -> ScenarioPack:
     file = folder / ABOUT
     if not file.exists():
-        return ScenarioPack(name=name, folder=folder, source=source)
+        return ScenarioPack(name=name, folder=folder, package=package, source=source)
     try:
         about: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -193,9 +226,11 @@ def _read(name: str, folder: Path, source: str) -> ScenarioPack:
     return ScenarioPack(
         name=name,
         folder=folder,
+        package=package,
         source=source,
         title=about.get("title", ""),
         cases=about.get("cases", ""),
         tools=tuple(tools),
         embedded=embedded,
+        example=about.get("example", ""),
     )

@@ -272,3 +272,17 @@ class Helpdesk:
 
     def _customers(self) -> set[str]:
         return {order.customer_id for order in self.orders.values()}
+
+
+def example_tools() -> list[Callable[..., Any]]:
+    """The tools of a help desk with three orders, for a first conversation."""
+    from agentgym import Case
+
+    desk = Helpdesk.of(Case(index=0, seed=0, split="held_out"))
+    for order in (
+        Order("A4821", "C417", "Rimon", "lamp", 84.35, "delivered", days=6),
+        Order("A7305", "C288", "Wutas", "tent", 239.12, "processing"),
+        Order("A2946", "C536", "Lodek", "rug", 57.68, "shipped", depot="D319"),
+    ):
+        desk.orders[order.id] = order
+    return desk.tools

@@ -17,7 +17,7 @@ import pytest
 
 pytest.importorskip("peft")
 
-from agentgym import TrainedAgent
+from agentgym import ScenarioRegistry, TrainedAgent
 from agentgym.endpoint import PolicyEndpoint
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.server.process import healthy
@@ -68,6 +68,33 @@ def open_ticket(order_id: str, priority: Literal["low", "high"]) -> str:
 tools = [track_shipment, lookup_order, open_ticket]
 trained = agentgym.TrainedAgent.load("support")
 '''
+
+WITHOUT_ARGUMENTS = """
+import warnings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # CrewAI's, at its import
+    import crewai
+
+helped = agentgym.TrainedAgent.load("helped")
+with warnings.catch_warnings():
+    warnings.simplefilter("error", UserWarning)
+    agent = helped.to_langchain()
+    asked = {"messages": [("user", "Where is my order A2946?")]}
+    said = [message.type for message in agent.invoke(asked)["messages"]]
+    crew, autogen = helped.to_crewai(), helped.to_autogen()
+with warnings.catch_warnings(record=True) as warned:
+    warnings.simplefilter("always")
+    helped.to_langchain([lookup_order], "You sell.")
+found = {
+    "said": said[:2],
+    "crew": [crew.goal, len(crew.tools)],
+    "autogen": [autogen.name, [each.content for each in autogen._system_messages]],
+    "warned": [str(each.message) for each in warned],
+    "here": {Path(each.filename).name for each in warned} == {"<string>"},
+}
+Path(sys.argv[1]).write_text(json.dumps(found))
+"""
 
 IN_LANGCHAIN = """
 from langgraph.checkpoint.memory import InMemorySaver
@@ -126,7 +153,9 @@ memory = ListMemory(memory_contents=[known])
 autogen = trained.to_autogen(
     name="support", tools=tools, system_message=INSTRUCTIONS, description="Helps."
 )
-remembering = trained.to_autogen(name="it", system_message="Help.", memory=[memory])
+remembering = trained.to_autogen(
+    name="it", tools=[], system_message="Help.", memory=[memory]
+)
 assert asyncio.run(remembering.run(task=QUESTION)).messages[-1].source == "it"
 assert autogen.description == "Helps."
 
@@ -193,12 +222,25 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
     adapter = make_adapter(embedded_path(), root / "adapter", init_lora_weights=True)
     save(root, "support", adapter, "embedded")
+    pack = ScenarioRegistry().get("customer_support")
+    scenario, tools = (
+        f"{pack.name}/test_it.py::test_it",
+        [{"name": n} for n in pack.tools],
+    )
+    save(root, "helped", adapter, "embedded", scenario, system="You help.", tools=tools)
     return root
 
 
-def save(root: Path, name: str, adapter: Path, base: str) -> Path:
-    card = {"base": {"spec": base}, "scenarios": [{"scenario": "test_it.py::test_it"}]}
-    return save_agent(root, name, adapter, card)
+def save(
+    root: Path,
+    name: str,
+    adapter: Path,
+    base: str,
+    scenario: str = "test_it.py::test_it",
+    **prompt: Any,
+) -> Path:
+    card = {"base": {"spec": base}, "scenarios": [{"scenario": scenario}]}
+    return save_agent(root, name, adapter, card | {"prompt": prompt})
 
 
 def run(project: Path, code: str) -> Any:
@@ -230,6 +272,20 @@ def test_in_langchain_with_a_server_and_without(project: Path) -> None:
     # Its name, a tool was called, the checkpointer has the conversation.
     expected = ["me", True, True]
     assert run(project, TOOLS + IN_LANGCHAIN) == {"False": expected, "True": expected}
+
+
+def test_without_arguments_they_are_as_trained(project: Path) -> None:
+    pytest.importorskip("langchain_openai")
+    pytest.importorskip("crewai")
+    pytest.importorskip("autogen_agentchat")
+    found = run(project, TOOLS + WITHOUT_ARGUMENTS)
+    assert found["said"] == ["human", "ai"]
+    assert found["crew"] == ["You help.", 11]
+    assert found["autogen"] == ["assistant", ["You help."]]
+    tools, prompt = found["warned"]
+    assert "helped_v1.0 was trained with another list of tools: lookup_order, " in tools
+    assert "helped_v1.0 was trained with another prompt: 'You help.'" in prompt
+    assert found["here"], "a warning names the user's own line"
 
 
 def test_in_all_frameworks_on_one_server(project: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,16 @@ embedded = 0.5
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of installed packages; the test is in another, empty folder."""
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
     folder = tmp_path / "site-packages"
     monkeypatch.syspath_prepend(str(folder))
-    return folder
+    yield folder
+    for name in [name for name in sys.modules if name.partition(".")[0] == "post"]:
+        del sys.modules[name]
 
 
 def test_what_comes_with_agentgym_says_what_is_there(site):
@@ -68,7 +71,7 @@ def test_what_others_publish(site):
         ("broken", "cannot be found: ZeroDivisionError: division by zero"),
         ("module", "names post.one_file, which is no package: its entry point must"),
         ("no_toml", "no_toml/pack.toml cannot be read: "),
-        ("typo", "typo/pack.toml: titel: no such key; there are title, cases, tools, "),
+        ("typo", "typo/pack.toml: titel: no such key; there are title, cases, exam"),
         ("tools", "tools/pack.toml: tools: give a list of names"),
         ("share", "share/pack.toml: embedded: give a share from 0 to 1"),
         ("title", "title/pack.toml: title: give a text"),
@@ -96,6 +99,23 @@ def test_packs_that_cannot_be_used(site, name, sentence):
     (site / "bad" / "__init__.py").write_text("1 / 0")
     with pytest.raises(UsageError, match=sentence):
         ScenarioRegistry().get(name)
+
+
+@pytest.mark.parametrize(
+    ("example", "sentence"),
+    [
+        (
+            "wording:nothing",
+            "wording:nothing of the scenario pack parcels made no tool",
+        ),
+        ("nowhere:tools", "nowhere:tools of .* made no tools: ModuleNotFoundError"),
+    ],
+)
+def test_example_tools_that_cannot_be_made(site, example, sentence):
+    make_distribution(site, {"parcels": "post.parcels"})
+    make_pack(site / "post" / "parcels", f'example = "{example}"')
+    with pytest.raises(UsageError, match=sentence):
+        ScenarioRegistry().get("parcels").example_tools()
 
 
 def test_the_list_goes_on_behind_one_that_is_no_good(site, capsys):

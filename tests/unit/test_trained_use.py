@@ -405,7 +405,7 @@ def test_wrong_tools(
 def test_a_name_that_autogen_refuses(trained: TrainedAgent) -> None:
     pytest.importorskip("autogen_ext")
     with pytest.raises(UsageError, match=r"name='my help desk'.*such as 'help_desk'"):
-        trained.to_autogen(name="my help desk")
+        trained.to_autogen(name="my help desk", tools=[])
 
 
 @pytest.mark.parametrize("port", [-1, 65536])

@@ -14,6 +14,7 @@ from agentgym.policy.folders.model_folder import check_folder, weights_digest
 from agentgym.policy.trained.agent_folder import base_folder, find_agent
 from agentgym.policy.trained.card import card_text, read_card
 from agentgym.policy.trained.sharing import R, Shared
+from agentgym.policy.trained.trained_prompt import TrainedPrompt
 
 if TYPE_CHECKING:
     from agentgym.policy.server.process import PolicyProcess
@@ -121,9 +122,14 @@ class TrainedAgent:
         check_framework("to_openai", "OpenAI's client")
         return self._in_process() if in_process else self._endpoint()
 
+    @property
+    def prompt(self) -> TrainedPrompt:
+        """The prompt and the tools that it was trained with."""
+        return TrainedPrompt.of(str(self), self.about)
+
     def to_langchain(
         self,
-        tools: Sequence[Any],
+        tools: Sequence[Any] | None = None,
         instructions: str | None = None,
         *,
         in_process: bool = False,
@@ -133,8 +139,9 @@ class TrainedAgent:
         """Makes a LangChain agent of it.
 
         Args:
-            tools: Functions with type hints and docstrings, or LangChain tools.
-            instructions: The system prompt.
+            tools: Functions with type hints and docstrings, or LangChain tools; None
+                for those of the scenario pack that it was trained on.
+            instructions: The system prompt; None for the one that it was trained with.
             in_process: Loads the model into this process, and needs no port.
             middleware: Comes after the one that tells the model what a tool raised.
             settings: For LangChain's `create_agent`: `checkpointer`, `name`, ...
@@ -146,16 +153,18 @@ class TrainedAgent:
         from agentgym.policy.trained.clients import check_framework, langchain_agent
 
         check_framework("to_langchain", "LangChain")
+        tools = self.prompt.tools_for("to_langchain", tools)
+        instructions = self.prompt.system_for("to_langchain", instructions)
         policy = self._in_process if in_process else self._endpoint
         return langchain_agent(policy, tools, instructions, middleware, settings)
 
     def to_crewai(
         self,
         *,
-        role: str,
-        goal: str,
-        backstory: str = "",
-        tools: Sequence[Any] = (),
+        role: str | None = None,
+        goal: str | None = None,
+        backstory: str | None = None,
+        tools: Sequence[Any] | None = None,
         **settings: Any,
     ) -> Any:
         """Makes a CrewAI `Agent` of it.
@@ -163,8 +172,10 @@ class TrainedAgent:
         Args:
             role: Its role in the crew.
             goal: What it is to achieve.
-            backstory: More of its system prompt.
-            tools: Functions with type hints and docstrings, or CrewAI tools.
+            backstory: More of its system prompt. What of these three is None is as it
+                was trained, where that was by CrewAI; else its prompt is the goal.
+            tools: Functions with type hints and docstrings, or CrewAI tools; None for
+                those of the scenario pack that it was trained on.
             settings: For CrewAI's `Agent`: `max_iter`, `verbose`, ...
 
         Raises:
@@ -174,14 +185,17 @@ class TrainedAgent:
         from agentgym.policy.trained.clients import check_framework, crewai_agent
 
         check_framework("to_crewai", "CrewAI")
-        settings |= {"role": role, "goal": goal, "backstory": backstory}
+        given = {"role": role, "goal": goal, "backstory": backstory}
+        settings |= self.prompt.crew()
+        settings |= {key: text for key, text in given.items() if text is not None}
+        tools = self.prompt.tools_for("to_crewai", tools)
         return crewai_agent(self._endpoint, tools, settings)
 
     def to_autogen(
         self,
         *,
-        name: str,
-        tools: Sequence[Any] = (),
+        name: str = "assistant",
+        tools: Sequence[Any] | None = None,
         system_message: str | None = None,
         max_tool_iterations: int = 10,
         **settings: Any,
@@ -190,8 +204,10 @@ class TrainedAgent:
 
         Args:
             name: Its name among AutoGen's agents: a Python identifier.
-            tools: Functions with type hints and docstrings, or AutoGen tools.
-            system_message: The system prompt.
+            tools: Functions with type hints and docstrings, or AutoGen tools; None for
+                those of the scenario pack that it was trained on.
+            system_message: The system prompt; None for the one that it was trained
+                with.
             max_tool_iterations: The most rounds of tool calls before it must answer;
                 AutoGen's own default of 1 ends with the first.
             settings: For AutoGen's `AssistantAgent`: `description`, `memory`, ...
@@ -203,6 +219,8 @@ class TrainedAgent:
         from agentgym.policy.trained.clients import autogen_agent, check_framework
 
         check_framework("to_autogen", "AutoGen")
+        system_message = self.prompt.system_for("to_autogen", system_message)
+        tools = self.prompt.tools_for("to_autogen", tools)
         settings |= {"name": name, "system_message": system_message}
         settings["max_tool_iterations"] = max_tool_iterations
         return autogen_agent(self._endpoint, tools, settings)

@@ -8,6 +8,7 @@ from typing import Any
 
 from agentgym.policy.trained.agent_folder import base_entry, save_agent
 from agentgym.reliability.looks import alpha_of
+from agentgym.runs.files.main_prompt import main_prompt
 from agentgym.runs.files.updates import sampler_mismatch
 from agentgym.training.job.plan import TrainingPlan
 from agentgym.training.job.training_result import TrainingResult
@@ -106,6 +107,8 @@ def _card(plan: TrainingPlan, state: State, result: TrainingResult) -> dict[str,
             }
             for info in plan.scenarios
         ],
+        # What agents that are made of it later are compared with.
+        "prompt": main_prompt(plan.run_folder),
         "config": plan.config.model_dump(mode="json"),
         "seed": plan.seed,
         "run": plan.run_folder.name,
