@@ -8,7 +8,7 @@ VLLM_VENV := .venv-vllm
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test test-slow test-rest test-vllm lint format clean
+.PHONY: demo test test-slow test-rest test-vllm release-check lint format clean
 
 ## Measure the shipped LangChain agent on the customer-support scenarios, train the model
 ## behind it on them, and measure it again.
@@ -37,6 +37,10 @@ test-vllm: $(VENV)/test.stamp
 	@test -n "$(AGENTGYM_VLLM)" || .ci/vllm-environment $(VLLM_VENV)
 	AGENTGYM_VLLM="$(or $(AGENTGYM_VLLM),$(CURDIR)/$(VLLM_VENV)/bin/vllm)" \
 	  $(BIN)/python -m pytest -p no:randomly -s tests/integration/test_real_vllm.py
+
+## Build what is published, and try the wheel in empty folders on each Python.
+release-check: | $(BIN)/uv
+	@.ci/release-check
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
