@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agentgym.scenarios.checks import must, weight
     from agentgym.scenarios.dataset import dataset
     from agentgym.scenarios.packs import ScenarioPack, ScenarioRegistry
+    from agentgym.scenarios.recorded import recorded_tools
     from agentgym.scenarios.run import CallQuery, Run
     from agentgym.scenarios.scenario import Scenario, scenario
     from agentgym.simulators.judging import judge
@@ -65,6 +66,7 @@ _HOMES = {
     "given": "scenarios.cases",
     "judge": "simulators.judging",
     "must": "scenarios.checks",
+    "recorded_tools": "scenarios.recorded",
     "redirect": "integrations",
     "rubric": "scenarios.check_log",
     "scenario": "scenarios.scenario",
@@ -104,6 +106,7 @@ __all__ = [
     "given",
     "judge",
     "must",
+    "recorded_tools",
     "redirect",
     "rubric",
     "scenario",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from agentgym.commands.agent_commands import add_agent_commands
 from agentgym.commands.doctor import add_doctor_command
+from agentgym.commands.import_traces import add_import_command
 from agentgym.commands.init import add_init_command
 from agentgym.commands.output_files import add_file_option, writing
 from agentgym.commands.pack_commands import add_pack_commands
@@ -210,6 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     add_agent_commands(commands)
     add_doctor_command(commands)
     add_init_command(commands)
+    add_import_command(commands)
     return parser
 
 

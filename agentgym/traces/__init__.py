@@ -1,0 +1,1 @@
+"""Scenarios made of conversations that happened: `agentgym import`."""
