@@ -330,7 +330,7 @@ def test_scenarios_are_drawn_as_often_as_they_weigh(count, draws, seed, adaptive
         played = data.draw(st.integers(0, 40))
         passed = data.draw(st.integers(0, played))
         curriculum.played(Drawn(name, 0), passed=passed, played=played)
-        likely = (passed + 1) / (played + 2) if passed else 0.5
+        likely = max((passed + 1) / (played + 2), 0.5)
         deviation = max(math.sqrt(likely * (1 - likely)), FLOOR)
         weights[name] = deviation if adaptive else 1.0
     again = Curriculum(names, seed=seed, adaptive=adaptive)

@@ -51,9 +51,9 @@ class Curriculum:
     A group of episodes has a gradient when their rewards differ. That is likeliest
     where success is least certain: a scenario's weight is the standard deviation of an
     outcome, sqrt(p (1 - p)), and half of the groups are played on cases whose last
-    episodes differed. A scenario that never passed has the weight of one that passes
-    half of the time: nothing rewards what it is about until it is found by chance, and
-    what is learned of the others makes that less likely at every update.
+    episodes differed. Below p = 1/2 the weight does not fall again: what hardly passes
+    has to be found by chance, and what is learned of the others makes that less likely
+    at every update.
 
     Args:
         scenarios: Names, in a fixed order.
@@ -176,8 +176,5 @@ class Curriculum:
     def _weight(self, name: str) -> float:
         if not self._adaptive:
             return 1.0
-        record = self.records[name]
-        if not record.ever:
-            return 0.5
-        likely = record.expected
+        likely = max(self.records[name].expected, 0.5)
         return max(math.sqrt(likely * (1 - likely)), FLOOR)
