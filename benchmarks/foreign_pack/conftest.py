@@ -104,10 +104,14 @@ def _refund(order: int, amount: int) -> tuple[str, dict[str, int], str]:
 
 
 EXAMPLES = [
-    *_looked_up("When does order {} come?", 8043, 31),
-    *_cancelled("Order {} is no longer needed.", 5120),
-    *_paid_back("I am owed {} for order {}.", 2917, 24),
-    *_refunded("Order {} is broken. Give me my money back.", 3366, 58),
+    *_looked_up("Has order {} come?", 8043, 31),
+    *_cancelled("Cancel order {}.", 5120),
+    *_paid_back("Pay back {} for order {}.", 2917, 24),
+    *_refunded("Refund order {}.", 3366, 58),
+    *_cancelled("Order {} is no longer needed.", 6704),
+    *_paid_back("I am owed {} for order {}.", 4039, 65),
+    *_looked_up("When does order {} come?", 1258, 77),
+    *_refunded("Order {} is broken. Give me my money back.", 9481, 42),
 ]
 
 
