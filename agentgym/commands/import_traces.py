@@ -70,7 +70,7 @@ def import_traces(options: argparse.Namespace) -> int:
     if not rows:
         raise UsageError("no conversation of these files makes a case")
     if mask is not None:
-        rows = [mask.conversation(row) for row in rows]
+        rows = [{**mask.conversation(row), "id": row["id"]} for row in rows]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "conftest.py").write_text(_CONFTEST, encoding="utf-8")

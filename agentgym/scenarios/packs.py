@@ -122,9 +122,9 @@ class ScenarioRegistry:
 
     def __init__(self) -> None:
         self._found: dict[str, list[tuple[str, Path | metadata.EntryPoint]]] = {}
-        for folder in sorted(_shipped().iterdir()):
-            if (folder / "conftest.py").exists():
-                self._add(folder.name, f"{DISTRIBUTION} {__version__}", folder)
+        for file in sorted(_shipped().glob("*/conftest.py")):
+            folder = file.parent
+            self._add(folder.name, f"{DISTRIBUTION} {__version__}", folder)
         for point in metadata.entry_points(group=GROUP):
             by = point.dist
             source = "an unknown package" if by is None else f"{by.name} {by.version}"

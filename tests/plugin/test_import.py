@@ -73,7 +73,9 @@ def test_an_agent_of_ones_own(gym, here):
 
 def test_several_files_and_what_is_left_out(here, capsys):
     asked = {"messages": made_traces.MESSAGES[:2], "id": "unanswered"}
-    one = {"messages": [*made_traces.MESSAGES, made_traces.REPLY], "id": "one"}
+    # An id that looks like a card's number: another one would be another case.
+    one = {"messages": [*made_traces.MESSAGES, made_traces.REPLY]}
+    one["id"] = "4111111111111111"
     first = write(here / "a.jsonl", [asked, one])
     second = write(here / "b.jsonl", [one, one | {"id": "two"}])
     assert main(["import", first, second, "--mask", "Paris"]) == 0
@@ -83,7 +85,7 @@ def test_several_files_and_what_is_left_out(here, capsys):
     assert "wrote 2 cases" in told
     assert "Paris (2)" in told
     lines = (here / "scenarios/imported/cases.jsonl").read_text().splitlines()
-    assert [json.loads(line)["id"] for line in lines] == ["one", "two"]
+    assert [json.loads(line)["id"] for line in lines] == [one["id"], "two"]
 
 
 @pytest.mark.parametrize(
