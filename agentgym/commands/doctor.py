@@ -42,7 +42,7 @@ def doctor(options: argparse.Namespace) -> int:
         if extra and extra not in _OF_ALL:
             state = f"missing {', '.join(names)}" if names else "installed"
             print(_line(f"extra {extra:16}{state}"))
-    print(_line(f"\nan extra is installed by: {install_command('NAME')}"))
+    print(f"\nan extra is installed by: pip install '{DISTRIBUTION}[NAME]'")
     for text in dict.fromkeys(wrong):
         print(f"agentgym: {text}", file=sys.stderr)
     return ExitCode.BELOW if wrong else ExitCode.OK

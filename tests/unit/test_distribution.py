@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 import agentgym
+from agentgym.commands.agent_search import _MAKERS
+from agentgym.commands.doctor import _ABILITIES
+from agentgym.commands.init import _PACKAGES
 from agentgym.distribution import DISTRIBUTION, install_command
 
 ROOT = Path(agentgym.__file__).parents[1]
@@ -147,11 +150,15 @@ def test_the_extras_of_each_command_exist(project):
                     isinstance(call, ast.Call)
                     and ast.unparse(call.func) == "install_command"
                 ):
-                    names = {ast.literal_eval(argument) for argument in call.args}
+                    said = [arg for arg in call.args if isinstance(arg, ast.Constant)]
+                    names = {argument.value for argument in said}
                     where = f"{path.relative_to(ROOT)}:{call.lineno}"
                     assert names <= extras, where
                     asked += 1
     assert asked > 5
+    named = {extra for _, extra in _ABILITIES if extra}
+    named |= {extra for _, extra in _MAKERS.values()}
+    assert named | _PACKAGES.keys() <= extras
 
 
 def test_the_extras_that_a_text_names_exist(project):
