@@ -12,7 +12,9 @@ from agentgym.commands.agent_search import find_agents
 from agentgym.commands.main import main
 
 ANSWERS = """
-import openai  # asks a model elsewhere
+def make_client():
+    import openai  # asks a model elsewhere
+    return openai.OpenAI()
 
 def reply(message):
     return f"You said: {message}"
@@ -162,7 +164,7 @@ def test_a_factory_that_needs_something_is_not_run(tmp_path, monkeypatch, capsys
             {"one.py": ANSWERS, "two.py": ANSWERS},
             (),
             "more than one agent was found: choose one with --agent MODULE:NAME, of "
-            "one:reply (one.py:4), two:reply (two.py:4)",
+            "one:reply (one.py:6), two:reply (two.py:6)",
         ),
         (
             {"one.py": ANSWERS},
