@@ -58,12 +58,12 @@ def run_stack(steps: int, folder: Path) -> list[Cost]:
     costs: list[Cost] = []
     scoring = Cost()
     running: list[tuple[Cost, ExitStack]] = []
-    make_episode = EpisodePlay._make_episode
+    make_episode = EpisodePlay._make
     collect, publish = Training._collect, Training._publish
 
-    def clocked_episode(play: EpisodePlay, *given: Any) -> Any:
+    def clocked_episode(play: EpisodePlay, *given: Any, **named: Any) -> Any:
         with scoring.of("scoring", time.thread_time):
-            return make_episode(play, *given)
+            return make_episode(play, *given, **named)
 
     def clocked_collect(training: Training) -> Any:
         server = training._host._process()
@@ -98,7 +98,7 @@ def run_stack(steps: int, folder: Path) -> list[Cost]:
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "pytest.ini").write_text("[pytest]\n")
     output = io.StringIO()
-    EpisodePlay._make_episode = clocked_episode  # type: ignore[method-assign]
+    EpisodePlay._make = clocked_episode  # type: ignore[method-assign]
     Training._collect = clocked_collect  # type: ignore[method-assign]
     Training._publish = clocked_publish  # type: ignore[method-assign]
     try:
@@ -113,7 +113,7 @@ def run_stack(steps: int, folder: Path) -> list[Cost]:
                 ]
             )
     finally:
-        EpisodePlay._make_episode = make_episode  # type: ignore[method-assign]
+        EpisodePlay._make = make_episode  # type: ignore[method-assign]
         Training._collect = collect  # type: ignore[method-assign]
         Training._publish = publish  # type: ignore[method-assign]
     if len(costs) < steps:
