@@ -71,7 +71,6 @@ def find_agents(root: Path) -> list[FoundAgent]:
         root: The project's folder.
     """
     found = [agent for file in _files(root) for agent in _of_file(file, root)]
-    # What an agent is made of is no agent of the project where a whole is made of it.
     return sorted(found, key=lambda agent: _LIKELIEST.index(agent.kind))
 
 

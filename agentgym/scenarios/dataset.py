@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from agentgym.errors import UsageError
+from agentgym.scenarios.json_rows import json_lines, parsed_json, reading
 
 Split = Literal["train", "held_out"]
 _SPLITS: tuple[Split, ...] = ("train", "held_out")
@@ -102,31 +103,15 @@ def _read(path: Path) -> Iterator[tuple[str, Any]]:
     Raises:
         UsageError: It cannot be read; says where.
     """
-    try:
-        with path.open(encoding="utf-8") as file:
-            if path.suffix == ".json":
-                found = _parsed(file.read(), str(path))
-                if not isinstance(found, list):
-                    raise UsageError(f"{path}: write a list of cases, [...]")
-                for number, value in enumerate(found, 1):
-                    yield f"{path}: case {number}", value
-                return
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    place = f"{path}:{number}"
-                    yield place, _parsed(line, place)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: this is no text in UTF-8") from None
-
-
-def _parsed(text: str, place: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        why = str(error) if isinstance(error, ValueError) else "it is nested too deep"
-        raise UsageError(f"{place}: this is no JSON: {why}") from None
+    if path.suffix != ".json":
+        yield from json_lines(path)
+        return
+    with reading(path):
+        found = parsed_json(path.read_text(encoding="utf-8"), str(path))
+    if not isinstance(found, list):
+        raise UsageError(f"{path}: write a list of cases, [...]")
+    for number, value in enumerate(found, 1):
+        yield f"{path}: case {number}", value
 
 
 def _row(value: Any, place: str) -> Row:

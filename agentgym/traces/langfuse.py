@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from agentgym.traces.model_calls import StoredCall, longest
+from agentgym.traces.model_calls import StoredCall, items_of, longest
 from agentgym.traces.normal_form import joined, messages_of, parsed, tools_of
 from agentgym.traces.past_conversation import Message, StoredConversation
 
@@ -30,7 +30,7 @@ def reads(value: Any) -> bool:
     """Whether it is an observation, a list of them, or a trace with them."""
     if not isinstance(value, Mapping):
         return False
-    observations = _listed(value)
+    observations = items_of(value, "observations", "data")
     return bool(observations) and all(map(_is_observation, observations))
 
 
@@ -40,17 +40,12 @@ def conversations(values: Iterable[Any]) -> Iterator[StoredConversation]:
     Args:
         values: As `reads` says.
     """
-    found = [each for value in values for each in _listed(value)]
+    found = [
+        each for value in values for each in items_of(value, "observations", "data")
+    ]
     found.sort(key=lambda each: str(each.get("startTime") or each.get("start_time")))
     calls = (_call(each) for each in found if each.get("type") == "GENERATION")
     yield from longest(call for call in calls if call is not None)
-
-
-def _listed(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    for key in ("observations", "data"):
-        if isinstance(value.get(key), list):
-            return [each for each in value[key] if isinstance(each, Mapping)]
-    return [value]
 
 
 def _is_observation(value: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from agentgym.traces.model_calls import StoredCall, longest
+from agentgym.traces.model_calls import StoredCall, items_of, longest
 from agentgym.traces.normal_form import joined, messages_of, parsed, tools_of
 from agentgym.traces.past_conversation import Message, StoredConversation
 
@@ -17,7 +17,7 @@ def reads(value: Any) -> bool:
     """Whether it is a run, or a list of them."""
     if not isinstance(value, Mapping):
         return False
-    runs = _listed(value)
+    runs = items_of(value, "runs", "items")
     return bool(runs) and all("run_type" in run for run in runs)
 
 
@@ -27,17 +27,15 @@ def conversations(values: Iterable[Any]) -> Iterator[StoredConversation]:
     Args:
         values: As `reads` says.
     """
-    runs = [run for value in values for each in _listed(value) for run in _all(each)]
+    runs = [
+        run
+        for value in values
+        for each in items_of(value, "runs", "items")
+        for run in _all(each)
+    ]
     runs.sort(key=lambda run: str(run.get("dotted_order") or run.get("start_time")))
     calls = (_call(run) for run in runs if run.get("run_type") in _MODELS)
     yield from longest(call for call in calls if call is not None)
-
-
-def _listed(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    for key in ("runs", "items"):
-        if isinstance(value.get(key), list):
-            return [run for run in value[key] if isinstance(run, Mapping)]
-    return [value]
 
 
 def _all(run: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

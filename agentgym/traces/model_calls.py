@@ -26,6 +26,19 @@ class StoredCall:
     tools: Sequence[Mapping[str, Any]]
 
 
+def items_of(value: Mapping[str, Any], *keys: str) -> list[Mapping[str, Any]]:
+    """What an export holds: the items of its list, or itself as the only one.
+
+    Args:
+        value: One value of a file.
+        *keys: Where a list may stand; the first that there is counts.
+    """
+    for key in keys:
+        if isinstance(value.get(key), list):
+            return [item for item in value[key] if isinstance(item, Mapping)]
+    return [value]
+
+
 def longest(calls: Iterable[StoredCall]) -> Iterator[StoredConversation]:
     """The conversation of each trace: that of its longest model call, the last of them.
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from agentgym.traces.model_calls import StoredCall, longest
+from agentgym.traces.model_calls import StoredCall, items_of, longest
 from agentgym.traces.normal_form import joined, messages_of, parsed, tools_of
 from agentgym.traces.past_conversation import StoredConversation
 
@@ -106,16 +106,13 @@ def _with_lists(value: Any) -> Any:
 
 
 def _listed(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    for key in ("data", "spans"):
-        if isinstance(value.get(key), list):
-            return [span for span in value[key] if isinstance(span, Mapping)]
     columns = value.get("context.trace_id")
     if isinstance(columns, Mapping):
         # A table by columns, as pandas writes it unless it is told otherwise.
         return [
             {name: column.get(row) for name, column in value.items()} for row in columns
         ]
-    return [value]
+    return items_of(value, "data", "spans")
 
 
 def _is_span(value: Mapping[str, Any]) -> bool:

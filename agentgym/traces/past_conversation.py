@@ -62,7 +62,7 @@ def case_of(conversation: StoredConversation) -> dict[str, Any]:
         "calls": calls,
         "reply": next((text for text in reversed(replies) if text), ""),
         "system": "\n".join(text_of(m.get("content")) for m in system),
-        "tools": list(conversation.tools) or _guessed(calls),
+        "tools": list(conversation.tools) or _guessed(list(_calls(said))),
     }
     return row
 

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from agentgym.errors import UsageError
+from agentgym.scenarios.json_rows import json_lines, parsed_json, reading
 from agentgym.traces import langfuse, langsmith, openai_jsonl, openinference, otlp
 from agentgym.traces.past_conversation import StoredConversation
 
@@ -57,24 +58,19 @@ def read_traces(path: Path) -> tuple[str, list[StoredConversation]]:
 
 def _values(path: Path) -> Iterator[tuple[str, Any]]:
     """What a file holds, each with its place."""
-    try:
-        if _is_lines(path):
-            with path.open(encoding="utf-8") as file:
-                for number, line in enumerate(file, 1):
-                    if line.strip():
-                        place = f"{path}:{number}"
-                        yield place, _parsed(line, place)
-            return
-        if path.stat().st_size > _MOST_BYTES:
-            raise UsageError(
-                f"{path} is one JSON document of more than 1 GB: export JSON lines, or "
-                "fewer traces"
-            )
-        found = _parsed(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: this is no text in UTF-8") from None
+    with reading(path):
+        lines = _is_lines(path)
+        large = path.stat().st_size > _MOST_BYTES
+    if lines:
+        yield from json_lines(path)
+        return
+    if large:
+        raise UsageError(
+            f"{path} is one JSON document of more than 1 GB: export JSON lines, or "
+            "fewer traces"
+        )
+    with reading(path):
+        found = parsed_json(path.read_text(encoding="utf-8"), str(path))
     whole = isinstance(found, list) and not any(kind.reads(found) for kind in KINDS)
     for number, value in enumerate(found if whole else [found], 1):
         yield (f"{path}: item {number}" if whole else str(path)), value
@@ -92,11 +88,3 @@ def _is_lines(path: Path) -> bool:
     except (ValueError, RecursionError):
         return path.suffix in (".jsonl", ".ndjson")
     return more
-
-
-def _parsed(text: str, place: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        why = str(error) if isinstance(error, ValueError) else "it is nested too deep"
-        raise UsageError(f"{place}: this is no JSON: {why}") from None

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from agentgym.errors import UsageError
-from agentgym.scenarios.packs import ScenarioRegistry
-
-if TYPE_CHECKING:
-    from agentgym.scenarios.packs import ScenarioPack
+from agentgym.scenarios.packs import ScenarioPack, ScenarioRegistry
 
 
 class CollectedPack:
