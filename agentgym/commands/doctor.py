@@ -10,12 +10,12 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentgym.distribution import DISTRIBUTION, __version__, install_command
 from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode
+from agentgym.policy.engine.devices import nvidia_gpus
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -124,8 +124,8 @@ def _version(name: str) -> str | None:
 def _machine() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     parts = [f"{cores or os.cpu_count()} CPU cores", _memory()]
-    gpus = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
-    parts.append(f"{len(gpus)} NVIDIA GPUs" if gpus else "no NVIDIA GPU")
+    gpus = nvidia_gpus()
+    parts.append(f"{gpus} NVIDIA GPUs" if gpus else "no NVIDIA GPU")
     vllm = shutil.which(os.environ.get("AGENTGYM_VLLM", "").strip() or "vllm")
     parts.append(f"vLLM at {vllm}" if vllm else "no vllm on the PATH")
     return ", ".join(filter(None, parts))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentgym.distribution import install_command
 from agentgym.errors import UsageError
-from agentgym.policy.engine.devices import Devices
+from agentgym.policy.engine.devices import Devices, nvidia_gpus
 from agentgym.policy.folders.hub_cache import hub_model
 from agentgym.policy.folders.safetensors_header import parameter_count
 from agentgym.policy.trained.agent_folder import check_name
@@ -120,15 +120,16 @@ class Start:
                 f"--agentgym-devices sampler={models.sampler}: a vLLM server that runs "
                 "already has its own device; name the trainer's only"
             )
-        from agentgym.training.job.model_defaults import fit_to_model, rate_in_words
+        from agentgym.training.job.model_defaults import choice_in_words, fit_to_model
 
         if local.template and not settings.chat_template_kwargs:
             # A trained agent goes on as it was trained.
             kept = {"chat_template_kwargs": dict(local.template)}
             settings = settings.model_copy(update=kept)
         size = parameter_count(local.path)
-        fitted = fit_to_model(settings, size)
-        usual = fitted.learning_rate == settings.learning_rate
+        device = models.trainer or settings.device
+        gpu = nvidia_gpus() > 0 if device == "auto" else device != "cpu"
+        fitted = fit_to_model(settings, size, gpu=gpu)
         return cls(
             base=local.path,
             adapter=local.adapter,
@@ -137,7 +138,7 @@ class Start:
             vllm=vllm,
             devices=Devices(models.sampler, models.trainer),
             config=fitted,
-            chosen="" if usual else rate_in_words(fitted, size),
+            chosen=choice_in_words(settings, fitted, size),
             seed=before.get("seed", seed),
             save=train.save or before.get("save"),
             resumed=resumed,
@@ -301,8 +302,8 @@ def _state(folder: Path) -> dict[str, Any]:
         kept["certified"] = state.get("certified") is True
         # Nor other engines.
         kept["engine"] = str(state.get("engine") or "auto")
-        # Trainings of before had one rate for all sizes.
-        kept["config"] = {"learning_rate": 2e-3} | kept["config"]
+        # Trainings of before had one rate and one batch for all sizes.
+        kept["config"] = {"learning_rate": 2e-3, "groups": 16} | kept["config"]
         # Only a model of the hub has a base.
         return kept | {name: state.get(name) for name in ("adapter_dir", "base")}
     except (OSError, ValueError, KeyError, TypeError) as exc:

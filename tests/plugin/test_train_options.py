@@ -288,7 +288,10 @@ def test_the_learning_rate_depends_on_the_models_size(gym):
     gym.file(SCENARIO)
     gym.more_conftest(MODEL)
     large_model(gym.pytester.path / "model")
-    (gym.pytester.path / "c.json").write_text('{"learning_rate": 0.5}')
+    # Whatever this machine has.
+    (gym.pytester.path / "cpu.json").write_text('{"device": "cpu"}')
+    own = '{"learning_rate": 0.5, "groups": 16}'
+    (gym.pytester.path / "c.json").write_text(own)
 
     def rate(*arguments: str) -> str:
         result = gym.run("--train", "--collect-only", *arguments)
@@ -296,8 +299,9 @@ def test_the_learning_rate_depends_on_the_models_size(gym):
 
     large = "--agentgym-policy=model"
     assert rate() == "rate 0.002"
-    assert rate(large) == (
-        "rate 0.0003 learning rate 3e-04, as the model has 135 million parameters"
+    assert rate(large, "--agentgym-train-config=cpu.json") == (
+        "rate 0.0003 learning rate 3e-04 and batches of 8 cases, as the model has 135 "
+        "million parameters and is trained on a CPU"
     )
     assert rate(large, "--agentgym-train-config=c.json") == "rate 0.5"
     # A training that began before rates were chosen goes on with the one it had.

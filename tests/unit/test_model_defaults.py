@@ -10,9 +10,9 @@ from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.folders.safetensors_header import parameter_count
 from agentgym.training.job.config import TrainingConfig
 from agentgym.training.job.model_defaults import (
+    choice_in_words,
     fit_to_model,
     learning_rate_for,
-    rate_in_words,
 )
 
 
@@ -34,22 +34,42 @@ def test_larger_models_take_smaller_steps(parameters, rate):
 
 
 def test_the_embedded_policys_settings_are_the_defaults():
-    config = fit_to_model(TrainingConfig(), parameter_count(embedded_path()))
+    size = parameter_count(embedded_path())
+    config = fit_to_model(TrainingConfig(), size, gpu=False)
     assert config == TrainingConfig()
+    assert choice_in_words(TrainingConfig(), config, size) == ""
 
 
 def test_what_is_given_is_kept():
-    given = TrainingConfig(learning_rate=1e-2)
-    assert fit_to_model(given, 135_000_000) == given
-    chosen = fit_to_model(TrainingConfig(groups=3), 135_000_000)
+    given = TrainingConfig(learning_rate=1e-2, groups=16)
+    assert fit_to_model(given, 135_000_000, gpu=False) == given
+    few = TrainingConfig(groups=3)
+    chosen = fit_to_model(few, 135_000_000, gpu=False)
     # It counts as given, so that it is written down for a resumed training.
     assert chosen.model_dump(exclude_unset=True) == {
         "groups": 3,
         "learning_rate": 3e-4,
     }
-    assert rate_in_words(chosen, 134_515_008) == (
+    assert choice_in_words(few, chosen, 134_515_008) == (
         "learning rate 3e-04, as the model has 135 million parameters"
     )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "gpu", "groups"),
+    [
+        (30_000_000, False, 16),
+        (135_000_000, False, 8),
+        (135_000_000, True, 16),
+        (8_000_000_000, False, 8),
+    ],
+)
+def test_batches_are_smaller_where_an_update_takes_minutes(parameters, gpu, groups):
+    chosen = fit_to_model(TrainingConfig(), parameters, gpu=gpu)
+    assert chosen.groups == groups
+    said = choice_in_words(TrainingConfig(), chosen, parameters)
+    assert ("batches of 8 cases" in said) is (groups == 8)
+    assert ("trained on a CPU" in said) is (groups == 8)
 
 
 def test_parameters_are_counted_without_loading_them(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from agentgym.errors import UsageError
 
@@ -66,3 +67,8 @@ def visible_gpu(device: str, visible: str | None) -> str | None:
             f"{len(seen)}"
         )
     return seen[int(number)]
+
+
+def nvidia_gpus() -> int:
+    """How many GPUs of NVIDIA this machine has, by its device files."""
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))

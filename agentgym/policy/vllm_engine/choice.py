@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentgym.errors import UsageError
+from agentgym.policy.engine.devices import nvidia_gpus
 from agentgym.policy.folders.adapter_folder import check_adapter
 
 PROGRAM = "AGENTGYM_VLLM"
@@ -84,7 +85,7 @@ def worth_starting(model: Path) -> bool:
     Args:
         model: Its folder.
     """
-    if not any(Path("/dev").glob("nvidia[0-9]*")):
+    if not nvidia_gpus():
         return False
     try:
         find_program()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from agentgym.endpoint import Endpoint
 from agentgym.errors import InfraError, UsageError
+from agentgym.policy.engine.devices import nvidia_gpus
 from agentgym.policy.vllm_engine.served_model import VllmAnswerError, ask
 
 _NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
@@ -73,7 +74,7 @@ class VllmProcess:
         Raises:
             UsageError: It did not start; the message has the log's last telling line.
         """
-        gpu = any(Path("/dev").glob("nvidia[0-9]*"))
+        gpu = nvidia_gpus() > 0
         port, key = _free_port(), secrets.token_urlsafe(24)
         command = [program, "serve", str(model), "--served-model-name", "base"]
         command += ["--host", "127.0.0.1", "--port", str(port)]

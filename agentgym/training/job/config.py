@@ -25,7 +25,8 @@ class TrainingConfig(BaseModel):
         target: Reliability on held-out cases at which training ends.
         updates: The most policy updates.
         minutes: The most minutes, measurements included.
-        groups: Cases per update whose episodes earned different rewards.
+        groups: Cases per update whose episodes earned different rewards. Where it is
+            not given, a training on a CPU takes fewer for larger models.
         group_size: Episodes of each case, played by the same policy version.
         learning_rate: Of AdamW, on LoRA weights. Where it is not given, a training
             takes less for larger models.

@@ -7,7 +7,10 @@ import math
 from agentgym.training.job.config import TrainingConfig
 
 _SIZE = 4_000_000
-"""Parameters up to which the default of `TrainingConfig` was measured."""
+"""Parameters up to which the defaults of `TrainingConfig` were measured."""
+_SLOW_ON_A_CPU = 50_000_000
+"""Parameters from which an update of the usual batch takes minutes on a CPU."""
+_SMALL_BATCH = 8
 
 
 def learning_rate_for(parameters: int) -> float:
@@ -23,7 +26,9 @@ def learning_rate_for(parameters: int) -> float:
     return float(f"{most * math.sqrt(_SIZE / max(parameters, _SIZE)):.0e}")
 
 
-def fit_to_model(config: TrainingConfig, parameters: int) -> TrainingConfig:
+def fit_to_model(
+    config: TrainingConfig, parameters: int, *, gpu: bool
+) -> TrainingConfig:
     """The settings with those that were not given chosen for the model.
 
     They count as given from then on, so that a resumed training has the same.
@@ -31,23 +36,39 @@ def fit_to_model(config: TrainingConfig, parameters: int) -> TrainingConfig:
     Args:
         config: As the user gave it.
         parameters: How many the model has.
+        gpu: Whether it is trained on one.
     """
-    if "learning_rate" in config.model_fields_set:
-        return config
-    rate = learning_rate_for(parameters)
-    return config.model_copy(update={"learning_rate": rate})
+    chosen: dict[str, float] = {"learning_rate": learning_rate_for(parameters)}
+    if parameters >= _SLOW_ON_A_CPU and not gpu:
+        # Twice as many updates in the same time.
+        chosen["groups"] = _SMALL_BATCH
+    given = config.model_fields_set
+    return config.model_copy(
+        update={name: value for name, value in chosen.items() if name not in given}
+    )
 
 
-def rate_in_words(config: TrainingConfig, parameters: int) -> str:
-    """What `fit_to_model` chose, in one line.
+def choice_in_words(
+    given: TrainingConfig, fitted: TrainingConfig, parameters: int
+) -> str:
+    """What `fit_to_model` chose, in one line; nothing where it is as always.
 
     Args:
-        config: What it gave.
+        given: What it took.
+        fitted: What it gave.
         parameters: How many the model has.
     """
+    parts = []
+    if fitted.learning_rate != given.learning_rate:
+        parts.append(f"learning rate {fitted.learning_rate:.0e}")
+    if fitted.groups != given.groups:
+        parts.append(f"batches of {fitted.groups} cases")
+    if not parts:
+        return ""
     size = f"{parameters / 1e6:.3g} million"
     if parameters >= 1e9:
         size = f"{parameters / 1e9:.2g} billion"
-    return (
-        f"learning rate {config.learning_rate:.0e}, as the model has {size} parameters"
-    )
+    why = f"as the model has {size} parameters"
+    if fitted.groups != given.groups:
+        why += " and is trained on a CPU"
+    return f"{' and '.join(parts)}, {why}"
