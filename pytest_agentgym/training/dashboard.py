@@ -11,12 +11,18 @@ import pytest
 
 from agentgym.runs.files.updates import UpdateLine
 from agentgym.runs.lines import count, number, percent, threshold
-from pytest_agentgym.show.live.panel import NARROW, BottomPanel, bar, clock, framed
+from pytest_agentgym.show.live.panel import (
+    EDGES,
+    NARROW,
+    BottomPanel,
+    bar,
+    clock,
+    framed,
+)
 from pytest_agentgym.training.progress import Progress
 
 REFRESHES = 2
 """Per second."""
-MOST_TOOLS = 8
 LATE_SECONDS = 2.0
 _BAR = 30
 
@@ -193,25 +199,45 @@ class TrainingPanel:
         """Leaves the last state on the terminal."""
         self._panel.close()
 
-    def draw(self, width: int) -> Any:
-        """The panel for a terminal of so many columns."""
+    def draw(self, width: int, height: int) -> Any:
+        """The panel for a terminal.
+
+        Args:
+            width: Its columns.
+            height: Its lines.
+        """
         from rich.table import Table
 
         table = Table.grid(padding=(0, 2))
-        for name, text in panel_rows(self._progress, bars=width >= NARROW):
+        rows = panel_rows(self._progress, height - EDGES, bars=width >= NARROW)
+        for name, text in rows:
             table.add_row(name, text)
         target = threshold(self._progress.target)
         return framed(table, f"agentgym training, target {target}")
 
 
-def panel_rows(progress: Progress, *, bars: bool = True) -> Iterator[tuple[str, str]]:
+def panel_rows(
+    progress: Progress, most: int, *, bars: bool = True
+) -> list[tuple[str, str]]:
     """The rows of the live panel.
 
     Args:
         progress: The numbers.
+        most: Lines that there is room for: those that matter less are left out.
         bars: Whether there is room for bars beside the numbers.
     """
+    rows, pace = list(_how_far(progress, bars=bars)), list(_pace(progress))
+    learned = list(_update_words(progress)) if progress.update else []
+    room = most - len(rows) - len(pace)
+    if learned and room > 0:
+        rows.append(("last update", "\n".join(learned[:room])))
+        room -= len(learned)
+    if tools := list(_tools(progress))[: max(room, 0)]:
+        rows.append(("tools", "\n".join(tools)))
+    return rows + pace
 
+
+def _how_far(progress: Progress, *, bars: bool) -> Iterator[tuple[str, str]]:
     def filled(done: int, planned: int) -> str:
         return f"{bar(done, planned, _BAR)} " if bars else ""
 
@@ -229,20 +255,19 @@ def panel_rows(progress: Progress, *, bars: bool = True) -> Iterator[tuple[str, 
     if progress.reliability is not None:
         share = percent(progress.reliability, progress.target)
         yield "reliability", f"{filled(progress.passed, progress.counted)}{share}"
-    if progress.update:
-        yield "last update", "\n".join(_update_words(progress))
     for name in ("before", "validate"):
         if name in progress.measured and name != phase:
             yield name, percent(progress.measured[name], progress.target)
+
+
+def _tools(progress: Progress) -> Iterator[str]:
+    """A line for each tool, that which is called most first."""
     tools = sorted(progress.tools().items(), key=lambda t: (-t[1][1], t[0]))
-    if tools:
-        yield (
-            "tools",
-            "\n".join(
-                f"{percent(good / calls):>8} {name} ({good}/{calls})"
-                for name, (good, calls) in tools[:MOST_TOOLS]
-            ),
-        )
+    for name, (good, calls) in tools:
+        yield f"{percent(good / calls):>8} {name} ({good}/{calls})"
+
+
+def _pace(progress: Progress) -> Iterator[tuple[str, str]]:
     if progress.tokens:
         yield "tokens/episode", number(progress.tokens)
     yield "episodes/s", number(progress.rate)

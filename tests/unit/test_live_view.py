@@ -161,6 +161,6 @@ def test_a_narrow_panel_shows_the_numbers_whole(clock, width, bars):
     screen = io.StringIO()
     writer = SimpleNamespace(_tw=SimpleNamespace(_file=screen))
     console = Console(file=screen, width=width)
-    console.print(MeasuringPanel(numbers, writer, screen).draw(width))
+    console.print(MeasuringPanel(numbers, writer, screen).draw(width, 24))
     line = next(x for x in screen.getvalue().splitlines() if "1/1000" in x)
     assert ("100.0 %" in line, "\u2591" in line) == (True, bars)

@@ -89,13 +89,13 @@ def test_numbers():
 
 def test_panel_rows():
     progress = Progress(0.95, minutes=20)
-    assert dict(panel_rows(progress))["phase"] == "starting"
+    assert dict(panel_rows(progress, 40))["phase"] == "starting"
     progress.begin("before", 1)
     progress.add(episode("before", P))
     progress.begin("train", 2)
     progress.updated({"update": 7, "reward": 0.5, "elapsed": 60.0})
     progress.add(episode("train", P, tokens=1200, tools=[row("look", 4, 3)]))
-    rows = dict(panel_rows(progress))
+    rows = dict(panel_rows(progress, 40))
     assert rows["phase"] == "training"
     assert rows["episodes"].endswith(" 1/2, 2 in all")
     assert rows["reliability"].endswith(" 100.0 %")
@@ -105,7 +105,32 @@ def test_panel_rows():
     assert rows["tokens/episode"] == "600"
     assert rows["time left"] == "19:00 of 20:00"
     progress.add(episode("train", P))
-    assert dict(panel_rows(progress))["phase"] == "training: learning from the batch"
+    assert (
+        dict(panel_rows(progress, 40))["phase"] == "training: learning from the batch"
+    )
+
+
+@pytest.mark.parametrize(("height", "tools"), [(12, 0), (24, 8), (50, 30)])
+def test_the_panel_fits_the_terminal(height, tools):
+    Console = pytest.importorskip("rich.console").Console
+    screen = io.StringIO()
+    progress = Progress(0.95, minutes=20)
+    progress.begin("before", 1)
+    progress.add(episode("before", P))
+    progress.begin("train", 2)
+    update = {"update": 7, "reward": 0.5, "entropy": 0.4, "kl": 0.1, "grad_norm": 0.2}
+    progress.updated(update)
+    called = [row(f"tool_{i}", 1, 1) for i in range(30)]
+    progress.add(episode("train", P, tokens=9, tools=called))
+    writer = SimpleNamespace(_tw=SimpleNamespace(_file=screen))
+    panel = TrainingPanel(progress, writer, screen)
+    Console(file=screen, width=80).print(panel.draw(80, height))
+    text = screen.getvalue()
+    assert "time left" in text
+    assert "update 7" in text
+    # The last line is the cursor's.
+    assert len(text.splitlines()) < height
+    assert text.count("tool_") == tools
 
 
 def test_live_panel():
@@ -143,7 +168,7 @@ def test_a_narrow_panel_shows_the_numbers_whole(width, bars):
     progress.add(episode("train", P))
     writer = SimpleNamespace(_tw=SimpleNamespace(_file=screen))
     panel = TrainingPanel(progress, writer, screen)
-    Console(file=screen, width=width).print(panel.draw(width))
+    Console(file=screen, width=width).print(panel.draw(width, 24))
     text = screen.getvalue()
     line = next(x for x in text.splitlines() if "1/1000" in x)
     assert ("1/1000, 1 in all" in line, "\u2591" in line) == (True, bars)

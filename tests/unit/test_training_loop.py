@@ -26,6 +26,7 @@ from agentgym.training.job.config import TrainingConfig
 from agentgym.training.job.plan import TrainingPlan
 from agentgym.training.job.task import ScenarioInfo, Task
 from agentgym.training.loop import assembly
+from agentgym.training.loop.forecast import Forecast
 from agentgym.training.loop.loop import Training
 from tests.tiny_policy import make_tiny
 from tests.tiny_training import plain_logprobs
@@ -271,6 +272,27 @@ def test_a_budget_that_measuring_uses_up(made):
         "measurements takes about 0.0 minutes; give --agentgym-budget more, or measure "
         "fewer episodes (--agentgym-episodes)"
     )
+    # It was told while the first measurement was played, too.
+    (said,) = made.observer.said
+    assert "leaves no update of the budget of 1e-09 minutes: stop, and give" in said
+
+
+def test_a_budget_is_found_too_small_at_the_pace_of_a_quarter():
+    said: list[str] = []
+    forecast = Forecast(20.0, 100, begun=60.0, say=said.append)
+    for episode in range(1, 25):
+        forecast.finished(60.0 + 60 * episode)
+    assert not said
+    # Nine minutes for all, and ten for the end: the budget has room for more.
+    Forecast(20.0, 4, begun=0.0, say=said.append).finished(9 * 60 / 4)
+    assert not said
+    forecast.finished(60.0 + 25 * 6)
+    forecast.finished(60.0 + 26 * 6)
+    assert said == [
+        "at this pace each of two measurements takes about 10.0 minutes, which leaves "
+        "no update of the budget of 20 minutes: stop, and give --agentgym-budget 42m "
+        "or more, or measure fewer episodes (--agentgym-episodes)"
+    ]
 
 
 def test_a_target_that_is_met_before(made, monkeypatch):

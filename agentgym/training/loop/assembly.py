@@ -139,6 +139,7 @@ def _loaded(
         versions=Versions(
             config.target,
             certified=plan.certified,
+            minutes=config.minutes,
             session=session,
             evaluator=evaluator,
             host=host,

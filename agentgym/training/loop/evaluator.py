@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from agentgym.training.hub.player import Player
 from agentgym.training.hub.rollout_result import RolloutResult
@@ -76,12 +76,19 @@ class Evaluator:
         known = self.known(phase, version).outcomes
         return len(known) >= len(held_out_tasks(self._scenarios, phase))
 
-    def measure(self, phase: Phase, version: int) -> Measurement:
+    def measure(
+        self,
+        phase: Phase,
+        version: int,
+        *,
+        on_episode: Callable[[], None] = lambda: None,
+    ) -> Measurement:
         """Plays the held-out episodes of a measurement that are not known yet.
 
         Args:
             phase: "before" or "after".
             version: The policy version, which must be the published one.
+            on_episode: Called after each episode.
 
         Raises:
             TrainingStopped: The training is to end early.
@@ -102,6 +109,7 @@ class Evaluator:
             if not result.skipped:
                 measurement.add(result.task, result.outcome)
                 self._measured.write(result, version)
+            on_episode()
 
         new = not measurement.outcomes
         self._observer.phase(phase, len(tasks))

@@ -10,6 +10,7 @@ from agentgym.reliability.looks import share_needed
 from agentgym.training.hub.host import PolicyHost
 from agentgym.training.loop import sentences
 from agentgym.training.loop.evaluator import Evaluator
+from agentgym.training.loop.forecast import END, Forecast
 from agentgym.training.loop.measurement import Measurement
 from agentgym.training.loop.observer import Observer
 from agentgym.training.loop.session import TrainingSession
@@ -34,6 +35,7 @@ class Versions:
     Args:
         target: The reliability to reach.
         certified: Whether it must be certain.
+        minutes: The budget.
         session: What was validated and measured so far; it is kept after each of both.
         evaluator: Plays validation and held-out cases.
         host: Publishes versions, and keeps the adapters of the best and the newest.
@@ -49,6 +51,7 @@ class Versions:
         target: float,
         *,
         certified: bool = False,
+        minutes: float,
         session: TrainingSession,
         evaluator: Evaluator,
         host: PolicyHost,
@@ -56,6 +59,7 @@ class Versions:
     ) -> None:
         self._target = target
         self._certified = certified
+        self._minutes = minutes
         self._session = session
         self._evaluator = evaluator
         self._host = host
@@ -121,9 +125,17 @@ class Versions:
         known = self._evaluator.complete("before", 0)
         self._host.publish(state.version if known else 0)
         begun = session.elapsed
-        before = self._evaluator.measure("before", 0)
+        forecast = Forecast(
+            self._minutes,
+            self._evaluator.episodes,
+            begun=begun,
+            say=self._observer.say,
+        )
+        before = self._evaluator.measure(
+            "before", 0, on_episode=lambda: forecast.finished(session.elapsed)
+        )
         if not state.version:
-            state.reserve = 1.1 * (session.elapsed - begun)
+            state.reserve = END * (session.elapsed - begun)
         if not before.judgeable:
             raise sentences.too_few_count(before)
         return before

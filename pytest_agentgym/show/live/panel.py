@@ -12,6 +12,8 @@ import pytest
 
 NARROW = 66
 """Columns below which names and numbers need the room of the bars."""
+EDGES = 3
+"""Lines of a frame's edges, and the one that the cursor is in."""
 
 
 class BottomPanel:
@@ -20,7 +22,7 @@ class BottomPanel:
     What pytest writes meanwhile is shown above it, in whole lines.
 
     Args:
-        draw: Makes what is in the panel, for a terminal of so many columns.
+        draw: Makes what is in the panel, for a terminal of so many columns and lines.
         writer: pytest's.
         terminal: Leads to the terminal, also while pytest captures.
         refreshes: How often it is drawn, per second.
@@ -29,7 +31,7 @@ class BottomPanel:
 
     def __init__(
         self,
-        draw: Callable[[int], Any],
+        draw: Callable[[int, int], Any],
         writer: pytest.TerminalReporter,
         terminal: TextIO,
         *,
@@ -79,12 +81,12 @@ class BottomPanel:
         self._console.file.flush()
 
     def drawn(self) -> Any:
-        """The panel for the terminal as wide as it is now."""
+        """The panel for the terminal as large as it is now."""
         # Rich would ask the standard streams, which pytest has taken.
         with suppress(OSError):
             size = os.get_terminal_size(self._console.file.fileno())
             self._console.width, self._console.height = size
-        return self._draw(self._console.width)
+        return self._draw(self._console.width, self._console.height)
 
 
 class WholeLines(io.TextIOBase):

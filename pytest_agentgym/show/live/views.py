@@ -19,14 +19,21 @@ from agentgym.runs.lines import (
     right,
 )
 from pytest_agentgym.show.live.numbers import LiveNumbers, ScenarioProgress
-from pytest_agentgym.show.live.panel import NARROW, BottomPanel, bar, clock, framed
+from pytest_agentgym.show.live.panel import (
+    EDGES,
+    NARROW,
+    BottomPanel,
+    bar,
+    clock,
+    framed,
+)
 
 QUIET_SECONDS = 30.0
 """Plain lines: how long a long scenario may say nothing."""
 REFRESHES = 4
 """Of the panel, per second."""
 MOST_RUNNING = 6
-"""Scenarios in the panel."""
+"""Scenarios in the panel, where there is room."""
 _BAR = 16
 
 
@@ -182,18 +189,25 @@ class MeasuringPanel:
         """Removes the panel."""
         self._panel.close()
 
-    def draw(self, width: int) -> Any:
-        """The panel for a terminal of so many columns."""
+    def draw(self, width: int, height: int) -> Any:
+        """The panel for a terminal.
+
+        Args:
+            width: Its columns.
+            height: Its lines.
+        """
         from rich.console import Group
         from rich.text import Text
 
         running = self._numbers.running()
+        words = (results(self._numbers), pace(self._numbers))
+        # One line says how many more there are.
+        room = max(1, min(MOST_RUNNING, height - EDGES - len(words) - 1))
         rows: list[Any] = []
         if running:
-            rows.append(self._table(running[:MOST_RUNNING], width))
-        if len(running) > MOST_RUNNING:
-            rows.append(Text(f"and {len(running) - MOST_RUNNING} more scenarios"))
-        words = (results(self._numbers), pace(self._numbers))
+            rows.append(self._table(running[:room], width))
+        if len(running) > room:
+            rows.append(Text(f"and {len(running) - room} more scenarios"))
         rows += [Text("  ".join(line)) for line in words]
         return framed(Group(*rows), "agentgym")
 
