@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_agentgym.collect import options as collect_options
+from pytest_agentgym.option_groups import add_groups
 from pytest_agentgym.play import cost_options
 from pytest_agentgym.play import options as play_options
 from pytest_agentgym.show import options as show_options
@@ -21,7 +22,7 @@ OPTIONS = (
     show_options,
     training_options,
 )
-"""Each has `add_options(group)` and `check_options(config)`.
+"""Each has `add_options(groups)` and `check_options(config)`.
 
 Their checked values are named tuples: plain `pytest` makes these classes, and a frozen
 dataclass takes three times as long.
@@ -30,15 +31,15 @@ dataclass takes three times as long.
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the `--agentgym-*` options."""
-    group = parser.getgroup("agentgym", "measure the tool reliability of an agent")
-    group.addoption(
+    groups = add_groups(parser)
+    groups.measuring.addoption(
         "--agentgym",
         action="store_true",
         default=False,
         help="run scenarios and report the agent's tool reliability",
     )
     for options in OPTIONS:
-        options.add_options(group)
+        options.add_options(groups)
     parser.addini(
         play_options.INI_STATE_CHECK, "off: as with --agentgym-state-check off"
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from pytest_agentgym.option_values import choice
+
+if TYPE_CHECKING:
+    from pytest_agentgym.option_groups import OptionGroups
 
 
 class ModelOptions(NamedTuple):
@@ -39,57 +42,53 @@ class ModelOptions(NamedTuple):
 MODEL_OPTIONS = pytest.StashKey[ModelOptions]()
 
 
-def add_options(group: pytest.OptionGroup) -> None:
+def add_options(groups: OptionGroups) -> None:
     """Adds the options."""
-    group.addoption(
+    groups.measuring.addoption(
         "--agentgym-scenario",
         metavar="NAME",
         action="append",
         default=[],
-        help="run an installed scenario pack; 'agentgym scenarios' lists them",
+        help="run an installed pack ('agentgym scenarios' lists them)",
     )
+    _add_policy(groups.policy)
+    groups.judges.addoption(
+        "--agentgym-judge",
+        metavar="URL#MODEL",
+        help="model of judge(...); its key is in AGENTGYM_JUDGE_KEY",
+    )
+    groups.judges.addoption(
+        "--agentgym-user",
+        metavar="URL#MODEL",
+        help="model of SimulatedUser(...) (default: the judge's)",
+    )
+
+
+def _add_policy(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--agentgym-policy",
         metavar="POLICY",
-        help="model behind the `policy` fixture: 'embedded' (default), the path of a "
-        "Hugging Face model or its name at the hub, OWNER/NAME or OWNER/NAME@REVISION, "
-        "a trained agent, or the URL of an OpenAI-compatible endpoint, URL#MODEL",
+        help="model, trained agent or URL#MODEL (default: embedded)",
     )
     group.addoption(
         "--agentgym-engine",
         metavar="ENGINE",
-        help="what samples a local policy: 'own', 'vllm', or 'auto' (default), which "
-        "is vLLM where a GPU and vLLM are there",
-    )
-    group.addoption(
-        "--agentgym-adapter-dir",
-        metavar="DIR",
-        help="--train with the URL of a vLLM server: folder for adapters that this "
-        "machine writes and the server reads",
+        help="what samples a local one: own, vllm or auto (default)",
     )
     group.addoption(
         "--agentgym-devices",
         metavar="LIST",
-        help="where a local policy samples and, with --train, is trained, as "
-        "sampler=0,trainer=1: a GPU's number, cpu or auto (default: auto)",
+        help="where a local one runs, as sampler=0,trainer=1",
+    )
+    group.addoption(
+        "--agentgym-adapter-dir",
+        metavar="DIR",
+        help="--train: folder of adapters that your vLLM server reads",
     )
     group.addoption(
         "--agentgym-chat-template-kwargs",
         metavar="JSON",
-        help="variables of a local policy's chat template, in every request, as "
-        "'{\"enable_thinking\": false}'",
-    )
-    group.addoption(
-        "--agentgym-judge",
-        metavar="URL#MODEL",
-        help="model that answers judge(...), at an OpenAI-compatible endpoint; its key "
-        "comes from the environment variable AGENTGYM_JUDGE_KEY",
-    )
-    group.addoption(
-        "--agentgym-user",
-        metavar="URL#MODEL",
-        help="model that plays SimulatedUser(...); its key comes from "
-        "AGENTGYM_USER_KEY (default: the judge's model and key)",
+        help="variables of a local one's chat template",
     )
 
 

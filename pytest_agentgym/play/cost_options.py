@@ -10,6 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from agentgym.runs.prices import Price
+    from pytest_agentgym.option_groups import OptionGroups
 
 
 class CostOptions(NamedTuple):
@@ -29,14 +30,14 @@ class CostOptions(NamedTuple):
 COST_OPTIONS = pytest.StashKey[CostOptions]()
 
 
-def add_options(group: pytest.OptionGroup) -> None:
+def add_options(groups: OptionGroups) -> None:
     """Adds the options."""
+    group = groups.cost
     group.addoption(
         "--agentgym-price",
         metavar="MODEL=IN/OUT",
         action="append",
-        help="price of a million prompt and completion tokens in US dollars, in place "
-        "of the list's; * stands for anything; may be given several times",
+        help="US dollars of a million tokens, as 'gpt-5=1.25/10'",
     )
     group.addoption(
         "--agentgym-max-cost",

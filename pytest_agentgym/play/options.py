@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from agentgym.runs.outcome_sequence import Stop
     from agentgym.runs.summary import Gate
     from agentgym.scenarios.cases import Split
+    from pytest_agentgym.option_groups import OptionGroups
 
 DEFAULT_THRESHOLD = 0.95
 DEFAULT_TIMEOUT = 300.0
@@ -75,28 +76,67 @@ _WORDS = {"on": True, "off": False, "true": True, "false": False}
 PLAY_OPTIONS = pytest.StashKey[PlayOptions]()
 
 
-def add_options(group: pytest.OptionGroup) -> None:
+def add_options(groups: OptionGroups) -> None:
     """Adds the options."""
-    _add_limits(group)
-    _add_state_check(group)
+    _add_measuring(groups.measuring)
+    _add_limits(groups.episodes)
+    _add_gate(groups.gate)
+
+
+def _add_measuring(group: pytest.OptionGroup) -> None:
     group.addoption(
-        "--agentgym-seed",
+        "--agentgym-episodes",
         metavar="N",
-        help="the same seed gives the same cases (default: 0)",
+        help="episodes per scenario (default: the scenario's own, 32)",
     )
     group.addoption(
         "--agentgym-split",
         metavar="SPLIT",
-        help="cases to play: held_out, train (default: held_out where cases are "
-        "generated, all where they are listed)",
+        help="play only held_out, or only train cases",
     )
     group.addoption(
         "--agentgym-case",
         metavar="ID",
         action="append",
-        help="play only this case, such as held_out-3 (split and index), and once "
-        "unless --agentgym-episodes says more; may be given several times",
+        help="play only this case, as held_out-3; may be repeated",
     )
+    group.addoption(
+        "--agentgym-seed",
+        metavar="N",
+        help="the same seed gives the same cases (default: 0)",
+    )
+
+
+def _add_limits(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--agentgym-concurrency",
+        metavar="N",
+        help="episodes in flight per process (default: as many as pay)",
+    )
+    group.addoption(
+        "--agentgym-timeout",
+        metavar="SECONDS",
+        help=f"limit of set-up, body, tear-down each (default: {DEFAULT_TIMEOUT:g})",
+    )
+    group.addoption(
+        "--agentgym-max-tool-calls",
+        metavar="N",
+        help=f"tool calls of one episode (default: {DEFAULT_TOOL_CALLS})",
+    )
+    group.addoption(
+        "--agentgym-infra-retries",
+        metavar="N",
+        help="new attempts after an infrastructure error "
+        f"(default: {DEFAULT_INFRA_RETRIES})",
+    )
+    group.addoption(
+        "--agentgym-state-check",
+        metavar="SWITCH",
+        help="off: allow an agent to keep state between episodes",
+    )
+
+
+def _add_gate(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--agentgym-threshold",
         metavar="SHARE",
@@ -105,58 +145,12 @@ def add_options(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--agentgym-gate",
         metavar="GATE",
-        help="what passes: point (default), a measured share that reaches the "
-        "threshold; tolerant, whatever is not certain to be below it, so that chance "
-        "fails at most 5 %% of runs; certified, a verdict RELIABLE of the run and of "
-        "every scenario",
+        help="how sure that is: point (default), tolerant, certified",
     )
     group.addoption(
         "--agentgym-stop",
         metavar="WHEN",
-        help="fixed (default): play all episodes; sequential: until a scenario is "
-        "certified above or below its threshold, and no more once no scenario can save "
-        "the run; grouped: the same, but looked at after each tenth of the episodes, "
-        "which takes fewer where an agent is near the threshold",
-    )
-
-
-def _add_state_check(group: pytest.OptionGroup) -> None:
-    group.addoption(
-        "--agentgym-state-check",
-        metavar="SWITCH",
-        help="off: play on although an agent is seen to keep its state between "
-        "episodes (default: on; ini: agentgym_state_check)",
-    )
-
-
-def _add_limits(group: pytest.OptionGroup) -> None:
-    group.addoption(
-        "--agentgym-episodes",
-        metavar="N",
-        help="episodes per scenario (default: the scenario's own, 32)",
-    )
-    group.addoption(
-        "--agentgym-concurrency",
-        metavar="N",
-        help="episodes in flight per process (default: as many as pay, from 8 per core "
-        "to 256; fewer where a model's server refuses)",
-    )
-    group.addoption(
-        "--agentgym-timeout",
-        metavar="SECONDS",
-        help="limit for each of an episode's set-up, body and tear-down (default: "
-        f"{DEFAULT_TIMEOUT:g})",
-    )
-    group.addoption(
-        "--agentgym-max-tool-calls",
-        metavar="N",
-        help=f"tool calls that one episode may make (default: {DEFAULT_TOOL_CALLS})",
-    )
-    group.addoption(
-        "--agentgym-infra-retries",
-        metavar="N",
-        help="new attempts after a failure of the model server or network "
-        f"(default: {DEFAULT_INFRA_RETRIES})",
+        help="when a run ends: fixed (default), sequential, grouped",
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from pytest_agentgym.option_values import number
+
+if TYPE_CHECKING:
+    from pytest_agentgym.option_groups import OptionGroups
 
 
 class FileOptions(NamedTuple):
@@ -55,22 +58,28 @@ BASELINE_OPTIONS = pytest.StashKey[BaselineOptions | None]()
 OTEL_OPTIONS = pytest.StashKey[OtelOptions | None]()
 
 
-def add_options(group: pytest.OptionGroup) -> None:
+def add_options(groups: OptionGroups) -> None:
     """Adds the options."""
-    group.addoption(
-        "--agentgym-k",
-        metavar="LIST",
-        help="which k of pass^k (all of k episodes of a case pass) and pass@k (any) "
-        "to report, such as 1,3,5 (default: 1,2,4,8, as far as cases are played so "
-        "often; in an ini file: agentgym_k)",
-    )
-    group.addoption(
+    groups.measuring.addoption(
         "--agentgym-plan",
         action="store_true",
         default=False,
-        help="play nothing; say how many episodes certify the threshold, and what they "
-        "cost",
+        help="only say how many episodes certify the threshold",
     )
+    groups.gate.addoption(
+        "--agentgym-baseline",
+        metavar="RUN",
+        help="earlier run to compare with: its id, path or 'latest'",
+    )
+    groups.gate.addoption(
+        "--agentgym-max-drop",
+        metavar="SHARE",
+        help="largest drop since then that passes, as 0.02",
+    )
+    _add_reports(groups.reports)
+
+
+def _add_reports(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--agentgym-json", metavar="PATH", help="write the summary there, too"
     )
@@ -80,31 +89,22 @@ def add_options(group: pytest.OptionGroup) -> None:
         help="write the report as one HTML file there, too",
     )
     group.addoption(
-        "--agentgym-baseline",
-        metavar="RUN",
-        help="compare with an earlier run: its id, folder, summary.json or "
-        "episodes.jsonl, or 'latest'",
-    )
-    group.addoption(
-        "--agentgym-max-drop",
-        metavar="SHARE",
-        help="fail if reliability is certain to have dropped by more since the "
-        "baseline, such as 0.02; with --agentgym-gate certified: unless it is certain "
-        "not to",
+        "--agentgym-k",
+        metavar="LIST",
+        help="k of pass^k and pass@k to report, as 1,3,5",
     )
     group.addoption(
         "--agentgym-otel",
         metavar="URL",
         nargs="?",
         const="",
-        help="export the episodes to an OpenTelemetry collector over OTLP/HTTP "
-        "(without a URL: where the OTEL_* environment variables say)",
+        help="export the episodes to an OpenTelemetry collector",
     )
     group.addoption(
         "--agentgym-otel-content",
         action="store_true",
         default=False,
-        help="--agentgym-otel: with messages, tool arguments and results",
+        help="and with them messages, arguments and results",
     )
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from pytest_agentgym.option_values import choice, number
+
+if TYPE_CHECKING:
+    from pytest_agentgym.option_groups import OptionGroups
 
 _NEED_TRAIN = (
     *("target", "updates", "budget", "save", "resume"),
@@ -60,54 +63,52 @@ TRAIN_OPTIONS = pytest.StashKey[TrainOptions | None]()
 """None without `--train`."""
 
 
-def add_options(group: pytest.OptionGroup) -> None:
+def add_options(groups: OptionGroups) -> None:
     """Adds the options."""
+    group = groups.training
     group.addoption(
         "--train",
         action="store_true",
         default=False,
         dest="agentgym_train",
-        help="with --agentgym: improve the policy on the scenarios' train cases, "
-        "measure before and after, and save a trained agent",
+        help="train the policy, and measure before and after",
     )
     group.addoption(
         "--agentgym-target",
         metavar="SHARE",
-        help="--train: reliability to reach (default: 0.95)",
+        help="reliability to reach (default: 0.95)",
     )
     group.addoption(
         "--agentgym-updates",
         metavar="N",
-        help="--train: the most policy updates (default: 100)",
+        help="the most policy updates (default: 100)",
     )
     group.addoption(
         "--agentgym-budget",
         metavar="DURATION",
-        help="--train: the most time, as 20m or 1h (default: 20m)",
+        help="the most time, as 20m or 1h (default: 20m)",
     )
     group.addoption(
         "--agentgym-save",
         metavar="NAME",
-        help="--train: the agent's name (default: the scenarios' folder)",
+        help="the agent's name (default: the scenarios' folder)",
     )
     group.addoption(
         "--agentgym-resume",
         metavar="RUN",
         nargs="?",
         const="latest",
-        help="--train: go on with a training that ended early (default: the latest)",
-    )
-    group.addoption(
-        "--agentgym-train-config",
-        metavar="FILE",
-        help="--train: JSON file with fields of TrainingConfig",
+        help="go on with one that ended early (default: the latest)",
     )
     group.addoption(
         "--agentgym-components",
         metavar="LIST",
-        help="--train: what is trained, of tool_selection, parameter_selection, "
-        "reasoning and output_generation, separated by commas (default: the "
-        "scenarios' own)",
+        help="what is trained, as tool_selection,output_generation",
+    )
+    group.addoption(
+        "--agentgym-train-config",
+        metavar="FILE",
+        help="JSON file with fields of TrainingConfig",
     )
 
 

@@ -85,6 +85,29 @@ def test_every_option_is_in_the_table() -> None:
     assert [name for name in group.names if f"| `{name}" not in table] == []
 
 
+def test_help_has_the_groups_of_the_table_and_a_line_for_each_option(
+    gym: Gym, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = gym.run("--help", agentgym=False).stdout.str()
+    shown: dict[str, list[str]] = {}
+    for title, body in re.findall(r"^agentgym: (.*):\n((?:  .*\n)+)", text, re.M):
+        options = re.findall(r"^  (--[\w-]+)(.*\n(?:   .*\n)*)", body, re.M)
+        shown[title] = [name for name, _ in options]
+        for name, rest in options:
+            # Names too long for the help to stand beside them have it below.
+            beside = "  " in rest.partition("\n")[0]
+            assert rest.count("\n") == (1 if beside else 2), name
+    table = (ROOT / "docs" / "measuring.md").read_text()
+    found = re.split(r"^\*\*(.*?)\*\*.*$", table.partition("\n## While")[0], flags=re.M)
+    documented = {
+        title.lower(): re.findall(r"^\| `(--[\w-]+)", rows, re.M)
+        for title, rows in zip(found[1::2], found[2::2], strict=True)
+    }
+    assert list(shown) == list(documented)
+    assert shown == documented
+
+
 def test_readme_begins_with_the_two_commands() -> None:
     blocks = re.findall(
         r"```\w*\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
