@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
+DOCS_VENV := .venv-docs
 # Deterministic and without telemetry: nothing here talks to other machines.
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test test-slow test-rest test-vllm release-check lint format clean
+.PHONY: demo test test-slow test-rest test-vllm release-check docs lint format clean
 
 ## Measure the shipped LangChain agent on the customer-support scenarios, train the model
 ## behind it on them, and measure it again.
@@ -42,6 +43,10 @@ test-vllm: $(VENV)/test.stamp
 release-check: | $(BIN)/uv
 	@.ci/release-check
 
+## Build the site of the documentation into build/site; a link that leads nowhere fails it.
+docs: $(DOCS_VENV)/docs.stamp
+	@.ci/docs $(DOCS_VENV)
+
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,7 +58,7 @@ format: $(VENV)/test.stamp
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) .venv311 .venv-oldest .coverage* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VLLM_VENV) $(DOCS_VENV) build .venv311 .venv-oldest .coverage* .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -67,4 +72,11 @@ $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(BIN)/uv
 
 $(VENV)/test.stamp: pyproject.toml constraints.txt | $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[frameworks,train,hypothesis]' --group dev
+	@touch $@
+
+# Without the line of tomli: CrewAI keeps it older than Zensical takes it.
+$(DOCS_VENV)/docs.stamp: pyproject.toml constraints.txt | $(BIN)/uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(DOCS_VENV)
+	grep -v '^tomli==' constraints.txt | \
+	  $(BIN)/uv pip install --quiet --python $(DOCS_VENV)/bin/python -c - --group docs
 	@touch $@
