@@ -1,4 +1,4 @@
-"""The groups of `pytest --help`, which `docs/measuring.md` has, too."""
+"""The groups of `pytest --help`, which `docs/reference/options.md` has, too."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def _choose(found: list[FoundAgent], wanted: str | None) -> FoundAgent:
     if not found:
         raise UsageError(
             "no agent was found in the Python files here: run this in your agent's "
-            "project, or write an `agent` fixture by hand (docs/agents.md)"
+            "project, or write an `agent` fixture by hand (docs/how-to/agents.md)"
         )
     likeliest = [agent for agent in found if agent.kind == found[0].kind]
     if len(likeliest) > 1:

@@ -187,8 +187,8 @@ def _refuse_unknown(agent: Any) -> None:
     for name, (kind, function) in _AROUND.items():
         if f" {name}" in modules:
             raise UsageError(
-                f"{kind} is given by a function around it: {function}; docs/agents.md "
-                "says how its models and tools are seen"
+                f"{kind} is given by a function around it: {function}; "
+                "docs/how-to/agents.md says how its models and tools are seen"
             )
 
 

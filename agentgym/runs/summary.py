@@ -329,7 +329,8 @@ class RunSummary:
             names = listed([short_name(scenario.name) for scenario in blind], 3)
             yield (
                 f"no model or tool call was seen in {replies} of {played} of {names}: "
-                "if it makes any, use @agentgym.tool and record_openai (docs/agents.md)"
+                "if it makes any, use @agentgym.tool and record_openai "
+                "(docs/how-to/agents.md)"
             )
 
     @property

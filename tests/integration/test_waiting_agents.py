@@ -470,7 +470,7 @@ class TestAG2:
                 agent.approve()
 
 
-DOCS = Path(__file__).parents[2] / "docs" / "agents.md"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "people.md"
 MODELS: dict[str, Callable[[Any], Any]] = {
     "Agents SDK": lambda at: openai_agents_model(at),
     "Pydantic AI": pydantic_ai_model,

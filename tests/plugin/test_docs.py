@@ -15,7 +15,7 @@ from pytest_agentgym.plugin import pytest_addoption
 from tests.conftest import Gym
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"```python\n# (\w+\.py)\n(.*?)```", re.DOTALL)
 
 
@@ -80,7 +80,7 @@ def test_every_option_is_in_the_table() -> None:
         getgroup=lambda *_: group, addini=lambda name, *_, **__: ini.append(name)
     )
     pytest_addoption(parser)  # type: ignore[arg-type]
-    table = (ROOT / "docs" / "measuring.md").read_text()
+    table = (ROOT / "docs" / "reference" / "options.md").read_text()
     assert [name for name in ini if f"`{name}`" not in table] == []
     assert [name for name in group.names if f"| `{name}" not in table] == []
 
@@ -98,14 +98,27 @@ def test_help_has_the_groups_of_the_table_and_a_line_for_each_option(
             # Names too long for the help to stand beside them have it below.
             beside = "  " in rest.partition("\n")[0]
             assert rest.count("\n") == (1 if beside else 2), name
-    table = (ROOT / "docs" / "measuring.md").read_text()
-    found = re.split(r"^\*\*(.*?)\*\*.*$", table.partition("\n## While")[0], flags=re.M)
+    table = (ROOT / "docs" / "reference" / "options.md").read_text()
+    found = re.split(r"^\*\*(.*?)\*\*.*$", table, flags=re.M)
     documented = {
         title.lower(): re.findall(r"^\| `(--[\w-]+)", rows, re.M)
         for title, rows in zip(found[1::2], found[2::2], strict=True)
     }
     assert list(shown) == list(documented)
     assert shown == documented
+
+
+def test_pages_that_code_and_tests_name_exist() -> None:
+    named = [
+        (path.relative_to(ROOT), page)
+        for folder in ("agentgym", "pytest_agentgym", "benchmarks", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+        if path != Path(__file__)
+        for page in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text())
+    ]
+    assert len(named) > 5
+    named = [(path, page) for path, page in named if page != "docs/page.md"]
+    assert [each for each in named if not (ROOT / each[1]).is_file()] == []
 
 
 def test_readme_begins_with_the_two_commands() -> None:

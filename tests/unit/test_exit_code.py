@@ -31,14 +31,14 @@ def test_the_readme_lists_what_pytest_ends_with():
 
 
 def test_the_glossary_lists_all_by_name():
-    rows = table("docs/glossary.md", "exit code", "name", "meaning")
+    rows = table("docs/reference/glossary.md", "exit code", "name", "meaning")
     codes = [(code.value, code.name) for code in ExitCode]
     assert [(int(code), name) for code, name, _ in rows] == codes
 
 
 def test_the_glossary_lists_the_reasons_of_the_gate():
     gate = pytest.importorskip("agentgym.runs.gate")
-    rows = table("docs/glossary.md", "reason", "meaning", "exit code")
+    rows = table("docs/reference/glossary.md", "reason", "meaning", "exit code")
     assert [(name, int(code)) for name, _, code in rows] == [
         (kind.value, gate._CODES[kind]) for kind in gate.ReasonKind
     ]

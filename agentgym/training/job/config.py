@@ -19,7 +19,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class TrainingConfig(BaseModel):
-    """How the policy behind an agent is trained; `docs/training.md` says why so.
+    """How the policy behind an agent is trained.
+
+    `docs/explanation/training.md` says why so.
 
     Attributes:
         target: Reliability on held-out cases at which training ends.
