@@ -50,10 +50,10 @@ class Curriculum:
 
     A group of episodes has a gradient when their rewards differ. That is likeliest
     where success is least certain: a scenario's weight is the standard deviation of an
-    outcome, sqrt(p (1 - p)), and half of the groups are played on cases whose last
-    episodes differed. Below p = 1/2 the weight does not fall again: what hardly passes
-    has to be found by chance, and what is learned of the others makes that less likely
-    at every update.
+    outcome, sqrt(p (1 - p)), and half of its groups are played on cases of its own
+    whose last episodes differed. Below p = 1/2 the weight does not fall again: what
+    hardly passes has to be found by chance, and what is learned of the others makes
+    that less likely at every update.
 
     Args:
         scenarios: Names, in a fixed order.
@@ -71,11 +71,22 @@ class Curriculum:
 
     def groups(self, count: int) -> list[Drawn]:
         """The cases of the next groups."""
-        again = min(count // 2, len(self._uncertain)) if self._adaptive else 0
-        self._random.shuffle(self._uncertain)
-        drawn, self._uncertain = self._uncertain[:again], self._uncertain[again:]
-        fresh = self.draw(count - again)
-        return drawn + [Drawn(name, self.next_case(name)) for name in fresh]
+        groups = []
+        for number, name in enumerate(self.draw(count)):
+            again = (
+                self._known_uncertain(name) if self._adaptive and number % 2 else None
+            )
+            groups.append(again or Drawn(name, self.next_case(name)))
+        return groups
+
+    def _known_uncertain(self, scenario: str) -> Drawn | None:
+        """A case of it whose last episodes differed, taken from the memory."""
+        of_it = [drawn for drawn in self._uncertain if drawn.scenario == scenario]
+        if not of_it:
+            return None
+        chosen = self._random.choice(of_it)
+        self._uncertain.remove(chosen)
+        return chosen
 
     def played(self, drawn: Drawn, *, passed: int, played: int) -> None:
         """Takes in the outcomes of a group.
