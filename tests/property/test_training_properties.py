@@ -344,6 +344,22 @@ def test_scenarios_are_drawn_as_often_as_they_weigh(count, draws, seed, adaptive
         assert abs(found[name] - draws * weights[name] / total) < 1 + 1e-9
 
 
+def test_cases_are_played_again_within_their_scenarios_share():
+    curriculum = Curriculum(["known", "new"], seed=0)
+    for case in range(40):
+        curriculum.played(Drawn("known", case, fresh=False), passed=1, played=2)
+    groups = curriculum.groups(16)
+    assert Counter(drawn.scenario for drawn in groups) == {"known": 8, "new": 8}
+    assert Counter(d.scenario for d in groups if not d.fresh) == {"known": 4}
+    again = [d.case for d in groups if not d.fresh]
+    assert len(set(again)) == 4
+    # They were taken out: only what differs once more comes again.
+    assert not set(again) & {d.case for d in curriculum.groups(64) if not d.fresh}
+    alike = Curriculum(["known"], seed=0, adaptive=False)
+    alike.played(Drawn("known", 0), passed=1, played=2)
+    assert all(drawn.fresh for drawn in alike.groups(16))
+
+
 def test_scenarios_that_never_passed_are_known_after_a_resume():
     curriculum = Curriculum(["good", "bad", "unplayed"], seed=0)
     for name, passed in (("good", 1), ("bad", 0), ("good", 0)):
