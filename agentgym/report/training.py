@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
-from agentgym.playing.episode import Episode
-from agentgym.recording.blame import Outcome
 from agentgym.runs.lines import (
     SURE,
     Line,
     count,
+    dollars,
     interval,
     number,
     percent,
     threshold,
     wrapped,
 )
-from agentgym.runs.summary_json import GainJson, MismatchJson, ShareJson, TrainingJson
+from agentgym.runs.summary_json import (
+    GainJson,
+    MismatchJson,
+    ShareJson,
+    SolvedJson,
+    TrainingJson,
+)
 
 
-def training_section(
-    training: TrainingJson,
-    measured: Mapping[str, Sequence[Episode]],
-    width: int = 80,
-) -> Iterator[Line]:
+def training_section(training: TrainingJson, width: int = 80) -> Iterator[Line]:
     """Before and after, what it took, and where the agent is.
 
     Args:
         training: The `training` object of `summary.json`.
-        measured: The episodes of each measurement.
         width: Characters that a line may have.
     """
     shares = {"before": training.get("before"), "after": training.get("after")}
@@ -54,7 +54,7 @@ def training_section(
     ]
     yield Line(f"took       {', '.join(took)}")
     yield from _sampled(training.get("mismatch"), width)
-    yield from _costs(measured)
+    yield from _costs(training, width)
     saved = None
     if agent := training.get("agent"):
         folder = PurePath(agent)
@@ -121,34 +121,35 @@ def _sampled(mismatch: MismatchJson | None, width: int) -> Iterator[Line]:
     yield from wrapped(text, width, f"{'sampled':<11}", hanging=" " * 11)
 
 
-def cost_per_pass(episodes: Sequence[Episode]) -> tuple[float, float] | None:
-    """Tokens and tool calls per passed episode, those that failed included.
-
-    Returns:
-        None if none passed.
-    """
-    played = [episode for episode in episodes if episode.counted]
-    passed = sum(episode.outcome is Outcome.passed for episode in played)
-    if not passed:
-        return None
-    tokens = sum(episode.tokens for episode in played)
-    calls = sum(row["calls"] for episode in played for row in episode.tools)
-    return tokens / passed, calls / passed
-
-
-def _costs(measured: Mapping[str, Sequence[Episode]]) -> Iterator[Line]:
-    costs = {name: cost_per_pass(episodes) for name, episodes in measured.items()}
+def _costs(training: TrainingJson, width: int) -> Iterator[Line]:
+    """What a passed episode took, before and after."""
+    costs = training.get("per_passed") or {}
     before, after = costs.get("before"), costs.get("after")
     if before is None:
         return
-    for place, noun in enumerate(("tokens", "tool calls")):
-        if not before[place]:
+    for noun, price in [
+        ("tokens", None),
+        ("tool calls", None),
+        *(("dollars", name) for name in before["usd"]),
+    ]:
+        first, last = _amount(before, noun, price), _amount(after, noun, price)
+        if not first:
             continue
-        text = f"{noun} per passed episode: {number(before[place])} before"
-        if after is not None:
-            change = 100 * (after[place] / before[place] - 1)
-            text += f", {number(after[place])} after ({change:+.0f} %)"
-        yield Line(text)
+        shown = dollars if noun == "dollars" else number
+        text = f"{noun} per passed episode: {shown(first)} before"
+        if last is not None:
+            text += f", {shown(last)} after ({100 * (last / first - 1):+.0f} %)"
+        if price:
+            text += f", at the price of {price}"
+        yield from wrapped(text, width, hanging=" " * 11)
+
+
+def _amount(solved: SolvedJson | None, noun: str, price: str | None) -> float | None:
+    if solved is None:
+        return None
+    if price is not None:
+        return solved["usd"].get(price)
+    return solved["tokens"] if noun == "tokens" else solved["tool_calls"]
 
 
 def _never_passed(names: Sequence[str], width: int) -> Iterator[Line]:

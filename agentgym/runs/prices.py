@@ -66,12 +66,17 @@ class Prices:
     Args:
         own: The user's prices by name or pattern; the first that matches counts.
         listed: Whether models of the package's list have a price, too.
+
+    Attributes:
+        given: The user's prices.
+        source: The package that prices were taken from, if any were.
     """
 
     def __init__(
         self, own: Mapping[str, Price] | None = None, *, listed: bool = True
     ) -> None:
-        self._own = {name.lower(): price for name, price in (own or {}).items()}
+        self.given = dict(own or {})
+        self._own = {name.lower(): price for name, price in self.given.items()}
         self._listed = listed
         self._known: dict[str, Cost | None] = {}
         self.source: str | None = None

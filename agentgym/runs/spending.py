@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 from agentgym.playing.episode import Episode
+from agentgym.recording.blame import Outcome
 from agentgym.runs.prices import Prices
-from agentgym.runs.summary_json import CostJson, SpentJson, UsageJson
+from agentgym.runs.summary_json import CostJson, SolvedJson, SpentJson, UsageJson
 
 UNNAMED = "a model without a name"
 
@@ -179,6 +180,34 @@ def simulator_uses(episode: Episode) -> Iterator[ModelUse]:
         if role in simulators:
             for prompt, completion in simulators[role].get("calls", ()):
                 yield simulators[role]["model"], prompt, completion
+
+
+def per_passed(episodes: Sequence[Episode], prices: Prices) -> SolvedJson | None:
+    """What a solved task took: tokens and tool calls per passed episode.
+
+    Args:
+        episodes: Those that failed are paid for, too; those that do not count are not.
+        prices: At each one that the user gave, the same tokens are priced.
+
+    Returns:
+        None if none passed.
+    """
+    counted = [episode for episode in episodes if episode.counted]
+    passed = sum(episode.outcome is Outcome.passed for episode in counted)
+    if not passed:
+        return None
+    uses = [use for episode in counted for use in model_uses(episode)]
+    prompt = sum(use[1] or 0 for use in uses)
+    completion = sum(use[2] or 0 for use in uses)
+    calls = sum(row["calls"] for episode in counted for row in episode.tools)
+    return {
+        "tokens": sum(episode.tokens for episode in counted) / passed,
+        "tool_calls": calls / passed,
+        "usd": {
+            name: price(prompt, completion) / passed
+            for name, price in prices.given.items()
+        },
+    }
 
 
 def _divided(total: float, number: int) -> float | None:

@@ -85,6 +85,22 @@ class CostJson(UsageJson):
     prices: NotRequired[str | None]
 
 
+MeasuredPhase = Literal["before", "after"]
+
+
+class SolvedJson(TypedDict):
+    """What a passed episode took, those that failed included.
+
+    Attributes:
+        usd: US dollars by the name or pattern of a model whose price was given: what
+            the same tokens would cost there.
+    """
+
+    tokens: float
+    tool_calls: float
+    usd: dict[str, float]
+
+
 class CheckJson(TypedDict):
     """How a check was judged."""
 
@@ -312,6 +328,7 @@ class TrainingJson(TypedDict):
     at_least: NotRequired[float | None]
     next_confidence: NotRequired[float]
     mismatch: NotRequired[MismatchJson | None]
+    per_passed: NotRequired[dict[MeasuredPhase, SolvedJson | None]]
 
 
 class CountsJson(TypedDict):

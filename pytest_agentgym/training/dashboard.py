@@ -11,6 +11,7 @@ import pytest
 
 from agentgym.runs.files.updates import UpdateLine
 from agentgym.runs.lines import count, number, percent, threshold
+from agentgym.runs.summary_json import MeasuredPhase
 from pytest_agentgym.show.live.panel import (
     EDGES,
     NARROW,
@@ -26,7 +27,7 @@ REFRESHES = 2
 LATE_SECONDS = 2.0
 _BAR = 30
 
-MEASURED = ("before", "after")
+MEASURED: tuple[MeasuredPhase, ...] = ("before", "after")
 _PHASES = {
     "before": "measuring held-out cases before training",
     "train": "training",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,14 @@ import pytest
 
 from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
+from agentgym.policy.trained.agent_folder import add_to_card
 from agentgym.report import terminal
 from agentgym.report.training import training_section
 from agentgym.runs.files.measured import measured_ids
 from agentgym.runs.files.store import read_episodes
 from agentgym.runs.gate import Reason, ReasonKind, reason_of_training
 from agentgym.runs.lines import Heading, Line
+from agentgym.runs.spending import per_passed
 from agentgym.runs.summary import RunSummary
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.not_judged import NotJudged
@@ -37,7 +40,7 @@ from pytest_agentgym.training.dashboard import (
 from pytest_agentgym.training.progress import Progress
 
 if TYPE_CHECKING:
-    from agentgym.runs.summary_json import SummaryJson
+    from agentgym.runs.summary_json import MeasuredPhase, SummaryJson
     from agentgym.training.job.training_result import TrainingResult
 
 
@@ -85,7 +88,7 @@ class TrainingReporter:
         self._interrupted = False
         self._kept: dict[str, Episode] = {}
         self._one_case: dict[str, bool] = {}
-        self._measured: dict[str, list[Episode]] = {phase: [] for phase in MEASURED}
+        self._measured: dict[MeasuredPhase, list[Episode]] = {}
 
     def collected(self, entries: list[CatalogueEntry]) -> None:
         """Notes what the runners collected."""
@@ -117,6 +120,8 @@ class TrainingReporter:
         self.observer.close()
         version = 0 if result is None else result.version
         self._measured = self._read_measured({"before": 0, "after": version})
+        if result is not None:
+            self._result = self._with_costs(result)
         self.summary = self._new_summary()
         if self._writer.store is not None:
             self.summary.run_id = self._writer.store.id
@@ -131,6 +136,19 @@ class TrainingReporter:
         elif result is not None:
             # Without a result something else has ended it, and has a reason of its own.
             self._add_reason(result)
+
+    def _with_costs(self, result: TrainingResult) -> TrainingResult:
+        """The result with what a passed episode takes, which its agent's card has, too.
+
+        Only the episodes here know it.
+        """
+        measured, prices = self._measured, self._run.prices
+        costs = {phase: per_passed(measured[phase], prices) for phase in measured}
+        if result.agent is not None:
+            judged = result.episodes + sum(map(len, measured.values()))
+            facts = {"per_passed": costs, "judged_episodes": judged}
+            add_to_card(result.agent, facts)
+        return replace(result, per_passed=costs)
 
     def tally(self, entry: CatalogueEntry) -> ScenarioResult | None:
         """A scenario's episodes of the last measurement."""
@@ -199,11 +217,14 @@ class TrainingReporter:
     @property
     def _last(self) -> list[Episode]:
         """The episodes of the last measurement."""
-        return self._measured["after"] or self._measured["before"]
+        measured = self._measured
+        return measured.get("after") or measured.get("before") or []
 
-    def _read_measured(self, versions: dict[str, int]) -> dict[str, list[Episode]]:
+    def _read_measured(
+        self, versions: dict[MeasuredPhase, int]
+    ) -> dict[MeasuredPhase, list[Episode]]:
         """The episodes that the trainer measured these policy versions by."""
-        measured: dict[str, list[Episode]] = {phase: [] for phase in versions}
+        measured: dict[MeasuredPhase, list[Episode]] = {p: [] for p in versions}
         store = self._writer.store
         if store is None:
             return measured
@@ -251,7 +272,7 @@ class TrainingReporter:
             result = self._result.to_json()
             if result["agent"]:
                 result["agent"] = str(relative(Path(result["agent"])))
-            yield from training_section(result, self._measured, width)
+            yield from training_section(result, width)
         yield Heading("verdict")
         if self._interrupted:
             yield from terminal.gate_lines(self.summary.decision, width)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -108,7 +109,8 @@ def kill_child(process: subprocess.Popen[str], command: str) -> None:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, int, str]:
     project = Project(tmp_path_factory.mktemp("trained"), "test_refunds.py")
-    return project, *project.run("--agentgym-updates=2", "customer_support")
+    options = ("--agentgym-updates=2", "--agentgym-price=paid=1/10")
+    return project, *project.run(*options, "customer_support")
 
 
 def test_a_training_leaves_its_results(trained):
@@ -125,6 +127,7 @@ def test_a_training_leaves_its_results(trained):
     difference = training["after"]["value"] - training["before"]["value"]
     assert training["difference"]["value"] == pytest.approx(difference)
     assert "paired on the same" in output
+    assert re.search(r"dollars per passed episode: \$.* before, \$.* after", output)
     updates = project.lines("updates.jsonl")
     assert [row["update"] for row in updates] == [1, 2]
     for row in updates:
@@ -156,8 +159,8 @@ def test_held_out_cases_never_enter_a_batch(trained):
 def test_the_saved_agent_is_measured_by_its_name(trained):
     project, _, output = trained
     agent = TrainedAgent.load("customer_support_v1.0", root=project.root)
-    assert "before" in agent.card()
-    assert "after" in agent.card()
+    for said in ("before", "after", "per passed", "at the price of paid", "judged"):
+        assert said in agent.card()
     folder = project.root / ".agentgym/agents/customer_support/v1.0"
     assert {p.name for p in folder.iterdir()} == {
         *("adapter_config.json", "adapter_model.safetensors", "agent.json")

@@ -11,9 +11,9 @@ from agentgym.recording.trajectory import ModelCall, Step, Trajectory
 from agentgym.report.cost import cost_section
 from agentgym.runs.lines import Heading, dollars
 from agentgym.runs.prices import Price, Prices, parse_price
-from agentgym.runs.spending import Spending
+from agentgym.runs.spending import Spending, per_passed
 from agentgym.runs.summary import RunSummary
-from tests.made_episodes import made_episode
+from tests.made_episodes import made_episode, made_row
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,22 @@ def lines(summary, width=80):
     told = list(cost_section(summary, width))
     assert all(len(line.text) <= width for line in told)
     return [line.text for line in told if not isinstance(line, Heading)]
+
+
+def test_what_a_passed_episode_takes_at_the_prices_of_others():
+    looked = made_row("look", calls=3, correct=3)
+    played = [
+        episode(0, "passed", ("m", 1000, 100), tokens=1100, tools=[looked]),
+        episode(1, "failed", ("m", 3000, 0), tokens=3000, tools=[looked]),
+        episode(2, "passed", ("m", 0, 900), tokens=900),
+        episode(3, "infra_error", ("m", 7000, 0), tokens=7000),
+    ]
+    prices = Prices({"GPT-5": Price(1, 10), "free": Price(0, 0)})
+    assert per_passed(played, prices) == {
+        "tokens": 2500,
+        "tool_calls": 3,
+        "usd": {"GPT-5": pytest.approx((0.004 + 0.01) / 2), "free": 0},
+    }
 
 
 def test_what_is_spent():

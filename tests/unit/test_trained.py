@@ -22,7 +22,7 @@ from agentgym.commands.main import main
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.folders.model_folder import weights_digest
 from agentgym.policy.trained import agent_folder
-from agentgym.policy.trained.agent_folder import check_name, save_agent
+from agentgym.policy.trained.agent_folder import add_to_card, check_name, save_agent
 from agentgym.policy.trained.resolve import Local, resolve
 from tests.tiny_adapter import make_adapter
 from tests.tiny_policy import make_tiny
@@ -98,6 +98,21 @@ def test_the_card(saved: Path) -> None:
         "after       97.1 % (95.3 to 98.4 %) on held-out cases",
         "difference  +35.9 points (+31.0 to +40.5)",
         "training    3,400 episodes, 53 updates, 12.2 minutes",
+    ]
+
+
+def test_the_card_says_what_the_training_bought(saved: Path) -> None:
+    before = {"tokens": 2000, "tool_calls": 2.5, "usd": {"gpt-5": 0.0041}}
+    after = {"tokens": 1500, "tool_calls": 2, "usd": {"gpt-5": 0.003}}
+    solved = {"before": before, "after": after}
+    add_to_card(saved, {"per_passed": solved, "judged_episodes": 4200})
+    assert TrainedAgent.load("support").card().splitlines()[-5:] == [
+        "per passed  1500 tokens (2000 before)",
+        "            2.00 tool calls (2.50 before)",
+        "            $0.0030 at the price of gpt-5 ($0.0041 before)",
+        "training    3,400 episodes, 53 updates, 12.2 minutes",
+        "judged      4,200 episodes, measurements included: by checks, without a "
+        "person to read them",
     ]
 
 

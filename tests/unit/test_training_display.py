@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from agentgym.recording.blame import Outcome
-from agentgym.report.training import cost_per_pass, training_section
+from agentgym.report.training import training_section
+from agentgym.runs.prices import Prices
+from agentgym.runs.spending import per_passed
 from pytest_agentgym.training.dashboard import (
     Dashboard,
     TrainingLines,
@@ -191,13 +193,20 @@ def test_section():
         + [episode("before", F, tokens=100, tools=[row("look", 2, 1)])],
         "after": [episode("after", P, tokens=90, tools=[row("look", 1, 1)])],
     }
-    assert [line.text for line in training_section(training, measured, 72)] == [
+    training["per_passed"] = {
+        phase: per_passed(episodes, Prices()) for phase, episodes in measured.items()
+    }
+    training["per_passed"]["before"]["usd"] = {"gpt-5": 0.0015}
+    training["per_passed"]["after"]["usd"] = {"gpt-5": 0.0009}
+    assert [line.text for line in training_section(training, 72)] == [
         "before     60.0 % (50.0-70.0 %)",
         "after      97.0 % (93.0-99.0 %)",
         "difference +37.0 points (+30.0 to +44.0), paired on the same cases",
         "took       2000 episodes, 1 update, 1.5 minutes",
         "tokens per passed episode: 150 before, 90.0 after (-40 %)",
         "tool calls per passed episode: 4.00 before, 1.00 after (-75 %)",
+        "dollars per passed episode: $0.0015 before, $0.00090 after (-40 %), at",
+        "           the price of gpt-5",
         "ended      the target was met",
         "saved      .agentgym/agents/shop/v1.0 (measure it again with",
         "           --agentgym-policy shop_v1.0)",
@@ -234,7 +243,7 @@ def test_section_tells_what_is_certain_after_all_looks(gate, met, text):
         "next_confidence": 0.99625,
         "target": 0.95,
     }
-    lines = [line.text for line in training_section(training, {}, 400)]
+    lines = [line.text for line in training_section(training, 400)]
     assert lines[0] == (
         "difference +30.0 points (+10.0 to +50.0), paired on the same 8 cases, for "
         "others of their kind"
@@ -244,7 +253,7 @@ def test_section_tells_what_is_certain_after_all_looks(gate, met, text):
 
 def test_section_of_a_training_without_a_look():
     training = {"met": False, "looks": 0, "at_least": 0.287, "target": 0.3}
-    lines = [line.text for line in training_section(training, {}, 400)]
+    lines = [line.text for line in training_section(training, 400)]
     assert lines[0] == (
         "looks      none at held-out cases after training; before it at least 28.7 % "
         "at 95 % confidence"
@@ -254,21 +263,25 @@ def test_section_of_a_training_without_a_look():
 @pytest.mark.parametrize("met", [False, True])
 def test_section_names_what_never_passed(met):
     training = {"met": met, "never_passed": ["a.py::b"], "episodes": 8}
-    lines = [line.text for line in training_section(training, {}, 200)]
+    lines = [line.text for line in training_section(training, 200)]
     assert any("never passed while it learned: 1 scenario" in x for x in lines) != met
     assert ("  a.py::b" in lines) != met
 
 
 def test_section_of_a_training_that_was_interrupted():
     training = {"before": None, "after": None, "difference": None, "agent": None}
-    lines = [line.text for line in training_section(training, {"before": []})]
+    lines = [line.text for line in training_section(training)]
     assert lines == ["took       0 episodes, 0 updates, 0.0 minutes"]
 
 
 def test_cost_of_episodes_that_do_not_count():
     lost = episode("before", I, tokens=50)
-    assert cost_per_pass([lost]) is None
-    assert cost_per_pass([lost, episode("before", P, tokens=7)]) == (7, 0)
+    assert per_passed([lost], Prices()) is None
+    assert per_passed([lost, episode("before", P, tokens=7)], Prices()) == {
+        "tokens": 7,
+        "tool_calls": 0,
+        "usd": {},
+    }
 
 
 def test_another_engine_than_the_trainers_says_how_far_it_was():
@@ -280,16 +293,16 @@ def test_another_engine_than_the_trainers_says_how_far_it_was():
         "truncated_share": 0.001,
     }
     training = {"mismatch": mismatch, "met": True}
-    lines = [line.text for line in training_section(training, {}, 400)]
+    lines = [line.text for line in training_section(training, 400)]
     assert lines[1] == (
         "sampled    by vLLM, whose log-probabilities differ from the trainer's by "
         "0.003 on average (at most 0.2): 3.1 % of trained tokens corrected, 0.1 % at "
         "the limit"
     )
     mismatch |= {"engine": "own", "truncated_share": 0.0}
-    lines = [line.text for line in training_section(training, {}, 400)]
+    lines = [line.text for line in training_section(training, 400)]
     assert lines[1].startswith("sampled    by half precision, whose")
     assert lines[1].endswith("3.1 % of trained tokens corrected")
     mismatch["corrected_share"] = 0.0
-    lines = [line.text for line in training_section(training, {}, 400)]
+    lines = [line.text for line in training_section(training, 400)]
     assert not any("sampled" in line for line in lines)

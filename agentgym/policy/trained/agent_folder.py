@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +23,7 @@ from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.folders.hub_cache import hub_model
 from agentgym.policy.folders.hub_download import find_hub_model
 from agentgym.policy.folders.model_folder import weights_digest
+from agentgym.runs.files.store import write_json
 
 AGENTS = Path(".agentgym", "agents")
 CARD = "agent.json"
@@ -133,6 +134,19 @@ def save_agent(root: Path, name: str, adapter: Path, card: dict[str, Any]) -> Pa
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def add_to_card(agent: Path, facts: Mapping[str, Any]) -> None:
+    """Adds to what a saved agent's card says.
+
+    Args:
+        agent: The version's folder.
+        facts: What is added; a card that cannot be written stays as it is.
+    """
+    file = agent / CARD
+    with suppress(OSError, ValueError):
+        card = json.loads(file.read_text(encoding="utf-8"))
+        write_json(file, card | facts)
 
 
 def _completed(card: dict[str, Any]) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from agentgym.distribution import DISTRIBUTION
 from agentgym.errors import UsageError
 from agentgym.policy.trained.agent_folder import CARD, FORMAT
+from agentgym.runs.lines import dollars, number
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -69,12 +71,30 @@ def _facts(name: str, about: dict[str, Any]) -> list[tuple[str, str]]:
             facts.append((key, f"{_percent(about[key])} on held-out cases"))
     if about.get("difference"):
         facts.append(("difference", _points(about["difference"])))
+    solved = list(_solved(about.get("per_passed") or {}))
+    facts += [("" if i else "per passed", text) for i, text in enumerate(solved)]
     effort = [f"{about[k]:,} {k}" for k in ("episodes", "updates") if k in about]
     if about.get("seconds") is not None:
         effort.append(f"{about['seconds'] / 60:.1f} minutes")
     if effort:
         facts.append(("training", ", ".join(effort)))
+    if about.get("judged_episodes"):
+        read = f"{about['judged_episodes']:,} episodes, measurements included"
+        facts.append(("judged", f"{read}: by checks, without a person to read them"))
     return facts
+
+
+def _solved(costs: dict[str, Any]) -> Iterator[str]:
+    """What a passed episode takes after training, and took before."""
+    before, after = costs.get("before"), costs.get("after")
+    if not before or not after:
+        return
+    for noun in ("tokens", "tool_calls"):
+        new, old = number(after[noun]), number(before[noun])
+        yield f"{new} {noun.replace('_', ' ')} ({old} before)"
+    for model, old in before["usd"].items():
+        new = dollars(after["usd"].get(model))
+        yield f"{new} at the price of {model} ({dollars(old)} before)"
 
 
 def _judged(scenario: dict[str, Any]) -> str:

@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from agentgym.runs.summary_json import GainJson, MismatchJson, ShareJson, TrainingJson
+from agentgym.runs.summary_json import (
+    GainJson,
+    MeasuredPhase,
+    MismatchJson,
+    ShareJson,
+    SolvedJson,
+    TrainingJson,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +42,8 @@ class TrainingResult:
             all looks at held-out cases together; None without episodes.
         next_confidence: Of a further look by itself, so that it stays 95 % together.
         mismatch: How far sampler and trainer differed; None without an update.
+        per_passed: Tokens, tool calls and, at prices that were given, US dollars per
+            passed episode "before" and "after"; None where none passed.
     """
 
     before: ShareJson | None
@@ -57,6 +66,7 @@ class TrainingResult:
     at_least: float | None = None
     next_confidence: float = 0.95
     mismatch: MismatchJson | None = None
+    per_passed: dict[MeasuredPhase, SolvedJson | None] = field(default_factory=dict)
 
     def to_json(self) -> TrainingJson:
         """The `training` object of `summary.json`."""
@@ -81,6 +91,7 @@ class TrainingResult:
             "at_least": self.at_least,
             "next_confidence": self.next_confidence,
             "mismatch": self.mismatch,
+            "per_passed": self.per_passed,
         }
 
     @classmethod

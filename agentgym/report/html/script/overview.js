@@ -99,6 +99,7 @@ function learning(report) {
     gained ? element("p", {}, element("strong", {}, `${points(gained.value)} points`),
       ` (${points(gained.low)} to ${points(gained.high)}) on the same ${gained.cases ? `${count(gained.cases, "held-out case")}, for others of their kind,` : "held-out cases,"} after ${count(training.updates ?? 0, "update")} and ${count(training.episodes ?? 0, "episode")}: `, inline(training.reason ?? "it ended"), ".") : null,
     looks(training),
+    solved(training.per_passed),
     fitted((width) => learningCurve(training, report.updates, width)),
     element("p", { class: "legend" },
       element("span", { class: "key point" }), "held-out cases, with interval ",
@@ -114,6 +115,16 @@ function looks({ at_least: sure, looks: taken, gate, met, target }) {
   const certified = gate === "certified" ? ` ${threshold(target)} is ${met ? "" : "not "}certified.` : "";
   return element("p", { id: "looks", class: "hint" },
     `${taken ? count(taken, "look") : "No look"} at held-out cases after training: at least ${percent(sure)}, at 95 % confidence over all of them.${certified}`);
+}
+
+// What a passed episode took; early versions did not know it.
+function solved(costs) {
+  const { before, after } = costs ?? {};
+  if (!before || !after) return null;
+  const priced = Object.keys(before.usd).map((model) => [`dollars at the price of ${model}`, dollars, (cost) => cost.usd[model]]);
+  const rows = [["tokens", number, (cost) => cost.tokens], ["tool calls", number, (cost) => cost.tool_calls], ...priced];
+  const words = rows.map(([name, shown, of]) => `${shown(of(after))} ${name} (${shown(of(before))} before)`);
+  return element("p", { id: "solved", class: "hint" }, `A passed episode takes ${words.join(", ")}.`);
 }
 
 // Draws anew for another width, so that its letters keep their size.
