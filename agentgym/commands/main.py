@@ -17,6 +17,7 @@ from agentgym.commands.import_traces import add_import_command
 from agentgym.commands.init import add_init_command
 from agentgym.commands.output_files import add_file_option, writing
 from agentgym.commands.pack_commands import add_pack_commands
+from agentgym.commands.run_commands import add_kept_run_commands
 from agentgym.commands.runs import add_run_commands
 from agentgym.distribution import __version__
 from agentgym.errors import UsageError
@@ -207,6 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_report(commands)
     _add_selftest(commands)
     add_run_commands(commands)
+    add_kept_run_commands(commands)
     add_pack_commands(commands)
     add_agent_commands(commands)
     add_doctor_command(commands)

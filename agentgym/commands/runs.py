@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
-import sys
-from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentgym.commands.output_files import add_file_option, writing
+from agentgym.commands.terminal_lines import print_lines, terminal_width
 from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode
 
 if TYPE_CHECKING:
-    from agentgym.runs.lines import Line
     from agentgym.runs.side import Side
-
-MOST_WIDTH = 160
-
-_CODES = {"bold": "1", "red": "31", "green": "32", "yellow": "33"}
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -36,10 +28,10 @@ def compare(options: argparse.Namespace) -> int:
     comparison = compare(*_chosen(options.before, options.after), options.max_drop)
     if not comparison.scenarios:
         raise UsageError(comparison.notes[-1])
-    width = min(shutil.get_terminal_size().columns, MOST_WIDTH)
-    _print(comparison_lines(comparison, width, options.show))
+    width = terminal_width()
+    print_lines(comparison_lines(comparison, width, options.show))
     if comparison.allowed is not None:
-        _print(drop_verdict(comparison.allowed, width))
+        print_lines(drop_verdict(comparison.allowed, width))
     if options.markdown is not None:
         with writing(options.markdown):
             text = comparison_markdown(comparison)
@@ -100,8 +92,8 @@ def history(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([entry.to_json() for entry in found.entries], indent=2))
         return ExitCode.OK
-    width = min(shutil.get_terminal_size().columns, MOST_WIDTH)
-    _print(history_lines(found, width))
+    width = terminal_width()
+    print_lines(history_lines(found, width))
     return ExitCode.OK
 
 
@@ -110,22 +102,6 @@ def schema(options: argparse.Namespace) -> int:
     file = resources.files("agentgym.report") / "summary.schema.json"
     print(file.read_text(encoding="utf-8"), end="")
     return ExitCode.OK
-
-
-def _print(lines: Iterable[Line]) -> None:
-    from agentgym.runs.lines import Heading
-
-    coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    for line in lines:
-        text = line.text
-        if isinstance(line, Heading):
-            print()
-            codes = ["1"]
-        else:
-            codes = [_CODES[name] for name, on in line.markup.items() if on]
-        if coloured and codes and text:
-            text = f"\033[{';'.join(codes)}m{text}\033[0m"
-        print(text)
 
 
 def add_run_commands(commands: Any) -> None:

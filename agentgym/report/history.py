@@ -108,7 +108,7 @@ def read_history(folder: Path, scenario: str | None = None) -> History:
     for run in finished_runs(folder):
         assert run.summary is not None
         try:
-            summary = read_summary(run.summary)
+            summary = read_summary(run.summary, outline=True)
         except UsageError as exc:
             notes.append(str(exc))
             continue

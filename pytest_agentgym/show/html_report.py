@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agentgym.errors import UsageError
+from agentgym.runs.files.layout import REPORT
 
 if TYPE_CHECKING:
     from agentgym.runs.summary_json import SummaryJson
-
-REPORT = "report.html"
 
 
 class HtmlReport:

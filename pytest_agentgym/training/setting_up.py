@@ -19,7 +19,7 @@ from agentgym.policy.engine.devices import Devices, nvidia_gpus
 from agentgym.policy.folders.hub_cache import hub_model
 from agentgym.policy.folders.safetensors_header import parameter_count
 from agentgym.policy.trained.agent_folder import check_name
-from agentgym.runs.files.layout import RUNS
+from agentgym.runs.files.layout import RUNS, TRAINING
 from agentgym.runs.files.store import write_json
 from agentgym.runs.files.updates import UPDATES_FILE
 from pytest_agentgym.collect.options import MODEL_OPTIONS
@@ -39,8 +39,6 @@ _NEEDED = (
     *("agentlightning", "httpx", "peft", "pydantic", "safetensors"),
     *("torch", "transformers", "uvicorn"),
 )
-_STATE = "training.json"
-"""What a resumed run must have in common with the one that ended early."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +164,7 @@ class Start:
         model = None if self.adapter else hub_model(self.base)
         if model is not None:
             state["base"] = model.pinned
-        write_json(folder / _STATE, {**state, "config": given})
+        write_json(folder / TRAINING, {**state, "config": given})
 
 
 def hold(run: Path) -> int:
@@ -264,7 +262,7 @@ def _resumed(root: Path, run: str) -> Path:
     runs = root / RUNS
     if run != LATEST:
         folder = runs / run
-        if not (folder / _STATE).is_file():
+        if not (folder / TRAINING).is_file():
             raise UsageError(f"--agentgym-resume {run}: there is no training {folder}")
         if _finished(folder):
             raise UsageError(
@@ -273,7 +271,7 @@ def _resumed(root: Path, run: str) -> Path:
             )
         return folder
     # Their names begin with the time.
-    resumable = sorted(path.parent for path in runs.glob(f"*/{_STATE}"))
+    resumable = sorted(path.parent for path in runs.glob(f"*/{TRAINING}"))
     resumable = [folder for folder in resumable if not _finished(folder)]
     if not resumable:
         raise UsageError(
@@ -294,7 +292,7 @@ def _finished(run: Path) -> bool:
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    path = folder / _STATE
+    path = folder / TRAINING
     try:
         state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         kept = {name: state[name] for name in ("policy", "seed", "save", "config")}

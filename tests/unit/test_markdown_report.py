@@ -350,7 +350,7 @@ def test_what_cannot_be_reported(
     here = str(tmp_path / "sub")
     refused(
         "no/such is no run: it is no file, no folder and no id of a run in "
-        f"{runs} (agentgym history lists them)",
+        f"{runs} (agentgym runs lists them)",
         "no/such",
     )
     refused(f"{here} is no run: it has no summary.json and no episodes.jsonl", here)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,9 @@ _FIELDS = (
     "scenarios",
     "tools",
 )
+
+
+_OF_BASELINE = ("scenarios", "tools", "newly_failing", "newly_fixed", "prompts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +84,21 @@ def find_run(given: str, folder: Path) -> StoredRun:
         raise UsageError(f"{given} begins the ids of {len(runs)} runs: write one whole")
     raise UsageError(
         f"{shorten(given, 100)} is no run: it is no file, no folder and no id of a run "
-        f"in {folder} (agentgym history lists them)"
+        f"in {folder} ({nearest_id(given, folder)})"
     )
+
+
+def nearest_id(given: str, folder: Path) -> str:
+    """Who may have been meant by what is no id, or where the ids are.
+
+    Args:
+        given: By the user.
+        folder: A folder of runs.
+    """
+    ids = [path.name for path in _folders(folder)]
+    # All ids begin alike, with a date.
+    near = difflib.get_close_matches(given, ids, 1, 0.8)
+    return f"did you mean {near[0]}?" if near else "agentgym runs lists them"
 
 
 def finished_runs(folder: Path) -> Iterator[StoredRun]:
@@ -147,11 +164,13 @@ def find_summary(given: str, folder: Path) -> Path:
     return run.summary
 
 
-def read_summary(file: Path) -> SummaryJson:
+def read_summary(file: Path, *, outline: bool = False) -> SummaryJson:
     """Reads a `summary.json`.
 
     Args:
         file: Of this version, or of an earlier one of the same format.
+        outline: Whether what grows with checks, tools and cases is left out, which
+            takes a third of the time.
 
     Returns:
         What this version would have written, whichever wrote it.
@@ -166,6 +185,8 @@ def read_summary(file: Path) -> SummaryJson:
     except ValueError as exc:
         raise UsageError(f"{file} is no summary of a run: {exc}") from exc
     _check_is_summary(file, found)
+    if outline:
+        _leave_out_details(found)
     try:
         check_shape(found, SummaryJson, fields_of_later_versions)
         time.localtime(found["started"])
@@ -177,6 +198,19 @@ def read_summary(file: Path) -> SummaryJson:
         raise UsageError(
             f"{file}: {what}; mend the file, or leave this run out"
         ) from exc
+
+
+def _leave_out_details(summary: dict[str, Any]) -> None:
+    """Makes long lists empty; whatever else is there, is checked later."""
+    parts: list[tuple[Any, tuple[str, ...]]] = [
+        (summary, ("tools",)),
+        (summary.get("baseline"), _OF_BASELINE),
+    ]
+    if isinstance(summary["scenarios"], list):
+        parts += [(one, ("checks", "case_results")) for one in summary["scenarios"]]
+    for part, names in parts:
+        if isinstance(part, dict):
+            part.update({name: [] for name in names if name in part})
 
 
 def _check_counts(summary: Mapping[str, Any]) -> None:

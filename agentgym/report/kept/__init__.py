@@ -1,0 +1,1 @@
+"""Runs that are over, as lines for a terminal: all of a project, and one of them."""
