@@ -79,7 +79,7 @@ def train(model: Path, project: Path, *, seed: int, minutes: int) -> dict[str, A
         shutil.copy(file, project)
     (project / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "pytest", "--agentgym", "--train", "-q"]
-    command += ["--agentgym-policy", model]
+    command += [f"--agentgym-policy={model}"]
     command += [f"--agentgym-seed={seed}", f"--agentgym-budget={minutes}m"]
     path = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()

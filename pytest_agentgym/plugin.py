@@ -58,6 +58,10 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
     """Adds the scenario pack that is asked for by name."""
+    if early_config.known_args_namespace.agentgym:
+        from pytest_agentgym.root_folder import check_root
+
+        check_root(early_config)
     if early_config.known_args_namespace.agentgym_scenario:
         from pytest_agentgym.collect.named_pack import add_pack
 

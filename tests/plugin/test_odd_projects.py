@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -214,3 +216,34 @@ def test_a_scenario_under_anyio_is_played_once_in_full(gym, ini, mark):
     names = {name.partition("[")[0] for name in played(gym)}
     assert names == {"test_awaited", "Parcel::play"}
     assert list(played(gym).values()) == [2, 2]
+
+
+@pytest.mark.parametrize("ini", [True, False])
+def test_a_models_folder_is_no_test_path(gym, ini, tmp_path):
+    """pytest chooses its root before it knows what belongs to our options."""
+    model, root = tmp_path / "model", os.path.commonpath([tmp_path, gym.pytester.path])
+    model.mkdir()
+    gym.file(
+        """
+        from agentgym import scenario
+
+        @scenario(episodes=1)
+        def test_it(case):
+            assert case.seed
+        """
+    )
+    if ini:
+        gym.pytester.makeini("[pytest]")
+    result = gym.start("--agentgym-policy", str(model))
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(
+        [
+            f"ERROR: pytest takes {model} for a test path, and {root} for the "
+            f"project's folder: write --agentgym-policy={model}"
+        ]
+    )
+    assert not (Path(root) / ".agentgym").exists()
+    assert gym.start(f"--agentgym-policy={model}").ret == 0
+    # Its own ini file is found by the tests that are named.
+    with_tests = gym.start("--agentgym-policy", str(model), str(gym.pytester.path))
+    assert with_tests.ret == (0 if ini else 4)
