@@ -19,6 +19,7 @@ from agentgym.commands.output_files import add_file_option, writing
 from agentgym.commands.pack_commands import add_pack_commands
 from agentgym.commands.run_commands import add_kept_run_commands
 from agentgym.commands.runs import add_run_commands
+from agentgym.commands.view import add_view_command
 from agentgym.distribution import __version__
 from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode, UsageParser
@@ -209,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_selftest(commands)
     add_run_commands(commands)
     add_kept_run_commands(commands)
+    add_view_command(commands)
     add_pack_commands(commands)
     add_agent_commands(commands)
     add_doctor_command(commands)

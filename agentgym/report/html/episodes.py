@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from agentgym.distribution import DISTRIBUTION
 from agentgym.playing.episode import FORMAT
 from agentgym.report.html.cutting import cut_episode
+from agentgym.report.html.document import LEVEL, Emit
 from agentgym.runs.files.shape import loads
 from agentgym.runs.files.store import read_line
 from agentgym.runs.lines import count
@@ -25,7 +26,6 @@ MOST_LINE = 100_000
 """Bytes of an episode; a longer one is cut."""
 MOST_BYTES = 9_000_000
 """Of all compressed chunks: 12 MB in the page's base64."""
-LEVEL = 3
 PREVIEW = 100
 
 CALLED, WRONG_ARGUMENTS, NOT_ALLOWED, MISSING, RAISED, WAITING = 1, 2, 4, 8, 16, 32
@@ -39,9 +39,6 @@ _FLAGS = {
 }
 _FLAG_BITS = 6
 _encoded = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-
-Emit = Callable[[str, bytes], None]
-"""Takes a block's name and its zlib-compressed content."""
 
 
 class EpisodePacker:

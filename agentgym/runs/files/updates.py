@@ -10,6 +10,7 @@ from agentgym.runs.files.shape import loads
 from agentgym.runs.summary_json import MismatchJson
 
 UPDATES_FILE = "updates.jsonl"
+_OF_CURVE = ("update", "version", "passed", "reliability", "reward", "elapsed")
 _RENAMED = {
     "gap": "mismatch",
     "mean_gap": "mean_mismatch",
@@ -109,6 +110,24 @@ def read_updates(folder: Path) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(row, dict):
             yield {_RENAMED.get(str(name), str(name)): row[name] for name in row}
+
+
+def read_curve(folder: Path, most: int | None = None) -> list[dict[str, Any]]:
+    """What a learning curve shows of a training's updates.
+
+    Args:
+        folder: The run's folder.
+        most: Updates at most, evenly spread; None for all.
+    """
+    rows = [
+        {name: row[name] for name in _OF_CURVE}
+        for row in read_updates(folder)
+        if all(isinstance(row.get(name), int | float) for name in _OF_CURVE)
+    ]
+    if most is None or len(rows) <= most:
+        return rows
+    step = (len(rows) - 1) / (most - 1)
+    return [rows[round(number * step)] for number in range(most)]
 
 
 def sampler_mismatch(folder: Path, engine: str) -> MismatchJson | None:

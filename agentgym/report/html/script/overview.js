@@ -128,11 +128,11 @@ function solved(costs) {
 }
 
 // Draws anew for another width, so that its letters keep their size.
-function fitted(draw) {
+function fitted(draw, most = 860) {
   const frame = element("div", { class: "chart" });
   let width = 0;
   new ResizeObserver(() => {
-    const now = Math.min(860, frame.clientWidth);
+    const now = Math.min(most, frame.clientWidth);
     if (now && now !== width) frame.replaceChildren(draw(width = now));
   }).observe(frame);
   return frame;
