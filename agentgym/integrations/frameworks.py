@@ -188,7 +188,7 @@ def _refuse_unknown(agent: Any) -> None:
         if f" {name}" in modules:
             raise UsageError(
                 f"{kind} is given by a function around it: {function}; "
-                "docs/how-to/agents.md says how its models and tools are seen"
+                "docs/how-to/frameworks says how its models and tools are seen"
             )
 
 

@@ -330,7 +330,7 @@ class RunSummary:
             yield (
                 f"no model or tool call was seen in {replies} of {played} of {names}: "
                 "if it makes any, use @agentgym.tool and record_openai "
-                "(docs/how-to/agents.md)"
+                "(docs/how-to/frameworks/functions.md)"
             )
 
     @property

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import re
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,17 @@ from pytest_agentgym.plugin import pytest_addoption
 from tests.conftest import Gym
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [
+    ROOT / "README.md",
+    # Those of the tutorial and of the frameworks have tests of their own.
+    *(page for page in DOCS if page.parent.name not in {"tutorial", "frameworks"}),
+]
 BLOCK = re.compile(r"```python\n# (\w+\.py)\n(.*?)```", re.DOTALL)
+
+
+ELSEWHERE = {"agents.md: test_order.py"}
+"""Examples without a conftest.py on their page."""
 
 
 def examples() -> list[tuple[str, dict[str, str]]]:
@@ -27,6 +39,8 @@ def examples() -> list[tuple[str, dict[str, str]]]:
         for file, text in reversed(BLOCK.findall(page.read_text())):
             if file == "conftest.py":
                 conftest = text
+                continue
+            if f"{page.name}: {file}" in ELSEWHERE:
                 continue
             assert conftest is not None, f"{page.name}: {file}"
             files = {file: text, "conftest.py": conftest}
@@ -60,6 +74,61 @@ def test_an_example_runs(gym: Gym, name: str, files: dict[str, str]) -> None:
         assert bool(model.requests) == (len(options) > 1)
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*reliability *%*", "*gate met*"])
+
+
+def test_ordinary_tests_of_the_pages_pass(gym: Gym) -> None:
+    pytest.importorskip("openai")
+    blocks = re.compile(r"```python\n# tests/(test_\w+\.py)\n(.*?)```", re.DOTALL)
+    found = [block for page in PAGES for block in blocks.findall(page.read_text())]
+    for file, text in found:
+        gym.file(text, file)
+    result = gym.start(agentgym=False)
+    assert found
+    result.assert_outcomes(passed=len(found))
+
+
+def messages_of_code() -> Iterator[str]:
+    """All texts in the packages, with `…` for what is put into them."""
+    for package in ("agentgym", "pytest_agentgym"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.JoinedStr):
+                    parts = [getattr(value, "value", "…") for value in node.values]
+                    yield "".join(p if isinstance(p, str) else "…" for p in parts)
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield node.value
+
+
+def test_messages_of_the_faq_stand_in_the_code() -> None:
+    page = (ROOT / "docs" / "faq.md").read_text()
+    asked = re.findall(r"^### (`+)(.*)\1$", page, re.MULTILINE)
+    assert len(asked) > 20
+    assert len(asked) == len(re.findall(r"^### ", page, re.MULTILINE))
+    known = "\n".join(text.replace("\n", " ") for text in messages_of_code())
+    missing = []
+    for _, message in asked:
+        pieces = re.split("…+", message)
+        pattern = "[^\n]*".join(map(re.escape, pieces))
+        if not re.search(pattern, known):
+            missing.append(message)
+    assert missing == []
+
+
+def test_the_site_has_every_page() -> None:
+    def pages(entries: list[Any]) -> Iterator[str]:
+        for entry in entries:
+            if isinstance(entry, str):
+                yield entry
+            else:
+                for value in entry.values():
+                    yield from pages(value if isinstance(value, list) else [value])
+
+    site = tomllib.loads((ROOT / "zensical.toml").read_text())
+    named = list(pages(site["project"]["nav"]))
+    assert len(set(named)) == len(named)
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+    paths = {page.relative_to(ROOT).as_posix() for page in DOCS}
+    assert sorted(paths - set(named)) == []
 
 
 def test_pages_have_examples() -> None:

@@ -310,4 +310,4 @@ def test_agents_that_take_more_than_a_message_have_a_way_named(
         with pytest.raises(UsageError, match="is given by a function around it") as err:
             agentgym.wrap(made)
         assert words in str(err.value)
-        assert "docs/how-to/agents.md" in str(err.value)
+        assert "docs/how-to/frameworks" in str(err.value)
