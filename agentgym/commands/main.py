@@ -32,7 +32,12 @@ _FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:
+        from agentgym.commands.shell_completion import complete
+
+        complete(parser)
+    options = parser.parse_args(arguments)
     try:
         code: int = options.command(options)
         sys.stdout.flush()
