@@ -1,0 +1,1 @@
+"""Code review: a repository with open changes, and twelve tools."""
