@@ -131,7 +131,7 @@ def local_class() -> type[Scenario]:
             {"scenario": "suport"},
             "there are no scenarios 'suport': neither scenarios/suport nor suport "
             "exists in {root} or a folder above it, and there is no scenario pack "
-            "'suport': installed are customer_support",
+            "'suport': installed are ",
         ),
         (
             {"scenario": "./nowhere::test_x"},
