@@ -118,6 +118,17 @@ def test_what_was_kept_may_be_spoiled(
     assert said() == first
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read(runs: Path, said: Said) -> None:
+    (runs / MEASURED).chmod(0)
+    text, listed = said(), said("--json")
+    assert main(["view", "--no-browser"]) == 0
+    (runs / MEASURED).chmod(0o755)
+    assert len(json.loads(listed)) == 6
+    assert f"{MEASURED}: it cannot be read: Permission denied" in text
+    assert f"{COMPARED} compared" in " ".join(text.split())
+
+
 def test_no_field_that_is_left_out_of_an_outline_is_in_a_list(runs: Path) -> None:
     file = runs / COMPARED / "summary.json"
     whole = json.loads(file.read_text())

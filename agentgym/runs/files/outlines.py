@@ -103,7 +103,8 @@ class KeptRun:
     def page(self) -> Path | None:
         """Its own HTML report, if it is there."""
         page = self.folder / REPORT
-        return page if page.is_file() else None
+        # A folder that may not be read is no error here.
+        return page if os.path.isfile(page) else None
 
 
 def kept_runs(folder: Path) -> list[KeptRun]:
@@ -118,8 +119,9 @@ def kept_runs(folder: Path) -> list[KeptRun]:
     if not folder.is_dir():
         return []
     outlines = _Outlines(folder)
-    runs = [_kept_run(path, outlines) for path in folder.iterdir() if path.is_dir()]
+    found = [_kept_run(path, outlines) for path in folder.iterdir() if path.is_dir()]
     outlines.keep()
+    runs = [run for run in found if run is not None]
     return sorted(runs, key=lambda run: (run.started, run.id))
 
 
@@ -152,7 +154,24 @@ def find_kept(given: str, runs: list[KeptRun], folder: Path) -> KeptRun:
     )
 
 
-def _kept_run(folder: Path, outlines: _Outlines) -> KeptRun:
+def _kept_run(folder: Path, outlines: _Outlines) -> KeptRun | None:
+    """What is in a folder; None if it was deleted in the meantime."""
+    try:
+        return _read_run(folder, outlines)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return KeptRun(
+            folder=folder,
+            started=_started(folder),
+            outline=None,
+            problem=f"it cannot be read: {error.strerror or error}",
+            what="-",
+            state="damaged",
+        )
+
+
+def _read_run(folder: Path, outlines: _Outlines) -> KeptRun:
     trains = (folder / TRAINING).is_file()
     what = "trained" if trains else "measured"
     summary, outline = folder / SUMMARY, None
