@@ -24,9 +24,29 @@ TELLING = 16
 """Episodes that must finish within one look to tell whether it pays."""
 
 
+LARGE = 50_000_000
+"""Parameters from which sampling, and not the agent, is what takes the time."""
+
+
 def default_concurrency() -> int:
     """Episodes in flight to begin with: they wait for a model most of the time."""
     return min(32, 8 * (os.cpu_count() or 1))
+
+
+def local_concurrency(parameters: int, *, gpu: bool) -> int:
+    """Episodes in flight at a policy that is sampled for this run alone.
+
+    A step of sampling reads all weights once, for however many episodes. So a large
+    model gets more of them, and a GPU many; a small one on a CPU is kept busy by as
+    many as agents can do with.
+
+    Args:
+        parameters: How many the model has.
+        gpu: Whether one samples it.
+    """
+    if gpu:
+        return max(128, default_concurrency())
+    return max(64 if parameters >= LARGE else 1, default_concurrency())
 
 
 @dataclass(slots=True, kw_only=True)

@@ -30,6 +30,10 @@ class RunPolicy:
         found: Folder of a model of the hub, where the main process has found it.
         device: What samples a local policy; None: a GPU if there is one.
         template: Variables of a local policy's chat template.
+
+    Attributes:
+        in_flight: Episodes in flight that keep a policy busy whose server was started
+            for the run; None for others.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class RunPolicy:
         self._lock = threading.Lock()
         self._endpoint: PolicyEndpoint | None = None
         self._local = False
+        self.in_flight: int | None = None
 
     def endpoint(self) -> PolicyEndpoint:
         """Where the agent reaches the policy.
@@ -92,11 +97,6 @@ class RunPolicy:
             self._found = str(model.folder)
         return self._found
 
-    @property
-    def local(self) -> bool:
-        """Whether a server of ours on this machine was started for it."""
-        return self._local
-
     def any_model_url(self, endpoint: PolicyEndpoint) -> str:
         """Where an agent can ask for a model by whatever name it knows.
 
@@ -109,6 +109,9 @@ class RunPolicy:
 
     def _find(self) -> PolicyEndpoint:
         from agentgym.errors import UsageError
+        from agentgym.playing.in_flight import local_concurrency
+        from agentgym.policy.engine.devices import on_gpu
+        from agentgym.policy.folders.safetensors_header import parameter_count
         from agentgym.policy.server.process import shared
         from agentgym.policy.trained.resolve import Remote
         from agentgym.policy.trained.sampling_choice import measured_by
@@ -132,6 +135,9 @@ class RunPolicy:
                 )
             return resolved.endpoint
         self._say(f"agentgym: loading the policy {self.spec}")
+        self.in_flight = local_concurrency(
+            parameter_count(resolved.path), gpu=on_gpu(self._device)
+        )
         return shared(
             resolved.path,
             self._folder,

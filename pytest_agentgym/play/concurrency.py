@@ -38,9 +38,9 @@ def in_flight_of(item: ScenarioItem, policy: str | None) -> InFlight:
     # What is in flight at the end is played, and paid, though it is needed no more.
     if options.stop == "sequential" or limited:
         return InFlight(fixed=True)
-    if config.stash[POLICY].local:
-        # A server on the same cores: measured, 16 in flight keep it busy.
-        return InFlight(fixed=True)
+    local = config.stash[POLICY].in_flight
+    if local is not None:
+        return InFlight(limit=local, fixed=True)
     endpoints = config.stash.setdefault(_ENDPOINTS, {})
     return endpoints.setdefault(policy or _agent(item), InFlight())
 

@@ -98,7 +98,7 @@ class MainProcess:
 
         try:
             self._gateway = gateway = Gateway.start()
-            self._files.write_hub(gateway.url, gateway.key)
+            self._files.write_hub(gateway.url, gateway.key, self._start.in_flight)
             entries = self._collected()
             training = None if entries is None else self._make(entries, gateway)
             if training is not None:

@@ -16,7 +16,6 @@ from _pytest.outcomes import Exit
 
 from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
-from agentgym.playing.in_flight import default_concurrency
 from agentgym.training.hub.runner_client import HubGone, RunnerClient
 from pytest_agentgym.collect.collection import ScenarioItem
 from pytest_agentgym.play.episode_report import EpisodeReport
@@ -99,7 +98,7 @@ class Runner:
                 ClaimLoop(
                     played,
                     client,
-                    room=options.concurrency or default_concurrency(),
+                    room=options.concurrency or hub["in_flight"],
                     capture=captures(self._config),
                     ended=partial(self.ended, session),
                     report=partial(self.report, session),

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from agentgym.distribution import install_command
 from agentgym.errors import UsageError
-from agentgym.policy.engine.devices import Devices, nvidia_gpus
+from agentgym.playing.in_flight import local_concurrency
+from agentgym.policy.engine.devices import Devices, on_gpu
 from agentgym.policy.folders.hub_cache import hub_model
 from agentgym.policy.folders.safetensors_header import parameter_count
 from agentgym.policy.trained.agent_folder import check_name
@@ -125,9 +126,9 @@ class Start:
             kept = {"chat_template_kwargs": dict(local.template)}
             settings = settings.model_copy(update=kept)
         size = parameter_count(local.path)
-        device = models.trainer or settings.device
-        gpu = nvidia_gpus() > 0 if device == "auto" else device != "cpu"
-        fitted = fit_to_model(settings, size, gpu=gpu)
+        fitted = fit_to_model(
+            settings, size, gpu=on_gpu(models.trainer or settings.device)
+        )
         return cls(
             base=local.path,
             adapter=local.adapter,
@@ -143,6 +144,14 @@ class Start:
             # All looks are counted, so it may be asked for later, too.
             certified=train.certified or before.get("certified", False),
         )
+
+    @property
+    def in_flight(self) -> int:
+        """Episodes that a runner may have in flight, where nothing else is said."""
+        # A server that runs already is where a GPU is, most often.
+        elsewhere = self.vllm is not None and not self.vllm.starts
+        gpu = elsewhere or on_gpu(self.devices.sampler or self.config.device)
+        return local_concurrency(parameter_count(self.base), gpu=gpu)
 
     def write(self, folder: Path, name: str) -> None:
         """Writes down what a resumed run needs.

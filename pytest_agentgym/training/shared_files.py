@@ -45,18 +45,20 @@ class SharedFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def write_hub(self, url: str, key: str) -> None:
+    def write_hub(self, url: str, key: str, in_flight: int) -> None:
         """Main process: where runners find the hub.
 
         Args:
             url: Its address.
             key: What its requests are authorized by.
+            in_flight: Episodes that a runner may have in flight by default.
         """
-        write_json(self.folder / _HUB, {"url": url, "key": key})
+        hub = {"url": url, "key": key, "in_flight": in_flight}
+        write_json(self.folder / _HUB, hub)
 
-    def hub(self) -> dict[str, str] | None:
-        """Address and key, once the hub is up."""
-        hub: dict[str, str] | None = _read(self.folder / _HUB)
+    def hub(self) -> dict[str, Any] | None:
+        """What `write_hub` was told, once the hub is up."""
+        hub: dict[str, Any] | None = _read(self.folder / _HUB)
         return hub
 
     def write_catalogue(self, entries: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agentgym.playing.in_flight import default_concurrency
 from pytest_agentgym.training import setting_up
 from pytest_agentgym.training.setting_up import default_name, hold
 
@@ -266,8 +267,34 @@ MODEL = """
 
     def pytest_report_header(config):
         start = Start.read(config)
-        return f"rate {start.config.learning_rate} {start.chosen}"
+        return [
+            f"rate {start.config.learning_rate} {start.chosen}",
+            f"in flight {start.in_flight}",
+        ]
 """
+
+
+@needs_extra
+def test_a_large_model_or_a_gpu_gets_more_episodes_in_flight(gym):
+    gym.file(SCENARIO)
+    gym.more_conftest(MODEL)
+    large_model(gym.pytester.path / "model")
+    for device in ("cpu", "cuda"):
+        file = gym.pytester.path / f"{device}.json"
+        file.write_text(json.dumps({"device": device}))
+
+    def in_flight(device: str, *arguments: str) -> str:
+        config = f"--agentgym-train-config={device}.json"
+        result = gym.run("--train", "--collect-only", config, *arguments)
+        told = (x for x in result.stdout.lines if x.startswith("in flight "))
+        return next(told).removeprefix("in flight ")
+
+    large = "--agentgym-policy=model"
+    assert in_flight("cpu") == str(default_concurrency())
+    assert in_flight("cpu", large) == "64"
+    assert in_flight("cuda", large) == "128"
+    # Only the trainer has the GPU.
+    assert in_flight("cuda", large, "--agentgym-devices=sampler=cpu") == "64"
 
 
 def large_model(folder: Path) -> None:

@@ -72,3 +72,14 @@ def visible_gpu(device: str, visible: str | None) -> str | None:
 def nvidia_gpus() -> int:
     """How many GPUs of NVIDIA this machine has, by its device files."""
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
+def on_gpu(device: str | None) -> bool:
+    """Whether a device is a GPU.
+
+    Args:
+        device: As `Devices` has it; None and "auto" are one where there is one.
+    """
+    if device in (None, "auto"):
+        return nvidia_gpus() > 0
+    return device != "cpu"
