@@ -26,7 +26,7 @@ def block(page: Path, file: str) -> str:
 
 def desk(request: dict[str, Any]) -> Reply:
     """A model that looks the order up, and says what it has found."""
-    if not any(message["role"] == "tool" for message in request["messages"]):
+    if not any(message["role"] == "assistant" for message in request["messages"]):
         return call("lookup_order", order_id="A17")
     tools = [tool["function"]["name"] for tool in request.get("tools", ())]
     text = "A17 was delivered."
