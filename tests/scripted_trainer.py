@@ -33,6 +33,7 @@ class TrainingResult:
     judgeable: bool = True
     version: int = 1
     agent: Any = None
+    per_passed: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return self.data
