@@ -179,6 +179,16 @@ class TestEveryScenario:
                 assert episode.error is None
                 assert episode.trajectory.messages[0]["content"] == scene.message
 
+    def test_looking_twice_does_no_harm(self, body: Any) -> None:
+        for case in PAIR:
+            scene = situation(body.__name__, case)
+            first, *others = scene.calls or [None]
+            if first is not None:
+                look = ("read_file", {"path": "README.md"})
+                calls = [first, ("list_files", {}), look, *others]
+                episode = play(body, case, calls, scene.reply(case.rng))
+                assert (episode.outcome, episode.reward) == (Outcome.passed, 1)
+
     def test_doing_nothing_earns_nothing(self, body: Any) -> None:
         for case in PAIR:
             for reply in ("", BLAND):
