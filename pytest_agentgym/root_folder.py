@@ -20,7 +20,7 @@ def check_root(config: pytest.Config) -> None:
     """
     here, root = config.invocation_params.dir, config.rootpath
     known = config.known_args_namespace
-    if root == here:
+    if root == here or known.rootdir:
         return
     asked_for = (here, *(here / name for name in known.file_or_dir))
     if config.inipath and any(at.is_relative_to(root) for at in asked_for):

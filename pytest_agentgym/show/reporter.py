@@ -17,7 +17,6 @@ from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.not_judged import NotCollected
 from pytest_agentgym.show.few_failures import FewFailures
 from pytest_agentgym.show.late_failures import LateFailures
-from pytest_agentgym.show.rootdir import misled_rootdir
 from pytest_agentgym.show.run_writer import RunWriter
 from pytest_agentgym.show.sections import (
     report_width,
@@ -197,9 +196,6 @@ class Reporter:
         self, session: pytest.Session
     ) -> Generator[None, object, object]:
         """Lets the summary decide before others show it; writes it after them."""
-        misled = misled_rootdir(self._config)
-        if misled is not None:
-            self.summary.warnings.insert(0, misled)
         self._reported.conclude(session, self._writer)
         self._refuse()
         self._not_collected.conclude(self.summary)
