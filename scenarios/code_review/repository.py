@@ -227,9 +227,11 @@ class Repository:
 
 
 def example_tools() -> list[Callable[..., Any]]:
-    """The tools of a repository with three changes, for a first conversation."""
+    """The tools of a repository with the change R482, for a first conversation."""
     from agentgym import Case
 
     repository = Repository.of(Case(index=0, seed=0, split="held_out"))
-    repository.add_change("calculation")
+    change = repository.add_change("calculation")
+    repository.changes["R482"] = repository.changes.pop(change.id)
+    change.id = "R482"
     return repository.tools

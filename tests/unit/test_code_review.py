@@ -446,6 +446,7 @@ class TestTools:
 
     def test_examples_hold_a_change(self) -> None:
         tools = {tool.__name__: tool for tool in example_tools()}
+        assert tools["show_diff"]("R482").startswith("R482 by ")
         assert tools["run_tests"]() == {"passed": 2, "failed": []}
         pack = ScenarioRegistry().get("code_review")
         assert list(pack.tools) == list(tools)
