@@ -15,6 +15,7 @@ from agentgym.runs.summary import RunSummary
 from agentgym.runs.summary_json import SummaryJson
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.not_judged import NotCollected
+from pytest_agentgym.show.embedded_tools import EmbeddedTools
 from pytest_agentgym.show.few_failures import FewFailures
 from pytest_agentgym.show.late_failures import LateFailures
 from pytest_agentgym.show.run_writer import RunWriter
@@ -116,6 +117,7 @@ class Reporter:
         self._writer = writer
         self._late = late
         self._not_collected = NotCollected(config)
+        self._embedded_tools = EmbeddedTools()
 
     @property
     def summary(self) -> RunSummary:
@@ -152,6 +154,11 @@ class Reporter:
             store.add_prompts(report.prompts)
             store.append(report.lines)
         self._reported.add(report)
+        unknown = self._embedded_tools.look(report)
+        if unknown is not None:
+            # At once: what is measured or trained after that is waste.
+            self.say(unknown)
+            self.summary.warnings.append(unknown)
         finished = self._config.hook.pytest_agentgym_episode_finished
         for episode in report.episodes:
             finished(episode=episode)

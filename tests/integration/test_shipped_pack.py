@@ -30,6 +30,35 @@ async def test_parcel(agent, helpdesk, case):
 """
 
 
+STRANGE_TOOL = """
+import openai
+import pytest
+
+from agentgym import scenario
+from agentgym.integrations.openai import record_openai
+
+WEATHER = {"name": "get_weather", "description": "Weather.", "parameters": {}}
+
+
+@pytest.fixture
+def agent(policy):
+    client = openai.OpenAI(base_url=policy.base_url, api_key=policy.api_key)
+    asked = {"tools": [{"type": "function", "function": WEATHER}], "max_tokens": 8}
+
+    def ask(text):
+        messages = [{"role": "user", "content": text}]
+        completions = record_openai(client).chat.completions
+        return str(completions.create(model=policy.model, messages=messages, **asked))
+
+    return ask
+
+
+@scenario(episodes=2)
+def test_weather(agent):
+    assert agent.run("How is it in Rome?").called("get_weather")
+"""
+
+
 def measure(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
     """Runs pytest in a process of its own; exit code, summary and output."""
     summary = folder / "summary.json"
@@ -63,6 +92,7 @@ def test_the_shipped_agent_on_the_shipped_scenarios(tmp_path):
     tools = {tool["name"]: tool for tool in summary["tools"]}
     assert tools["lookup_order"]["correct"] > 20
     assert any(scenario["tokens"] for scenario in summary["scenarios"])
+    assert not any("embedded policy" in text for text in summary["warnings"])
 
 
 def test_an_async_scenario(tmp_path):
@@ -74,6 +104,18 @@ def test_an_async_scenario(tmp_path):
     assert sum(summary["episodes"].values()) == 4
     assert summary["episodes"]["harness_error"] == 0, output
     assert [tool["name"] for tool in summary["tools"]].count("track_shipment") == 1
+
+
+def test_the_embedded_policy_knows_the_packs_tools_only(tmp_path):
+    (tmp_path / "test_weather.py").write_text(STRANGE_TOOL)
+    _, summary, output = measure(
+        tmp_path, f"--rootdir={tmp_path}", str(tmp_path / "test_weather.py")
+    )
+    (told,) = summary["warnings"]
+    assert told.startswith("the embedded policy knows the tools of customer_support")
+    assert "none of this agent's (get_weather)" in told
+    # At once, and in the report.
+    assert told in output
 
 
 def test_the_example_of_an_agent_of_ones_own(tmp_path):
