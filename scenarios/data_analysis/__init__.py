@@ -1,0 +1,1 @@
+"""Data analysis: a shop's SQLite database with ten tools."""
