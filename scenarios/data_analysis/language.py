@@ -301,6 +301,20 @@ LACKS = re.compile(
 REFUSES = re.compile(
     r"\b(not|nothing|never|cannot|unable|only read)\b|n[^\w\s]t\b", re.IGNORECASE
 )
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 COUNTED = (
     "zero",
     "one",
@@ -335,12 +349,19 @@ def say(topic: str, case: Case, **facts: Any) -> str:
 
 
 def states(reply: str, value: object) -> bool:
-    """Whether a reply says a number, a name or a month: `1,200.00` is 1200."""
+    """Whether a reply says a number, a name or a month.
+
+    `1,200.00` is 1200, three is 3, and March 2024 is 2024-03.
+    """
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", reply)
-    if re.search(rf"(?<![\w.-]){re.escape(str(value))}(?!\w|\.\d*[1-9])", text, re.I):
-        return True
-    words = COUNTED[value] if isinstance(value, int) and value < len(COUNTED) else ""
-    return bool(words) and re.search(rf"\b{words}\b", text, re.I) is not None
+    ways = [str(value)]
+    if isinstance(value, int) and value < len(COUNTED):
+        ways.append(COUNTED[value])
+    elif re.fullmatch(r"\d{4}-\d\d", ways[0]):
+        year, month = map(int, ways[0].split("-"))
+        ways += [f"{MONTHS[month - 1]} {year}", f"{MONTHS[month - 1][:3]} {year}"]
+    said = "|".join(map(re.escape, ways))
+    return bool(re.search(rf"(?<![\w.-])({said})(?!\w|\.\d*[1-9])", text, re.I))
 
 
 def lacks(reply: str) -> bool:

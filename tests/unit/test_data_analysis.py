@@ -542,6 +542,9 @@ class TestTools:
         ("RIMON sold it", "Rimon", True),
         ("Rimons", "Rimon", False),
         ("2024-03 was better", "2024-03", True),
+        ("It was March 2024", "2024-03", True),
+        ("It was May 2024", "2024-03", False),
+        ("1,234,567 in all", 1234567, True),
     ],
 )
 def test_what_a_reply_states(reply: str, value: object, is_in: bool) -> None:
