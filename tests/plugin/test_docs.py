@@ -32,19 +32,18 @@ ELSEWHERE = {"agents.md: test_order.py"}
 
 
 def examples() -> list[tuple[str, dict[str, str]]]:
-    """Each page's scenario files, with the next conftest.py that follows them."""
+    """Each page's scenario files up to a conftest.py, with it."""
     found = []
     for page in PAGES:
-        conftest: str | None = None
-        for file, text in reversed(BLOCK.findall(page.read_text())):
-            if file == "conftest.py":
-                conftest = text
-                continue
+        files: dict[str, str] = {}
+        for file, text in BLOCK.findall(page.read_text()):
             if f"{page.name}: {file}" in ELSEWHERE:
                 continue
-            assert conftest is not None, f"{page.name}: {file}"
-            files = {file: text, "conftest.py": conftest}
-            found.append((f"{page.name}: {file}", files))
+            files[file] = text
+            if file == "conftest.py":
+                found.append((f"{page.name}: {next(iter(files))}", files))
+                files = {}
+        assert not files, f"{page.name}: {list(files)} without a conftest.py"
     return found
 
 
