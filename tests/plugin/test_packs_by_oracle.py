@@ -30,7 +30,7 @@ ORACLE = """
 """
 
 
-@pytest.mark.parametrize("pack", ["customer_support", "data_analysis"])
+@pytest.mark.parametrize("pack", ["customer_support", "code_review", "data_analysis"])
 def test_the_oracle_passes_every_scenario(gym, monkeypatch, pack):
     monkeypatch.chdir(gym.pytester.path)
     assert main(["scenarios", "copy", pack]) == 0
