@@ -1,4 +1,4 @@
-"""Learning curves of the algorithms that training could use, on one core.
+"""Learning curves of the algorithms that `training.md` here compares, on one core.
 
 python benchmarks/algorithms.py --variant default --seeds 0 1 2 --out curves.jsonl
 """
