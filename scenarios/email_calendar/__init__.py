@@ -1,0 +1,1 @@
+"""E-mail and calendar: an office with thirteen tools."""
