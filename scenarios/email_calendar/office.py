@@ -100,7 +100,8 @@ class Office:
             case: Where ids, names and values come from.
             spoken_as: Whose split's phrases people use; by default the case's own.
         """
-        values, changes = Values(case), []
+        values = Values(case)
+        changes: list[str] = []
         try:
             zone = ZoneInfo(values.rng.choice(USER_ZONES))
         except ZoneInfoNotFoundError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from agentgym import Case
 
@@ -113,7 +113,7 @@ class Values:
 
     def slots(
         self, low: int = DAY_BEGINS, high: int = DAY_ENDS, *, over: int | None = None
-    ) -> list[Slot]:
+    ) -> Sequence[Slot]:
         """The parts of a day whose beginnings and ends belong to the split.
 
         Args:
@@ -138,16 +138,16 @@ class Values:
 
 
 @cache
-def _slots(held_out: bool, low: int, high: int) -> list[Slot]:
+def _slots(held_out: bool, low: int, high: int) -> Sequence[Slot]:
     times = [
         m for m in range(low, high + 1, STEP) if is_held_out(clock_of(m)) is held_out
     ]
-    return [
+    return tuple(
         Slot(begins, ends - begins)
         for begins in times
         for ends in times
         if 15 <= ends - begins <= 120
-    ]
+    )
 
 
 def clock_of(minute: int) -> str:

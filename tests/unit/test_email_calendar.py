@@ -172,6 +172,7 @@ def test_every_scenario_has_an_oracle(scenarios: dict[str, Any]) -> None:
     assert {len(oracle.calls) for oracle in ORACLES.values()} == {0, 1, 2, 3, 4, 5}
     pack = ScenarioRegistry().get("email_calendar")
     assert list(pack.tools) == tool_names(Office.of(CASES[0]))
+    assert list(pack.tools) == [tool.__name__ for tool in pack.example_tools()]
     assert len(pack.scenarios) == len(ORACLES)
 
 
