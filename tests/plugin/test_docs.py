@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from agentgym.commands.main import _parser
 from agentgym.testing import ScriptedModel
 from pytest_agentgym.plugin import pytest_addoption
 from tests.conftest import Gym
@@ -84,6 +85,17 @@ def test_ordinary_tests_of_the_pages_pass(gym: Gym) -> None:
     result = gym.start(agentgym=False)
     assert found
     result.assert_outcomes(passed=len(found))
+
+
+def test_every_command_is_in_the_table() -> None:
+    parsers = [
+        action.choices
+        for action in _parser()._actions
+        if isinstance(action, argparse._SubParsersAction)
+    ]
+    table = (ROOT / "docs" / "reference" / "commands.md").read_text()
+    documented = re.findall(r"^\| `agentgym ([\w-]+)", table, re.MULTILINE)
+    assert sorted(documented) == sorted(*parsers)
 
 
 def messages_of_code() -> Iterator[str]:
