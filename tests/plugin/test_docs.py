@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import agentgym
 from agentgym.commands.main import _parser
 from agentgym.testing import ScriptedModel
 from pytest_agentgym.plugin import pytest_addoption
@@ -96,6 +97,14 @@ def test_every_command_is_in_the_table() -> None:
     table = (ROOT / "docs" / "reference" / "commands.md").read_text()
     documented = re.findall(r"^\| `agentgym ([\w-]+)", table, re.MULTILINE)
     assert sorted(documented) == sorted(*parsers)
+
+
+def test_every_public_name_is_on_the_page_of_the_api() -> None:
+    page = (ROOT / "docs" / "reference" / "api.md").read_text()
+    documented = re.findall(r"^::: agentgym\.(\w+)$", page, re.MULTILINE)
+    assert sorted({*agentgym.__all__, "testing"} - {"__version__"}) == sorted(
+        documented
+    )
 
 
 def messages_of_code() -> Iterator[str]:
