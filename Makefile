@@ -71,7 +71,7 @@ $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(BIN)/uv
 	@touch $@
 
 $(VENV)/test.stamp: pyproject.toml constraints.txt | $(BIN)/uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[frameworks,train,hypothesis]' --group dev
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[completion,frameworks,train,hypothesis]' --group dev
 	@touch $@
 
 # Without the line of tomli: CrewAI keeps it older than Zensical takes it.
