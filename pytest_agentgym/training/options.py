@@ -135,7 +135,10 @@ def read_train_options(config: pytest.Config) -> TrainOptions | None:
                 )
         return None
     for dest, (option, instead) in _SENSELESS.items():
-        if config.getoption(dest, None) not in (None, False):
+        if config.getoption(dest, None) in (None, False):
+            continue
+        # A project may keep the gate of its measurements in its settings.
+        if dest != "agentgym_threshold" or _written(config, option):
             raise pytest.UsageError(f"{option} has no place beside --train: {instead}")
     file, settings = _settings_file(config)
     given = {
@@ -152,6 +155,12 @@ def read_train_options(config: pytest.Config) -> TrainOptions | None:
         resume=_run(config.getoption("agentgym_resume")),
         certified=_certified(config),
     )
+
+
+def _written(config: pytest.Config, option: str) -> bool:
+    """Whether an option is on the command line, and not in the project's settings."""
+    given = (str(each).partition("=")[0] for each in config.invocation_params.args)
+    return option in given
 
 
 def _certified(config: pytest.Config) -> bool:

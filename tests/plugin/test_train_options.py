@@ -275,6 +275,16 @@ MODEL = """
 
 
 @needs_extra
+def test_the_gate_of_measurements_may_stand_in_the_settings(gym):
+    gym.file(SCENARIO)
+    gym.more_conftest(MODEL)
+    gym.pytester.makeini("[pytest]\naddopts = --agentgym-threshold=0.8")
+    assert gym.run("--train", "--collect-only").ret == 0
+    given = gym.run("--train", "--agentgym-threshold", "0.9")
+    assert given.ret == pytest.ExitCode.USAGE_ERROR
+
+
+@needs_extra
 def test_a_large_model_or_a_gpu_gets_more_episodes_in_flight(gym):
     gym.file(SCENARIO)
     gym.more_conftest(MODEL)
