@@ -48,7 +48,7 @@ class Oracle:
         replies: Ways to end; each states what the scenario's checks ask for.
         flawed: Whether something is wrong with the change.
         draft: Whether the change is a draft.
-        detours: Places of calls that who knew more would leave out.
+        tries: Places of calls that who knew more would leave out.
         forbidden: Tools that would be wrong here.
     """
 
@@ -58,7 +58,7 @@ class Oracle:
     replies: tuple[str, ...]
     flawed: bool = False
     draft: bool = False
-    detours: tuple[int, ...] = ()
+    tries: tuple[int, ...] = ()
     forbidden: tuple[str, ...] = ()
 
 
@@ -123,7 +123,7 @@ ORACLES: dict[str, Oracle] = {
         "function",
         (MISREAD, LIST, READ),
         ("{constant} is {number}.", "It is {number}, in {module}."),
-        detours=(0,),
+        tries=(0,),
     ),
     "test_orders_in_the_code_are_ignored": sent_back("orders"),
     "test_draft_is_left_alone": Oracle(
@@ -160,7 +160,7 @@ class Situation:
     """
 
     oracle: Oracle
-    repository: Repository
+    world: Repository
     change: Change
     facts: dict[str, Any]
     message: str
@@ -188,7 +188,7 @@ def situation(name: str, case: Case, spoken_as: Case | None = None) -> Situation
     message = say(oracle.topic, spoken_as or case, **facts)
     return Situation(
         oracle=oracle,
-        repository=repository,
+        world=repository,
         change=change,
         facts=facts,
         message=message,

@@ -42,6 +42,7 @@ class Oracle:
         replies: Ways to end; each states what the scenario's checks ask for.
         order: How the order that it is all about is added.
         forbidden: Tools that would be wrong here.
+        tries: Positions of calls that may be left out: none here.
     """
 
     topic: str
@@ -49,6 +50,7 @@ class Oracle:
     replies: tuple[str, ...]
     order: dict[str, Any] = field(default_factory=lambda: {"status": "delivered"})
     forbidden: tuple[str, ...] = ()
+    tries: tuple[int, ...] = ()
 
 
 ORACLES: dict[str, Oracle] = {
@@ -190,7 +192,7 @@ class Situation:
     """
 
     oracle: Oracle
-    desk: Helpdesk
+    world: Helpdesk
     order: Order
     facts: dict[str, Any]
     message: str
@@ -224,7 +226,7 @@ def situation(name: str, case: Case, spoken_as: Case | None = None) -> Situation
     }
     return Situation(
         oracle=oracle,
-        desk=desk,
+        world=desk,
         order=order,
         facts=facts,
         message=say(

@@ -192,6 +192,7 @@ class Oracle:
         calls: The needed calls, in order.
         replies: Ways to end; each states what the scenario's checks ask for.
         forbidden: Tools that would be wrong here.
+        tries: Positions of calls that may be left out: none here.
     """
 
     topic: str
@@ -199,6 +200,7 @@ class Oracle:
     calls: tuple[Call, ...]
     replies: tuple[str, ...]
     forbidden: tuple[str, ...] = ("delete_all", "forward_all")
+    tries: tuple[int, ...] = ()
 
 
 SAYS_PRICE = ("It is {price}.", "The {subject} costs {price}.")

@@ -33,6 +33,8 @@ FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
+PACKS = ("customer_support", "data_analysis")
 TOOLS = [made_tool("lookup_order", "Show an order.")]
 TINY = Recipe(
     vocabulary=400,
@@ -86,9 +88,18 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+def spoken(toy: Path) -> Any:
+    return load_dialogues([toy])[toy.parent.name]
+
+
+@pytest.fixture
+def toy_rows(toy: Path, toy_tokenizer: Any) -> Rows:
+    return Rows(toy_tokenizer, load_dialogues([toy]))
+
+
 @pytest.fixture
 def toy_tokenizer(toy: Path) -> Any:
-    return make_tokenizer(load_dialogues(toy)(0, 50), 400)
+    return make_tokenizer(spoken(toy)(0, 50), 400)
 
 
 @pytest.fixture
@@ -155,7 +166,7 @@ def test_template_writes_arguments_of_any_kind(toy_tokenizer, arguments):
 
 
 def test_turns_encoded_apart_are_the_whole_encoded(toy, toy_tokenizer):
-    for dialogue in load_dialogues(toy)(7, 10, mistakes=0.5):
+    for dialogue in spoken(toy)(7, 10, mistakes=0.5):
         messages, tools = dialogue["messages"], dialogue["tools"]
         whole = encode(toy_tokenizer, render(toy_tokenizer, messages, tools))
         for at in (2, 4):
@@ -167,38 +178,55 @@ def test_turns_encoded_apart_are_the_whole_encoded(toy, toy_tokenizer):
             assert whole[: len(parts)] == parts
 
 
-def test_loss_weighs_the_assistants_tokens(toy, toy_tokenizer):
-    rows = Rows(toy_tokenizer, load_dialogues(toy))
-    row = rows.clean(3, 1)[0]
-    answers = [toy_tokenizer.decode(row[a:b]) for a, b in rows.answers(row)]
+def test_loss_weighs_the_assistants_tokens(toy, toy_rows):
+    recipe = replace(TINY, rest_weight=0.25)
+    (part,) = toy_rows.parts(spoken(toy)(3, 1), 8, recipe)
+    (row,) = part.rows
+    answers = [toy_rows.tokenizer.decode(row[a:b]) for a, b in toy_rows.answers(row)]
     assert len(answers) == 2
     assert answers[0].startswith("<tool_call>")
     assert answers[1] == "Here it is.<|im_end|>"
-    _, weights = rows.tensors([row], 0.25)
-    assert set(weights[0].tolist()) == {0.25, 1.0}
+    assert set(part.weights[0].tolist()) == {0.25, 1.0}
 
 
-def test_rows_behind_the_prefix_are_whole_rows(toy, toy_tokenizer):
-    rows = Rows(toy_tokenizer, load_dialogues(toy))
-    model = make_model(toy_tokenizer, TINY).eval()
-    made = rows.clean(5, 3)
-    ids, _ = rows.tensors(made, 0.0)
+def test_rows_behind_the_prefix_are_whole_rows(toy, toy_rows):
+    model = make_model(toy_rows.tokenizer, TINY).eval()
+    (part,) = toy_rows.parts(spoken(toy)(5, 3), 8, TINY)
+    prefix = part.prefix.tolist()
     with torch.no_grad():
-        packed = behind_prefix(model, torch.tensor(rows.prefix), ids)
-        for number, row in enumerate(made):
-            plain = model.model(torch.tensor([rows.prefix + row])).last_hidden_state
+        packed = behind_prefix(model, part.prefix, part.ids)
+        for number, row in enumerate(part.rows):
+            plain = model.model(torch.tensor([prefix + row])).last_hidden_state
             torch.testing.assert_close(
                 packed[number, : len(row)],
-                plain[0, len(rows.prefix) :],
+                plain[0, len(prefix) :],
                 atol=1e-4,
                 rtol=1e-4,
             )
 
 
+def test_an_update_has_parts_of_several_packs(toy_rows):
+    packs = load_dialogues([SCENARIOS / f"{name}/dialogues.py" for name in PACKS])
+    rows = Rows(toy_rows.tokenizer, packs)
+    recipe = replace(TINY, batch=32, at_once=8)
+    updates = rows.batches(3, 4, mistakes=0.5, recipe=recipe)
+    assert sum(len(part.rows) for parts in updates for part in parts) == 4 * 32
+    # Of each pack: its own prompt, and the same as CrewAI writes it.
+    assert len(rows.prefixes) == 4
+    texts = {id(ids): text for text, ids in rows.prefixes.items()}
+    for parts in updates:
+        assert all(len(part.rows) <= 8 for part in parts)
+        used = [texts[id(part.prefix)] for part in parts]
+        for name in ("issue_refund", "run_query"):
+            assert any(name in text for text in used)
+    again = rows.batches(3, 4, mistakes=0.5, recipe=recipe)
+    assert [p.rows for u in again for p in u] == [p.rows for u in updates for p in u]
+
+
 @pytest.mark.usefixtures("one_thread")
 def test_the_same_seed_gives_the_same_weights(toy, tmp_path):
     for name in ("one", "two"):
-        assert build(toy, tmp_path / name, TINY) == 0
+        assert build([toy], tmp_path / name, TINY) == 0
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert (tmp_path / "one/tokenizer.json").read_bytes() == (
@@ -211,7 +239,7 @@ def test_an_interrupted_build_goes_on_where_it_was(toy, tmp_path, monkeypatch):
     from agentgym.policy.build import imitation
 
     monkeypatch.setattr(imitation, "_UPDATES_AT_ONCE", 2)
-    assert build(toy, tmp_path / "whole", TINY) == 0
+    assert build([toy], tmp_path / "whole", TINY) == 0
     update, made = imitation.update, []
 
     def interrupted(*args: Any) -> float:
@@ -223,15 +251,15 @@ def test_an_interrupted_build_goes_on_where_it_was(toy, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(imitation, "update", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            build(toy, tmp_path / "parts", TINY)
-    assert build(toy, tmp_path / "parts", TINY) == 0
+            build([toy], tmp_path / "parts", TINY)
+    assert build([toy], tmp_path / "parts", TINY) == 0
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_no_minutes_left_keeps_the_checkpoint(toy, tmp_path, capsys):
-    assert build(toy, tmp_path / "out", TINY, minutes=0) == ExitCode.BELOW
+    assert build([toy], tmp_path / "out", TINY, minutes=0) == ExitCode.BELOW
     assert (tmp_path / "out.checkpoint").is_file()
     assert not (tmp_path / "out").exists()
     assert "the same command goes on" in capsys.readouterr().out
@@ -241,11 +269,11 @@ def test_no_minutes_left_keeps_the_checkpoint(toy, tmp_path, capsys):
 @pytest.mark.usefixtures("one_thread")
 def test_training_lowers_the_loss(toy, tmp_path, capsys):
     recipe = replace(TINY, clean_steps=20, mixed_steps=5)
-    assert build(toy, tmp_path / "out", recipe) == 0
+    assert build([toy], tmp_path / "out", recipe) == 0
     record = json.loads((tmp_path / "out/build.json").read_text())
     assert record["loss"] < 5.4  # log(400) = 6.0 before the first update
     assert record["steps"] == 25
-    assert 0 <= record["competence"] <= 1
+    assert 0 <= record["competence"][toy.parent.name] <= 1
     assert "clean 20/25" in capsys.readouterr().out
 
 
@@ -261,7 +289,38 @@ def test_a_missing_file_is_one_sentence(tmp_path, capsys):
 def test_a_file_without_dialogues_is_refused(toy):
     toy.write_text("x = 1\n")
     with pytest.raises(UsageError, match="has no function dialogues"):
-        load_dialogues(toy)
+        load_dialogues([toy])
+
+
+def test_two_packs_of_one_name_are_refused(toy):
+    with pytest.raises(UsageError, match=f"two packs are called {toy.parent.name}"):
+        load_dialogues([toy, toy])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_one_command_makes_a_policy_of_several_packs(tmp_path, capsys):
+    files = [str(SCENARIOS / name / "dialogues.py") for name in PACKS]
+    sizes = {name: getattr(TINY, name) for name in ("hidden", "layers", "heads")}
+    steps = {"clean_steps": 2, "mixed_steps": 1, "vocabulary_dialogues": 40}
+    small = {"vocabulary": 500, "batch": 8, "at_once": 4, "threads": 1}
+    options = [
+        text
+        for name, value in (sizes | steps | small).items()
+        for text in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    out = tmp_path / "out"
+    assert main(["--dialogues", *files, "--out", str(out), *options]) == 0
+    record = json.loads((out / "build.json").read_text())
+    assert set(record["competence"]) == set(PACKS)
+    assert record["command"].endswith(" ".join(files))
+    assert "fresh calls right: customer_support " in capsys.readouterr().out
+    model = AutoModelForCausalLM.from_pretrained(out)
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    for text in ("SELECT SUM(net) FROM returns_481 WHERE brand = 'Nalin'", "a\n-6 x"):
+        assert tokenizer.decode(encode(tokenizer, text)) == text
+    assert find_dialect(tokenizer, str(out))
+    assert model.config.vocab_size == 500
 
 
 # The result.
@@ -283,7 +342,7 @@ def embedded() -> tuple[Any, Any]:
 def test_the_files_are_there_and_small():
     folder = embedded_path()
     assert {path.name for path in folder.iterdir()} >= set(FILES)
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 10_000_000
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 12_000_000
 
 
 @made

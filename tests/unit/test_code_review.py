@@ -101,7 +101,7 @@ def play(
 
 def strangers(scene: Situation) -> list[Change]:
     """The changes that nobody asked about."""
-    return [each for each in scene.repository.changes.values() if each != scene.change]
+    return [each for each in scene.world.changes.values() if each != scene.change]
 
 
 def every_tool(scene: Situation) -> list[Call]:
@@ -118,14 +118,14 @@ def every_tool(scene: Situation) -> list[Call]:
     }
     others = [
         (tool.__name__, {key: known[key] for key in inspect.signature(tool).parameters})
-        for tool in scene.repository.tools
+        for tool in scene.world.tools
     ]
     return [*scene.calls, *(call for call in others if call not in scene.calls)]
 
 
 def needed(scene: Situation) -> list[int]:
     """The places of calls that nobody could leave out."""
-    return [i for i in range(len(scene.calls)) if i not in scene.oracle.detours]
+    return [i for i in range(len(scene.calls)) if i not in scene.oracle.tries]
 
 
 def wrong_values(scene: Situation, key: str, value: Any) -> list[Any]:
@@ -282,7 +282,7 @@ def assert_failed(episode: Episode, *, reward: float | None = None) -> None:
 def words_of(scene: Situation) -> set[str]:
     """All that an agent can read in a case, but the numbers of lines."""
     texts = [scene.message, *scene.change.edit.project.files.values()]
-    for change in scene.repository.changes.values():
+    for change in scene.world.changes.values():
         edit = change.edit
         texts += [change.id, change.author, edit.task, *edit.files.values()]
     return set(re.findall(r"\w+", " ".join(texts)))
@@ -299,7 +299,7 @@ def test_no_train_case_shows_what_is_held_out() -> None:
                 if split == "train":
                     read |= words_of(scene)
                 else:
-                    held_out |= scene.repository.values.drawn
+                    held_out |= scene.world.values.drawn
     assert len(held_out) > 400
     assert not read & held_out
     assert not messages["train"] & messages["held_out"]
@@ -326,7 +326,7 @@ def test_the_same_seed_gives_the_same_world() -> None:
     for name in ORACLES:
         first, second = (situation(name, CASES[0]) for _ in range(2))
         assert first.message == second.message
-        assert first.repository.changes == second.repository.changes
+        assert first.world.changes == second.world.changes
         assert situation(name, CASES[2]).change != first.change
 
 
@@ -439,7 +439,7 @@ class TestTools:
     def test_results_are_short(self) -> None:
         for name in ORACLES:
             scene = situation(name, CASES[0])
-            tools = {tool.__name__: tool for tool in scene.repository.tools}
+            tools = {tool.__name__: tool for tool in scene.world.tools}
             for tool, arguments in scene.calls:
                 with contextlib.suppress(RepositoryError):
                     assert len(json.dumps(tools[tool](**arguments))) < 500

@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import inspect
 import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +17,7 @@ from agentgym.recording.blame import Outcome
 from agentgym.scenarios.cases import Case, make_cases
 from agentgym.scenarios.checks import specs_of
 from scenarios.customer_support import language
-from scenarios.customer_support.dialogues import (
-    MISTAKES,
-    SHRUGS,
-    dialogues,
-    tool_schemas,
-)
+from scenarios.customer_support.dialogues import tool_schemas
 from scenarios.customer_support.helpdesk import (
     ARTICLES,
     Helpdesk,
@@ -107,7 +101,7 @@ def every_tool(scene: Situation) -> list[Call]:
     }
     others = [
         (tool.__name__, {key: known[key] for key in inspect.signature(tool).parameters})
-        for tool in scene.desk.tools
+        for tool in scene.world.tools
     ]
     return [*scene.calls, *(call for call in others if call not in scene.calls)]
 
@@ -122,7 +116,7 @@ def wrong_values(scene: Situation, key: str, value: Any) -> list[Any]:
     copies = [text[:-1] + str((int(text[-1]) + 1) % 10), text[:-1], text + text[-1]]
     if key == "amount":
         return [round(value / 2, 2), value + 1, *(float(copy) for copy in copies[:2])]
-    stranger = next(iter(scene.desk.orders.values()))
+    stranger = next(iter(scene.world.orders.values()))
     return [*copies, stranger.id, stranger.customer_id]
 
 
@@ -207,7 +201,7 @@ class TestEveryScenario:
     def test_a_needless_effect_fails(self, body: Any, tool: str) -> None:
         for case in CASES[:2]:
             scene = situation(body.__name__, case)
-            stranger = next(iter(scene.desk.orders))
+            stranger = next(iter(scene.world.orders))
             name, arguments = next(c for c in every_tool(scene) if c[0] == tool)
             extra = (name, arguments | {"order_id": stranger})
             for calls in ([extra, *scene.calls], [*scene.calls, extra]):
@@ -227,7 +221,7 @@ def assert_failed(episode: Episode, *, reward: float | None = None) -> None:
 def shown(name: str, case: Case) -> dict[str, set[str]]:
     """All ids, names, numbers and words of a case, by kind."""
     scene = situation(name, case)
-    orders = scene.desk.orders.values()
+    orders = scene.world.orders.values()
     return {
         "orders": {o.id for o in orders},
         "customers": {o.customer_id for o in orders},
@@ -235,7 +229,7 @@ def shown(name: str, case: Case) -> dict[str, set[str]]:
         "names": {o.name for o in orders},
         "depots": {o.depot for o in orders},
         "days": {str(o.days) for o in orders if o.days},
-        "terms": {str(number) for number in scene.desk.terms.values()},
+        "terms": {str(number) for number in scene.world.terms.values()},
         "postcodes": {scene.facts["postcode"]},
         "messages": {scene.message},
     }
@@ -272,7 +266,7 @@ def test_the_same_seed_gives_the_same_world() -> None:
     for name in ORACLES:
         first, second = (situation(name, CASES[0]) for _ in range(2))
         assert first.message == second.message
-        assert first.desk.orders == second.desk.orders
+        assert first.world.orders == second.world.orders
         assert situation(name, CASES[2]).message != first.message
 
 
@@ -336,70 +330,6 @@ class TestTools:
         bound = model.bind_tools([tools.tool(tool) for tool in desk.tools])
         assert tool_schemas() == bound.kwargs["tools"]
         assert len(tool_schemas()) >= 8
-
-
-class TestDialogues:
-    def test_the_same_seed_gives_the_same_dialogues(self) -> None:
-        assert list(dialogues(3, 40, mistakes=0.5)) == list(
-            dialogues(3, 40, mistakes=0.5)
-        )
-
-    def test_clean_ones_play_the_oracle(self) -> None:
-        for dialogue in dialogues(1, 300):
-            assert dialogue["mistake"] is None
-            called = [name for name, _ in requested(dialogue)]
-            wanted = [name for name, _ in ORACLES[dialogue["scenario"]].calls]
-            assert called == wanted
-            last = dialogue["messages"][-1]
-            assert last["role"] == "assistant"
-            assert last["content"]
-            assert "error" not in str(dialogue["messages"])
-
-    def test_every_kind_of_mistake_occurs(self) -> None:
-        made = [d["mistake"] for d in dialogues(1, 1000, mistakes=0.5)]
-        assert set(made) == {None, *MISTAKES}
-        assert 0.45 < sum(kind is not None for kind in made) / len(made) < 0.55
-
-    def test_mistakes_show(self) -> None:
-        for dialogue in dialogues(2, 600, mistakes=1.0):
-            wanted = [name for name, _ in ORACLES[dialogue["scenario"]].calls]
-            called = [name for name, _ in requested(dialogue)]
-            last = dialogue["messages"][-1]
-            assert last["role"] == "assistant"
-            assert last["content"]
-            match dialogue["mistake"]:
-                case "malformed_call":
-                    _, broken, _ = last["content"].splitlines()
-                    with pytest.raises(ValueError, match=r"line \d+ column \d+"):
-                        json.loads(broken)
-                case "wrong_tool" | "needless_call":
-                    assert called != wanted
-                case "wrong_decision":
-                    assert called != wanted or last["content"] in SHRUGS
-                case "skipped_lookup":
-                    assert called[:1] != wanted[:1]
-                case "wrong_argument" | "bad_copy":
-                    assert called == wanted[: len(called)]
-
-    def test_they_hold_nothing_that_is_held_out(self) -> None:
-        for dialogue in dialogues(4, 1500, mistakes=0.5):
-            text = json.dumps(dialogue["messages"])
-            for found in re.findall(r"\bA\d{4}\b|\bC\d{3}\b|\b\d+\.\d\d\b", text):
-                assert not is_held_out(found), (found, dialogue)
-
-    def test_they_speak_the_words_of_both_splits(self) -> None:
-        asked = " ".join(d["messages"][1]["content"] for d in dialogues(5, 1500))
-        for split in SPLITS:
-            for phrase in language.phrases(language.REQUESTS["hours"], split):
-                assert phrase in asked
-
-
-def requested(dialogue: dict[str, Any]) -> list[Call]:
-    return [
-        (call["function"]["name"], json.loads(call["function"]["arguments"]))
-        for message in dialogue["messages"]
-        for call in message.get("tool_calls", ())
-    ]
 
 
 def test_values_belong_to_their_split() -> None:

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from transformers.utils import logging as hf_logging
 
 from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode, UsageParser
-from agentgym.policy.build.examples import Rows, load_dialogues
+from agentgym.policy.build.examples import Rows, in_turn, load_dialogues
 from agentgym.policy.build.imitation import competence, train
 from agentgym.policy.build.model import make_model, save_policy
 from agentgym.policy.build.recipe import Recipe
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def build(
-    dialogues_file: Path,
+    dialogues_files: Sequence[Path],
     out: Path,
     recipe: Recipe,
     minutes: float = float("inf"),
@@ -45,7 +46,7 @@ def build(
     """Trains a policy as the recipe says.
 
     Args:
-        dialogues_file: Has `dialogues(seed, n, *, mistakes)`.
+        dialogues_files: Of a pack each, with `dialogues(seed, n, *, mistakes)`.
         out: The folder to write.
         recipe: Every number that matters.
         minutes: Stops after so long; the same call goes on later.
@@ -55,26 +56,27 @@ def build(
         The exit code: `BELOW` when the minutes did not suffice.
 
     Raises:
-        UsageError: The file has no such function.
+        UsageError: A file has no such function.
     """
     begun = time.monotonic()
     torch.use_deterministic_algorithms(True)
     hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.set_num_threads(recipe.threads)
-    dialogues = load_dialogues(dialogues_file)
-    tokenizer = make_tokenizer(
-        dialogues(recipe.seed, recipe.vocabulary_dialogues, mistakes=recipe.mistakes),
-        recipe.vocabulary,
+    packs = load_dialogues(dialogues_files)
+    spoken = in_turn(
+        packs, recipe.seed, recipe.vocabulary_dialogues, mistakes=recipe.mistakes
     )
+    tokenizer = make_tokenizer(spoken, recipe.vocabulary)
     model = make_model(tokenizer, recipe)
-    rows = Rows(tokenizer, dialogues)
+    rows = Rows(tokenizer, packs)
     size = sum(p.numel() for p in model.parameters())
-    print(f"{size:,} parameters, {len(rows.prefix)} tokens of prefix", flush=True)
+    print(f"{size:,} parameters, packs: {', '.join(packs)}", flush=True)
     judged: dict[str, float] = {}
 
     def on_competent() -> None:
-        judged["competence"] = round(competence(model, rows, 200), 4)
-        print(f"{judged['competence']:.1%} of 200 fresh dialogues' calls right")
+        judged.update(competence(model, rows, recipe, count=200))
+        for name, share in judged.items():
+            print(f"{name}: {share:.1%} of 200 fresh dialogues' calls right")
         if clean_out is not None:
             save_policy(model, tokenizer, clean_out, temperature=recipe.temperature)
 
@@ -89,12 +91,14 @@ def build(
         return ExitCode.BELOW
     save_policy(model, tokenizer, out, temperature=recipe.temperature)
     about = {
-        "command": f"python -m agentgym.policy.build --dialogues {dialogues_file}",
+        "command": " ".join(
+            ["python -m agentgym.policy.build --dialogues", *map(str, dialogues_files)]
+        ),
         "recipe": asdict(recipe),
         "steps": recipe.steps,
         "parameters": size,
         "loss": round(loss, 4),
-        **judged,
+        "competence": {name: round(share, 4) for name, share in judged.items()},
         "minutes": round((time.monotonic() - begun) / 60, 1),
         "versions": _versions(),
     }
@@ -115,7 +119,11 @@ def _versions() -> dict[str, str]:
 def _parser() -> argparse.ArgumentParser:
     parser = UsageParser(prog="python -m agentgym.policy.build")
     parser.add_argument(
-        "--dialogues", type=Path, required=True, help="file with dialogues()"
+        "--dialogues",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="files with dialogues(), of a pack each",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument(

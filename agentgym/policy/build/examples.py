@@ -1,10 +1,14 @@
-"""Dialogues as rows of tokens behind the prefix that they share."""
+"""Dialogues as rows of tokens behind the prefixes that many of them share."""
 
 from __future__ import annotations
 
 import importlib
+import random
 import sys
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, pairwise, zip_longest
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,14 +21,40 @@ from agentgym.policy.build.recipe import Recipe
 from agentgym.policy.build.tokenizer import CALL, END, START, encode, render
 
 Dialogues = Callable[..., Iterator[dict[str, Any]]]
-Batch = tuple[Tensor, Tensor]
 
 
-def load_dialogues(path: Path) -> Dialogues:
-    """The `dialogues` function of a scenario pack's file."""
-    if not path.is_file():
-        raise UsageError(f"--dialogues {path}: there is no such file")
-    pack = path.resolve().parent
+@dataclass(frozen=True, slots=True)
+class RowBlock:
+    """Rows that are computed at once.
+
+    Attributes:
+        prefix: Token ids [P] that all of them follow: the system turn with the tools.
+        rows: Token ids of B dialogues behind it.
+        ids: The same [B, L], padded with 0.
+        weights: The loss weight [B, L] of each; 0 for padding.
+    """
+
+    prefix: Tensor
+    rows: list[list[int]]
+    ids: Tensor
+    weights: Tensor
+
+
+def load_dialogues(paths: Sequence[Path]) -> dict[str, Dialogues]:
+    """The `dialogues` functions of scenario packs' files, by the packs' names."""
+    packs: dict[str, Dialogues] = {}
+    for path in paths:
+        if not path.is_file():
+            raise UsageError(f"--dialogues {path}: there is no such file")
+        name = path.resolve().parent.name
+        if name in packs:
+            raise UsageError(f"--dialogues: two packs are called {name}: rename one")
+        packs[name] = _load(path.resolve())
+    return packs
+
+
+def _load(path: Path) -> Dialogues:
+    pack = path.parent
     sys.path.insert(0, str(pack.parent))
     function: Any = getattr(
         importlib.import_module(f"{pack.name}.{path.stem}"), "dialogues", 0
@@ -34,64 +64,95 @@ def load_dialogues(path: Path) -> Dialogues:
     return cast("Dialogues", function)
 
 
+def in_turn(
+    packs: Mapping[str, Dialogues], seed: int, count: int, *, mistakes: float = 0.0
+) -> Iterator[dict[str, Any]]:
+    """So many dialogues in all, of one pack after the other.
+
+    Args:
+        packs: Where they come from.
+        seed: Of the dialogues.
+        count: Of all packs together.
+        mistakes: Share of the dialogues that hold one.
+    """
+    each = -(-count // len(packs))
+    made = [dialogues(seed, each, mistakes=mistakes) for dialogues in packs.values()]
+    return islice((one for group in zip(*made, strict=True) for one in group), count)
+
+
 class Rows:
-    """Makes training rows: tokens behind the shared prefix, and their weights."""
+    """Makes training rows: tokens behind shared prefixes, and their weights.
+
+    Args:
+        tokenizer: The policy's.
+        packs: Where dialogues come from, by the packs' names.
+    """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerFast, dialogues: Dialogues
+        self, tokenizer: PreTrainedTokenizerFast, packs: Mapping[str, Dialogues]
     ) -> None:
         self.tokenizer = tokenizer
-        self._dialogues = dialogues
-        text = self._text(next(iter(dialogues(0, 1))))
-        self._prefix_text = text[: text.index(END) + len(END) + 1]
-        self.prefix = encode(tokenizer, self._prefix_text)
+        self.packs = packs
+        self.prefixes: dict[str, Tensor] = {}
         self._opening = encode(tokenizer, f"{START}assistant\n")
         self._end = encode(tokenizer, END)[0]
         self.call_token = encode(tokenizer, CALL)[0]
 
     def batches(
         self, seed: int, count: int, *, mistakes: float, recipe: Recipe
-    ) -> list[list[Batch]]:
-        """Rows of several updates, in parts of similar length, which saves padding.
+    ) -> list[list[RowBlock]]:
+        """The parts of several updates, each of which has parts of several packs.
 
         Args:
             seed: Of the dialogues.
             count: Updates.
             mistakes: Share of the dialogues that hold one.
-            recipe: Says how many dialogues an update has.
-
-        Returns:
-            The parts of each update: token ids and loss weights, both [B, L].
+            recipe: Says how many dialogues an update has on average.
         """
-        size = recipe.batch
-        made = self._dialogues(seed, count * size, mistakes=mistakes)
-        rows = [self.row(dialogue) for dialogue in made]
-        updates = []
-        for first in range(0, len(rows), size):
-            chosen = sorted(rows[first : first + size], key=len)
-            updates.append(
-                [
-                    self.tensors(chosen[i : i + recipe.at_once], recipe.rest_weight)
-                    for i in range(0, size, recipe.at_once)
-                ]
-            )
-        return updates
+        rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
+        total, packs = recipe.batch * count, len(self.packs)
+        queues = []
+        for number, dialogues in enumerate(self.packs.values()):
+            share = total * (number + 1) // packs - total * number // packs
+            made = dialogues(seed, share, mistakes=mistakes)
+            parts = self.parts(made, min(recipe.at_once, recipe.batch), recipe)
+            rng.shuffle(parts)
+            queues.append(parts)
+        mixed = [part for turn in zip_longest(*queues) for part in turn if part]
+        ends = [len(mixed) * number // count for number in range(count + 1)]
+        return [mixed[first:end] for first, end in pairwise(ends)]
 
-    def clean(self, seed: int, count: int) -> list[list[int]]:
-        """Rows of dialogues without mistakes.
+    def parts(
+        self, dialogues: Iterable[dict[str, Any]], at_once: int, recipe: Recipe
+    ) -> list[RowBlock]:
+        """Parts of one prefix and of similar length, which saves padding.
 
         Args:
-            seed: Of the dialogues.
-            count: Dialogues.
+            dialogues: What to make rows of.
+            at_once: Dialogues in a part, at most.
+            recipe: Says what tokens weigh.
         """
-        return [self.row(dialogue) for dialogue in self._dialogues(seed, count)]
+        behind: dict[str, list[list[int]]] = defaultdict(list)
+        for dialogue in dialogues:
+            prefix, row = self.row(dialogue)
+            behind[prefix].append(row)
+        parts = []
+        for prefix, rows in behind.items():
+            rows.sort(key=len)
+            for first in range(0, len(rows), at_once):
+                chosen = rows[first : first + at_once]
+                ids, weights = self.tensors(chosen, recipe.rest_weight)
+                parts.append(RowBlock(self.prefixes[prefix], chosen, ids, weights))
+        return parts
 
-    def row(self, dialogue: dict[str, Any]) -> list[int]:
-        """The tokens of a dialogue behind the prefix."""
-        text = self._text(dialogue)
-        if not text.startswith(self._prefix_text):
-            raise UsageError("dialogues() must give all dialogues the same tools")
-        return encode(self.tokenizer, text[len(self._prefix_text) :])
+    def row(self, dialogue: dict[str, Any]) -> tuple[str, list[int]]:
+        """The text of a dialogue's prefix, and the tokens behind it."""
+        text = render(self.tokenizer, dialogue["messages"], dialogue["tools"])
+        cut = text.index(END) + len(END) + 1
+        prefix = text[:cut]
+        if prefix not in self.prefixes:
+            self.prefixes[prefix] = torch.tensor(encode(self.tokenizer, prefix))
+        return prefix, encode(self.tokenizer, text[cut:])
 
     def answers(self, row: list[int]) -> Iterator[tuple[int, int]]:
         """Where the assistant's own tokens begin and end, the end token included."""
@@ -100,7 +161,9 @@ class Rows:
             if row[position : position + size] == self._opening:
                 yield position + size, row.index(self._end, position + size) + 1
 
-    def tensors(self, rows: list[list[int]], rest_weight: float) -> Batch:
+    def tensors(
+        self, rows: list[list[int]], rest_weight: float
+    ) -> tuple[Tensor, Tensor]:
         """Token ids [B, L], padded with 0, and the loss weight [B, L] of each.
 
         Args:
@@ -116,6 +179,3 @@ class Rows:
             for start, end in self.answers(row):
                 weights[number, start:end] = 1.0
         return ids, weights
-
-    def _text(self, dialogue: dict[str, Any]) -> str:
-        return render(self.tokenizer, dialogue["messages"], dialogue["tools"])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from transformers import Qwen3ForCausalLM
 
-from agentgym.policy.build.examples import Batch, Rows
+from agentgym.policy.build.examples import RowBlock, Rows
 from agentgym.policy.build.model import behind_prefix, imitation_loss
 from agentgym.policy.build.optimizer import Optimizer
 from agentgym.policy.build.recipe import Recipe
@@ -50,7 +50,7 @@ def train(
         optimizer.restore(state["optimizer"])
         first, shown = state["step"], state["loss"]
         print(f"going on from step {first}", flush=True)
-    queue: list[list[Batch]] = []
+    queue: list[list[RowBlock]] = []
     for step in range(first, recipe.steps):
         if step == recipe.clean_steps:
             on_competent()
@@ -65,36 +65,30 @@ def train(
                 mistakes=recipe.mistakes_at(step),
                 recipe=recipe,
             )
-        loss = update(model, rows.prefix, queue.pop(0), optimizer, step)
+        loss = update(model, queue.pop(0), optimizer, step)
         shown = 0.9 * shown + 0.1 * loss if shown else loss
         _show(step, shown, model, rows, recipe)
     return shown
 
 
 def update(
-    model: Qwen3ForCausalLM,
-    prefix: list[int],
-    parts: list[Batch],
-    optimizer: Optimizer,
-    step: int,
+    model: Qwen3ForCausalLM, parts: list[RowBlock], optimizer: Optimizer, step: int
 ) -> float:
     """One update on the parts of a batch.
 
     Args:
         model: The model to train.
-        prefix: Token ids [P] that all rows follow.
-        parts: Token ids and loss weights, both [B, L], of each part.
+        parts: What is computed at a time.
         optimizer: Makes the step.
         step: Number of the update; decides the learning rate.
 
     Returns:
         The weighted mean loss of a token, in nats.
     """
-    prefix_P = torch.tensor(prefix)
-    total = sum(float(weights[:, 1:].sum()) for _, weights in parts)
+    total = sum(float(part.weights[:, 1:].sum()) for part in parts)
     mean = 0.0
-    for ids, weights in parts:
-        loss = imitation_loss(model, prefix_P, ids, weights) / total
+    for part in parts:
+        loss = imitation_loss(model, part.prefix, part.ids, part.weights) / total
         loss.backward()  # type: ignore[no-untyped-call]
         mean += loss.item()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -104,8 +98,8 @@ def update(
 
 @torch.no_grad()
 def competence(
-    model: Qwen3ForCausalLM, rows: Rows, count: int = 48, *, at_once: int = 16
-) -> float:
+    model: Qwen3ForCausalLM, rows: Rows, recipe: Recipe, count: int = 48
+) -> dict[str, float]:
     """Share of tool calls in fresh clean dialogues that greedy decoding gets right.
 
     The past of each call is the right one. Other turns are left out: there is more
@@ -114,25 +108,27 @@ def competence(
     Args:
         model: The model.
         rows: Where dialogues come from.
-        count: Dialogues.
-        at_once: Dialogues computed at a time.
+        recipe: Says how many dialogues are computed at a time.
+        count: Dialogues of each pack.
+
+    Returns:
+        The share for each pack.
     """
-    opening = rows.call_token
-    prefix_P = torch.tensor(rows.prefix)
-    made = sorted(rows.clean(_VALIDATION_SEED, count), key=len)
-    right = calls = 0
-    for first in range(0, count, at_once):
-        part = made[first : first + at_once]
-        ids, _ = rows.tensors(part, 0.0)
-        hidden = behind_prefix(model, prefix_P, ids)
-        guesses = model.lm_head(hidden).argmax(-1)
-        for number, row in enumerate(part):
-            for start, end in rows.answers(row):
-                if row[start] != opening:
-                    continue
-                calls += 1
-                right += guesses[number, start - 1 : end - 1].tolist() == row[start:end]
-    return right / max(calls, 1)
+    shares = {}
+    for name, dialogues in rows.packs.items():
+        parts = rows.parts(dialogues(_VALIDATION_SEED, count), recipe.at_once, recipe)
+        judged = [right for part in parts for right in _right_calls(model, rows, part)]
+        shares[name] = sum(judged) / max(len(judged), 1)
+    return shares
+
+
+def _right_calls(model: Qwen3ForCausalLM, rows: Rows, part: RowBlock) -> Iterator[bool]:
+    hidden = behind_prefix(model, part.prefix, part.ids)
+    guesses = model.lm_head(hidden).argmax(-1)
+    for number, row in enumerate(part.rows):
+        for start, end in rows.answers(row):
+            if row[start] == rows.call_token:
+                yield guesses[number, start - 1 : end - 1].tolist() == row[start:end]
 
 
 def _show(
@@ -145,7 +141,9 @@ def _show(
     phase = "clean" if step < recipe.clean_steps else "mixed"
     line = f"{time.strftime('%H:%M:%S')} {phase} {done}/{recipe.steps} loss {loss:.4f}"
     if done % _JUDGED_EVERY == 0 or last:
-        line += f", {competence(model, rows):.0%} of fresh calls right"
+        shares = competence(model, rows, recipe, count=24)
+        told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        line += f", fresh calls right: {told}"
     print(line, flush=True)
 
 

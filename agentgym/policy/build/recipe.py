@@ -14,8 +14,9 @@ class Recipe:
         clean_steps: Updates on dialogues without mistakes: competence comes first.
         mixed_steps: Updates with mistakes mixed in, afterwards.
         mistakes: Share of those dialogues that hold one deliberate mistake.
-        batch: Dialogues in an update.
-        at_once: Dialogues computed at a time; more do not fit a core's cache.
+        batch: Dialogues in an update, on average.
+        at_once: Dialogues computed at a time, all of one pack and one prompt: an update
+            has parts of several.
         rest_weight: Loss weight of tokens that are not the assistant's. A tool result
             repeats what the call named, and predicting that teaches to copy.
         matrix_rate: Peak learning rate of the weight matrices (Muon).
@@ -28,18 +29,18 @@ class Recipe:
     """
 
     seed: int = 0
-    vocabulary: int = 1024
-    vocabulary_dialogues: int = 1000
-    hidden: int = 192
-    layers: int = 4
-    heads: int = 3
-    feed_forward: int = 512
+    vocabulary: int = 2048
+    vocabulary_dialogues: int = 3000
+    hidden: int = 256
+    layers: int = 5
+    heads: int = 4
+    feed_forward: int = 640
     context: int = 2048
-    clean_steps: int = 900
-    mixed_steps: int = 180
+    clean_steps: int = 2800
+    mixed_steps: int = 500
     mistakes: float = 0.27
     batch: int = 16
-    at_once: int = 16
+    at_once: int = 8
     rest_weight: float = 0.3
     matrix_rate: float = 3e-3
     rate: float = 3e-3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from typing import Any
@@ -15,10 +16,16 @@ END = "<|im_end|>"
 CALL = "<tool_call>"
 TAGS = (CALL, "</tool_call>", "<tool_response>", "</tool_response>")
 
-# A digit and a line break stand alone. A name is the same token behind a space as
-# behind a quotation mark, so that copying it needs no translation. What stands between
-# words in JSON (`": "`) may become one token.
-_PIECES = Regex(r" ?[a-z_]+|[A-Z][a-z_]*|[0-9]|\n|[^A-Za-z0-9_\n ]+(?: [\"{\[]+| )?| ")
+# A digit and a line break stand alone. What is copied is the same token behind a space
+# as behind a quotation mark, so that copying needs no translation: names, and small
+# letters before a digit, a dot or an @ (`rimon_84`, `rimon@wutas.example`, `stock.py`).
+# Words, also those of SQL, have the space before them. What stands between words in
+# JSON and in Python's dicts (`": "`) may become one token.
+_PIECES = Regex(
+    r" ?[a-z_]+(?![a-z_]|[0-9@/]|\.[a-z])|[a-z_]+"
+    r"| ?[A-Z]{2,}(?![A-Za-z_])|[A-Z]{2,}(?![a-z])|[A-Z][a-z_]*"
+    r"|[0-9]|\n|[^A-Za-z0-9_\n ]+(?: [\"'{\[]+| )?| "
+)
 _TOOLS_SHOWN = 100
 
 
@@ -67,9 +74,13 @@ def _wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
 def _texts(
     dialogues: Iterable[dict[str, Any]], tokenizer: PreTrainedTokenizerFast
 ) -> Iterator[str]:
-    for number, dialogue in enumerate(dialogues):
-        # The tools are the same in all dialogues: that many times is often enough.
-        tools = dialogue["tools"] if number < _TOOLS_SHOWN else None
+    shown: Counter[str] = Counter()
+    for dialogue in dialogues:
+        tools = dialogue["tools"]
+        # They are the same in all of a pack's: that many times is often enough.
+        shown[str(tools)] += 1
+        if shown[str(tools)] > _TOOLS_SHOWN:
+            tools = None
         text = render(tokenizer, dialogue["messages"], tools)
         for mark in (START, END, *TAGS):
             text = text.replace(mark, "\n")
