@@ -33,10 +33,10 @@ class TrainingResult:
     judgeable: bool = True
     version: int = 1
     agent: Any = None
-    per_passed: dict[str, Any] = field(default_factory=dict)
+    per_passed: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return self.data
+        return {**self.data, "per_passed": self.per_passed}
 
 
 @dataclass

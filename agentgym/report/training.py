@@ -123,10 +123,10 @@ def _sampled(mismatch: MismatchJson | None, width: int) -> Iterator[Line]:
 
 def _costs(training: TrainingJson, width: int) -> Iterator[Line]:
     """What a passed episode took, before and after."""
-    costs = training.get("per_passed") or {}
-    before, after = costs.get("before"), costs.get("after")
-    if before is None:
+    costs = training.get("per_passed")
+    if costs is None or costs["before"] is None:
         return
+    before, after = costs["before"], costs["after"]
     for noun, price in [
         ("tokens", None),
         ("tool calls", None),

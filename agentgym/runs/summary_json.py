@@ -101,6 +101,13 @@ class SolvedJson(TypedDict):
     usd: dict[str, float]
 
 
+class PerPassedJson(TypedDict):
+    """What a passed episode took in each measurement; None where none passed."""
+
+    before: SolvedJson | None
+    after: SolvedJson | None
+
+
 class CheckJson(TypedDict):
     """How a check was judged."""
 
@@ -328,7 +335,7 @@ class TrainingJson(TypedDict):
     at_least: NotRequired[float | None]
     next_confidence: NotRequired[float]
     mismatch: NotRequired[MismatchJson | None]
-    per_passed: NotRequired[dict[MeasuredPhase, SolvedJson | None]]
+    per_passed: NotRequired[PerPassedJson | None]
 
 
 class CountsJson(TypedDict):

@@ -40,7 +40,7 @@ from pytest_agentgym.training.dashboard import (
 from pytest_agentgym.training.progress import Progress
 
 if TYPE_CHECKING:
-    from agentgym.runs.summary_json import MeasuredPhase, SummaryJson
+    from agentgym.runs.summary_json import MeasuredPhase, PerPassedJson, SummaryJson
     from agentgym.training.job.training_result import TrainingResult
 
 
@@ -143,7 +143,10 @@ class TrainingReporter:
         Only the episodes here know it.
         """
         measured, prices = self._measured, self._run.prices
-        costs = {phase: per_passed(measured[phase], prices) for phase in measured}
+        costs: PerPassedJson = {
+            "before": per_passed(measured["before"], prices),
+            "after": per_passed(measured["after"], prices),
+        }
         if result.agent is not None:
             judged = result.episodes + sum(map(len, measured.values()))
             facts = {"per_passed": costs, "judged_episodes": judged}

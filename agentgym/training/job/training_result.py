@@ -8,10 +8,9 @@ from typing import Any, Literal
 
 from agentgym.runs.summary_json import (
     GainJson,
-    MeasuredPhase,
     MismatchJson,
+    PerPassedJson,
     ShareJson,
-    SolvedJson,
     TrainingJson,
 )
 
@@ -43,7 +42,7 @@ class TrainingResult:
         next_confidence: Of a further look by itself, so that it stays 95 % together.
         mismatch: How far sampler and trainer differed; None without an update.
         per_passed: Tokens, tool calls and, at prices that were given, US dollars per
-            passed episode "before" and "after"; None where none passed.
+            passed episode before and after; None where it is not known yet.
     """
 
     before: ShareJson | None
@@ -66,7 +65,7 @@ class TrainingResult:
     at_least: float | None = None
     next_confidence: float = 0.95
     mismatch: MismatchJson | None = None
-    per_passed: dict[MeasuredPhase, SolvedJson | None] = field(default_factory=dict)
+    per_passed: PerPassedJson | None = None
 
     def to_json(self) -> TrainingJson:
         """The `training` object of `summary.json`."""
