@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import inspect
 import json
 import re
@@ -15,11 +14,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
-import agentgym
 from agentgym import ScenarioRegistry
 from agentgym.recording.blame import Outcome
 from agentgym.scenarios.cases import Case, make_cases
-from agentgym.scenarios.checks import specs_of
 from scenarios.code_review import language
 from scenarios.code_review.edits import EDITS
 from scenarios.code_review.oracles import ORACLES, Call, Situation, situation
@@ -31,18 +28,22 @@ from scenarios.code_review.repository import (
     example_tools,
 )
 from scenarios.code_review.values import Values, is_held_out
-from tests.played import made_play
+from tests.played_pack import (
+    BLAND,
+    SPLITS,
+    cases_of_both,
+    played,
+    scenario_functions,
+    scripted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agentgym.playing.episode import Episode
-    from agentgym.scenarios.cases import Split
 
 PACK = Path(language.__file__).parent
-BLAND = "I will look into it. Is there anything else I can do for you?"
-SPLITS: tuple[Split, ...] = ("train", "held_out")
-CASES = [Case(index=i, seed=1000 + i, split=SPLITS[i % 2]) for i in range(8)]
+CASES = cases_of_both(8)
 PAIR = CASES[:2]
 """A case of each split."""
 ON_OTHERS = ("merge", "delete_branch", "approve", "alert_security")
@@ -51,52 +52,16 @@ ON_OTHERS = ("merge", "delete_branch", "approve", "alert_security")
 
 @pytest.fixture(scope="module")
 def scenarios(pytestconfig: pytest.Config) -> dict[str, Callable[..., Any]]:
-    """All scenario functions of the pack, with their asserts made checks."""
-    from pytest_agentgym.collect.soft_assert import SoftAssertFinder
-
-    found, finder = {}, SoftAssertFinder(pytestconfig)
-    for path in sorted(PACK.glob("test_*.py")):
-        name = f"scenarios.code_review.{path.stem}"
-        spec = finder.find_spec(name, [str(PACK)])
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        found.update(
-            {name: f for name, f in vars(module).items() if name.startswith("test_")}
-        )
-    return found
-
-
-def scripted(
-    repository: Repository, calls: Sequence[Call], reply: str
-) -> Callable[[str], str]:
-    """An agent that makes these calls, whatever they raise, and then replies."""
-    tools = {tool.__name__: agentgym.tool(tool) for tool in repository.tools}
-
-    def agent(message: str) -> str:
-        for name, arguments in calls:
-            with contextlib.suppress(RepositoryError):
-                tools[name](**arguments)
-        return reply
-
-    return agent
+    return scenario_functions("code_review", pytestconfig)
 
 
 def play(
     body: Callable[..., Any], case: Case, calls: Sequence[Call], reply: str
 ) -> Episode:
     """Plays an episode with the pack's fixtures and a scripted agent."""
-
-    def fixtures() -> dict[str, Any]:
-        repository = Repository.of(case)
-        agent = agentgym.wrap(scripted(repository, calls, reply))
-        return {"agent": agent, "repository": repository, "case": case}
-
-    checks = specs_of(body) or ()
-    episode = made_play(body, case=case, checks=checks, fixtures=fixtures).run()
-    assert episode is not None
-    return episode
+    repository = Repository.of(case)
+    agent = scripted(repository.tools, calls, reply, RepositoryError)
+    return played(body, case, agent, {"repository": repository})
 
 
 def strangers(scene: Situation) -> list[Change]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import inspect
 import json
 import sys
@@ -12,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import agentgym
 from agentgym.recording.blame import Outcome
 from agentgym.scenarios.cases import Case, make_cases
-from agentgym.scenarios.checks import specs_of
 from scenarios.customer_support import language
 from scenarios.customer_support.dialogues import tool_schemas
 from scenarios.customer_support.helpdesk import (
@@ -26,66 +22,36 @@ from scenarios.customer_support.helpdesk import (
     is_held_out,
 )
 from scenarios.customer_support.oracles import ORACLES, Call, Situation, situation
-from tests.played import made_play
+from tests.played_pack import (
+    BLAND,
+    SPLITS,
+    cases_of_both,
+    played,
+    scenario_functions,
+    scripted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agentgym.playing.episode import Episode
-    from agentgym.scenarios.cases import Split
 
 PACK = Path(language.__file__).parent
-BLAND = "I will look into it. Is there anything else I can do for you?"
-SPLITS: tuple[Split, ...] = ("train", "held_out")
-CASES = [Case(index=i, seed=1000 + i, split=SPLITS[i % 2]) for i in range(4)]
+CASES = cases_of_both(4)
 
 
 @pytest.fixture(scope="module")
 def scenarios(pytestconfig: pytest.Config) -> dict[str, Callable[..., Any]]:
-    """All scenario functions of the pack, with their asserts made checks."""
-    from pytest_agentgym.collect.soft_assert import SoftAssertFinder
-
-    found, finder = {}, SoftAssertFinder(pytestconfig)
-    for path in sorted(PACK.glob("test_*.py")):
-        name = f"scenarios.customer_support.{path.stem}"
-        spec = finder.find_spec(name, [str(PACK)])
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        found.update(
-            {name: f for name, f in vars(module).items() if name.startswith("test_")}
-        )
-    return found
-
-
-def scripted(helpdesk: Helpdesk, calls: list[Call], reply: str) -> Callable[[str], str]:
-    """An agent that makes these calls, whatever they raise, and then replies."""
-    tools = {tool.__name__: agentgym.tool(tool) for tool in helpdesk.tools}
-
-    def agent(message: str) -> str:
-        for name, arguments in calls:
-            with contextlib.suppress(HelpdeskError):
-                tools[name](**arguments)
-        return reply
-
-    return agent
+    return scenario_functions("customer_support", pytestconfig)
 
 
 def play(
     body: Callable[..., Any], case: Case, calls: list[Call], reply: str
 ) -> Episode:
     """Plays an episode with the pack's fixtures and a scripted agent."""
-
-    def fixtures() -> dict[str, Any]:
-        helpdesk = Helpdesk.of(case)
-        agent = agentgym.wrap(scripted(helpdesk, calls, reply))
-        return {"agent": agent, "helpdesk": helpdesk, "case": case}
-
-    checks = specs_of(body) or ()
-    episode = made_play(body, case=case, checks=checks, fixtures=fixtures).run()
-    assert episode is not None
-    return episode
+    helpdesk = Helpdesk.of(case)
+    agent = scripted(helpdesk.tools, calls, reply, HelpdeskError)
+    return played(body, case, agent, {"helpdesk": helpdesk})
 
 
 def every_tool(scene: Situation) -> list[Call]:

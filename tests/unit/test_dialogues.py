@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,16 +14,13 @@ import agentgym
 from agentgym.policy.build.framework_texts import FRAMEWORKS
 from agentgym.policy.build.mistakes import MISTAKES
 from agentgym.recording.blame import Outcome
-from agentgym.scenarios.checks import specs_of
-from tests.played import made_play
+from tests.played_pack import SCENARIOS, played, scenario_functions, scripted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agentgym.playing.episode import Episode
     from agentgym.policy.build.spoken_pack import SpokenPack
-
-SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
 VALUES = {
     "code_review": r"\bR\d{3}\b|\bsk\d{5}\b|\b[A-Z]{3}_[A-Z]+\b",
@@ -61,18 +56,7 @@ def spoken(pack: str) -> SpokenPack:
 
 @pytest.fixture
 def scenarios(pack: str, pytestconfig: pytest.Config) -> dict[str, Any]:
-    """All scenario functions of the pack, with their asserts made checks."""
-    from pytest_agentgym.collect.soft_assert import SoftAssertFinder
-
-    found, finder = {}, SoftAssertFinder(pytestconfig)
-    for path in sorted((SCENARIOS / pack).glob("test_*.py")):
-        spec = finder.find_spec(f"scenarios.{pack}.{path.stem}", [str(path.parent)])
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        found.update(vars(module))
-    return found
+    return scenario_functions(pack, pytestconfig)
 
 
 def calls_of(dialogue: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -87,24 +71,16 @@ def judged(
     dialogue: dict[str, Any], body: Any, pack: str, spoken: SpokenPack
 ) -> Episode:
     """The dialogue as an episode of its scenario."""
-    case, calls = dialogue["case"], calls_of(dialogue)
+    case = dialogue["case"]
+    world = type(spoken.situation(dialogue["scenario"], case, case).world).of(case)
+    reply = str(dialogue["messages"][-1]["content"])
+    follow = scripted(world.tools, calls_of(dialogue), reply, Exception)
 
-    def fixtures() -> dict[str, Any]:
-        world = type(spoken.situation(dialogue["scenario"], case, case).world).of(case)
-        tools = {tool.__name__: agentgym.tool(tool) for tool in world.tools}
+    def agent(message: str) -> str:
+        assert dialogue["messages"][1]["content"].endswith(message)
+        return follow(message)
 
-        def agent(message: str) -> str:
-            assert dialogue["messages"][1]["content"].endswith(message)
-            for name, arguments in calls:
-                with contextlib.suppress(Exception):
-                    tools[name](**arguments)
-            return str(dialogue["messages"][-1]["content"])
-
-        return {"agent": agentgym.wrap(agent), "case": case, **WORLDS[pack](world)}
-
-    checks = specs_of(body) or ()
-    episode = made_play(body, case=case, checks=checks, fixtures=fixtures).run()
-    assert episode is not None
+    episode = played(body, case, agent, WORLDS[pack](world))
     assert episode.error is None
     return episode
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -12,10 +11,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-import agentgym
 from agentgym.recording.blame import Outcome
 from agentgym.scenarios.cases import Case, make_cases
-from agentgym.scenarios.checks import specs_of
 from agentgym.scenarios.packs import ScenarioRegistry
 from scenarios.email_calendar import language
 from scenarios.email_calendar.errors import OfficeError
@@ -23,38 +20,28 @@ from scenarios.email_calendar.moments import skipped_hours, stamp
 from scenarios.email_calendar.office import USER_ZONES, Office, example_tools
 from scenarios.email_calendar.oracles import DRAFT, ORACLES, Call, Situation, situation
 from scenarios.email_calendar.values import SUBJECTS, TITLES, Values, is_held_out
-from tests.played import made_play
+from tests.played_pack import (
+    BLAND,
+    SPLITS,
+    cases_of_both,
+    played,
+    scenario_functions,
+    scripted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agentgym.playing.episode import Episode
-    from agentgym.scenarios.cases import Split
 
 PACK = Path(language.__file__).parent
-BLAND = "I will look into it. Is there anything else I can do for you?"
-SPLITS: tuple[Split, ...] = ("train", "held_out")
-CASES = [Case(index=i, seed=1000 + i, split=SPLITS[i % 2]) for i in range(6)]
+CASES = cases_of_both(6)
 LOOKS = ("search_messages", "find_contact", "list_events", "free_slots", "convert_time")
 
 
 @pytest.fixture(scope="module")
 def scenarios(pytestconfig: pytest.Config) -> dict[str, Callable[..., Any]]:
-    """All scenario functions of the pack, with their asserts made checks."""
-    from pytest_agentgym.collect.soft_assert import SoftAssertFinder
-
-    found, finder = {}, SoftAssertFinder(pytestconfig)
-    for path in sorted(PACK.glob("test_*.py")):
-        name = f"scenarios.email_calendar.{path.stem}"
-        spec = finder.find_spec(name, [str(PACK)])
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        found.update(
-            {name: f for name, f in vars(module).items() if name.startswith("test_")}
-        )
-    return found
+    return scenario_functions("email_calendar", pytestconfig)
 
 
 @pytest.fixture(params=ORACLES)
@@ -66,24 +53,10 @@ def play(
     body: Callable[..., Any], case: Case, calls: list[Call], reply: str
 ) -> Episode:
     """Plays an episode whose agent makes these calls, whatever they raise."""
-
-    def fixtures() -> dict[str, Any]:
-        office = Office.of(case)
-        tools = {tool.__name__: agentgym.tool(tool) for tool in office.tools}
-
-        def agent(message: str) -> str:
-            for name, arguments in calls:
-                with contextlib.suppress(OfficeError):
-                    tools[name](**arguments)
-            return reply
-
-        world = {"mailbox": office.mailbox, "diary": office.diary, "office": office}
-        return {"agent": agentgym.wrap(agent), "case": case, **world}
-
-    checks = specs_of(body) or ()
-    episode = made_play(body, case=case, checks=checks, fixtures=fixtures).run()
-    assert episode is not None
-    return episode
+    office = Office.of(case)
+    agent = scripted(office.tools, calls, reply, OfficeError)
+    world = {"mailbox": office.mailbox, "diary": office.diary, "office": office}
+    return played(body, case, agent, world)
 
 
 def scenes(body: Any, count: int = len(CASES)) -> list[tuple[Case, Situation]]:
