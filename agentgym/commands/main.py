@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentgym.commands.agent_commands import add_agent_commands
+from agentgym.commands.compare_commands import add_compare_commands
 from agentgym.commands.doctor import add_doctor_command
 from agentgym.commands.import_traces import add_import_command
 from agentgym.commands.init import add_init_command
 from agentgym.commands.output_files import add_file_option, writing
 from agentgym.commands.pack_commands import add_pack_commands
-from agentgym.commands.run_commands import add_kept_run_commands
-from agentgym.commands.runs import add_run_commands
+from agentgym.commands.run_commands import add_run_commands
 from agentgym.commands.view import add_view_command
 from agentgym.distribution import __version__
 from agentgym.errors import UsageError
@@ -213,8 +213,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_merge(commands)
     _add_report(commands)
     _add_selftest(commands)
+    add_compare_commands(commands)
     add_run_commands(commands)
-    add_kept_run_commands(commands)
     add_view_command(commands)
     add_pack_commands(commands)
     add_agent_commands(commands)

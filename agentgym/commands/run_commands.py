@@ -82,7 +82,7 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def add_kept_run_commands(commands: Any) -> None:
+def add_run_commands(commands: Any) -> None:
     """Adds the commands to the command line's parser."""
     command = commands.add_parser(
         "runs",

@@ -7,7 +7,6 @@ reading all of them takes seconds each time.
 from __future__ import annotations
 
 import calendar
-import json
 import os
 import time
 from contextlib import suppress
@@ -20,6 +19,7 @@ from agentgym.errors import UsageError
 from agentgym.runs.files.earlier import fields_of_later_versions
 from agentgym.runs.files.layout import EPISODES, REPORT, SUMMARY, TRAINING
 from agentgym.runs.files.shape import check_shape, loads
+from agentgym.runs.files.store import write_json
 from agentgym.runs.files.stored import LATEST, nearest_id, read_summary
 from agentgym.runs.summary_json import (
     ReliabilityJson,
@@ -244,10 +244,8 @@ class _Outlines:
         """Writes the file anew if something is new; no matter if it cannot."""
         if self._now == self._before:
             return
-        partial = self._file.with_name(f"{KEPT}.{os.getpid()}.partial")
         with suppress(OSError):
-            partial.write_text(json.dumps(self._now), encoding="utf-8")
-            partial.replace(self._file)
+            write_json(self._file, self._now)
 
 
 def _read_kept(file: Path) -> _Kept:

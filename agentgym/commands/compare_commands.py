@@ -104,7 +104,7 @@ def schema(options: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-def add_run_commands(commands: Any) -> None:
+def add_compare_commands(commands: Any) -> None:
     """Adds the commands to the command line's parser."""
     _add_compare(commands)
     _add_history(commands)
