@@ -33,7 +33,6 @@ REPEATED_MODULES = {
     "reporter": "pytest's word for what writes on its terminal",
     "rollout": "an episode of a training, here and on a cluster",
     "runner": "who plays rollouts; `agentgym.runner` is documented by its name",
-    "runs": "what `.agentgym/runs` keeps, and the commands about it",
     "simulators": "judges and simulated users, as fixtures and in the report",
     "stage": "the protocol, and pytest's implementation of it",
     "training": "the training of a policy, the plugin's part in it, and its report",
