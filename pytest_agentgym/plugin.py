@@ -10,8 +10,8 @@ import pytest
 
 from pytest_agentgym.collect import options as collect_options
 from pytest_agentgym.option_groups import add_groups
-from pytest_agentgym.play import cost_options
 from pytest_agentgym.play import options as play_options
+from pytest_agentgym.play.limits import cost_options
 from pytest_agentgym.show import options as show_options
 from pytest_agentgym.training import options as training_options
 

@@ -11,6 +11,8 @@ from agentgym.recording.trajectory import Trajectory
 
 FORMAT = 1
 """Version of the JSON form; each line of a file has it, as lines may be mixed."""
+ALONE = "alone"
+"""The phase of a failed episode that a measurement plays again, without any other."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,7 +42,8 @@ class Episode:
         simulators: What judge and simulated users did, `agentgym.simulators`'s
             `Simulation.to_json`; None if there were none. Their tokens, those of
             earlier attempts included, are not in `tokens`.
-        phase: What a training played it for: see `agentgym.training.job.task.Task`.
+        phase: What a training played it for: see `agentgym.training.job.task.Task`;
+            or `ALONE`.
         repeat: Number among the episodes of the same case and phase.
     """
 
@@ -71,6 +74,11 @@ class Episode:
     def counted(self) -> bool:
         """Whether it measures the agent."""
         return self.outcome.counts
+
+    @property
+    def alone(self) -> bool:
+        """Whether it was played to see what the others do to it, and for no number."""
+        return self.phase == ALONE
 
     @property
     def judged_by(self) -> list[str]:

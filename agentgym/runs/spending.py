@@ -125,8 +125,9 @@ class Spending(Usage):
             episode: With all of its attempts: they are paid, too.
             prices: Where prices come from.
         """
-        self.episodes += 1
-        self.passed += episode.outcome.value == "passed"
+        if not episode.alone:
+            self.episodes += 1
+            self.passed += episode.outcome is Outcome.passed
         local = is_local(episode.policy)
         for use in model_uses(episode):
             self.count(use, prices, local=local)

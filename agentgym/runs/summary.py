@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from agentgym.distribution import __version__
 from agentgym.exit_code import ExitCode
+from agentgym.playing.alone import better_alone
 from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
 from agentgym.reliability import (
@@ -145,8 +146,12 @@ class RunSummary:
 
     def add(self, episode: Episode) -> None:
         """Counts one episode."""
-        self.scenario(episode.scenario).add(episode, self.prices)
         self.spent.add(episode, self.prices)
+        scenario = self.scenario(episode.scenario)
+        if episode.alone:
+            scenario.add_alone(episode, self.prices)
+            return
+        scenario.add(episode, self.prices)
         self.simulators.add(episode)
         if self.policy is None:
             self.policy = episode.policy
@@ -319,6 +324,23 @@ class RunSummary:
         """Decides the gate for good: nothing comes that it would have to know."""
         self._concluded = decide(self._facts(), self.outside_reasons)
         self.warnings += self._unseen_agents()
+        self.warnings += self._better_alone()
+
+    def _better_alone(self) -> Iterator[str]:
+        """Scenarios whose episodes seem to get in each other's way."""
+        for each in self.ordered:
+            if better_alone(each.alone, each.passed, each.counted):
+                passed, again = each.alone.passed, each.alone.played
+                yield (
+                    f"{short_name(each.name)}: {each.passed} of "
+                    f"{count(each.counted, 'episode')} passed side by side, and "
+                    f"{passed} of {again} that had failed passed when they were played "
+                    "again one at a time: do the agent's tools "
+                    "share something, such as a module's global or a database, or is a "
+                    "server too slow for so many? Give each episode its own "
+                    "(docs/how-to/shared-worlds.md), or measure with "
+                    "--agentgym-concurrency 1"
+                )
 
     def _unseen_agents(self) -> Iterator[str]:
         """That checks of calls say nothing, if no call was ever seen of an agent."""

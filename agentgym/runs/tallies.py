@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from agentgym.playing.alone import PlayedAlone
 from agentgym.playing.episode import Episode
 from agentgym.recording.blame import Outcome
 from agentgym.reliability import (
@@ -174,6 +175,7 @@ class ScenarioTally:
         listed: Cases that it lists; 0 where they are generated.
         seen: Counted episodes in which a call of a model or tool was seen.
         unseen: Those in which the agent replied, and none was.
+        alone: Failed episodes that were played again, one at a time.
     """
 
     name: str
@@ -198,6 +200,7 @@ class ScenarioTally:
     waiting: int = 0
     seen: int = 0
     unseen: int = 0
+    alone: PlayedAlone = field(default_factory=PlayedAlone)
 
     @property
     def passed(self) -> int:
@@ -250,6 +253,16 @@ class ScenarioTally:
     def mean(self, total: float) -> float | None:
         """A sum over the counted episodes as a mean."""
         return total / self.counted if self.counted else None
+
+    def add_alone(self, episode: Episode, prices: Prices) -> None:
+        """Counts an episode that was played alone; what it took is paid, too.
+
+        Args:
+            episode: In any order.
+            prices: Where prices come from.
+        """
+        self.spent.add(episode, prices)
+        self.alone = self.alone.and_one(episode)
 
     def add(self, episode: Episode, prices: Prices) -> None:
         """Counts one episode.

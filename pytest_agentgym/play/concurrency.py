@@ -8,7 +8,7 @@ import pytest
 
 from agentgym.playing.in_flight import InFlight
 from pytest_agentgym.collect.policy import POLICY
-from pytest_agentgym.play.cost_options import COST_OPTIONS
+from pytest_agentgym.play.limits.cost_options import COST_OPTIONS
 from pytest_agentgym.play.options import PLAY_OPTIONS
 
 if TYPE_CHECKING:

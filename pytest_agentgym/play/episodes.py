@@ -9,11 +9,15 @@ from functools import partial
 import pytest
 
 from agentgym.errors import UsageError
-from agentgym.playing.episode import Episode
+from agentgym.playing.alone import MOST_ALONE, PlayedAlone, failures_allowed
+from agentgym.playing.episode import ALONE, Episode
+from agentgym.playing.in_flight import InFlight
 from agentgym.playing.play import EpisodePlay
 from agentgym.playing.pool import Finished, play_all
 from agentgym.playing.spec import EpisodeSpec, Limits
+from agentgym.recording.blame import Outcome
 from agentgym.recording.event_loop import new_loop
+from agentgym.reliability import Reliability
 from agentgym.reliability.gate_odds import tolerant_alpha
 from agentgym.reliability.verdicts import verdict_of
 from agentgym.runs.outcome_sequence import OutcomeSequence, scenario_stop
@@ -24,7 +28,13 @@ from pytest_agentgym.collect.policy import POLICY, asks_policy
 from pytest_agentgym.play.capture import split_output
 from pytest_agentgym.play.concurrency import in_flight_of
 from pytest_agentgym.play.episode_report import EpisodeReport
-from pytest_agentgym.play.run_context import RUN, captures, case_source, debugging
+from pytest_agentgym.play.run_context import (
+    RUN,
+    RunContext,
+    captures,
+    case_source,
+    debugging,
+)
 from pytest_agentgym.play.scenario_result import PREFIX, ScenarioResult
 from pytest_agentgym.play.stage import CONTROL, SKIPS, FixtureStage, skip_reason
 from pytest_agentgym.play.warning_filters import errors_as_warnings
@@ -60,14 +70,10 @@ def play_scenario(item: ScenarioItem) -> None:
     with split_output(capture and not debugged), errors_as_warnings():
         begin = plays.one_by_one if debugged else plays.many
         batches = begin(count, lambda: results.enough() or run.early_end.begun)
-        for batch in batches:
-            run.check_stop()
-            results.add(batch)
-            for play, _ in batch:
-                if play.control is not None and not isinstance(play.control, SKIPS):
-                    raise play.control
-                if debugged and play.first_failure is not None:
-                    raise play.first_failure
+        _play(batches, results.add, run, debugged=debugged)
+        if plays.side_by_side and not debugged:
+            alone = plays.alone(results.doubtful)
+            _play(alone, results.add_alone, run, debugged=False)
     results.raise_skip()
     if (
         results.count + results.skipped < count
@@ -76,6 +82,31 @@ def play_scenario(item: ScenarioItem) -> None:
     ):
         run.early_end.skip(item, played=results.count, planned=count)
     results.judge()
+
+
+def _play(
+    batches: Iterator[list[Finished]],
+    add: Callable[[list[Finished]], None],
+    run: RunContext,
+    *,
+    debugged: bool,
+) -> None:
+    """Plays episodes, and raises what steers the run.
+
+    Args:
+        batches: Those that have finished, as they do.
+        add: Takes in a batch.
+        run: May be stopped.
+        debugged: Whether a debugger follows: the first failure ends the scenario.
+    """
+    for batch in batches:
+        run.check_stop()
+        add(batch)
+        for play, _ in batch:
+            if play.control is not None and not isinstance(play.control, SKIPS):
+                raise play.control
+            if debugged and play.first_failure is not None:
+                raise play.first_failure
 
 
 class _Plays:
@@ -87,6 +118,7 @@ class _Plays:
         options = item.config.stash[RUN].options
         self.item = item
         self.cases = cases
+        self._asked = options.cases
         self._rounds = Rounds(
             len(cases),
             seed=options.seed,
@@ -100,8 +132,7 @@ class _Plays:
     @property
     def listed(self) -> int:
         """Cases that it could play of a list; 0 for one that was asked for."""
-        asked = self.item.config.stash[RUN].options.cases
-        return len(self.cases) if self._rounds.shuffled and not asked else 0
+        return len(self.cases) if self._rounds.shuffled and not self._asked else 0
 
     def many(self, count: int, enough: Callable[[], bool]) -> Iterator[list[Finished]]:
         """Plays them concurrently."""
@@ -130,6 +161,30 @@ class _Plays:
                     yield [(play, runner.run(play.run_async()))]
             else:
                 yield [(play, play.run())]
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether several episodes were in flight, of cases that nobody named."""
+        return self.in_flight.limit > 1 and not self._asked
+
+    def alone(self, doubtful: Callable[[], Sequence[int]]) -> Iterator[list[Finished]]:
+        """Plays episodes once more, one at a time.
+
+        Args:
+            doubtful: Asked before each: which ones; none ends it.
+        """
+        done = 0
+        while len(indices := doubtful()) > done:
+            yield from play_all(
+                partial(self._again, indices[done]),
+                1,
+                in_flight=InFlight(limit=1, fixed=True),
+                asynchronous=self.item.asynchronous,
+            )
+            done += 1
+
+    def _again(self, index: int, _: int) -> EpisodePlay:
+        return self.make(index)
 
     def make(self, index: int, keep_exceptions: bool = False) -> EpisodePlay:
         """The episode at this index."""
@@ -169,6 +224,8 @@ class _Results:
         self._skip: BaseException | None = None
         self.threshold = self.run.threshold_of(item)
         self.outcomes = OutcomeSequence()
+        self._failed: list[int] = []
+        self._alone = PlayedAlone()
         self._stop = scenario_stop(
             self.run.options.stop,
             self.threshold,
@@ -195,9 +252,35 @@ class _Results:
             self._rewarded(item=self.item, episode=episode)
             self._result.add(episode)
             self.outcomes.add(episode)
+            if episode.outcome is Outcome.failed:
+                self._failed.append(episode.index)
             if self._stop is not None:
                 self._stop.add(episode.index, self.outcomes[episode.index])
         self._report(episodes, [skip_reason(play.control) for play in skips])
+
+    def add_alone(self, batch: list[Finished]) -> None:
+        """Reports episodes that were played again alone; they are in no number."""
+        episodes = [episode for _, episode in batch if episode is not None]
+        if not episodes:
+            return
+        for episode in episodes:
+            episode.phase = ALONE
+            self._rewarded(item=self.item, episode=episode)
+            self._result.add(episode)
+            self._alone = self._alone.and_one(episode)
+        self._report(episodes)
+
+    def doubtful(self) -> list[int]:
+        """Failed episodes that may be no fault of the agent's, but of the others'.
+
+        None where the scenario does not fail, where they could all pass alone by
+        chance, and where the run is to end.
+        """
+        again = sorted(self._failed)[:MOST_ALONE]
+        passed, counted = self._result.passed, self._result.counted
+        allowed = failures_allowed(len(again), passed, counted)
+        over = self.run.early_end.begun or self._alone.failed > allowed
+        return [] if over or self._failure(self._judged()) is None else again
 
     def raise_skip(self) -> None:
         """Skips the item if it skipped each of its episodes."""
@@ -225,14 +308,24 @@ class _Results:
 
     def judge(self) -> None:
         """Passes or fails the item on its own threshold."""
-        judged = self.outcomes.judge(
-            self.threshold, self.run.options.stop, self.run.gates, self._planned
-        )
+        judged = self._judged()
         # A plugin may run the item again: what it said before is over.
         self.item.user_properties[:] = [
             *(p for p in self.item.user_properties if not p[0].startswith(PREFIX)),
             *self._result.properties(judged),
         ]
+        failure = self._failure(judged)
+        if failure is not None:
+            raise ScenarioFailed(failure)
+
+    def _judged(self) -> Reliability:
+        """What its episodes say of its threshold, by themselves."""
+        return self.outcomes.judge(
+            self.threshold, self.run.options.stop, self.run.gates, self._planned
+        )
+
+    def _failure(self, judged: Reliability) -> str | None:
+        """Why it fails; None if it passes."""
         gate = self.run.options.gate
         if gate == "tolerant":
             # What is failed here must be failed by the gate, too, which knows them all.
@@ -240,11 +333,9 @@ class _Results:
             alpha = tolerant_alpha(gates) / gates
             certain = verdict_of(judged.p_above, judged.p_below, alpha)
             judged = replace(judged, verdict=certain)
-        failure = self._result.failure(
+        return self._result.failure(
             self.threshold, None if gate == "point" else judged, gate
         )
-        if failure is not None:
-            raise ScenarioFailed(failure)
 
 
 def _cases(item: ScenarioItem, count: int) -> list[Case]:

@@ -20,8 +20,8 @@ from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
 from pytest_agentgym.collect.options import MODEL_OPTIONS
 from pytest_agentgym.collect.policy import POLICY, RunPolicy
 from pytest_agentgym.collect.simulators import SIMULATORS, run_simulators
-from pytest_agentgym.play.cost_options import COST_OPTIONS
-from pytest_agentgym.play.early_end import LEFT_OUT, EarlyEnd
+from pytest_agentgym.play.limits.cost_options import COST_OPTIONS
+from pytest_agentgym.play.limits.early_end import LEFT_OUT, EarlyEnd
 from pytest_agentgym.play.options import PLAY_OPTIONS
 from pytest_agentgym.play.shared_folder import STOP_FILE, SharedFolder
 

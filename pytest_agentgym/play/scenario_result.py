@@ -44,8 +44,10 @@ class ScenarioResult:
 
     def add(self, episode: Episode) -> None:
         """Counts one episode."""
-        self.outcomes[episode.outcome] += 1
         self.spent.add(episode, self._prices)
+        if episode.alone:
+            return
+        self.outcomes[episode.outcome] += 1
         used = episode.simulators or {}
         self._models |= {role: used[role]["model"] for role in ROLES if role in used}
         self.seconds += episode.duration

@@ -11,10 +11,10 @@ from agentgym.report import terminal
 from agentgym.runs.gate import Reason, ReasonKind
 from agentgym.runs.summary import RunSummary
 from agentgym.runs.summary_json import SummaryJson
-from pytest_agentgym.play.budget import Budget
-from pytest_agentgym.play.cost_options import COST_OPTIONS
-from pytest_agentgym.play.early_end import RunEnd
 from pytest_agentgym.play.episode_report import EpisodeReport
+from pytest_agentgym.play.limits.budget import Budget
+from pytest_agentgym.play.limits.cost_options import COST_OPTIONS
+from pytest_agentgym.play.limits.early_end import RunEnd
 from pytest_agentgym.play.not_judged import NotJudged
 from pytest_agentgym.play.run_context import RUN
 from pytest_agentgym.show.baseline import open_baseline
@@ -84,7 +84,7 @@ class MeasurementReporter:
         self.summary.skip(report.nodeid, report.skips, planned=report.of_scenario)
         for episode in report.episodes:
             self.summary.add(episode)
-            if self._baseline is not None:
+            if self._baseline is not None and not episode.alone:
                 self._baseline.add(episode)
         if report.nodeid in self.summary.scenarios:
             scenario = self.summary.scenarios[report.nodeid]

@@ -80,7 +80,8 @@ class LiveNumbers:
             )
             own.in_flight = report.in_flight
             for episode in report.episodes:
-                self._add(episode, own)
+                if not episode.alone:
+                    self._add(episode, own)
             for numbers in (self, own):
                 numbers.done += len(report.skips)
                 numbers.skipped += len(report.skips)

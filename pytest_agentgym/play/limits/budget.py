@@ -8,7 +8,7 @@ from agentgym.playing.episode import Episode
 from agentgym.report.cost import unknown_price, unpriced_models
 from agentgym.runs.lines import dollars
 from agentgym.runs.spending import Spending
-from pytest_agentgym.play.cost_options import CostOptions
+from pytest_agentgym.play.limits.cost_options import CostOptions
 
 _SILENT_AGENT = (
     "the agent's model calls do not report their tokens (with streaming, ask for "

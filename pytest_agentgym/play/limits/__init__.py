@@ -1,0 +1,1 @@
+"""Where a run ends before all of its episodes are played."""
