@@ -309,8 +309,9 @@ def _state(folder: Path) -> dict[str, Any]:
         kept["certified"] = state.get("certified") is True
         # Nor other engines.
         kept["engine"] = str(state.get("engine") or "auto")
-        # Trainings of before had one rate and one batch for all sizes.
-        kept["config"] = {"learning_rate": 2e-3, "groups": 16} | kept["config"]
+        # Trainings of before had one rate, one batch and two passes for all sizes.
+        chosen = {"learning_rate": 2e-3, "groups": 16, "epochs": 2}
+        kept["config"] = chosen | kept["config"]
         # Only a model of the hub has a base.
         return kept | {name: state.get(name) for name in ("adapter_dir", "base")}
     except (OSError, ValueError, KeyError, TypeError) as exc:

@@ -327,7 +327,7 @@ def test_the_learning_rate_depends_on_the_models_size(gym):
     large_model(gym.pytester.path / "model")
     # Whatever this machine has.
     (gym.pytester.path / "cpu.json").write_text('{"device": "cpu"}')
-    own = '{"learning_rate": 0.5, "groups": 16}'
+    own = '{"learning_rate": 0.5, "groups": 16, "epochs": 2}'
     (gym.pytester.path / "c.json").write_text(own)
 
     def rate(*arguments: str) -> str:
@@ -337,8 +337,8 @@ def test_the_learning_rate_depends_on_the_models_size(gym):
     large = "--agentgym-policy=model"
     assert rate() == "rate 0.002"
     assert rate(large, "--agentgym-train-config=cpu.json") == (
-        "rate 0.0003 learning rate 3e-04 and batches of 8 cases, as the model has 135 "
-        "million parameters and is trained on a CPU"
+        "rate 0.0003 learning rate 3e-04, batches of 8 cases and one pass over a "
+        "batch, as the model has 135 million parameters and is trained on a CPU"
     )
     assert rate(large, "--agentgym-train-config=c.json") == "rate 0.5"
     # A training that began before rates were chosen goes on with the one it had.

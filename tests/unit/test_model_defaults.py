@@ -41,35 +41,41 @@ def test_the_embedded_policys_settings_are_the_defaults():
 
 
 def test_what_is_given_is_kept():
-    given = TrainingConfig(learning_rate=1e-2, groups=16)
+    given = TrainingConfig(learning_rate=1e-2, groups=16, epochs=2)
     assert fit_to_model(given, 135_000_000, gpu=False) == given
-    few = TrainingConfig(groups=3)
+    few = TrainingConfig(groups=3, epochs=2)
     chosen = fit_to_model(few, 135_000_000, gpu=False)
     # It counts as given, so that it is written down for a resumed training.
     assert chosen.model_dump(exclude_unset=True) == {
         "groups": 3,
+        "epochs": 2,
         "learning_rate": 3e-4,
     }
     assert choice_in_words(few, chosen, 134_515_008) == (
         "learning rate 3e-04, as the model has 135 million parameters"
     )
+    rest = fit_to_model(TrainingConfig(groups=3), 135_000_000, gpu=False)
+    assert choice_in_words(TrainingConfig(groups=3), rest, 134_515_008) == (
+        "learning rate 3e-04 and one pass over a batch, as the model has 135 million "
+        "parameters and is trained on a CPU"
+    )
 
 
 @pytest.mark.parametrize(
-    ("parameters", "gpu", "groups"),
+    ("parameters", "gpu", "slow"),
     [
-        (30_000_000, False, 16),
-        (135_000_000, False, 8),
-        (135_000_000, True, 16),
-        (8_000_000_000, False, 8),
+        (30_000_000, False, False),
+        (135_000_000, False, True),
+        (135_000_000, True, False),
+        (8_000_000_000, False, True),
     ],
 )
-def test_batches_are_smaller_where_an_update_takes_minutes(parameters, gpu, groups):
+def test_an_update_does_less_where_it_takes_minutes(parameters, gpu, slow):
     chosen = fit_to_model(TrainingConfig(), parameters, gpu=gpu)
-    assert chosen.groups == groups
+    assert (chosen.groups, chosen.epochs) == ((8, 1) if slow else (16, 2))
     said = choice_in_words(TrainingConfig(), chosen, parameters)
-    assert ("batches of 8 cases" in said) is (groups == 8)
-    assert ("trained on a CPU" in said) is (groups == 8)
+    assert (", batches of 8 cases and one pass over a batch, as" in said) is slow
+    assert ("trained on a CPU" in said) is slow
 
 
 def test_parameters_are_counted_without_loading_them(tmp_path):

@@ -41,7 +41,8 @@ class TrainingConfig(BaseModel):
             "grpo" or "clip_higher". In the first pass all have the same gradient.
         token_mean: Whether the tokens of each episode ("rollout") or of the average
             episode of a case ("case") share a weight of 1.
-        epochs: Passes over each batch.
+        epochs: Passes over each batch. Where it is not given, a training on a CPU
+            makes one for larger models.
         reward: The weighted share of passed checks ("checks"), 1 for an episode that
             passed and else 0 ("passed"), or that wherever the episodes of a case differ
             in it, and else the share ("passed_first").
