@@ -16,6 +16,7 @@ from agentgym.runs.lines import (
     Line,
     TableRow,
     count,
+    duration,
     interval,
     left,
     number,
@@ -243,7 +244,7 @@ def _reliability(entry: Entry) -> str:
 
 
 def _training(training: TrainingJson) -> str:
-    text = f"trained {training.get('seconds', 0) / 60:.1f} min"
+    text = f"trained {duration(training.get('seconds', 0.0))}"
     before = training.get("before")
     if before is not None and before["value"] is not None:
         text += f" from {percent(before['value'])}"

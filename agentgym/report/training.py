@@ -10,6 +10,7 @@ from agentgym.runs.lines import (
     Line,
     count,
     dollars,
+    duration,
     interval,
     number,
     percent,
@@ -50,7 +51,7 @@ def training_section(training: TrainingJson, width: int = 80) -> Iterator[Line]:
     took = [
         count(training.get("episodes", 0), "episode"),
         count(training.get("updates", 0), "update"),
-        f"{training.get('seconds', 0.0) / 60:.1f} minutes",
+        duration(training.get("seconds", 0.0)),
     ]
     yield Line(f"took       {', '.join(took)}")
     yield from _sampled(training.get("mismatch"), width)

@@ -399,9 +399,11 @@ def dollars(amount: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A latency."""
+    """How long something took, with about three digits."""
     if seconds is None:
         return "-"
+    if seconds >= 90:
+        return f"{seconds / 60:.1f}".removesuffix(".0") + " min"
     if seconds >= 1:
         return f"{number(seconds)} s"
     milliseconds = seconds * 1000

@@ -97,7 +97,7 @@ def test_the_card(saved: Path) -> None:
         "before      61.2 % (57.0 to 65.0 %) on held-out cases",
         "after       97.1 % (95.3 to 98.4 %) on held-out cases",
         "difference  +35.9 points (+31.0 to +40.5)",
-        "training    3,400 episodes, 53 updates, 12.2 minutes",
+        "training    3,400 episodes, 53 updates, 12.2 min",
     ]
 
 
@@ -110,7 +110,7 @@ def test_the_card_says_what_the_training_bought(saved: Path) -> None:
         "per passed  1500 tokens (2000 before)",
         "            2.00 tool calls (2.50 before)",
         "            $0.0030 at the price of gpt-5 ($0.0041 before)",
-        "training    3,400 episodes, 53 updates, 12.2 minutes",
+        "training    3,400 episodes, 53 updates, 12.2 min",
         "judged      4,200 episodes, measurements included: by checks, without a "
         "person to read them",
     ]

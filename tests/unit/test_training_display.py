@@ -202,7 +202,7 @@ def test_section():
         "before     60.0 % (50.0-70.0 %)",
         "after      97.0 % (93.0-99.0 %)",
         "difference +37.0 points (+30.0 to +44.0), paired on the same cases",
-        "took       2000 episodes, 1 update, 1.5 minutes",
+        "took       2000 episodes, 1 update, 1.5 min",
         "tokens per passed episode: 150 before, 90.0 after (-40 %)",
         "tool calls per passed episode: 4.00 before, 1.00 after (-75 %)",
         "dollars per passed episode: $0.0015 before, $0.00090 after (-40 %), at",
@@ -271,7 +271,7 @@ def test_section_names_what_never_passed(met):
 def test_section_of_a_training_that_was_interrupted():
     training = {"before": None, "after": None, "difference": None, "agent": None}
     lines = [line.text for line in training_section(training)]
-    assert lines == ["took       0 episodes, 0 updates, 0.0 minutes"]
+    assert lines == ["took       0 episodes, 0 updates, 0 us"]
 
 
 def test_cost_of_episodes_that_do_not_count():

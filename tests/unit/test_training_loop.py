@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -267,14 +268,15 @@ def test_zero_variance_groups_after_an_update_end_it_with_a_reason(made, monkeyp
 def test_a_budget_that_measuring_uses_up(made):
     result = made.training(minutes=1e-9).run()
     assert (result.updates, result.agent) == (0, None)
-    assert result.reason == (
-        "the budget of 1e-09 minutes was used up before the first update: each of two "
-        "measurements takes about 0.0 minutes; give --agentgym-budget more, or measure "
+    # How long measuring took, no test can know.
+    assert re.sub(r"about [\d.]+ \w+;", "about ...;", result.reason) == (
+        "the budget of 0 us was used up before the first update: each of two "
+        "measurements takes about ...; give --agentgym-budget more, or measure "
         "fewer episodes (--agentgym-episodes)"
     )
     # It was told while the first measurement was played, too.
     (said,) = made.observer.said
-    assert "leaves no update of the budget of 1e-09 minutes: stop, and give" in said
+    assert "leaves no update of the budget of 0 us: stop, and give" in said
 
 
 def test_a_budget_is_found_too_small_at_the_pace_of_a_quarter():
@@ -289,8 +291,8 @@ def test_a_budget_is_found_too_small_at_the_pace_of_a_quarter():
     forecast.finished(60.0 + 25 * 6)
     forecast.finished(60.0 + 26 * 6)
     assert said == [
-        "at this pace each of two measurements takes about 10.0 minutes, which leaves "
-        "no update of the budget of 20 minutes: stop, and give --agentgym-budget 42m "
+        "at this pace each of two measurements takes about 10 min, which leaves "
+        "no update of the budget of 20 min: stop, and give --agentgym-budget 42m "
         "or more, or measure fewer episodes (--agentgym-episodes)"
     ]
 

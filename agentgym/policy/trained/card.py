@@ -10,7 +10,7 @@ from typing import Any
 from agentgym.distribution import DISTRIBUTION
 from agentgym.errors import UsageError
 from agentgym.policy.trained.agent_folder import CARD, FORMAT
-from agentgym.runs.lines import dollars, number
+from agentgym.runs.lines import dollars, duration, number
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def _facts(name: str, about: dict[str, Any]) -> list[tuple[str, str]]:
     facts += [("" if i else "per passed", text) for i, text in enumerate(solved)]
     effort = [f"{about[k]:,} {k}" for k in ("episodes", "updates") if k in about]
     if about.get("seconds") is not None:
-        effort.append(f"{about['seconds'] / 60:.1f} minutes")
+        effort.append(duration(about["seconds"]))
     if effort:
         facts.append(("training", ", ".join(effort)))
     if about.get("judged_episodes"):

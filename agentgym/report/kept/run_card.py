@@ -78,7 +78,7 @@ def _took(summary: SummaryJson) -> str:
     seconds = summary["seconds"]
     if training is not None:
         seconds = training.get("seconds", seconds)
-    return f"{seconds / 60:.1f} min" if seconds >= 90 else duration(seconds)
+    return duration(seconds)
 
 
 def _scenario_row(name: str, scenario: ScenarioJson) -> TableRow:

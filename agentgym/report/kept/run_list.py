@@ -12,6 +12,7 @@ from agentgym.runs.lines import (
     SURE,
     Line,
     TableRow,
+    duration,
     interval,
     left,
     percent,
@@ -89,7 +90,7 @@ def training_in_short(training: TrainingJson) -> str:
     parts = [
         f"{percent(share['value'])} {name}" for name, share in shares.items() if share
     ]
-    parts.append(f"{training.get('seconds', 0) / 60:.1f} min")
+    parts.append(duration(training.get("seconds", 0.0)))
     agent = training.get("agent")
     made = f": {PurePath(agent).parent.name}_{PurePath(agent).name}" if agent else ""
     return ", ".join(parts) + made

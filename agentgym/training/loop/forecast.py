@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from agentgym.runs.lines import duration
+
 END = 1.1
 """What the measurement at the end is expected to take, of what the first one took."""
 _SURE = 0.25
@@ -47,8 +49,8 @@ class Forecast:
         # As much again as both measurements take, for the updates.
         enough = math.ceil(2 * (1 + END) * takes / 60)
         self._say(
-            f"at this pace each of two measurements takes about {takes / 60:.1f} "
-            f"minutes, which leaves no update of the budget of {self._minutes:g} "
-            f"minutes: stop, and give --agentgym-budget {enough}m or more, or measure "
-            "fewer episodes (--agentgym-episodes)"
+            f"at this pace each of two measurements takes about {duration(takes)}, "
+            "which leaves no update of the budget of "
+            f"{duration(60 * self._minutes)}: stop, and give --agentgym-budget "
+            f"{enough}m or more, or measure fewer episodes (--agentgym-episodes)"
         )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from agentgym.errors import UsageError
 from agentgym.reliability.looks import alpha_of
+from agentgym.runs.lines import duration
 from agentgym.training.batch.batch import BatchRow
 from agentgym.training.batch.curriculum import Curriculum
 from agentgym.training.job.plan import TrainingPlan, trained_components
@@ -135,13 +136,13 @@ def time_used_up(minutes: float, *, measuring: float, updates: int) -> str:
         measuring: Seconds that one measurement of the held-out cases takes.
         updates: How many were made.
     """
-    used = f"the budget of {minutes:g} minutes was used up"
+    used = f"the budget of {duration(60 * minutes)} was used up"
     if updates:
         return used
     # A larger model than before, most often: nothing says what would be enough.
     return (
         f"{used} before the first update: each of two measurements takes about "
-        f"{measuring / 60:.1f} minutes; give --agentgym-budget more, or measure fewer "
+        f"{duration(measuring)}; give --agentgym-budget more, or measure fewer "
         "episodes (--agentgym-episodes)"
     )
 

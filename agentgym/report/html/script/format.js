@@ -41,7 +41,7 @@ function threshold(share) {
 
 function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
-  if (seconds >= 90) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  if (seconds >= 90) return `${+(seconds / 60).toFixed(1)} min`;
   if (seconds >= 1) return `${seconds.toFixed(seconds >= 10 ? 1 : 2)} s`;
   if (seconds >= 0.0001) return `${(1000 * seconds).toFixed(seconds >= 0.01 ? 0 : 1)} ms`;
   return `${Math.round(1e6 * seconds)} µs`;
