@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from model_cost import adapter_of, highest, make_batch
 
+from agentgym.endpoint import PolicyEndpoint
 from agentgym.policy.engine.loading import load
 from agentgym.policy.server.process import PolicyProcess
 from agentgym.policy.vllm_engine.choice import VllmChoice, find_program, rank_for
@@ -97,12 +98,15 @@ def make_model(folder: Path, shape: dict[str, Any]) -> Path:
     return folder
 
 
-def ask(url: str, body: dict[str, Any]) -> dict[str, Any]:
+def ask(at: PolicyEndpoint, body: dict[str, Any]) -> dict[str, Any]:
     """One model call."""
     request = urllib.request.Request(
-        f"{url}/chat/completions",
+        f"{at.base_url}/chat/completions",
         json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
+        {
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {at.api_key}",
+        },
     )
     try:
         with urllib.request.urlopen(request) as answer:
@@ -112,7 +116,7 @@ def ask(url: str, body: dict[str, Any]) -> dict[str, Any]:
     return message
 
 
-def episode(url: str, model: str, number: int) -> None:
+def episode(at: PolicyEndpoint, model: str, number: int) -> None:
     """Two calls of one conversation."""
     messages = conversation(f"Order {number * 7919 % 10007} came late, refund it.")
     body = {
@@ -123,10 +127,10 @@ def episode(url: str, model: str, number: int) -> None:
         "ignore_eos": True,
         "seed": number,
     }
-    reply = ask(url, body)
+    reply = ask(at, body)
     messages.append({"role": "assistant", "content": reply["content"] or ""})
     messages.append({"role": "user", "content": "Is that all that you can do?"})
-    ask(url, body)
+    ask(at, body)
 
 
 def sample(
@@ -138,14 +142,16 @@ def sample(
         vllm = VllmChoice(program=find_program(), rank=rank_for(adapter), log=log)
     begun = time.perf_counter()
     found: dict[str, float] = {}
-    with PolicyProcess.start(folder, name="base", vllm=vllm, log=log) as process:
+    with PolicyProcess.start(
+        folder, name="base", vllm=vllm, log=log, adapters=adapter.parent
+    ) as process:
         process.load_adapter("v1", adapter)
         found["start s"] = time.perf_counter() - begun
-        url = process.endpoint.base_url
+        at = process.endpoint
         for in_flight in counts:
             total = 2 * in_flight
             with ThreadPoolExecutor(in_flight) as pool:
-                play = lambda n: episode(url, "v1", n)  # noqa: E731
+                play = lambda n: episode(at, "v1", n)  # noqa: E731
                 list(pool.map(play, range(10**6, 10**6 + min(in_flight, 4))))
                 begun = time.perf_counter()
                 list(pool.map(play, range(total)))

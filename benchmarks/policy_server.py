@@ -23,6 +23,7 @@ import torch
 import transformers
 from transformers import GenerationConfig
 
+from agentgym.endpoint import PolicyEndpoint
 from agentgym.policy.chat.chat_template import ChatTemplate
 from agentgym.policy.engine.loading import LoadedPolicy, load
 from agentgym.policy.server.process import PolicyProcess
@@ -54,7 +55,9 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def ask(base_url: str, index: int, given: list[dict[str, Any]], length: int) -> int:
+def ask(
+    at: PolicyEndpoint, index: int, given: list[dict[str, Any]], length: int
+) -> int:
     """Sends one request; returns the tokens of the reply."""
     body = {
         "messages": messages(index),
@@ -64,9 +67,12 @@ def ask(base_url: str, index: int, given: list[dict[str, Any]], length: int) -> 
         "seed": index,
     }
     request = urllib.request.Request(
-        f"{base_url}/chat/completions",
+        f"{at.base_url}/chat/completions",
         json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
+        {
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {at.api_key}",
+        },
     )
     with urllib.request.urlopen(request) as answer:
         return int(json.load(answer)["usage"]["completion_tokens"])
@@ -79,16 +85,16 @@ def run_server(
     given = tools(many)
     process = PolicyProcess.start(folder)
     pid = process._process.pid
-    url = process.endpoint.base_url
+    at = process.endpoint
     result = {}
     try:
         for n in counts:
             total = requests if n > 1 else min(requests, 16)
             with ThreadPoolExecutor(n) as pool:
-                list(pool.map(lambda i: ask(url, 10**6 + i, given, 8), range(n)))
+                list(pool.map(lambda i: ask(at, 10**6 + i, given, 8), range(n)))
                 cpu, wall = cpu_of(pid), time.perf_counter()
                 tokens = sum(
-                    pool.map(lambda i: ask(url, i, given, length), range(total))
+                    pool.map(lambda i: ask(at, i, given, length), range(total))
                 )
                 wall, cpu = time.perf_counter() - wall, cpu_of(pid) - cpu
             result[n] = (tokens / cpu, tokens / wall)

@@ -120,9 +120,11 @@ def serve(options: argparse.Namespace) -> int:
             name=found.name,
             port=options.port,
             template=found.template,
+            adapters=options.adapters,
         ) as server:
             at = server.endpoint
-            print(f"serving {at.model} at {at.base_url} until Ctrl-C", flush=True)
+            print(f"serving {at.model} at {at.base_url} until Ctrl-C")
+            print(f"key: {at.api_key}", flush=True)
             while server.alive():
                 time.sleep(0.5)
     except KeyboardInterrupt:
@@ -323,6 +325,12 @@ def _add_serve(commands: argparse._SubParsersAction[UsageParser]) -> None:
         type=int,
         default=8000,
         help="where to listen; 0 for any free port (default: 8000)",
+    )
+    command.add_argument(
+        "--adapters",
+        metavar="FOLDER",
+        type=Path,
+        help="where clients may have LoRA adapters loaded from (default: nowhere)",
     )
 
 

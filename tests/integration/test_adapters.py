@@ -49,8 +49,11 @@ def adapters(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(base: Path) -> Iterator[PolicyProcess]:
-    with PolicyProcess.start(base) as process:
+def server(
+    base: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PolicyProcess]:
+    allowed = tmp_path_factory.getbasetemp()
+    with PolicyProcess.start(base, adapters=allowed) as process:
         yield process
 
 
@@ -65,7 +68,8 @@ def loaded(server: PolicyProcess, adapters: Path) -> Iterator[PolicyProcess]:
 
 def call(endpoint: PolicyEndpoint, path: str, body: Any = None) -> tuple[int, str]:
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"{endpoint.base_url}/{path}", data)
+    key = {"Authorization": f"Bearer {endpoint.api_key}"}
+    request = urllib.request.Request(f"{endpoint.base_url}/{path}", data, key)
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read().decode()
@@ -167,7 +171,14 @@ def test_bad_adapters_get_the_server_s_sentence(
     for path, body, status, sentence in (
         (load, {}, 400, "lora_name: Field required"),
         (load, {"lora_name": "x"}, 400, "lora_path: Field required"),
-        (load, {"lora_name": "x", "lora_path": "no/such"}, 404, "does not exist"),
+        (load, {"lora_name": "x", "lora_path": f"{base}/no"}, 404, "does not exist"),
+        (load, {"lora_name": "x", "lora_path": "/etc"}, 403, "loads adapters from"),
+        (
+            load,
+            {"lora_name": "x", "lora_path": f"{adapters}/../../../.."},
+            403,
+            "loads adapters from",
+        ),
         (load, {"lora_name": "x", "lora_path": str(base)}, 400, "is no LoRA adapter"),
         (load, {"lora_name": "x", "lora_path": str(dora)}, 400, "use_dora = True"),
         (

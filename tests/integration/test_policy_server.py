@@ -42,7 +42,8 @@ def request(
     connection = http.client.HTTPConnection(host, timeout=60)
     try:
         data = body if isinstance(body, str) else json.dumps(body)
-        connection.request(method, path, None if method == "GET" else data)
+        key = {"Authorization": f"Bearer {endpoint.api_key}"}
+        connection.request(method, path, None if method == "GET" else data, key)
         response = connection.getresponse()
         return response.status, response.read().decode()
     finally:
@@ -167,7 +168,10 @@ def test_models_and_health(server: PolicyProcess, folder: Path) -> None:
     status, text = request(server.endpoint, "/v1/models", method="GET")
     assert (status, json.loads(text)["data"][0]["id"]) == (200, "tiny")
     assert healthy(server.endpoint)
-    found = resolve(server.endpoint.base_url)
+    url, key = server.endpoint.base_url, server.endpoint.api_key
+    with pytest.raises(UsageError, match="401 Unauthorized: give its key in AGENTGYM_"):
+        resolve(url)
+    found = resolve(url, api_key=key)
     assert isinstance(found, Remote)
     assert found.endpoint.model == "tiny"
     assert resolve(str(folder)) == Local(folder)
@@ -231,7 +235,8 @@ def test_a_client_that_goes_away_frees_its_place(server: PolicyProcess) -> None:
         {"messages": conversation(), "max_tokens": 1900, "ignore_eos": True}
     )
     with socket.create_connection((host, int(port))) as client:
-        head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\n"
+        head += f"Authorization: Bearer {server.endpoint.api_key}\r\n"
         client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
         _wait_until(lambda: _running(server.endpoint) == 1)
     _wait_until(lambda: _running(server.endpoint) == 0)

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -368,7 +369,13 @@ def test_serving_on_the_command_line(project: Path) -> None:
         words = process.stdout.readline().split()
         assert words[:3] == ["serving", "support_v1.0", "at"]
         url = words[3]
-        with urllib.request.urlopen(f"{url}/models") as answer:
+        key = process.stdout.readline().removeprefix("key: ").strip()
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{url}/models")
+        asked = urllib.request.Request(
+            f"{url}/models", headers={"Authorization": f"Bearer {key}"}
+        )
+        with urllib.request.urlopen(asked) as answer:
             assert json.load(answer)["data"][0]["id"] == "support_v1.0"
         port = url.removesuffix("/v1").rpartition(":")[2]
         with served(project, "support", "--port", port) as other:

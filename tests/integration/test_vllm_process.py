@@ -60,7 +60,9 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def test_it_samples_for_the_policy_server_and_ends_with_it(folder, choice, tmp_path):
     adapter = make_adapter(folder, tmp_path / "adapter")
     vllm = choice()
-    with PolicyProcess.start(folder, vllm=vllm, adapter=adapter) as server:
+    with PolicyProcess.start(
+        folder, vllm=vllm, adapter=adapter, adapters=tmp_path
+    ) as server:
         plain, _ = server.sample([5, 9, 40], 8)
         assert len(plain) == 8
         server.load_adapter("v1", adapter)
@@ -115,7 +117,8 @@ def test_it_dies_in_the_middle(folder, choice):
     with PolicyProcess.start(folder, vllm=vllm) as server:
         with suppress(InfraError):
             server.sample([5], 500)
-        wait_until(lambda: server.trouble() is not None)
+        # At first it does not answer any more, and may have not ended yet.
+        wait_until(lambda: "ended" in (server.trouble() or ""))
         assert server.trouble() == (
             f"vLLM ended with exit code 1: RuntimeError: lost (its log is {vllm.log})"
         )

@@ -19,7 +19,10 @@ SCENARIO = """
                 "messages": [{"role": "user", "content": "hello"}],
                 "max_tokens": 2,
             }).encode(),
-            {"Content-Type": "application/json"},
+            {
+                "Content-Type": "application/json",
+                "Authorization": f"Bearer {policy.api_key}",
+            },
         )
         with urllib.request.urlopen(request) as answer:
             assert json.load(answer)["usage"]["completion_tokens"] <= 2

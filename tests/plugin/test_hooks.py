@@ -219,7 +219,7 @@ assert not set(names) & set(sys.modules), set(names) & set(sys.modules)
 assert not [n for n in sys.modules if n.startswith("agentgym.")]
 own = [n.partition(".")[2] for n in sys.modules if n.startswith("pytest_agentgym.")]
 assert {{n for n in own if "option" not in n}} == {{
-    "collect", "play", "show", "training", "plugin"
+    "collect", "play", "play.limits", "show", "training", "plugin"
 }}, own
 for name in agentgym.__all__:
     if name != "TrainingConfig":  # its checks are pydantic's

@@ -28,7 +28,9 @@ from agentgym.policy.engine.devices import visible_gpu
 from agentgym.policy.engine.generation import TokenEngine
 from agentgym.policy.engine.token_model import read_token_model
 from agentgym.policy.folders.hub_download import find_model
-from agentgym.policy.server.process import check_port
+from agentgym.policy.server.guard import Guard
+from agentgym.policy.server.listening import configured
+from agentgym.policy.server.process import SERVER_KEY, check_port, server_key
 from agentgym.policy.server.routes import PolicyServer
 from agentgym.policy.vllm_engine.choice import VllmChoice
 from agentgym.runs.files.store import write_json
@@ -113,7 +115,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument("--name", default="", help="name of the model in the API")
-    parser.add_argument("--api-key", help="required of clients when given")
+    parser.add_argument(
+        "--adapters",
+        type=Path,
+        metavar="FOLDER",
+        help="where clients may have LoRA adapters loaded from (default: nowhere)",
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument(
@@ -196,6 +203,9 @@ def main(arguments: list[str] | None = None) -> int:
         # Ctrl-C reaches the whole process group; the owner decides when to stop.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
+        key = server_key()
+        # What it starts need not know it.
+        os.environ.pop(SERVER_KEY, None)
         listener = _listen(options.host, options.port)
         engine = _engine(options)
     except (UsageError, InfraError) as error:
@@ -211,12 +221,11 @@ def main(arguments: list[str] | None = None) -> int:
             write_json(options.ready_file, about)
         else:
             print(f"serving {engine.policy.name} at http://{options.host}:{port}/v1")
+            print(f"key: {key}", flush=True)
 
-    server = PolicyServer(engine, api_key=options.api_key)
-    config = uvicorn.Config(
-        server.app(),
-        log_level="warning",
-        access_log=False,
+    server = PolicyServer(engine, adapters=options.adapters)
+    config = configured(
+        Guard(server.app(), key=key, hosts=[options.host]),
         lifespan="off",
         timeout_graceful_shutdown=1,
     )

@@ -42,6 +42,8 @@ def read_object(body: bytes) -> Json:
     """
     try:
         content = json.loads(body)
+    except RecursionError:
+        raise BadRequestError("the body is nested too deeply") from None
     except ValueError as error:
         raise BadRequestError(f"the body is not JSON: {error}") from error
     if not isinstance(content, dict):

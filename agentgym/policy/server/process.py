@@ -8,6 +8,7 @@ import http.client
 import importlib.util
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -27,8 +28,9 @@ from agentgym.policy.folders.model_folder import check_folder
 from agentgym.policy.vllm_engine.choice import VllmChoice
 
 _NEEDED = ("torch", "transformers", "starlette", "uvicorn", "pydantic", "jinja2")
-_API_KEY = "agentgym"
-"""Clients insist on a key; the server, for this machine only, asks for none."""
+SERVER_KEY = "AGENTGYM_SERVER_KEY"
+"""Environment variable: the key of servers that are started here. Arguments would show
+it to every user of the machine."""
 _START_SECONDS, _ANSWER_SECONDS, _HEALTH_SECONDS = 1200, 600, 5
 _LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Asks this machine, whatever proxy the environment names."""
@@ -57,6 +59,7 @@ class PolicyProcess:
         port: int = 0,
         vllm: VllmChoice | None = None,
         template: Mapping[str, Any] | None = None,
+        adapters: Path | None = None,
         given_up: Callable[[], bool] = lambda: False,
     ) -> PolicyProcess:
         """Starts a server for a model folder and waits until it answers.
@@ -72,12 +75,16 @@ class PolicyProcess:
             port: Where it listens; 0 for any free port.
             vllm: The vLLM that samples; None for our own engine.
             template: Variables of the chat template, such as `enable_thinking`.
+            adapters: The folder below which `load_adapter` may load; None: nowhere.
             given_up: Whether nobody waits for the start any more.
+
+        Its key is random, unless the environment has `AGENTGYM_SERVER_KEY`.
 
         Raises:
             UsageError: The server did not start; the message is its own.
             InfraError: It was given up.
         """
+        key = server_key()
         check_port(port)
         check_installed()
         folder = find_model(model)
@@ -97,19 +104,23 @@ class PolicyProcess:
                 command += vllm.arguments()
             if template:
                 command += ["--chat-template-kwargs", json.dumps(dict(template))]
+            if adapters is not None:
+                command += ["--adapters", str(adapters)]
             with output.open("ab") as stream:
                 process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=stream,
+                    env=os.environ | {SERVER_KEY: key},
                 )
             try:
                 about = _wait(process, ready, output, given_up)
             except BaseException:
                 _end(process)
                 raise
-        return cls(process, _endpoint(about))
+        at = f"http://127.0.0.1:{about['port']}/v1"
+        return cls(process, PolicyEndpoint(at, key, about["model"]))
 
     def __enter__(self) -> PolicyProcess:
         return self
@@ -290,6 +301,22 @@ def healthy(endpoint: PolicyEndpoint) -> bool:
         return False
 
 
+def server_key() -> str:
+    """The key of a server that is started here: the environment's, or a random one.
+
+    Raises:
+        UsageError: It is empty.
+    """
+    key = os.environ.get(SERVER_KEY)
+    if key is None:
+        return secrets.token_urlsafe(24)
+    if not key.strip():
+        raise UsageError(
+            f"{SERVER_KEY} is empty: give it a key, or unset it for a random one"
+        )
+    return key.strip()
+
+
 def check_port(port: int) -> None:
     """Checks that a number can be a port.
 
@@ -312,14 +339,6 @@ def check_installed() -> None:
             f"a local policy needs {', '.join(missing)}: "
             f"run {install_command('policy')}"
         )
-
-
-def _endpoint(about: dict[str, Any]) -> PolicyEndpoint:
-    return PolicyEndpoint(
-        base_url=f"http://127.0.0.1:{about['port']}/v1",
-        api_key=_API_KEY,
-        model=about["model"],
-    )
 
 
 def _sentence(error: urllib.error.HTTPError) -> str:

@@ -40,14 +40,14 @@ class PolicyServer:
 
     Args:
         engine: It samples.
-        api_key: Required of clients when given.
+        adapters: The folder below which adapters are loaded from; None: nowhere.
     """
 
-    def __init__(self, engine: TokenEngine, *, api_key: str | None = None) -> None:
+    def __init__(self, engine: TokenEngine, *, adapters: Path | None = None) -> None:
         self.engine = engine
         self.policy = engine.policy
         self._completions = Completions(self.engine)
-        self._api_key = api_key
+        self._adapters = None if adapters is None else adapters.resolve()
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -81,11 +81,6 @@ class PolicyServer:
 
     def _route(self, handler: Handler) -> Handler:
         async def route(request: Request) -> Response:
-            key = request.headers.get("authorization", "").removeprefix("Bearer ")
-            if self._api_key and key != self._api_key:
-                return error_response(
-                    "the API key is wrong", 401, kind="authentication_error"
-                )
             try:
                 return await handler(request)
             except BadRequestError as error:
@@ -130,12 +125,16 @@ class PolicyServer:
 
     async def _load_adapter(self, request: Request) -> Response:
         asked = wire.read_request(wire.LoadAdapterRequest, await request.body())
-        try:
-            await asyncio.to_thread(
-                self.engine.load_adapter, asked.lora_name, asked.lora_path
+        path = Path(asked.lora_path).expanduser().resolve()
+        if self._adapters is None or not path.is_relative_to(self._adapters):
+            where = self._adapters or "nowhere: start it with --adapters FOLDER"
+            raise BadRequestError(
+                f"{path}: this server loads adapters from {where}", status=403
             )
+        try:
+            await asyncio.to_thread(self.engine.load_adapter, asked.lora_name, path)
         except UsageError as error:
-            missing = not Path(asked.lora_path).expanduser().exists()
+            missing = not path.exists()
             raise BadRequestError(str(error), status=404 if missing else 400) from error
         name = asked.lora_name
         return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")

@@ -97,10 +97,13 @@ def _first_model(base_url: str, api_key: str) -> str:
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
             listing = json.load(answer)
     except urllib.error.HTTPError as error:
+        advice = "is this the base URL of an OpenAI-compatible API?"
+        if error.code in (401, 403):
+            advice = "give its key in AGENTGYM_API_KEY"
         with error:
             raise UsageError(
                 f"the policy endpoint {shown}/models answered {error.code} "
-                f"{error.reason}: is this the base URL of an OpenAI-compatible API?"
+                f"{error.reason}: {advice}"
             ) from None
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = without_secrets(str(getattr(error, "reason", error)))

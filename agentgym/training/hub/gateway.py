@@ -262,19 +262,16 @@ class Gateway:
     async def _serve(self) -> None:
         import uvicorn
 
+        from agentgym.policy.server.guard import Guard
+        from agentgym.policy.server.listening import configured
+
         self._app = self._lightning.app.create_app(
             {"key": self.key, "default_proxy": _proxy_config(MODEL)}
         )
         server = uvicorn.Server(
-            uvicorn.Config(
-                AgentLayer(self._app, key=self.key, model=MODEL),
-                log_level="warning",
+            configured(
+                Guard(AgentLayer(self._app, model=MODEL), key=self.key),
                 log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                date_header=False,
-                ws="none",
                 lifespan="on",
                 timeout_keep_alive=int(_LONG),
                 timeout_graceful_shutdown=5,

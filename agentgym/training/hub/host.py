@@ -80,6 +80,7 @@ class PolicyHost:
             dtype=self._dtype,
             vllm=self._vllm,
             template=self._template,
+            adapters=self._folder,
             given_up=lambda: self._closing.is_set() or self._given_up(),
         )
 
