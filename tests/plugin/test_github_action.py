@@ -329,7 +329,7 @@ def test_a_reliable_agent_passes(runner: Runner) -> None:
 
 
 def test_nothing_to_compare_with(runner: Runner) -> None:
-    notice = "agentgym found no baseline: no run on 'main' has kept 'agentgym-runs'"
+    notice = "agentgym found no baseline: no push to 'main' has kept 'agentgym-runs'"
     assert runner.step("Fetch the baseline") == (0, f"::notice::{notice}\n")
     (runner.github / "down").touch()
     code, output = runner.step("Fetch the baseline")
@@ -368,9 +368,61 @@ def test_nothing_was_measured(runner: Runner) -> None:
     assert runner.step("Report")[0] == 0
     report = Path(runner.outputs["steps.report.outputs.report"]).read_text()
     assert report.startswith(
-        "## Tool reliability: not measured\n\npytest ended with exit code 4.\n"
+        "## Tool reliability: not measured\n\npytest ended with exit code 4: "
+        "an option, a file or a scenario is wrong.\n"
     )
     assert runner.step("Gate")[0] == 4
+
+
+def test_an_agent_that_ends_the_process_is_no_success(runner: Runner) -> None:
+    (runner.project / "test_it.py").write_text(
+        """
+import os
+
+from agentgym import scenario
+
+
+@scenario(episodes=2)
+def test_order(agent):
+    os._exit(0)
+"""
+    )
+    assert runner.step("Measure")[0] == 0
+    assert runner.outputs["steps.measure.outputs.exit-code"] == "1"
+    assert runner.step("Report")[0] == 0
+    report = Path(runner.outputs["steps.report.outputs.report"]).read_text()
+    assert "pytest ended with exit code 1: a test failed, or pytest ended " in report
+    assert runner.step("Gate")[0] == 1
+
+
+@pytest.mark.parametrize(("name", "shown"), [("args", "-k 'x"), ("paths", 'a "b')])
+def test_a_quote_that_is_not_closed_is_an_error(
+    runner: Runner, name: str, shown: str
+) -> None:
+    """All tests of the project would be played otherwise."""
+    runner.inputs[name] = shown
+    code, output = runner.step("Measure")
+    assert code == 4
+    assert output == f"::error::agentgym: {name}: No closing quotation: {shown!r}\n"
+
+
+def test_what_is_printed_is_no_command(runner: Runner) -> None:
+    (runner.project / "test_it.py").write_text(
+        "def test_loud(capfd):\n"
+        "    with capfd.disabled():\n"
+        "        print('\\n::error::from an agent')\n"
+    )
+    output = runner.step("Measure")[1].splitlines()
+    token = output[0].removeprefix("::stop-commands::")
+    assert re.fullmatch("[0-9a-f]{32}", token)
+    said = output.index("::error::from an agent")
+    assert 0 < said < output.index(f"::{token}::")
+
+
+def test_only_what_a_push_has_kept_is_a_baseline(runner: Runner) -> None:
+    runner.step("Fetch the baseline")
+    (listing,) = [asked for asked in runner.asked() if asked[:2] == ["run", "list"]]
+    assert listing[listing.index("--event") + 1] == "push"
 
 
 def test_inputs_are_arguments_and_never_code(runner: Runner) -> None:
