@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-_MASK = "***"
+MASK = "***"
+"""Stands for a secret."""
 _USER_INFO = re.compile(r"(://)[^\s/?#'\"<>]*@")
 _KEY = re.compile(
     r"""([?&;](?:[\w.%-]*[-_.])?
@@ -68,7 +69,7 @@ def without_secrets(text: str) -> str:
         text: An address, or a text that may hold some.
     """
     if "://" in text:
-        text = _USER_INFO.sub(rf"\1{_MASK}@", text)
+        text = _USER_INFO.sub(rf"\1{MASK}@", text)
     if "=" in text:
-        text = _KEY.sub(rf"\1{_MASK}", text)
+        text = _KEY.sub(rf"\1{MASK}", text)
     return text

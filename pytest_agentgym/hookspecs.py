@@ -46,6 +46,14 @@ def pytest_agentgym_classify_error(exception: BaseException) -> str | None:
 
 
 @pytest.hookspec
+def pytest_agentgym_secret_patterns() -> list[str] | None:
+    """Regular expressions of more secrets to mask in all that is shown and stored.
+
+    Called in each process, for each scenario that it plays.
+    """
+
+
+@pytest.hookspec
 def pytest_agentgym_episode_finished(episode: Episode) -> None:
     """An episode is in the run: called once per episode, in the main process."""
 

@@ -90,12 +90,20 @@ def _register(config: pytest.Config) -> None:
     """Registers what this process needs: xdist's workers play, the main one reports."""
     from pytest_agentgym.collect import collection, fixtures, soft_assert
     from pytest_agentgym.error_hook import ErrorHook
-    from pytest_agentgym.play import episode_report, episodes, process_settings
+    from pytest_agentgym.play import (
+        episode_report,
+        episodes,
+        keeping_secrets,
+        process_settings,
+    )
     from pytest_agentgym.play.run_context import join_run
 
     process_settings.prepare_process(config)
     join_run(config)
-    for module in (collection, episodes, fixtures, episode_report, process_settings):
+    for module in (
+        *(collection, episodes, fixtures),
+        *(episode_report, keeping_secrets, process_settings),
+    ):
         config.pluginmanager.register(module, module.__name__)
     config.pluginmanager.register(ErrorHook(config), "agentgym-error-hook")
     soft_assert.install(config)

@@ -11,8 +11,10 @@ import pytest
 
 from agentgym.errors import HarnessError
 from agentgym.playing.episode import Episode
+from agentgym.playing.secrets import Secrets
 from agentgym.recording.blame import Outcome, describe
 from agentgym.recording.plain import MAX_SIZE, printed
+from pytest_agentgym.play.keeping_secrets import secrets_of
 
 _TYPE = "AgentgymEpisodes"
 MAX_LINE = 4_000_000
@@ -85,8 +87,9 @@ class EpisodeReport(pytest.TestReport):
             skips: Why each case was left out that was skipped since the last report.
         """
         lines, kept = [], []
+        secrets = secrets_of(item.config)
         for episode in episodes:
-            line, as_kept = _dumped(episode)
+            line, as_kept = _masked(*_dumped(episode), secrets)
             lines.append(line)
             kept.append(as_kept)
         report = cls(
@@ -94,7 +97,7 @@ class EpisodeReport(pytest.TestReport):
             planned=planned,
             of_scenario=of_scenario,
             in_flight=in_flight,
-            prompts=_new_prompts(item.config, episodes),
+            prompts=_new_prompts(item.config, episodes, secrets),
             one_case=one_case,
             listed=listed,
             skips=skips,
@@ -127,7 +130,9 @@ class EpisodeReport(pytest.TestReport):
 _SENT = pytest.StashKey[set[str]]()
 
 
-def _new_prompts(config: pytest.Config, episodes: list[Episode]) -> dict[str, Any]:
+def _new_prompts(
+    config: pytest.Config, episodes: list[Episode], secrets: Secrets | None
+) -> dict[str, Any]:
     """What the main process has not got from this one."""
     sent = config.stash.setdefault(_SENT, set())
     new = {
@@ -137,7 +142,7 @@ def _new_prompts(config: pytest.Config, episodes: list[Episode]) -> dict[str, An
         if digest not in sent
     }
     sent.update(new)
-    return new
+    return new if secrets is None else {d: secrets.value(p) for d, p in new.items()}
 
 
 def dump(episode: Episode) -> str:
@@ -149,6 +154,19 @@ def dump(episode: Episode) -> str:
         episode.trajectory = again.kept(MAX_SIZE // 10)
         line = _ENCODER.encode(episode.to_json())
     return line
+
+
+def _masked(
+    line: str, episode: Episode, secrets: Secrets | None
+) -> tuple[str, Episode]:
+    """The same without secrets."""
+    if secrets is None or not secrets.may_be_in(line):
+        return line, episode
+    data = secrets.episode(json.loads(line))
+    prompts = episode.trajectory.prompts
+    masked = Episode.from_json(data)
+    masked.trajectory.prompts = prompts
+    return _ENCODER.encode(data), masked
 
 
 def _dumped(episode: Episode) -> tuple[str, Episode]:

@@ -28,6 +28,7 @@ from pytest_agentgym.collect.policy import POLICY, asks_policy
 from pytest_agentgym.play.capture import split_output
 from pytest_agentgym.play.concurrency import in_flight_of
 from pytest_agentgym.play.episode_report import EpisodeReport
+from pytest_agentgym.play.keeping_secrets import look_for_secrets
 from pytest_agentgym.play.run_context import (
     RUN,
     RunContext,
@@ -233,8 +234,9 @@ class _Results:
             planned=planned,
         )
         self._rewarded = item.ihook.pytest_agentgym_reward_computed
+        look_for_secrets([item])
         # That it begins.
-        self._report([])
+        self._send(self._reported([]))
 
     def add(self, batch: list[Finished]) -> None:
         """Reports the episodes of one batch."""
@@ -250,13 +252,15 @@ class _Results:
         self.count += len(episodes)
         for episode in episodes:
             self._rewarded(item=self.item, episode=episode)
+        report = self._reported(episodes, [skip_reason(play.control) for play in skips])
+        for episode in report.episodes:
             self._result.add(episode)
             self.outcomes.add(episode)
             if episode.outcome is Outcome.failed:
                 self._failed.append(episode.index)
             if self._stop is not None:
                 self._stop.add(episode.index, self.outcomes[episode.index])
-        self._report(episodes, [skip_reason(play.control) for play in skips])
+        self._send(report)
 
     def add_alone(self, batch: list[Finished]) -> None:
         """Reports episodes that were played again alone; they are in no number."""
@@ -268,7 +272,7 @@ class _Results:
             self._rewarded(item=self.item, episode=episode)
             self._result.add(episode)
             self._alone = self._alone.and_one(episode)
-        self._report(episodes)
+        self._send(self._reported(episodes))
 
     def doubtful(self) -> list[int]:
         """Failed episodes that may be no fault of the agent's, but of the others'.
@@ -287,19 +291,23 @@ class _Results:
         if self._skip is not None and not self.count:
             raise self._skip
 
-    def _report(self, episodes: list[Episode], skips: Sequence[str] = ()) -> None:
-        report = EpisodeReport.of(
+    def _reported(
+        self, episodes: list[Episode], skips: Sequence[str] = ()
+    ) -> EpisodeReport:
+        """What is told of episodes, their secrets masked."""
+        done = self.count + self.skipped
+        return EpisodeReport.of(
             self.item,
             episodes,
             self.run.planned,
             of_scenario=self._planned,
-            in_flight=min(
-                self._in_flight.limit, self._planned - self.count - self.skipped
-            ),
+            in_flight=min(self._in_flight.limit, self._planned - done),
             skips=skips,
             one_case=self.item.one_case,
             listed=self._listed,
         )
+
+    def _send(self, report: EpisodeReport) -> None:
         self.item.ihook.pytest_runtest_logreport(report=report)
 
     def enough(self) -> bool:

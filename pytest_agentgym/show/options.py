@@ -106,6 +106,12 @@ def _add_reports(group: pytest.OptionGroup) -> None:
         default=False,
         help="and with them messages, arguments and results",
     )
+    group.addoption(
+        "--agentgym-keep-secrets",
+        action="store_true",
+        default=False,
+        help="show and store keys and passwords, not ***",
+    )
 
 
 def check_options(config: pytest.Config) -> None:

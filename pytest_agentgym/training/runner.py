@@ -19,6 +19,7 @@ from agentgym.playing.episode import Episode
 from agentgym.training.hub.runner_client import HubGone, RunnerClient
 from pytest_agentgym.collect.collection import ScenarioItem
 from pytest_agentgym.play.episode_report import EpisodeReport
+from pytest_agentgym.play.keeping_secrets import look_for_secrets
 from pytest_agentgym.play.run_context import RUN, captures
 from pytest_agentgym.play.warning_filters import errors_as_warnings
 from pytest_agentgym.training.catalogue import CannotSetUp, serialized, set_up
@@ -87,6 +88,7 @@ class Runner:
         ]
         if not played:
             return
+        look_for_secrets(played)
         while (hub := self.files.hub()) is None:
             if self.ended(session):
                 return

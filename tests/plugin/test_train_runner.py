@@ -836,3 +836,17 @@ def test_the_panel_of_a_training(train, workers):
     assert re.match(r"│ episodes +█{30} 4/4, 14 in all +│", lines[panel + 2])
     assert any(re.search(r"- verdict -", line) for line in lines[panel:])
     assert not shown.cursor_hidden
+
+
+def test_a_training_keeps_no_secret(train):
+    key = "sk-proj-4f9a7c1e8b2d6a3f5c0e9b8d"
+    train.gym.conftest(AGENT.replace("is paid", f"is paid with {key}"))
+    train.gym.file(ONE.replace('order="7"', f'order="{key}"'))
+    result = train.run()
+    assert result.ret == 1
+    assert train.outcomes("train").total() == 6
+    stored = [path for path in train.gym.runs[-1].rglob("*") if path.is_file()]
+    texts = {path.name: path.read_text(errors="replace") for path in stored}
+    assert "is paid with ***" in texts["episodes.jsonl"]
+    texts["terminal"] = result.stdout.str()
+    assert [name for name, text in texts.items() if key in text] == []
