@@ -97,6 +97,7 @@ def _register(config: pytest.Config) -> None:
         process_settings,
     )
     from pytest_agentgym.play.run_context import join_run
+    from pytest_agentgym.play.termination import TERMINATION, Termination
 
     process_settings.prepare_process(config)
     join_run(config)
@@ -106,6 +107,8 @@ def _register(config: pytest.Config) -> None:
     ):
         config.pluginmanager.register(module, module.__name__)
     config.pluginmanager.register(ErrorHook(config), "agentgym-error-hook")
+    config.stash[TERMINATION] = termination = Termination()
+    config.pluginmanager.register(termination, "agentgym-termination")
     soft_assert.install(config)
     config.add_cleanup(soft_assert.uninstall)
     main = not hasattr(config, "workerinput")

@@ -31,6 +31,7 @@ def play_all(
     in_flight: InFlight,
     asynchronous: bool = False,
     enough: Callable[[], bool] = lambda: False,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[list[Finished]]:
     """Plays episodes and yields them, in batches, as they finish.
 
@@ -43,6 +44,8 @@ def play_all(
         asynchronous: Whether they are async scenarios.
         enough: Asked between batches: whether to begin no further episode. Those in
             flight are played to their end, or the quick ones would count for more.
+        check: Called between batches; what it raises ends it, and so does a Ctrl-C.
+            What has finished by then is yielded before, as it is paid.
     """
     begun = 0
     most = count
@@ -64,7 +67,12 @@ def play_all(
     finished = 0
     try:
         while finished < most:
-            batch = pool.collect()
+            try:
+                check()
+                batch = pool.collect()
+            except BaseException:
+                yield pool.finished()
+                raise
             finished += len(batch)
             took = [episode.duration for _, episode in batch if episode is not None]
             pool.resize(most - begun, begun - finished, took)
@@ -184,6 +192,10 @@ class EpisodePool(RetryRoom):
             batch.extend(self._done.get_nowait() for _ in range(waiting))
         except Empty:
             pass
+        except BaseException:
+            for each in batch:
+                self._done.put(each)
+            raise
         if self._error is not None:
             raise self._error
         # An event loop enforces its own time limits, unless something blocks it.
@@ -201,6 +213,14 @@ class EpisodePool(RetryRoom):
             if self._asynchronous:
                 self._start_loop()
             self._start_player()
+        return batch
+
+    def finished(self) -> list[Finished]:
+        """What has finished, without waiting for anything."""
+        batch: list[Finished] = []
+        with contextlib.suppress(Empty):
+            while True:
+                batch.append(self._done.get_nowait())
         return batch
 
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -31,13 +32,13 @@ from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.keeping_secrets import look_for_secrets
 from pytest_agentgym.play.run_context import (
     RUN,
-    RunContext,
     captures,
     case_source,
     debugging,
 )
 from pytest_agentgym.play.scenario_result import PREFIX, ScenarioResult
 from pytest_agentgym.play.stage import CONTROL, SKIPS, FixtureStage, skip_reason
+from pytest_agentgym.play.termination import TERMINATION
 from pytest_agentgym.play.warning_filters import errors_as_warnings
 
 
@@ -68,13 +69,19 @@ def play_scenario(item: ScenarioItem) -> None:
     debugged = debugging(item.config)
     capture = captures(item.config) and not item.takes_output
     results = _Results(item, count, plays)
-    with split_output(capture and not debugged), errors_as_warnings():
+    deferred = item.config.stash[TERMINATION].deferred
+    with (
+        split_output(capture and not debugged),
+        errors_as_warnings(),
+        # A debugger's episodes are played in this thread.
+        nullcontext() if debugged else deferred(),
+    ):
         begin = plays.one_by_one if debugged else plays.many
         batches = begin(count, lambda: results.enough() or run.early_end.begun)
-        _play(batches, results.add, run, debugged=debugged)
+        _play(batches, results.add, debugged=debugged)
         if plays.side_by_side and not debugged:
             alone = plays.alone(results.doubtful)
-            _play(alone, results.add_alone, run, debugged=False)
+            _play(alone, results.add_alone)
     results.raise_skip()
     if (
         results.count + results.skipped < count
@@ -88,20 +95,17 @@ def play_scenario(item: ScenarioItem) -> None:
 def _play(
     batches: Iterator[list[Finished]],
     add: Callable[[list[Finished]], None],
-    run: RunContext,
     *,
-    debugged: bool,
+    debugged: bool = False,
 ) -> None:
     """Plays episodes, and raises what steers the run.
 
     Args:
         batches: Those that have finished, as they do.
         add: Takes in a batch.
-        run: May be stopped.
         debugged: Whether a debugger follows: the first failure ends the scenario.
     """
     for batch in batches:
-        run.check_stop()
         add(batch)
         for play, _ in batch:
             if play.control is not None and not isinstance(play.control, SKIPS):
@@ -130,6 +134,11 @@ class _Plays:
         self.in_flight = in_flight_of(item, policy)
         self._started = item.ihook.pytest_agentgym_episode_started
 
+    def _check(self) -> None:
+        """Ends the run if it is to end."""
+        self.item.config.stash[RUN].check_stop()
+        self.item.config.stash[TERMINATION].check()
+
     @property
     def listed(self) -> int:
         """Cases that it could play of a list; 0 for one that was asked for."""
@@ -143,6 +152,7 @@ class _Plays:
             in_flight=self.in_flight,
             asynchronous=self.item.asynchronous,
             enough=enough,
+            check=self._check,
         )
 
     def one_by_one(
@@ -181,6 +191,7 @@ class _Plays:
                 1,
                 in_flight=InFlight(limit=1, fixed=True),
                 asynchronous=self.item.asynchronous,
+                check=self._check,
             )
             done += 1
 

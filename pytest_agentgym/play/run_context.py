@@ -238,7 +238,7 @@ def join_run(config: pytest.Config) -> None:
     """
     register = config.pluginmanager.register
     given: Any = getattr(config, "workerinput", {}).get("agentgym")
-    shared = SharedFolder() if given is None else None
+    shared = SharedFolder(config) if given is None else None
     if shared is not None:
         register(shared, "agentgym-folder")
     main = given if shared is None else shared.for_workers

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.process_group import signal_when, start_group
@@ -227,8 +229,9 @@ def test_a_scenario_of_the_other_split_is_skipped(gym):
 
 
 @pytest.mark.parametrize("workers", [[], ["-n2"]])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("prefix", ["", "async "])
-def test_ctrl_c_stops_and_reports_what_finished(gym, workers, prefix):
+def test_a_signal_stops_and_reports_what_finished(gym, workers, prefix, number):
     if workers and prefix:
         pytest.skip("the two have nothing to do with each other")
     sleep = "import asyncio; await asyncio.sleep(300)"
@@ -247,7 +250,12 @@ def test_ctrl_c_stops_and_reports_what_finished(gym, workers, prefix):
     arguments = gym.arguments(*workers, plugins=plugins)
     process = start_group(["-m", "pytest", *arguments], gym.pytester.path)
     # An episode is written just before it is counted.
-    signal_when(process, lambda: bool(gym.runs) and len(gym.episodes()) == 2, pause=0.5)
+    signal_when(
+        process,
+        lambda: bool(gym.runs) and len(gym.episodes()) == 2,
+        pause=0.5,
+        number=number,
+    )
     # Whoever waited for an episode would wait for five minutes.
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 2, output

@@ -748,8 +748,11 @@ def begin(train, *args):
     return start_group(["-m", "pytest", *train.arguments(*args)], train.path)
 
 
-@pytest.mark.parametrize("workers", [[], ["-n2"]])
-def test_ctrl_c_saves_and_says_how_to_go_on(train, workers):
+@pytest.mark.parametrize(
+    ("workers", "number"),
+    [([], signal.SIGINT), (["-n2"], signal.SIGINT), ([], signal.SIGTERM)],
+)
+def test_a_signal_saves_and_says_how_to_go_on(train, workers, number):
     train.gym.file("""
         import time
         from agentgym import scenario
@@ -765,6 +768,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(train, workers):
         process,
         lambda: bool(train.gym.runs) and len(train.gym.episodes()) == 4,
         pause=0.5,
+        number=number,
     )
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 2, output

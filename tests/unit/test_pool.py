@@ -347,6 +347,45 @@ def test_what_is_in_flight_when_it_is_enough_is_played_to_its_end(asynchronous):
     assert sorted(finished) == list(range(len(finished)))
 
 
+@pytest.mark.parametrize("where", ["between batches", "while it waits"])
+def test_what_has_finished_is_given_before_it_is_interrupted(where, monkeypatch):
+    """Ctrl-C comes when the consumer has not yet seen what is finished."""
+    finished, looked, over = [], threading.Event(), threading.Event()
+
+    def make(index):
+        return play(over.wait if index >= 4 else lambda: None, index=index)
+
+    def check():
+        if where == "between batches" and looked.is_set():
+            raise KeyboardInterrupt
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    class Watched(EpisodePool):
+        def collect(self):
+            while self._done.qsize() < 4 or len(self._running) < 4:
+                looked.wait(0.001)
+            looked.set()
+            if where == "between batches":
+                return []
+            # As it gathers more of them, the first is in no queue any more.
+            with monkeypatch.context() as patched:
+                patched.setattr("time.sleep", interrupt)
+                return super().collect()
+
+    def consume():
+        for batch in batches:
+            finished.extend(one.spec.index for one, _ in batch)
+
+    monkeypatch.setattr("agentgym.playing.pool.EpisodePool", Watched)
+    batches = play_all(make, 8, in_flight=InFlight(limit=4, fixed=True), check=check)
+    with pytest.raises(KeyboardInterrupt):
+        consume()
+    over.set()
+    assert sorted(finished) == [0, 1, 2, 3]
+
+
 # How many are in flight.
 
 
