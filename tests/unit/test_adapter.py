@@ -405,7 +405,7 @@ def test_broken_files_get_a_sentence(adapters: Path, tmp_path: Path) -> None:
         (bare, r"has no weights: no adapter_model\.safetensors"),
         (infinite, "weights of model.layers.0.mlp.up_proj are not all finite"),
         (half, "is corrupted: lora_A and lora_B of"),
-        (extra, r"holds base_model\.model\.lm_head\.weight, which agentgym does not"),
+        (extra, r"holds 'base_model\.model\.lm_head\.weight', which agentgym does not"),
         (mute, r"adapter_config\.json is corrupted: it is not valid JSON"),
     ):
         with pytest.raises(UsageError, match=sentence):

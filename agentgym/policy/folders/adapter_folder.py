@@ -11,10 +11,13 @@ from typing import Any
 
 from agentgym.errors import UsageError
 from agentgym.policy.folders.safetensors_header import read_shapes
+from agentgym.recording.plain import printed, shorten
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 
+_MOST_RANK = 65_536
+_MOST_ALPHA = 1e6
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.pkl")
 _KEY = re.compile(r"base_model\.model\.(.+)\.lora_(A|B)\.weight")
 # With one of these, a module's weight is more, or other, than W + scale * B @ A.
@@ -67,11 +70,13 @@ def check_adapter(folder: Path) -> AdapterFolder:
 def _read_config(file: Path) -> tuple[float, int]:
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{file} is corrupted: it is not valid JSON") from error
     kind = config.get("peft_type") if isinstance(config, dict) else None
     if kind != "LORA":
-        raise UsageError(f"{file} describes no LoRA adapter: its peft_type is {kind!r}")
+        raise UsageError(
+            f"{file} describes no LoRA adapter: its peft_type is {_shown(kind)}"
+        )
     for name in _UNKNOWN:
         if config.get(name):
             raise _not_merged(file, name, config[name])
@@ -81,15 +86,30 @@ def _read_config(file: Path) -> tuple[float, int]:
     if isinstance(start, str) and start.lower().startswith(_MOVES_BASE):
         raise _not_merged(file, "init_lora_weights", start)
     rank, alpha = config.get("r"), config.get("lora_alpha")
-    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
-        raise UsageError(f"{file} is corrupted: r is {rank!r}, lora_alpha is {alpha!r}")
+    if not _is_rank(rank) or not _is_finite(alpha):
+        raise UsageError(
+            f"{file} is corrupted: r is {_shown(rank)}, lora_alpha is {_shown(alpha)}"
+        )
     scale = alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
     return scale, rank
 
 
+def _is_rank(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= _MOST_RANK
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= _MOST_ALPHA
+
+
+def _shown(value: Any) -> str:
+    """A value of somebody's file: without what a terminal obeys, and not too long."""
+    return shorten(repr(value) if isinstance(value, str) else printed(value), 100)
+
+
 def _not_merged(file: Path, name: str, value: Any) -> UsageError:
     return UsageError(
-        f"{file} has {name} = {value!r}, which agentgym does not merge: "
+        f"{file} has {name} = {_shown(value)}, which agentgym does not merge: "
         "use a plain LoRA adapter"
     )
 
@@ -116,8 +136,8 @@ def _modules(
         match = _KEY.fullmatch(key)
         if match is None:
             raise UsageError(
-                f"{file} holds {key}, which agentgym does not merge: it takes only "
-                "lora_A and lora_B of linear layers"
+                f"{file} holds {_shown(key)}, which agentgym does not merge: it takes "
+                "only lora_A and lora_B of linear layers"
             )
         halves.setdefault(match[1], {})[match[2]] = shape
     if not halves:
@@ -127,8 +147,8 @@ def _modules(
         a, b = pair.get("A", []), pair.get("B", [])
         if len(a) != 2 or len(b) != 2 or a[0] != rank or b[1] != rank:
             raise UsageError(
-                f"{file} is corrupted: lora_A and lora_B of {module} are {a} and {b} "
-                f"at rank {rank}"
+                f"{file} is corrupted: lora_A and lora_B of {_shown(module)} are "
+                f"{_shown(a)} and {_shown(b)} at rank {rank}"
             )
         sizes[module] = (b[0], rank, a[1])
     return sizes
