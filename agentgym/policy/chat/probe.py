@@ -21,6 +21,7 @@ from agentgym.policy.chat.formats.known import FORMATS
 from agentgym.policy.chat.message_shape import Message, shapes
 from agentgym.policy.chat.prompt_messages import PromptError
 from agentgym.policy.chat.thoughts import Channels, HarmonyChannels, find_thoughts
+from agentgym.policy.chat.time_limit import time_limit
 
 _NAME, _RESULT, _THOUGHT = "agentgym_probe", "AGENTGYMRESULT", "AGENTGYMTHOUGHT"
 _ARGUMENTS = {"place": "Agentgymville", "count": 3}
@@ -57,6 +58,8 @@ _TOOL_RESULT: Message = {
     "tool_call_id": "call_000000000000000000000000",
 }
 _HARMONY = "<|channel|>"
+PROBE_SECONDS = 60.0
+"""All that a probe renders takes milliseconds; a machine may be busy."""
 
 
 def find_dialect(
@@ -70,9 +73,20 @@ def find_dialect(
         defaults: Variables of the template, such as `enable_thinking`.
 
     Raises:
-        UsageError: The template is missing, drops tools or results, or writes calls in
-            a way that is not known here.
+        UsageError: The template is missing, drops tools or results, writes calls in a
+            way that is not known here, or does not end.
     """
+    try:
+        with time_limit(PROBE_SECONDS):
+            return _find(tokenizer, where, dict(defaults or {}))
+    except TimeoutError:
+        raise UsageError(
+            f"{where}: its chat template did not render a conversation of three "
+            f"messages within {PROBE_SECONDS:g} s: it loops, or is not meant to be used"
+        ) from None
+
+
+def _find(tokenizer: Any, where: str, defaults: dict[str, Any]) -> Dialect:
     template = _template(tokenizer, where)
     written = ""
     lost = ""
@@ -85,7 +99,7 @@ def find_dialect(
                 channels=channels,
                 shape=shape,
                 template=template,
-                defaults=dict(defaults or {}),
+                defaults=defaults,
             )
             try:
                 reply = _reply(made)
