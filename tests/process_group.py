@@ -20,7 +20,13 @@ def start_group(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=_hear,
     )
+
+
+def _hear() -> None:
+    """Tests that `nohup` started would hand on their deafness."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def signal_when(
