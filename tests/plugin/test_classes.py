@@ -26,10 +26,11 @@ def test_a_class_gets_a_new_instance_and_setup_method_per_episode(gym):
         from agentgym import scenario
 
         class TestOrders:
-            made = 0
+            made = []
 
             def setup_method(self):
-                type(self).made += 1
+                # Of several threads: a sum would lose some.
+                self.made.append(self)
                 self.order = "7"
 
             def teardown_method(self):
@@ -43,7 +44,7 @@ def test_a_class_gets_a_new_instance_and_setup_method_per_episode(gym):
                 assert run.called("look_up", order="7")
 
         def test_count():
-            assert TestOrders.made == 3
+            assert len(set(map(id, TestOrders.made))) == 3
     """)
     gym.run().assert_outcomes(passed=2)
     assert [e["outcome"] for e in gym.episodes()] == ["passed"] * 3
