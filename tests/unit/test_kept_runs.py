@@ -67,7 +67,7 @@ def test_all_runs_are_listed_the_damaged_ones_too(runs: Path, said: Said) -> Non
         f"{MEASURED} measured 2 24 100.0 % (85.8-100.0) met",
         f"{COMPARED} compared 2 24 95.8 % (78.9-99.9) not met",
         f"{TRAINED} trained 1 30 100.0 % (88.4-100.0) met",
-        "72.0 % before, 96.0 % after, 5.0 min: support_v1.2",
+        "72.0 % before, 96.0 % after, 5 min: support_v1.2",
         f"{DAMAGED} measured - - - damaged",
         f"{KILLED} trained - - - not over",
     ]
