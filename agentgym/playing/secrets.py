@@ -65,6 +65,10 @@ _KINDS: tuple[tuple[tuple[str, ...], str, str], ...] = (
 _COMPILED = tuple(
     (hints, re.compile(form, re.DOTALL), mask) for hints, form, mask in _KINDS
 )
+KEY = re.compile(
+    "|".join(f"(?:{form})" for _, form, mask in _KINDS if mask == MASK), re.DOTALL
+)
+"""A key of any of these forms that is a secret as a whole."""
 _HINTS = ("//", *(hint for hints, _, _ in _KINDS for hint in hints))
 # Grouped by their first letters, which takes half as long as one alternation of all.
 _HINT = re.compile(

@@ -9,12 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from agentgym.errors import UsageError
+from agentgym.playing.secrets import KEY
 
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-_KEY = re.compile(
-    r"\b(?:sk|pk|rk|ghp|gho|ghs|glpat|xox[abprs]|AKIA|AIza|hf|ls[vp]?2?_[a-z]{2})"
-    r"[-_]?[A-Za-z0-9_-]{16,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
-)
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 _CARD = re.compile(r"\b\d(?:[ -]?\d){12,18}\b")
 _IP = re.compile(
@@ -48,7 +45,7 @@ def _address(text: str) -> bool:
 
 
 _KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool], str], ...] = (
-    ("keys", _KEY, bool, "masked-key-{}"),
+    ("keys", KEY, bool, "masked-key-{}"),
     ("e-mail addresses", _EMAIL, bool, "person{}@example.com"),
     ("IBANs", _IBAN, _iban, "masked-iban-{}"),
     ("card numbers", _CARD, _luhn, "masked-card-{}"),

@@ -68,6 +68,7 @@ def play_scenario(item: ScenarioItem) -> None:
     plays = _Plays(item, _cases(item, count), policy.spec if policy else None)
     debugged = debugging(item.config)
     capture = captures(item.config) and not item.takes_output
+    look_for_secrets([item])
     results = _Results(item, count, plays)
     deferred = item.config.stash[TERMINATION].deferred
     with (
@@ -245,7 +246,6 @@ class _Results:
             planned=planned,
         )
         self._rewarded = item.ihook.pytest_agentgym_reward_computed
-        look_for_secrets([item])
         # That it begins.
         self._send(self._reported([]))
 

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -57,15 +57,18 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = False
+        headers = Headers(scope=scope)
+        begun, body = False, _Body(receive, headers)
 
         async def answered(message: Message) -> None:
             nonlocal begun
+            if not begun and body.more:
+                # What is left of the body is not waited for, however much it is.
+                MutableHeaders(scope=message)["connection"] = "close"
             begun = True
             await send(message)
 
-        body = _Body(receive)
-        refusal = self._refusal(Headers(scope=scope), scope["path"])
+        refusal = self._refusal(headers, scope["path"])
         try:
             if refusal is None:
                 await self._app(scope, body.receive, answered)
@@ -73,28 +76,30 @@ class Guard:
             # Of a body that no route knew how to refuse.
             if begun:
                 raise
-            refusal = _refused(str(error.detail), error.status_code)
+            refusal = error_response(str(error.detail), error.status_code)
         if refusal is not None:
             await body.drain()
-            await refusal(scope, receive, send)
+            await refusal(scope, receive, answered)
 
     def _refusal(self, headers: Headers, path: str) -> Response | None:
         """The answer to who may not ask; None to who may."""
         host = headers.get("host", "")
         if not self._is_ours(host):
-            return _refused(
+            return error_response(
                 f"this server is not {host or 'a host without a name'}: ask it by its "
                 "address",
                 403,
             )
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
-            return _refused(f"the page {origin} may not ask this server", 403)
+            return error_response(f"the page {origin} may not ask this server", 403)
         if path not in _OPEN and not self._knows_key(headers):
-            return _refused("the API key is wrong", 401, kind="authentication_error")
+            return error_response(
+                "the API key is wrong", 401, kind="authentication_error"
+            )
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > MOST_BYTES:
-            return _refused(_TOO_LARGE, 413)
+            return error_response(_TOO_LARGE, 413)
         return None
 
     def _is_ours(self, host: str) -> bool:
@@ -129,12 +134,18 @@ class _Body:
 
     Args:
         receive: Gives it.
+        headers: Say whether there is one.
+
+    Attributes:
+        more: Whether there may be more of it.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, headers: Headers) -> None:
         self._receive = receive
         self._read = 0
-        self._more = True
+        self.more = (
+            headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        )
         self._end = asyncio.get_running_loop().time() + BODY_SECONDS
 
     async def receive(self) -> Message:
@@ -143,7 +154,7 @@ class _Body:
         Raises:
             HTTPException: It is too long, or takes too long.
         """
-        if not self._more:
+        if not self.more:
             return await self._receive()
         try:
             async with asyncio.timeout_at(self._end):
@@ -152,7 +163,7 @@ class _Body:
             slow = f"the body did not come within {BODY_SECONDS:g} s"
             raise HTTPException(408, slow) from None
         self._read += len(message.get("body", b""))
-        self._more = bool(message.get("more_body", False))
+        self.more = bool(message.get("more_body", False))
         if self._read > MOST_BYTES:
             raise HTTPException(413, _TOO_LARGE)
         return message
@@ -161,17 +172,8 @@ class _Body:
         """Reads what is left, but not much of it and not for long."""
         self._end = asyncio.get_running_loop().time() + _READ_SECONDS
         most = self._read + _READ_BYTES
-        while self._more and self._read < min(most, MOST_BYTES):
+        while self.more and self._read < min(most, MOST_BYTES):
             try:
                 await self.receive()
             except HTTPException:
                 return
-
-
-def _refused(
-    message: str, status: int, *, kind: str = "invalid_request_error"
-) -> Response:
-    answer = error_response(message, status, kind=kind)
-    # What is left of the body is not waited for.
-    answer.headers["connection"] = "close"
-    return answer

@@ -64,6 +64,8 @@ class PolicyProcess:
     ) -> PolicyProcess:
         """Starts a server for a model folder and waits until it answers.
 
+        Its key is random, unless the environment has `AGENTGYM_SERVER_KEY`.
+
         Args:
             model: Folder of a Hugging Face model, or the hub's name of one.
             adapter: Folder of a LoRA adapter that is part of the model from the start.
@@ -77,8 +79,6 @@ class PolicyProcess:
             template: Variables of the chat template, such as `enable_thinking`.
             adapters: The folder below which `load_adapter` may load; None: nowhere.
             given_up: Whether nobody waits for the start any more.
-
-        Its key is random, unless the environment has `AGENTGYM_SERVER_KEY`.
 
         Raises:
             UsageError: The server did not start; the message is its own.
