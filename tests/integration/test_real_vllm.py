@@ -38,8 +38,9 @@ pytestmark = [
     ),
 ]
 GREEDY = SamplingParams(temperature=0, max_tokens=48)
-NOISE = 1e-4
-"""What float32 may round differently."""
+NOISE = 1e-3
+"""What float32 may round differently; of random weights with large logits 1e-4 were
+seen. A wrong adapter, mask or position costs a hundred times as much."""
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,8 @@ def test_it_samples_what_our_own_engine_does(started, work):
 
 
 def test_another_model_too(work):
-    model = make_tiny(work / "tiny-llama", "llama", hidden=64)
+    # Heads of 32: what vLLM has for CPUs without AMX takes no smaller ones.
+    model = make_tiny(work / "tiny-llama", "llama", hidden=128)
     process = VllmProcess.start(find_program(), model, rank=8, log=work / "tiny.log")
     try:
         compare(process, model, make_adapter(model, work / "tiny-adapter"))
