@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agentgym.scenarios.checks import must, weight
     from agentgym.scenarios.dataset import dataset
     from agentgym.scenarios.packs import ScenarioPack, ScenarioRegistry
+    from agentgym.scenarios.process_limits import ProcessLimits
     from agentgym.scenarios.recorded import recorded_tools
     from agentgym.scenarios.run import CallQuery, Run
     from agentgym.scenarios.scenario import Scenario, scenario
@@ -47,6 +48,7 @@ _HOMES = {
     "ModelCall": "recording.trajectory",
     "Outcome": "recording.blame",
     "PolicyEndpoint": "endpoint",
+    "ProcessLimits": "scenarios.process_limits",
     "Run": "scenarios.run",
     "Scenario": "scenarios.scenario",
     "ScenarioPack": "scenarios.packs",
@@ -87,6 +89,7 @@ __all__ = [
     "ModelCall",
     "Outcome",
     "PolicyEndpoint",
+    "ProcessLimits",
     "Run",
     "Scenario",
     "ScenarioPack",

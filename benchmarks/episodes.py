@@ -3,11 +3,12 @@
     python benchmarks/episodes.py [--episodes 10000]
 
 Both run no-op episodes with one fresh fixture each in a pytest process of their own.
-The second is what plain parametrised pytest does. A second table plays 1,000 episodes
-of 4 model calls of 50 ms each (a scripted model that waits), with as many in flight as
-pay, with 200 and with 16 of them, against parametrised pytest, `pytest -n 16` and
-pydantic-evals (where it is installed); the two that take long are measured on fewer
-episodes, as said in the table.
+The second is what plain parametrised pytest does. Then come episodes in processes of
+their own, against `pytest --forked` (where pytest-forked is installed). A last table
+plays 1,000 episodes of 4 model calls of 50 ms each (a scripted model that waits), with
+as many in flight as pay, with 200 and with 16 of them, against parametrised pytest,
+`pytest -n 16` and pydantic-evals (where it is installed); the two that take long are
+measured on fewer episodes, as said in the table.
 """
 
 import argparse
@@ -72,6 +73,8 @@ WAITING_INSIDE = (
 """
 )
 
+NOTHING_ISOLATED = NOTHING_INSIDE.replace("{count})", '{count}, isolation="process")')
+
 WAITING_OUTSIDE = (
     MODEL
     + """
@@ -102,6 +105,7 @@ PYDANTIC_EVALS = """
 """
 
 
+MOST_ISOLATED = 500
 _CHILDREN = resource.RUSAGE_CHILDREN
 
 
@@ -189,8 +193,19 @@ def main() -> None:
         print(f"  {name:<24}{cpu:8.0f} us of CPU{wall:8.0f} us of wall time")
     print(f"  {'share':<24}{inside[0] / outside[0]:8.2f}")
 
+    few = min(count, MOST_ISOLATED)
+    print(f"\n{few:,} no-op episodes in processes of their own")
+    isolated = per_episode(NOTHING_ISOLATED, few, *GYM)
+    plugin = importlib.util.find_spec("pytest_forked") is not None
+    rows = [("isolation='process'", isolated)]
+    if plugin:
+        forked = (*PYTEST, "-p", "pytest_forked", "--forked")
+        rows.append(("pytest --forked", per_episode(NOTHING_OUTSIDE, few, *forked)))
+    for name, (cpu, wall) in rows:
+        print(f"  {name:<24}{cpu:8.0f} us of CPU{wall:8.0f} us of wall time")
+
     print("\nepisodes of 4 model calls of 50 ms")
-    rows = [
+    waiting = [
         ("agentgym", WAITING_INSIDE, 1000, GYM),
         ("with 200", WAITING_INSIDE, 1000, (*GYM, "--agentgym-concurrency=200")),
         ("with 16", WAITING_INSIDE, 1000, (*GYM, "--agentgym-concurrency=16")),
@@ -198,8 +213,8 @@ def main() -> None:
         ("pytest", WAITING_OUTSIDE, 50, PYTEST),
     ]
     if importlib.util.find_spec("pydantic_evals"):
-        rows.insert(3, ("pydantic-evals", PYDANTIC_EVALS, 1000, ()))
-    for name, source, episodes, arguments in rows:
+        waiting.insert(3, ("pydantic-evals", PYDANTIC_EVALS, 1000, ()))
+    for name, source, episodes, arguments in waiting:
         cost = measure(source, episodes, *arguments)
         print(
             f"  {name:<16}{episodes:5} episodes{cost.wall:8.1f} s"

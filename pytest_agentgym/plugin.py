@@ -91,6 +91,7 @@ def _register(config: pytest.Config) -> None:
     from pytest_agentgym.collect import collection, fixtures, soft_assert
     from pytest_agentgym.error_hook import ErrorHook
     from pytest_agentgym.play import (
+        apart,
         episode_report,
         episodes,
         keeping_secrets,
@@ -102,7 +103,7 @@ def _register(config: pytest.Config) -> None:
     process_settings.prepare_process(config)
     join_run(config)
     for module in (
-        *(collection, episodes, fixtures),
+        *(apart, collection, episodes, fixtures),
         *(episode_report, keeping_secrets, process_settings),
     ):
         config.pluginmanager.register(module, module.__name__)

@@ -7,7 +7,7 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
@@ -69,6 +69,8 @@ class EpisodePlay:
         limits: What it may use up.
         control: Exceptions that steer the runner, beside a usage error and Ctrl-C.
         keep_exceptions: Whether to keep the first failed check's, for a debugger.
+        follow: Called, in the playing threads, whenever an attempt has come further:
+            when a part of it begins, a model has answered, or a tool begins.
 
     Attributes:
         spec: What is played.
@@ -90,6 +92,7 @@ class EpisodePlay:
         *,
         control: tuple[type[BaseException], ...] = (),
         keep_exceptions: bool = False,
+        follow: Callable[[Attempt], None] | None = None,
     ) -> None:
         self.spec = spec
         self.limits = limits
@@ -101,6 +104,7 @@ class EpisodePlay:
         self._stage = stage
         self._control_types = (*control, UsageError)
         self._keep_exceptions = keep_exceptions
+        self._follow = follow
         self._course = Course()
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -264,6 +268,8 @@ class EpisodePlay:
         attempt.enter(part)
         self._simulated = attempt.simulation.waited()
         self.started = time.monotonic()
+        if self._follow is not None:
+            self._follow(attempt)
 
     def _timed_out(self, attempt: Attempt, part: Part) -> BaseException:
         simulated = attempt.simulation.waited() - self._simulated
@@ -280,6 +286,8 @@ class EpisodePlay:
             self._stage.make_output(),
             simulation,
         )
+        if self._follow is not None:
+            attempt.recorder.noticed = partial(self._follow, attempt)
         self._attempt = attempt
         self._simulated = 0.0
         self.started = time.monotonic()

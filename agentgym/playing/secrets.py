@@ -147,15 +147,20 @@ class Secrets:
         }
 
 
-def _secret(environment: Mapping[str, str]) -> set[str]:
-    return {
-        value
+def secret_names(environment: Mapping[str, str]) -> list[str]:
+    """The variables whose names say that they are secret, and whose values may be."""
+    return [
+        name
         for name, value in environment.items()
         if _NAMES.search(name)
         and len(value) >= _AT_LEAST
         and (len(value) >= _SURE or any(sign.isdigit() for sign in value))
         and not value.isdecimal()
-    }
+    ]
+
+
+def _secret(environment: Mapping[str, str]) -> set[str]:
+    return {environment[name] for name in secret_names(environment)}
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -22,7 +22,7 @@ from agentgym.recording.trajectory import Message, ModelCall, Step, ToolCall, Tr
 from agentgym.recording.waiting import Waiting, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
 STOP_SECONDS = 1.0
 """How long `stop` waits for a call that is just being recorded."""
@@ -56,6 +56,7 @@ class Recorder:
         shared_state: Looks for what it has of other episodes.
         promised: Runs of the agent that begin once they are awaited, and what made
             each, as "agent.run()".
+        noticed: Called when a model has answered, and when a tool begins.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Recorder:
         self._turn_begins = False
         self.shared_state = SharedStateCheck(state_check)
         self.promised: list[tuple[str, Coroutine[Any, Any, Any]]] = []
+        self.noticed: Callable[[], None] = _unnoticed
 
     def activate(self) -> Activation[Recorder]:
         """Makes this the current recorder of the context."""
@@ -181,6 +183,7 @@ class Recorder:
                 self._answers[id(asked)] = None
                 self._requested += 1
             self._refuse_over_limit()
+        self.noticed()
 
     def model_failed(
         self, call: ModelCall, exc: BaseException, *, read: bool = False
@@ -258,7 +261,8 @@ class Recorder:
         with self._lock:
             call = self._start(name, arguments, call_id, path)
             call.path = call.path or path
-            return call
+        self.noticed()
+        return call
 
     def function_started(self, name: str, arguments: dict[str, Any]) -> ToolCall | None:
         """A function that is a tool begins to run.
@@ -277,7 +281,8 @@ class Recorder:
                 return None
             call = self._start(name, arguments, None)
             self._claimed[name] += 1
-            return call
+        self.noticed()
+        return call
 
     def tool_finished(
         self, call: ToolCall, result: Any, *, error: str | None = None
@@ -529,6 +534,10 @@ class Recorder:
         answer = {"role": "tool", "tool_call_id": call.id, "content": content}
         self._answers[id(call)] = answer
         self.trajectory.messages.append(answer)
+
+
+def _unnoticed() -> None:
+    """Nobody follows the episode."""
 
 
 def _error_text(exc: BaseException) -> str:

@@ -11,11 +11,13 @@ from agentgym.recording.trajectory import Trajectory
 from agentgym.scenarios.cases import Case, Cases, Split, given
 from agentgym.scenarios.components import TRAINABLE_COMPONENTS, check_mapping
 from agentgym.scenarios.dataset import dataset
+from agentgym.scenarios.process_limits import ProcessLimits
 
 DEFAULT_EPISODES = 32
 _ATTRIBUTE = "__agentgym_scenario__"
 
 F = TypeVar("F", bound=Callable[..., Any])
+Isolation = Literal["process"] | ProcessLimits | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,8 @@ class ScenarioSettings:
             it differs from `TRAINABLE_COMPONENTS`.
         judged: Whether a judge or a simulated user may take part in the rewards that a
             training learns from.
+        isolation: "process" gives each episode a process of its own, with the limits of
+            `ProcessLimits`; other limits in its place do, too.
     """
 
     episodes: int = DEFAULT_EPISODES
@@ -42,8 +46,15 @@ class ScenarioSettings:
     timeout: float | None = None
     trainable_components: Mapping[str, bool] | None = None
     judged: bool = False
+    isolation: Isolation = None
 
     def __post_init__(self) -> None:
+        _require(
+            self.isolation in (None, "process")
+            or isinstance(self.isolation, ProcessLimits),
+            f"isolation={self.isolation!r}: choose 'process', or ProcessLimits(...) "
+            "with limits of your own",
+        )
         _require(
             isinstance(self.judged, bool),
             f"judged={self.judged!r}: give True if a judge or a simulated user may "
@@ -77,6 +88,11 @@ class ScenarioSettings:
                 "and not empty",
             )
 
+    @property
+    def process_limits(self) -> ProcessLimits | None:
+        """What a process of an episode may use up; None if it has none of its own."""
+        return ProcessLimits() if self.isolation == "process" else self.isolation
+
 
 class Scenario:
     """Class form of a scenario: subclass it and write `play` with plain asserts.
@@ -96,6 +112,7 @@ class Scenario:
     threshold: ClassVar[float | None] = None
     timeout: ClassVar[float | None] = None
     judged: ClassVar[bool] = False
+    isolation: ClassVar[Isolation] = None
 
     case: Case
     reward: float
@@ -144,6 +161,7 @@ class Scenario:
             threshold=cls.threshold,
             timeout=cls.timeout,
             judged=cls.judged,
+            isolation=cls.isolation,
         )
 
 
@@ -161,6 +179,7 @@ def scenario(
     timeout: float | None = ...,
     trainable_components: Mapping[str, bool] | None = ...,
     judged: bool = ...,
+    isolation: Isolation = ...,
 ) -> Callable[[F], F]: ...
 
 

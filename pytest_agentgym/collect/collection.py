@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import unittest
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -47,10 +47,13 @@ class ScenarioItem(pytest.Function):
     Attributes:
         settings: What the scenario says about how it is run.
         specs: Its checks.
+        play_one: Plays the one episode that this process is for; None where it plays
+            all of them.
     """
 
     settings: ScenarioSettings
     specs: tuple[CheckSpec, ...]
+    play_one: Callable[[], None] | None = None
 
     @classmethod
     def from_function(
@@ -93,6 +96,16 @@ class ScenarioItem(pytest.Function):
         return inspect.iscoroutinefunction(self.function)
 
     @property
+    def isolated(self) -> bool:
+        """Whether each of its episodes has a process of its own."""
+        return self.settings.isolation is not None
+
+    @property
+    def in_loop(self) -> bool:
+        """Whether an event loop of the process that runs it plays its episodes."""
+        return self.asynchronous and not self.isolated
+
+    @property
     def one_case(self) -> bool:
         """Whether nothing that an episode was made of so far could tell its case."""
         generated = self.settings.cases is None
@@ -100,8 +113,8 @@ class ScenarioItem(pytest.Function):
 
     @property
     def one_at_a_time(self) -> bool:
-        """Whether it uses fixtures that change the whole process."""
-        return not PROCESS_WIDE.isdisjoint(self.fixturenames)
+        """Whether it uses fixtures that change a process which has other episodes."""
+        return not self.isolated and not PROCESS_WIDE.isdisjoint(self.fixturenames)
 
     def get_closest_marker(self, name: str, default: Any = None) -> Any:
         """The nearest mark, but not anyio's.
@@ -123,10 +136,15 @@ class ScenarioItem(pytest.Function):
         return not CAPTURING.isdisjoint(self.fixturenames)
 
     def setup(self) -> None:
-        """Sets up the wider-scoped fixtures; the others are made per episode."""
+        """Sets up the wider-scoped fixtures; the others are made per episode.
+
+        Those of isolated episodes are made in their processes, too.
+        """
         self._check_fixtures()
         refuse_wide_async(self, self.fixturenames)
         check_simulators(self, self.settings)
+        if self.isolated and self.play_one is None:
+            return
         with naming(self):
             for name in self.fixturenames:
                 defined = definitions(self, name)

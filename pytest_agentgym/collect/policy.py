@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,7 @@ class RunPolicy:
         self._lock = threading.Lock()
         self._endpoint: PolicyEndpoint | None = None
         self._local = False
+        self._may_find = True
         self.in_flight: int | None = None
 
     def endpoint(self) -> PolicyEndpoint:
@@ -107,7 +109,35 @@ class RunPolicy:
             return endpoint.base_url
         return endpoint.base_url.removesuffix("/v1") + "/any/v1"
 
+    def known(self) -> dict[str, Any] | None:
+        """What another process is told of the endpoint; None if nobody asked for it."""
+        with self._lock:
+            if self._endpoint is None:
+                return None
+            return {"endpoint": asdict(self._endpoint), "local": self._local}
+
+    def know(self, known: Mapping[str, Any] | None) -> None:
+        """Takes in what the process says that found the endpoint; none is found here.
+
+        Args:
+            known: What `known` returned there.
+        """
+        from agentgym.endpoint import PolicyEndpoint
+
+        self._may_find = False
+        if known is not None:
+            self._endpoint = PolicyEndpoint(**known["endpoint"])
+            self._local = known["local"]
+
     def _find(self) -> PolicyEndpoint:
+        if not self._may_find:
+            from agentgym.errors import UsageError
+
+            raise UsageError(
+                "an isolated episode asks for the policy in the middle of it: name "
+                "`policy` as an argument of the scenario or of a fixture, so that it "
+                "is there before, instead of request.getfixturevalue()"
+            )
         from agentgym.errors import UsageError
         from agentgym.playing.in_flight import local_concurrency
         from agentgym.policy.engine.devices import on_gpu

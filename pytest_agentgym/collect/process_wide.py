@@ -38,7 +38,10 @@ def check_alone(item: pytest.Function, name: str) -> None:
     Raises:
         UsageError: It is asked for while other episodes run beside this one.
     """
-    if name in PROCESS_WIDE and PROCESS_WIDE.isdisjoint(item.fixturenames):
+    alone = getattr(item, "isolated", False)
+    if alone or name not in PROCESS_WIDE:
+        return
+    if PROCESS_WIDE.isdisjoint(item.fixturenames):
         raise UsageError(
             f"{item.nodeid}: {name!r} changes the whole process, so episodes that use "
             "it run one at a time, which must be known before they begin: name it as "

@@ -8,6 +8,7 @@ import pytest
 
 from agentgym.playing.in_flight import InFlight
 from pytest_agentgym.collect.policy import POLICY
+from pytest_agentgym.play.apart.making import most_processes
 from pytest_agentgym.play.limits.cost_options import COST_OPTIONS
 from pytest_agentgym.play.options import PLAY_OPTIONS
 
@@ -31,6 +32,8 @@ def in_flight_of(item: ScenarioItem, policy: str | None) -> InFlight:
     options = config.stash[PLAY_OPTIONS]
     if item.one_at_a_time:
         return InFlight(limit=1, fixed=True)
+    if item.isolated:
+        return InFlight(limit=most_processes(config), fixed=True)
     if options.concurrency is not None:
         return InFlight(limit=options.concurrency, fixed=True)
     costs = config.stash[COST_OPTIONS]

@@ -89,7 +89,7 @@ class EpisodeReport(pytest.TestReport):
         lines, kept = [], []
         secrets = secrets_of(item.config)
         for episode in episodes:
-            line, as_kept = _masked(*_dumped(episode), secrets)
+            line, as_kept = _masked(*dumped(episode), secrets)
             lines.append(line)
             kept.append(as_kept)
         report = cls(
@@ -169,7 +169,7 @@ def _masked(
     return _ENCODER.encode(data), masked
 
 
-def _dumped(episode: Episode) -> tuple[str, Episode]:
+def dumped(episode: Episode) -> tuple[str, Episode]:
     """The episode's line, and the episode; without what a hook made unfit for JSON."""
     try:
         return dump(episode), episode

@@ -26,6 +26,7 @@ from agentgym.scenarios.cases import Case, Rounds, is_listed, make_cases
 from agentgym.scenarios.scenario import split_to_play
 from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
 from pytest_agentgym.collect.policy import POLICY, asks_policy
+from pytest_agentgym.play.apart.making import make_play
 from pytest_agentgym.play.capture import split_output
 from pytest_agentgym.play.concurrency import in_flight_of
 from pytest_agentgym.play.episode_report import EpisodeReport
@@ -37,7 +38,7 @@ from pytest_agentgym.play.run_context import (
     debugging,
 )
 from pytest_agentgym.play.scenario_result import PREFIX, ScenarioResult
-from pytest_agentgym.play.stage import CONTROL, SKIPS, FixtureStage, skip_reason
+from pytest_agentgym.play.stage import SKIPS, skip_reason
 from pytest_agentgym.play.termination import TERMINATION
 from pytest_agentgym.play.warning_filters import errors_as_warnings
 
@@ -47,7 +48,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Plays a scenario in place of calling its function once."""
     if not isinstance(pyfuncitem, ScenarioItem):
         return None
-    play_scenario(pyfuncitem)
+    if pyfuncitem.play_one is not None:
+        pyfuncitem.play_one()
+    else:
+        play_scenario(pyfuncitem)
     return True
 
 
@@ -151,7 +155,7 @@ class _Plays:
             self.make,
             count,
             in_flight=self.in_flight,
-            asynchronous=self.item.asynchronous,
+            asynchronous=self.item.in_loop,
             enough=enough,
             check=self._check,
         )
@@ -191,7 +195,7 @@ class _Plays:
                 partial(self._again, indices[done]),
                 1,
                 in_flight=InFlight(limit=1, fixed=True),
-                asynchronous=self.item.asynchronous,
+                asynchronous=self.item.in_loop,
                 check=self._check,
             )
             done += 1
@@ -214,13 +218,7 @@ class _Plays:
             policy=item.config.stash[POLICY].spec,
             asks_policy=partial(asks_policy, item),
         )
-        return EpisodePlay(
-            spec,
-            FixtureStage(item, index, case),
-            self.limits,
-            control=CONTROL,
-            keep_exceptions=keep_exceptions,
-        )
+        return make_play(item, spec, self.limits, keep_exceptions=keep_exceptions)
 
 
 class _Results:

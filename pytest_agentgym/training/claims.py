@@ -104,7 +104,7 @@ class ClaimLoop:
         pool = EpisodePool(
             lambda: plays.popleft() if plays else None,
             concurrency=1,
-            asynchronous=rollout.item.asynchronous,
+            asynchronous=rollout.item.in_loop,
         )
         pool.start()
         try:
@@ -144,12 +144,12 @@ class ClaimLoop:
             self._alone.append(rollout)
             return
         self._rollouts[rollout.id] = rollout
-        self._waiting[item.asynchronous].append(rollout)
-        pools[item.asynchronous].start()
+        self._waiting[item.in_loop].append(rollout)
+        pools[item.in_loop].start()
 
     def _collect(self, pools: dict[bool, EpisodePool]) -> list[Finished]:
         """What finished in any pool; waits a tick for it."""
-        kinds = {rollout.item.asynchronous for rollout in self._rollouts.values()}
+        kinds = {rollout.item.in_loop for rollout in self._rollouts.values()}
         if not kinds:
             time.sleep(POLL_SECONDS)
         return [finished for kind in kinds for finished in pools[kind].collect()]

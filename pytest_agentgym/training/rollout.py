@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from agentgym.endpoint import PolicyEndpoint
 from agentgym.playing.play import EpisodePlay
 from agentgym.playing.spec import EpisodeSpec
 from agentgym.scenarios.cases import Case
@@ -15,8 +13,8 @@ from agentgym.training.hub.runner_client import Claim, RunnerClient
 from pytest_agentgym.collect.collection import ScenarioItem
 from pytest_agentgym.collect.options import MODEL_OPTIONS
 from pytest_agentgym.collect.policy import asks_policy
+from pytest_agentgym.play.apart.making import make_play
 from pytest_agentgym.play.run_context import RUN, case_source
-from pytest_agentgym.play.stage import CONTROL, FixtureStage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +65,6 @@ class RolloutMaker:
         run = item.config.stash[RUN]
         policy = item.config.stash[MODEL_OPTIONS].policy
         index = claim.task.case
-        attempts = itertools.count()
-
-        def endpoint() -> PolicyEndpoint:
-            return self._client.endpoint(claim, next(attempts))
-
         item.ihook.pytest_agentgym_episode_started(item=item, index=index, case=case)
         spec = EpisodeSpec(
             id=claim.rollout_id,
@@ -82,5 +75,5 @@ class RolloutMaker:
             policy=policy,
             asks_policy=partial(asks_policy, item),
         )
-        stage = FixtureStage(item, index, case, endpoint)
-        return EpisodePlay(spec, stage, run.limits_of(item), control=CONTROL)
+        endpoints = partial(self._client.endpoint, claim)
+        return make_play(item, spec, run.limits_of(item), endpoints)

@@ -618,6 +618,7 @@ def test_the_public_names_are_these() -> None:
         "ModelCall",
         "Outcome",
         "PolicyEndpoint",
+        "ProcessLimits",
         "Run",
         "Scenario",
         "ScenarioPack",

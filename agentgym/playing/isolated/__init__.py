@@ -1,0 +1,1 @@
+"""Episodes in processes of their own: what ends one of them ends nothing else."""
