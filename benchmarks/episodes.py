@@ -4,11 +4,11 @@
 
 Both run no-op episodes with one fresh fixture each in a pytest process of their own.
 The second is what plain parametrised pytest does. Then come episodes in processes of
-their own, against `pytest --forked` (where pytest-forked is installed). A last table
-plays 1,000 episodes of 4 model calls of 50 ms each (a scripted model that waits), with
-as many in flight as pay, with 200 and with 16 of them, against parametrised pytest,
-`pytest -n 16` and pydantic-evals (where it is installed); the two that take long are
-measured on fewer episodes, as said in the table.
+their own (`isolation="process"`; pytest-forked does not work with pytest 9). A last
+table plays 1,000 episodes of 4 model calls of 50 ms each (a scripted model that waits),
+with as many in flight as pay, with 200 and with 16 of them, against parametrised
+pytest, `pytest -n 16` and pydantic-evals (where it is installed); the two that take
+long are measured on fewer episodes, as said in the table.
 """
 
 import argparse
@@ -194,18 +194,12 @@ def main() -> None:
     print(f"  {'share':<24}{inside[0] / outside[0]:8.2f}")
 
     few = min(count, MOST_ISOLATED)
-    print(f"\n{few:,} no-op episodes in processes of their own")
-    isolated = per_episode(NOTHING_ISOLATED, few, *GYM)
-    plugin = importlib.util.find_spec("pytest_forked") is not None
-    rows = [("isolation='process'", isolated)]
-    if plugin:
-        forked = (*PYTEST, "-p", "pytest_forked", "--forked")
-        rows.append(("pytest --forked", per_episode(NOTHING_OUTSIDE, few, *forked)))
-    for name, (cpu, wall) in rows:
-        print(f"  {name:<24}{cpu:8.0f} us of CPU{wall:8.0f} us of wall time")
+    cpu, wall = per_episode(NOTHING_ISOLATED, few, *GYM)
+    name = "in processes of their own"
+    print(f"\n{few:,} {name}: {cpu:.0f} us of CPU, {wall:.0f} us of wall time")
 
     print("\nepisodes of 4 model calls of 50 ms")
-    waiting = [
+    rows = [
         ("agentgym", WAITING_INSIDE, 1000, GYM),
         ("with 200", WAITING_INSIDE, 1000, (*GYM, "--agentgym-concurrency=200")),
         ("with 16", WAITING_INSIDE, 1000, (*GYM, "--agentgym-concurrency=16")),
@@ -213,8 +207,8 @@ def main() -> None:
         ("pytest", WAITING_OUTSIDE, 50, PYTEST),
     ]
     if importlib.util.find_spec("pydantic_evals"):
-        waiting.insert(3, ("pydantic-evals", PYDANTIC_EVALS, 1000, ()))
-    for name, source, episodes, arguments in waiting:
+        rows.insert(3, ("pydantic-evals", PYDANTIC_EVALS, 1000, ()))
+    for name, source, episodes, arguments in rows:
         cost = measure(source, episodes, *arguments)
         print(
             f"  {name:<16}{episodes:5} episodes{cost.wall:8.1f} s"
