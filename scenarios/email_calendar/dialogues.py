@@ -7,7 +7,7 @@ from agentgym.policy.build.spoken_pack import SpokenPack
 
 from .language import INSTRUCTIONS
 from .oracles import ORACLES, situation
-from .values import is_held_out
+from .values import SUBJECTS, TITLES, is_held_out
 
 SPOKEN = SpokenPack(
     scenarios=list(ORACLES),
@@ -16,6 +16,7 @@ SPOKEN = SpokenPack(
     is_held_out=is_held_out,
     role="Assistant",
     goal="Keep the mailbox and the calendar of the user",
+    names=(*SUBJECTS, *TITLES),
     confusions=Confusions(
         alike={
             "search_messages": ("find_contact", "list_events"),

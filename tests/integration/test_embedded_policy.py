@@ -165,6 +165,20 @@ def test_template_writes_arguments_of_any_kind(toy_tokenizer, arguments):
     assert f'"arguments": {shown}}}\n' in render(toy_tokenizer, messages, TOOLS)
 
 
+def test_a_word_that_calls_take_from_a_sentence_is_one_token_in_both(toy):
+    made = list(spoken(toy)(0, 50))
+    for dialogue in made:
+        asked, call = dialogue["messages"][1], dialogue["messages"][2]["tool_calls"][0]
+        asked["content"] = "Show what the lamp costs."
+        call["function"]["arguments"] = '{"order_id": "lamp"}'
+    tokenizer = make_tokenizer(made, 400)
+    [lamp] = encode(tokenizer, "lamp")
+    assert lamp in encode(tokenizer, "Show what the lamp costs.")
+    assert lamp in encode(tokenizer, '{"order_id": "lamp"}')
+    # Nobody takes this one.
+    assert encode(tokenizer, "costs")[0] not in encode(tokenizer, " costs")
+
+
 def test_turns_encoded_apart_are_the_whole_encoded(toy, toy_tokenizer):
     for dialogue in spoken(toy)(7, 10, mistakes=0.5):
         messages, tools = dialogue["messages"], dialogue["tools"]

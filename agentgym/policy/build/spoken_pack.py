@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,6 +21,8 @@ APOLOGIES = (
     "Something went wrong, I am sorry.",
 )
 _HELD_OUT_WORDS = 0.25
+_RENAMED = 0.4
+"""Share of the dialogues in which things have made-up names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,9 @@ class SpokenPack:
         role: What CrewAI's agents are.
         goal: What CrewAI's agents want.
         confusions: Which mistakes are near.
+        names: Words that things are called by, as "lunch" is a meeting. Whoever has
+            heard a dozen guesses among them; in some dialogues they are made up, so
+            that they have to be read.
     """
 
     scenarios: Sequence[str]
@@ -45,6 +52,7 @@ class SpokenPack:
     role: str
     goal: str
     confusions: Confusions = field(default_factory=Confusions)
+    names: Sequence[str] = ()
 
     @cached_property
     def schemas(self) -> list[dict[str, Any]]:
@@ -71,8 +79,9 @@ class SpokenPack:
 
         Yields:
             `messages` (OpenAI's shape), `tools`, `mistake` (a kind, or None),
-            `scenario`, its `case`, `words` (the case whose split's phrases are spoken)
-            and `framework` (whose texts these are).
+            `scenario`, its `case`, `words` (the case whose split's phrases are spoken),
+            `framework` (whose texts these are) and `renamed` (whether things have
+            made-up names in it).
         """
         rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
         shares = [each.share for each in FRAMEWORKS]
@@ -92,14 +101,17 @@ class SpokenPack:
                 instructions=self.instructions, role=self.role, goal=self.goal
             )
             played = play(scene, turns, rng.choice(APOLOGIES))
+            said = messages(system, scene.message, played, framework)
+            renamed = bool(self.names) and rng.random() < _RENAMED
             yield {
-                "messages": messages(system, scene.message, played, framework),
+                "messages": self._rename(said, rng) if renamed else said,
                 "tools": self.schemas,
                 "mistake": mistake,
                 "scenario": name,
                 "case": case,
                 "words": words,
                 "framework": framework.name,
+                "renamed": renamed,
             }
 
     def _spoil(
@@ -117,3 +129,24 @@ class SpokenPack:
             rng,
         )
         return spoiler.spoil()
+
+    def _rename(
+        self, messages: list[dict[str, Any]], rng: random.Random
+    ) -> list[dict[str, Any]]:
+        """The dialogue, its system turn left out, with made-up names of things."""
+        found = re.compile(rf"\b(?:{'|'.join(self.names)})\b")
+        new: dict[str, str] = {}
+
+        def rename(match: re.Match[str]) -> str:
+            return new.setdefault(match[0], self._made_up(rng))
+
+        text = json.dumps(messages[1:], ensure_ascii=False)
+        renamed: list[dict[str, Any]] = json.loads(found.sub(rename, text))
+        return [messages[0], *renamed]
+
+    def _made_up(self, rng: random.Random) -> str:
+        while True:
+            letters = ("bdfghjklmnprstvwz", "aeiou") * rng.choice((2, 3)) + ("nrst",)
+            word = "".join(map(rng.choice, letters)).title()
+            if not self.is_held_out(word):
+                return word

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib import resources
@@ -19,13 +21,15 @@ TAGS = (CALL, "</tool_call>", "<tool_response>", "</tool_response>")
 # A digit and a line break stand alone. What is copied is the same token behind a space
 # as behind a quotation mark, so that copying needs no translation: names, and small
 # letters before a digit, a dot or an @ (`rimon_84`, `rimon@wutas.example`, `stock.py`).
-# Words, also those of SQL, have the space before them. What stands between words in
-# JSON and in Python's dicts (`": "`) may become one token.
-_PIECES = Regex(
+# Other words, also those of SQL, have the space before them. What stands between words
+# in JSON and in Python's dicts (`": "`) may become one token.
+_PIECES = (
     r" ?[a-z_]+(?![a-z_]|[0-9@/]|\.[a-z])|[a-z_]+"
     r"| ?[A-Z]{2,}(?![A-Za-z_])|[A-Z]{2,}(?![a-z])|[A-Z][a-z_]*"
     r"|[0-9]|\n|[^A-Za-z0-9_\n ]+(?: [\"'{\[]+| )?| "
 )
+_FIRST_WORD = re.compile(r"[a-z_]+(?![a-z_]|[0-9@/]|\.[a-z])")
+_WORD = re.compile(rf"(?<= ){_FIRST_WORD.pattern}")
 _TOOLS_SHOWN = 100
 
 
@@ -38,10 +42,14 @@ def make_tokenizer(
         dialogues: What it is trained on.
         vocabulary: Tokens that it has.
     """
+    dialogues = list(dialogues)
     tokenizer = Tokenizer(models.BPE())
+    # A word that calls take from a sentence has its space for itself, too.
+    copied = "|".join(sorted(set(_copied_words(dialogues)), key=len, reverse=True))
+    pieces = rf" (?=(?:{copied})(?![a-z_]))|{_PIECES}" if copied else _PIECES
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(_PIECES, behavior="isolated"),
+            pre_tokenizers.Split(Regex(pieces), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -69,6 +77,19 @@ def _wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     template = resources.files(__package__).joinpath("chat_template.jinja")
     fast.chat_template = template.read_text(encoding="utf-8")
     return fast
+
+
+def _copied_words(dialogues: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Words that an argument is, or begins with, and that were said before it."""
+    for dialogue in dialogues:
+        said = set[str]()
+        for message in dialogue["messages"]:
+            for call in message.get("tool_calls") or ():
+                values = json.loads(call["function"]["arguments"]).values()
+                first = (_FIRST_WORD.match(v) for v in values if isinstance(v, str))
+                yield from {found[0] for found in first if found} & said
+            if message["role"] == "user":
+                said.update(_WORD.findall(message["content"]))
 
 
 def _texts(
