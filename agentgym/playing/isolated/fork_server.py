@@ -25,6 +25,7 @@ import sys
 import sysconfig
 import tempfile
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -42,13 +43,14 @@ Work = Callable[[Any, Wire], None]
 MOST_OUTPUT = 16_000
 """Bytes that are kept of what a process writes past Python's own streams."""
 _TURN_SECONDS = 0.1
+_ALONE_SECONDS = 5.0
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ForkServer:
     """Starts a process for each request.
 
-    The first one is alone, so that not all of them import what it does.
+    The first one is alone for a while, so that not all of them import what it does.
 
     Args:
         work: What each of them does; then it ends.
@@ -57,7 +59,8 @@ class ForkServer:
 
     def __init__(self, work: Work, most: int) -> None:
         self._room = threading.Semaphore(1)
-        self._most: int | None = most
+        self._closed_room = most - 1
+        self._opens: float | None = None
         self._lock = threading.Lock()
         self._control, control = socket.socketpair()
         sys.stdout.flush()
@@ -86,11 +89,20 @@ class ForkServer:
             if given_up.is_set():
                 yield False
                 return
+            if self._opens is not None and time.monotonic() > self._opens:
+                self._open()
+        if self._opens is None:
+            self._opens = time.monotonic() + _ALONE_SECONDS
         try:
             yield not given_up.is_set()
         finally:
-            with self._lock:
-                room, self._most = self._most or 1, None
+            self._open()
+            self._room.release()
+
+    def _open(self) -> None:
+        with self._lock:
+            room, self._closed_room = self._closed_room, 0
+        if room:
             self._room.release(room)
 
     def start(self, request: Any) -> Wire:
