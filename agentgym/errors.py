@@ -17,7 +17,13 @@ class AgentGymError(Exception):
 
 
 class UsageError(AgentGymError):
-    """A mistake of the user; the text says what is wrong, where, and what to do."""
+    """A mistake of the user; the text says what is wrong, where, and what to do.
+
+    It may quote somebody else's file, so it never has what a terminal would obey.
+    """
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class AgentError(AgentGymError):
@@ -46,3 +52,21 @@ class SimulatorError(AgentGymError):
 
 class EpisodeStopped(BaseException):
     """Ends the thread of an episode that was abandoned; nothing should catch it."""
+
+
+def visible(text: str) -> str:
+    """The text with escape sequences and what turns its direction spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(c if _is_shown(c) else ascii(c)[1:-1] for c in text)
+
+
+def _is_shown(character: str) -> bool:
+    import unicodedata
+
+    # Spaces of all widths are no printable characters to Python.
+    return (
+        character.isprintable()
+        or character in "\n\t"
+        or unicodedata.category(character) == "Zs"
+    )

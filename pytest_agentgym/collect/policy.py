@@ -141,7 +141,7 @@ class RunPolicy:
         from agentgym.errors import UsageError
         from agentgym.playing.in_flight import local_concurrency
         from agentgym.policy.engine.devices import on_gpu
-        from agentgym.policy.folders.safetensors_header import parameter_count
+        from agentgym.policy.folders.weight_files import parameter_count
         from agentgym.policy.server.process import shared
         from agentgym.policy.trained.resolve import Remote
         from agentgym.policy.trained.sampling_choice import measured_by

@@ -18,7 +18,7 @@ from agentgym.errors import UsageError
 from agentgym.playing.in_flight import local_concurrency
 from agentgym.policy.engine.devices import Devices, on_gpu
 from agentgym.policy.folders.hub_cache import hub_model
-from agentgym.policy.folders.safetensors_header import parameter_count
+from agentgym.policy.folders.weight_files import parameter_count
 from agentgym.policy.trained.agent_folder import check_name
 from agentgym.runs.files.layout import RUNS, TRAINING
 from agentgym.runs.files.store import write_json

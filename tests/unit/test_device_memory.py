@@ -11,7 +11,7 @@ from agentgym.errors import UsageError
 from agentgym.policy.engine import free_memory, room
 from agentgym.policy.engine.devices import Devices, read_devices, visible_gpu
 from agentgym.policy.engine.loading import load
-from agentgym.policy.folders.safetensors_header import parameter_count
+from agentgym.policy.folders.weight_files import parameter_count
 from tests.tiny_policy import make_tiny
 
 

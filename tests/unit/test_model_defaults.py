@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("pydantic")
 
 from agentgym.policy.folders.embedded import embedded_path
-from agentgym.policy.folders.safetensors_header import parameter_count
+from agentgym.policy.folders.weight_files import parameter_count
 from agentgym.training.job.config import TrainingConfig
 from agentgym.training.job.model_defaults import (
     choice_in_words,

@@ -16,6 +16,7 @@ from agentgym.policy.chat.formats.found import (
     Span,
 )
 from agentgym.policy.chat.message_shape import MessageShape
+from agentgym.policy.chat.opened_tokenizer import is_its_own, one_line
 from agentgym.policy.chat.prompt_messages import Message, PromptError
 from agentgym.policy.chat.thoughts import Channels
 from agentgym.policy.chat.token_bytes import TokenBytes
@@ -122,15 +123,25 @@ class Dialect:
                 **{**self.defaults, **(options or {})},
             )
         except Exception as error:  # Templates raise what they like.
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise PromptError(
-                f"the model's chat template refuses these messages: {reason}"
+                f"the model's chat template refuses these messages: {one_line(error)}"
             ) from error
         return text
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of a text, as it stands."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        """Tokens of a text, as it stands.
+
+        Raises:
+            PromptError: The tokenizer cannot encode it.
+        """
+        try:
+            return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        except BaseException as error:
+            if not is_its_own(error):
+                raise
+            raise PromptError(
+                f"the model's tokenizer cannot encode this text: {one_line(error)}"
+            ) from error
 
     @property
     def reasoning_parser(self) -> str | None:

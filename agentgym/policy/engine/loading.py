@@ -12,17 +12,21 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as hf_logging
 
 from agentgym.errors import UsageError
+from agentgym.policy.chat.opened_tokenizer import one_line
+from agentgym.policy.chat.trial import begin_trial
+from agentgym.policy.engine.claimed_size import check_claims
 from agentgym.policy.engine.free_memory import free_memory
 from agentgym.policy.engine.room import check_room, too_small
 from agentgym.policy.engine.token_model import (
     TokenModel,
     describe,
     load_tokenizer,
-    one_line,
+    read_config,
 )
+from agentgym.policy.folders.embedded import is_embedded
 from agentgym.policy.folders.hub_cache import shown
 from agentgym.policy.folders.model_folder import check_folder
-from agentgym.policy.folders.safetensors_header import parameter_count
+from agentgym.policy.folders.weight_files import parameter_count
 
 SMALL = 30_000_000
 """Parameters below which one thread is faster: the products are too small to share."""
@@ -63,6 +67,7 @@ def load(
     """
     folder = Path(path).expanduser()
     check_folder(folder)
+    begin_trial(folder)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype == "auto":
@@ -79,6 +84,8 @@ def load(
         ) from error
     place = torch.device(device)
     check_room(folder, place, torch_dtype)
+    if not is_embedded(folder):
+        check_claims(folder, read_config(folder))
     tokenizer = load_tokenizer(folder)
     hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
@@ -86,6 +93,8 @@ def load(
             folder,
             dtype=torch_dtype,
             local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
             attn_implementation="sdpa",
         )
         model: Any = loaded.to(place)

@@ -10,7 +10,7 @@ import torch
 from agentgym.errors import UsageError
 from agentgym.policy.engine.free_memory import free_memory
 from agentgym.policy.folders.hub_cache import shown
-from agentgym.policy.folders.safetensors_header import parameter_count
+from agentgym.policy.folders.weight_files import parameter_count
 
 RESERVED = 0.1
 """Share of the free memory that is left for what is computed."""

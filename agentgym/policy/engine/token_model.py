@@ -5,21 +5,35 @@ Where another engine samples, this is all that the server needs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agentgym.errors import UsageError
 from agentgym.policy.chat.dialect import Dialect
+from agentgym.policy.chat.opened_tokenizer import (
+    OWN_CODE,
+    is_its_own,
+    needs_own_code,
+    not_opened,
+    one_line,
+    open_tokenizer,
+)
 from agentgym.policy.chat.probe import find_dialect
+from agentgym.policy.chat.trial import begin_trial, finish_trial
 from agentgym.policy.folders.hub_cache import model_name, shown
 from agentgym.policy.folders.model_folder import check_folder
+from agentgym.policy.folders.others.config_sizes import MOST_TOKENS
+from agentgym.policy.folders.others.plain_json import quoted
 
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len")
 _SWITCHED = ("longrope", "su")
 """Kinds of position embeddings with one set of frequencies for short rows and one for
 long ones."""
+
+_STEERING = re.compile(r"[\x1b\x80-\x9f]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,40 +68,63 @@ def read_token_model(
     Raises:
         UsageError: The folder cannot be used; the message says why.
     """
-    from transformers import AutoConfig, GenerationConfig
-
     folder = Path(path).expanduser()
     check_folder(folder)
+    begin_trial(folder)
+    config = read_config(folder)
+    generation = _read_generation(folder)
     tokenizer = load_tokenizer(folder)
-    try:
-        config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # of another kind for each mistake
-        raise UsageError(
-            f"the config in {shown(folder)} cannot be read: {one_line(error)}"
-        ) from error
-    try:
-        generation: Any = GenerationConfig.from_pretrained(
-            folder, local_files_only=True
-        )
-    except OSError:
-        generation = None  # It need not exist.
     return TokenModel(**describe(folder, tokenizer, config, generation, name, template))
 
 
+def read_config(folder: Path) -> Any:
+    """Reads a model's config, as transformers understands it.
+
+    Raises:
+        UsageError: It cannot be read, or is for code that comes with the model.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # of another kind for each mistake
+        if OWN_CODE in str(error):
+            raise UsageError(needs_own_code(folder)) from error
+        raise UsageError(
+            f"the config in {shown(folder)} cannot be read: {one_line(error)}"
+        ) from error
+
+
+def _read_generation(folder: Path) -> Any:
+    """What a model says of how it is sampled; None if it says nothing."""
+    from transformers import GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(folder, local_files_only=True)
+    except OSError:
+        return None
+    except Exception as error:  # transformers compares many of its values
+        raise UsageError(
+            f"the generation config in {shown(folder)} cannot be read: "
+            f"{one_line(error)}"
+        ) from error
+
+
 def load_tokenizer(folder: Path) -> Any:
-    """Loads a model's tokenizer.
+    """Loads a model's tokenizer, once a trial of it has come to a good end.
 
     Raises:
         UsageError: It cannot be loaded.
     """
-    from transformers import AutoTokenizer
-
+    finish_trial(folder)
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:
-        raise UsageError(
-            f"the tokenizer in {shown(folder)} cannot be loaded: {one_line(error)}"
-        ) from error
+        return open_tokenizer(folder)
+    except BaseException as error:
+        if not is_its_own(error):
+            raise
+        raise UsageError(not_opened(folder, error)) from error
 
 
 def describe(
@@ -111,10 +148,16 @@ def describe(
     Raises:
         UsageError: Its chat template is of no use; the message says why.
     """
-    width = int(config.vocab_size)
+    width = getattr(config, "vocab_size", None)
+    if type(width) is not int or not 1 <= width <= MOST_TOKENS:
+        raise UsageError(
+            f"the config in {shown(folder)} is of no language model: its vocab_size is "
+            f"{quoted(width)}"
+        )
+    _check_marks(folder, tokenizer)
     where = f"the model in {shown(folder)}"
     dialect = find_dialect(tokenizer, where, defaults=template)
-    stop_ids = _stop_ids((generation, config), dialect)
+    stop_ids = _stop_ids((generation, config), dialect, width)
     return {
         "path": folder,
         "name": name or model_name(folder),
@@ -127,27 +170,34 @@ def describe(
     }
 
 
-def one_line(error: BaseException) -> str:
-    """The first line of an error's text; its class if it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _check_marks(folder: Path, tokenizer: Any) -> None:
+    """Checks that no token of its own steers whatever terminal a reply is shown on."""
+    for token in map(str, tokenizer.added_tokens_decoder.values()):
+        if _STEERING.search(token):
+            raise UsageError(
+                f"the tokenizer in {shown(folder)} has a token with an escape "
+                f"sequence, {quoted(token)}: get it from where the model comes from"
+            )
 
 
-def _stop_ids(configs: tuple[Any, ...], dialect: Dialect) -> frozenset[int]:
-    ids: set[int] = set()
+def _stop_ids(configs: tuple[Any, ...], dialect: Dialect, width: int) -> frozenset[int]:
+    ids: set[Any] = set()
     for source in configs:
         eos = getattr(source, "eos_token_id", None)
-        ids.update(eos if isinstance(eos, list) else [eos] if eos is not None else [])
-    if dialect.tokenizer.eos_token_id is not None:
-        ids.add(dialect.tokenizer.eos_token_id)
+        ids.update(eos if isinstance(eos, list) else [eos])
+    ids.add(dialect.tokenizer.eos_token_id)
     ids.update(dialect.ends.values())
-    return frozenset(ids)
+    return _within(ids, width)
 
 
 def _forbidden_ids(tokenizer: Any, width: int) -> frozenset[int]:
     ids = set(range(len(tokenizer), width))
-    if tokenizer.pad_token_id is not None:
-        ids.add(tokenizer.pad_token_id)
-    return frozenset(ids)
+    return frozenset(ids) | _within([tokenizer.pad_token_id], width)
+
+
+def _within(ids: Iterable[Any], width: int) -> frozenset[int]:
+    """Those that the model can write; many configs have others, or none."""
+    return frozenset(i for i in ids if type(i) is int and 0 <= i < width)
 
 
 def _context(config: Any) -> int:

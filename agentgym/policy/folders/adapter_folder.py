@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -10,26 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.errors import UsageError
+from agentgym.policy.folders.others.plain_file import check_file
+from agentgym.policy.folders.others.plain_json import quoted
+from agentgym.policy.folders.others.validator import read_said
 from agentgym.policy.folders.safetensors_header import read_shapes
-from agentgym.recording.plain import printed, shorten
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 
-_MOST_RANK = 65_536
-_MOST_ALPHA = 1e6
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.pkl")
 _KEY = re.compile(r"base_model\.model\.(.+)\.lora_(A|B)\.weight")
-# With one of these, a module's weight is more, or other, than W + scale * B @ A.
-_UNKNOWN = (
-    *("alora_invocation_tokens", "alpha_pattern", "arrow_config", "kasa_config"),
-    *("layer_replication", "lora_bias", "megatron_config", "modules_to_save"),
-    *("monteclora_config", "rank_pattern", "target_parameters"),
-    *("trainable_token_indices", "use_bdlora", "use_dora", "use_qalora"),
-    "velora_config",
-)
-# These change the base weights before the first update.
-_MOVES_BASE = ("corda", "loftq", "lora_ga", "olora", "pissa")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,8 +42,8 @@ def check_adapter(folder: Path) -> AdapterFolder:
     config, weights = folder / CONFIG, folder / WEIGHTS
     if not config.is_file():
         raise UsageError(f"{folder} is no LoRA adapter: it has no {CONFIG}")
-    scale, rank = _read_config(config)
-    if not weights.is_file():
+    scale, rank = _scale_and_rank(read_said(folder, CONFIG))
+    if not weights.exists():
         pickled = next((f for p in _PICKLED for f in folder.glob(p)), None)
         if pickled is not None:
             raise UsageError(
@@ -62,56 +51,16 @@ def check_adapter(folder: Path) -> AdapterFolder:
                 "when it is loaded: save them as safetensors"
             )
         raise UsageError(f"the adapter in {folder} has no weights: no {WEIGHTS}")
+    check_file(folder, weights)
     return AdapterFolder(
         path=folder, scale=scale, modules=_modules(weights, _header(weights), rank)
     )
 
 
-def _read_config(file: Path) -> tuple[float, int]:
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{file} is corrupted: it is not valid JSON") from error
-    kind = config.get("peft_type") if isinstance(config, dict) else None
-    if kind != "LORA":
-        raise UsageError(
-            f"{file} describes no LoRA adapter: its peft_type is {_shown(kind)}"
-        )
-    for name in _UNKNOWN:
-        if config.get(name):
-            raise _not_merged(file, name, config[name])
-    if config.get("bias", "none") != "none":
-        raise _not_merged(file, "bias", config["bias"])
-    start = config.get("init_lora_weights")
-    if isinstance(start, str) and start.lower().startswith(_MOVES_BASE):
-        raise _not_merged(file, "init_lora_weights", start)
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if not _is_rank(rank) or not _is_finite(alpha):
-        raise UsageError(
-            f"{file} is corrupted: r is {_shown(rank)}, lora_alpha is {_shown(alpha)}"
-        )
+def _scale_and_rank(config: dict[str, Any]) -> tuple[float, int]:
+    rank, alpha = config["r"], config["lora_alpha"]
     scale = alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
     return scale, rank
-
-
-def _is_rank(value: Any) -> bool:
-    return type(value) is int and 1 <= value <= _MOST_RANK
-
-
-def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= _MOST_ALPHA
-
-
-def _shown(value: Any) -> str:
-    """A value of somebody's file: without what a terminal obeys, and not too long."""
-    return shorten(repr(value) if isinstance(value, str) else printed(value), 100)
-
-
-def _not_merged(file: Path, name: str, value: Any) -> UsageError:
-    return UsageError(
-        f"{file} has {name} = {_shown(value)}, which agentgym does not merge: "
-        "use a plain LoRA adapter"
-    )
 
 
 def _header(file: Path) -> dict[str, list[int]]:
@@ -136,7 +85,7 @@ def _modules(
         match = _KEY.fullmatch(key)
         if match is None:
             raise UsageError(
-                f"{file} holds {_shown(key)}, which agentgym does not merge: it takes "
+                f"{file} holds {quoted(key)}, which agentgym does not merge: it takes "
                 "only lora_A and lora_B of linear layers"
             )
         halves.setdefault(match[1], {})[match[2]] = shape
@@ -147,8 +96,8 @@ def _modules(
         a, b = pair.get("A", []), pair.get("B", [])
         if len(a) != 2 or len(b) != 2 or a[0] != rank or b[1] != rank:
             raise UsageError(
-                f"{file} is corrupted: lora_A and lora_B of {_shown(module)} are "
-                f"{_shown(a)} and {_shown(b)} at rank {rank}"
+                f"{file} is corrupted: lora_A and lora_B of {quoted(module)} are "
+                f"{quoted(a)} and {quoted(b)} at rank {rank}"
             )
         sizes[module] = (b[0], rank, a[1])
     return sizes

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from agentgym.errors import UsageError
+
+_HARMLESS = re.compile(r"[\w./@: -]+")
 
 
 def gguf_refused(what: str, place: str, file: str) -> UsageError:
@@ -13,6 +17,12 @@ def gguf_refused(what: str, place: str, file: str) -> UsageError:
         place: The folder, or the hub's name, that transformers finds the file in.
         file: The file's name.
     """
+    if not all(map(_HARMLESS.fullmatch, (place, file))):
+        # The name is somebody else's, and would be a part of a program.
+        return UsageError(
+            f"{what}, and a policy is loaded from safetensors: name the model that it "
+            "was made from, or give folder and file a plain name first"
+        )
     # transformers refuses to save what it read from GGUF, unless it forgets that; and
     # its config would have vLLM look for quantized weights.
     lines = (

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentgym.errors import visible
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -56,10 +58,10 @@ def is_commit(revision: str) -> bool:
 def shown(folder: Path) -> str:
     """What a folder is called in a sentence: by the hub's name where it has one."""
     found = hub_model(folder)
-    return str(folder) if found is None else found.name
+    return visible(str(folder)) if found is None else found.name
 
 
 def model_name(folder: Path) -> str:
     """What a model is called in an API: the hub's name, or the folder's."""
     found = hub_model(folder)
-    return folder.resolve().name if found is None else found.name
+    return visible(folder.resolve().name) if found is None else found.name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sys
@@ -15,6 +14,8 @@ from agentgym.distribution import install_command
 from agentgym.errors import UsageError
 from agentgym.policy.folders.hub_cache import HubModel, hub_model, is_commit
 from agentgym.policy.folders.hub_refusals import no_weights, not_cached, not_given
+from agentgym.policy.folders.others.validator import read_said
+from agentgym.policy.folders.weight_files import INDEX
 
 # The owner's part is not left out: a single word is a folder's or an agent's name.
 _NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?", re.ASCII)
@@ -149,10 +150,9 @@ def _is_whole(folder: Path) -> bool:
     """Whether config and weights are there; links into the cache may lead nowhere."""
     if not (folder / "config.json").exists():
         return False
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        with suppress(ValueError, KeyError, AttributeError):
-            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+    if (folder / INDEX).exists():
+        with suppress(UsageError):
+            shards = read_said(folder, INDEX)["weight_map"]
             return all((folder / shard).exists() for shard in set(shards.values()))
     return any(file.exists() for file in folder.glob("*.safetensors"))
 

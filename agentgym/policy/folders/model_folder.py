@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-import json
+from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 
 from agentgym.errors import UsageError
+from agentgym.policy.folders.embedded import is_embedded
 from agentgym.policy.folders.gguf import gguf_refused
 from agentgym.policy.folders.hub_cache import shown
+from agentgym.policy.folders.others.config_sizes import check_sizes
+from agentgym.policy.folders.others.plain_file import (
+    check_file,
+    read_text,
+    unreadable,
+)
+from agentgym.policy.folders.others.validator import read_said
+from agentgym.policy.folders.weight_files import MOST_FILES, WEIGHTS, read_held
 
 DTYPES = ("float32", "float16", "bfloat16")
 """What weights can be stored as, and computed in."""
-_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin")
+_MEGABYTE = 1_000_000
+_MOST_TEMPLATE = 4 * _MEGABYTE
+"""Bytes of a chat template; the longest known have some ten thousand."""
+_MOST = {
+    "tokenizer*.json": 128 * _MEGABYTE,
+    "tekken.json": 128 * _MEGABYTE,
+    "vocab.json": 64 * _MEGABYTE,
+    "added_tokens.json": 8 * _MEGABYTE,
+    "*.model": 64 * _MEGABYTE,
+    "*.tiktoken": 64 * _MEGABYTE,
+    "*.txt": 64 * _MEGABYTE,
+    "*.jinja": _MOST_TEMPLATE,
+}
+"""Bytes of the files that transformers reads: several times the largest known."""
+_READ_HERE = ("generation_config.json", "special_tokens_map.json")
+_ADAPTER = "adapter_config.json"
 
 
 def check_folder(folder: Path) -> None:
@@ -21,6 +46,18 @@ def check_folder(folder: Path) -> None:
     Raises:
         UsageError: The folder is no such model; the message says what is missing.
     """
+    try:
+        _check_kind(folder)
+        if is_embedded(folder):
+            return
+        _check_files(folder)
+        _check_config(folder)
+        _check_templates(folder)
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
+def _check_kind(folder: Path) -> None:
     if not folder.exists():
         raise UsageError(f"policy folder {folder} does not exist")
     if not folder.is_dir():
@@ -28,25 +65,56 @@ def check_folder(folder: Path) -> None:
             place = str(folder.absolute().parent)
             raise gguf_refused(f"{folder} is a GGUF file", place, folder.name)
         raise UsageError(f"policy {folder} is a file; give the model's folder")
-    weights = any(next(folder.glob(pattern), None) for pattern in _WEIGHTS)
+
+
+def _check_files(folder: Path) -> None:
+    """Checks that the folder is a model's, and what there is of most files' bytes."""
+    weights = any(next(folder.glob(pattern), None) for pattern in WEIGHTS)
     gguf = next(folder.glob("*.gguf"), None)
     if gguf is not None and not weights:
         place = str(folder.absolute())
         raise gguf_refused(f"{folder} has only GGUF files", place, gguf.name)
     if not (folder / "config.json").is_file():
         raise UsageError(f"{shown(folder)} is no model folder: it has no config.json")
-    _read_json(folder / "config.json")
-    if not weights:
+    if (folder / _ADAPTER).exists():
         raise UsageError(
-            f"{shown(folder)} has no weights: there is no *.safetensors in it"
+            f"{shown(folder)} has the files of a LoRA adapter beside a model's "
+            f"({_ADAPTER}), and would be both: give each its own folder"
         )
+    templates = (folder / "additional_chat_templates").glob("*.jinja")
+    for file in islice((*folder.iterdir(), *templates), MOST_FILES):
+        pattern = next((p for p in _MOST if fnmatchcase(file.name, p)), None)
+        if pattern is not None and file.exists():
+            check_file(folder, file, _MOST[pattern])
+
+
+def _check_config(folder: Path) -> None:
+    """Checks the config, and that it can be one of these weights."""
+    config = read_said(folder, "config.json")
+    held = read_held(folder, config.get("transformers_weights"))
+    try:
+        check_sizes(config, held)
+    except ValueError as error:
+        raise UsageError(
+            f"{folder / 'config.json'} is not the config of the weights beside it: "
+            f"{error}; get both from where the model comes from"
+        ) from error
+    for name in _READ_HERE:
+        if (folder / name).exists():
+            read_said(folder, name)
+
+
+def _check_templates(folder: Path) -> None:
+    """Checks that there is a chat template, and that it knows tools."""
+    older = ("chat_template.json", "tokenizer_config.json")
+    named = [read_said(folder, name) for name in older if (folder / name).exists()]
     template = folder / "chat_template.jinja"
     if template.is_file():
-        check_template(folder, template.read_text(encoding="utf-8"))
-    elif not (folder / "additional_chat_templates").exists():
-        older = (folder / "chat_template.json", folder / "tokenizer_config.json")
-        if not any("chat_template" in _read_json(f) for f in older if f.is_file()):
-            check_template(folder, None)
+        check_template(folder, read_text(folder, template, _MOST_TEMPLATE))
+        return
+    several = (folder / "additional_chat_templates").exists()
+    if not several and not any("chat_template" in said for said in named):
+        check_template(folder, None)
 
 
 def check_template(folder: Path, template: str | None) -> None:
@@ -73,7 +141,7 @@ def check_template(folder: Path, template: str | None) -> None:
 
 def stored_dtype(folder: Path) -> str:
     """How a model's weights are stored, by its config; "float32" if it does not say."""
-    config = _read_json(folder / "config.json")
+    config = read_said(folder, "config.json")
     dtype = str(config.get("dtype") or config.get("torch_dtype"))
     return dtype if dtype in DTYPES else "float32"
 
@@ -88,11 +156,3 @@ def weights_digest(folder: Path) -> str:
                 part = hashlib.file_digest(stream, "sha256").hexdigest()
             whole.update(f"{file.name} {part}\n".encode())
     return whole.hexdigest()
-
-
-def _read_json(file: Path) -> dict[str, object]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UsageError(f"{file} is not valid JSON: {error}") from error
-    return content if isinstance(content, dict) else {}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-_MOST_BYTES = 100_000_000
-"""Of a header; the safetensors library refuses a longer one, too."""
+from agentgym.policy.folders.others.plain_json import read_json
+
+_MOST_BYTES = 20_000_000
+"""Of a header: those of models have some hundred thousand. Made of empty lists so many
+take half a gigabyte to read."""
 _BYTES = {
     **dict.fromkeys(("F64", "I64", "U64"), 8),
     **dict.fromkeys(("F32", "I32", "U32"), 4),
@@ -19,7 +22,10 @@ _BYTES = {
 
 
 def read_shapes(file: Path) -> dict[str, list[int]]:
-    """Each tensor's shape, which is what it has bytes for.
+    """Each tensor's shape, which is what it has bytes for, and no other tensor has.
+
+    Args:
+        file: A file, and no pipe.
 
     Raises:
         ValueError: The file is cut off, or no safetensors at all.
@@ -32,17 +38,34 @@ def read_shapes(file: Path) -> dict[str, list[int]]:
                 raise ValueError("its header is cut off")
             if size > _MOST_BYTES:
                 raise ValueError(f"its header has more than {_MOST_BYTES:,} bytes")
-            header = json.loads(stream.read(size))
-        header.pop("__metadata__", None)
+            text = stream.read(size)
+        header = _header(text)
         shapes = {name: _shape(about) for name, about in header.items()}
-        end = max((t["data_offsets"][1] for t in header.values()), default=0)
+        end = _end(about["data_offsets"] for about in header.values())
         if 8 + size + end != total:
             raise ValueError(f"it has {total} bytes instead of {8 + size + end}")
         return shapes
-    except RecursionError:
-        raise ValueError("its header is nested too deeply") from None
     except (OSError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"its header is none ({type(error).__name__})") from error
+
+
+def _header(text: bytes) -> dict[str, dict[str, Any]]:
+    try:
+        header: dict[str, dict[str, Any]] = read_json(text)
+    except ValueError as error:
+        raise ValueError(f"its header {error}") from None
+    header.pop("__metadata__", None)
+    return header
+
+
+def _end(places: Iterable[list[int]]) -> int:
+    """Where the last tensor ends, if each begins where the one before it ends."""
+    end = 0
+    for begin, behind in sorted(map(tuple, places)):
+        if begin != end:
+            raise ValueError("its tensors overlap, or there is a gap between them")
+        end = behind
+    return end
 
 
 def _shape(about: dict[str, Any]) -> list[int]:
@@ -58,27 +81,3 @@ def _shape(about: dict[str, Any]) -> list[int]:
     if wrong:
         raise ValueError(f"a tensor has {taken} bytes for another shape")
     return list(shape)
-
-
-def parameter_count(folder: Path) -> int:
-    """How many numbers a model's weights are.
-
-    Args:
-        folder: Of the model, whose weights may also be in torch's own format: they are
-            taken to have two bytes each.
-
-    Returns:
-        0 if the files cannot be read; loading the model then says why.
-    """
-    files = [
-        file
-        for file in folder.glob("*.safetensors")
-        if not file.name.startswith(("adapter_model", "consolidated"))
-    ]
-    try:
-        if files:
-            shapes = [shape for file in files for shape in read_shapes(file).values()]
-            return sum(math.prod(shape) for shape in shapes)
-        return sum(f.stat().st_size for f in folder.glob("pytorch_model*.bin")) // 2
-    except (OSError, ValueError):
-        return 0

@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,10 +25,13 @@ import uvicorn
 
 from agentgym.errors import InfraError, UsageError
 from agentgym.exit_code import ExitCode, UsageParser
+from agentgym.policy.chat.opened_tokenizer import is_its_own, one_line
+from agentgym.policy.chat.trial import begin_trial
 from agentgym.policy.engine.devices import visible_gpu
 from agentgym.policy.engine.generation import TokenEngine
 from agentgym.policy.engine.token_model import read_token_model
 from agentgym.policy.folders.hub_download import find_model
+from agentgym.policy.folders.model_folder import check_folder
 from agentgym.policy.server.guard import Guard
 from agentgym.policy.server.listening import configured
 from agentgym.policy.server.process import SERVER_KEY, check_port, server_key
@@ -160,6 +164,9 @@ def _engine(options: argparse.Namespace) -> TokenEngine:
         UsageError: It cannot be started.
     """
     model = find_model(options.model)
+    check_folder(model)
+    # It runs beside the imports of what follows.
+    begin_trial(model)
     if options.vllm or options.vllm_url:
         from agentgym.policy.vllm_engine.starting import start_engine
 
@@ -209,10 +216,17 @@ def main(arguments: list[str] | None = None) -> int:
         listener = _listen(options.host, options.port)
         engine = _engine(options)
     except (UsageError, InfraError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        if options.ready_file:
-            write_json(options.ready_file, {"error": str(error)})
-        return ExitCode.USAGE
+        return _refuse(options, str(error))
+    except BaseException as error:
+        if not is_its_own(error):
+            raise
+        # For the log: whoever waits gets one sentence.
+        traceback.print_exc()
+        return _refuse(
+            options,
+            f"the model {options.model} cannot be served: {type(error).__name__}: "
+            f"{one_line(error)}",
+        )
     port = listener.getsockname()[1]
 
     def ready() -> None:
@@ -234,6 +248,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     engine.close()
     return ExitCode.OK
+
+
+def _refuse(options: argparse.Namespace, sentence: str) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    if options.ready_file:
+        write_json(options.ready_file, {"error": sentence})
+    return ExitCode.USAGE
 
 
 def _listen(host: str, port: int) -> socket.socket:

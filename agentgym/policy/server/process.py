@@ -26,6 +26,7 @@ from agentgym.policy.folders.adapter_folder import check_adapter
 from agentgym.policy.folders.hub_download import find_model
 from agentgym.policy.folders.model_folder import check_folder
 from agentgym.policy.vllm_engine.choice import VllmChoice
+from agentgym.recording.plain import shorten
 
 _NEEDED = ("torch", "transformers", "starlette", "uvicorn", "pydantic", "jinja2")
 SERVER_KEY = "AGENTGYM_SERVER_KEY"
@@ -365,7 +366,7 @@ def _wait(
             return about
         if ended:
             text = output.read_text(encoding="utf-8", errors="replace").strip()
-            last = text.splitlines()[-1] if text else "it wrote nothing"
+            last = shorten(text.splitlines()[-1], 300) if text else "it wrote nothing"
             raise UsageError(
                 "the policy server ended at its start with exit code "
                 f"{process.returncode}: {last}"

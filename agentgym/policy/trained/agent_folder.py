@@ -23,15 +23,17 @@ from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.folders.hub_cache import hub_model
 from agentgym.policy.folders.hub_download import find_hub_model
 from agentgym.policy.folders.model_folder import weights_digest
+from agentgym.policy.folders.others.validator import CARD_FORMAT, read_said
 from agentgym.runs.files.store import write_json
 
 AGENTS = Path(".agentgym", "agents")
 CARD = "agent.json"
-FORMAT = 1
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-])?")
-_REF = re.compile(r"(.+)_v(\d+)\.(\d+)")
-_VERSION = re.compile(r"v(\d+)\.(\d+)")
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_NUMBER = "([0-9]{1,9})"
+_REF = re.compile(rf"(.+)_v{_NUMBER}\.{_NUMBER}")
+_VERSION = re.compile(rf"v{_NUMBER}\.{_NUMBER}")
 _PACKAGES = ("torch", "transformers", "peft", "agentlightning")
 
 
@@ -80,6 +82,8 @@ def base_folder(base: dict[str, Any]) -> Path:
     """
     spec, revision = base["spec"], base.get("revision")
     if revision is not None:
+        if not _HUB_NAME.fullmatch(spec):
+            raise UsageError(f"{spec!r} is no name of a model of the Hugging Face hub")
         return find_hub_model(f"{spec}@{revision}").folder
     return embedded_path() if spec == "embedded" else Path(spec).expanduser()
 
@@ -144,9 +148,8 @@ def add_to_card(agent: Path, facts: Mapping[str, Any]) -> None:
         facts: What is added; a card that cannot be written stays as it is.
     """
     file = agent / CARD
-    with suppress(OSError, ValueError):
-        card = json.loads(file.read_text(encoding="utf-8"))
-        write_json(file, card | facts)
+    with suppress(OSError, ValueError, UsageError):
+        write_json(file, read_said(agent, CARD) | facts)
 
 
 def _completed(card: dict[str, Any]) -> dict[str, Any]:
@@ -167,7 +170,7 @@ def _publish(home: Path, part: Path, name: str, card: dict[str, Any]) -> Path:
     while True:
         version = _next_version(home, card)
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        about = {"format": FORMAT, "name": name, "version": str(version)}
+        about = {"format": CARD_FORMAT, "name": name, "version": str(version)}
         text = json.dumps(about | {"created": created} | card, indent=2) + "\n"
         (part / CARD).write_text(text, encoding="utf-8")
         _flush(part / CARD)
@@ -189,15 +192,15 @@ def _next_version(home: Path, card: dict[str, Any]) -> Version:
     if not existing:
         return Version(1, 0)
     newest = max(existing)
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        last = json.loads((existing[newest] / CARD).read_text(encoding="utf-8"))
+    with suppress(UsageError):
+        last = read_said(existing[newest], CARD)
         if _made_of(last) == _made_of(card):
             return Version(newest.major, newest.minor + 1)
     return Version(newest.major + 1, 0)
 
 
 def _made_of(card: dict[str, Any]) -> tuple[str, set[str]]:
-    return card["base"]["digest"], {s["scenario"] for s in card["scenarios"]}
+    return card["base"]["digest"], {s["scenario"] for s in card.get("scenarios", ())}
 
 
 def _flush(path: Path) -> None:
@@ -215,7 +218,8 @@ def _flush(path: Path) -> None:
 def versions(home: Path) -> dict[Version, Path]:
     """The versions in an agent's folder; what a save has left half-written is none."""
     existing = {}
-    with suppress(OSError):
+    # No path has a null byte.
+    with suppress(OSError, ValueError):
         for folder in home.iterdir():
             match = _VERSION.fullmatch(folder.name)
             if match and folder.is_dir():
@@ -292,7 +296,7 @@ def saved_agents(root: Path | None = None) -> dict[str, Path]:
         homes: list[Path] = []
         with suppress(OSError):
             homes = sorted(folder.iterdir())
-        for home in homes:
+        for home in filter(_can_be_home, homes):
             # What is nearer hides all versions of the same name above it.
             if not any(name.rpartition("_v")[0] == home.name for name in found):
                 existing = versions(home)
@@ -331,6 +335,11 @@ def _versions_at(path: Path) -> dict[Version, Path]:
 
 def _is_name(ref: str | Path) -> bool:
     return isinstance(ref, str) and bool(_NAME.fullmatch(ref))
+
+
+def _can_be_home(folder: Path) -> bool:
+    """Whether a folder has a name that an agent can have."""
+    return bool(_NAME.fullmatch(folder.name))
 
 
 def _parse(ref: str) -> tuple[str, Version | None]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agentgym.distribution import DISTRIBUTION
-from agentgym.errors import UsageError
-from agentgym.policy.trained.agent_folder import CARD, FORMAT
+from agentgym.policy.folders.others.validator import read_said
+from agentgym.policy.trained.agent_folder import CARD
 from agentgym.runs.lines import dollars, duration, number
 
 
@@ -19,31 +17,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     Raises:
         UsageError: It is missing, corrupted, or of a newer agentgym.
     """
-    file = folder / CARD
-    try:
-        about = json.loads(file.read_text(encoding="utf-8"))
-        format_ = about["format"]
-        texts = (about["name"], about["version"])
-        # Only a model of the hub has a revision.
-        pinned = about["base"].get("revision") or ""
-        base = (about["base"]["spec"], about["base"]["digest"], pinned)
-        if not all(isinstance(text, str) for text in (*texts, *base)):
-            raise TypeError("a field has the wrong type")
-        if not isinstance(format_, int):
-            raise TypeError(f"format is {format_!r}")
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
-    except KeyError as error:
-        raise UsageError(f"{file} is corrupted: it has no {error}") from error
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{file} is corrupted: {error}") from error
-    if format_ > FORMAT:
-        raise UsageError(
-            f"{file} has format {format_}, which this version of agentgym cannot read: "
-            f"update {DISTRIBUTION}"
-        )
-    card: dict[str, Any] = about
-    return card
+    return read_said(folder, CARD)
 
 
 def card_text(name: str, about: dict[str, Any]) -> str:
@@ -61,7 +35,7 @@ def _facts(name: str, about: dict[str, Any]) -> list[tuple[str, str]]:
     revision = base.get("revision")
     which = f"revision {revision[:12]}, " if revision else ""
     facts = [
-        ("agent", f"{name}, saved {about.get('created', 'at an unknown time')}"),
+        ("agent", f"{name}, saved {about.get('created') or 'at an unknown time'}"),
         ("base model", f"{base['spec']} ({which}sha256 {base['digest'][:12]})"),
     ]
     scenarios = [_judged(s) for s in about.get("scenarios", ())]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import peft
 from safetensors.torch import load_file
 
 from agentgym.errors import UsageError
+from agentgym.policy.chat.opened_tokenizer import one_line
 from agentgym.policy.engine.adapter import AdaptedWeights, read_adapter
 from agentgym.policy.folders.adapter_folder import WEIGHTS
 from agentgym.policy.folders.hub_cache import HubModel
@@ -62,13 +63,36 @@ def pin_base(model: Any, base: HubModel | None) -> None:
 
 
 def _from_adapter(model: Any, adapter: Path) -> Any:
-    AdaptedWeights(model, name=model.name_or_path).check(read_adapter(adapter))
-    with quiet():
-        config = peft.LoraConfig.from_pretrained(str(adapter))
-        config.inference_mode = False
-        made = peft.get_peft_model(model, config).eval()
-        peft.set_peft_model_state_dict(made, load_file(adapter / WEIGHTS))
+    read = read_adapter(adapter)
+    AdaptedWeights(model, name=model.name_or_path).check(read)
+    try:
+        with quiet():
+            config = peft.LoraConfig.from_pretrained(str(adapter))
+            config.inference_mode = False
+            _name_modules(config, read.factors)
+            made = peft.get_peft_model(model, config).eval()
+            peft.set_peft_model_state_dict(made, load_file(adapter / WEIGHTS))
+    except Exception as error:  # peft checks a config where it uses it.
+        raise UsageError(
+            f"the adapter in {adapter} cannot be trained further: {one_line(error)}"
+        ) from error
     return made
+
+
+def _name_modules(config: peft.LoraConfig, modules: Iterable[str]) -> None:
+    """Has the adapter's own weights say which modules it is for.
+
+    A pattern is somebody else's regular expression, which may never end.
+
+    Args:
+        config: Is changed if it has a pattern.
+        modules: Those that there are weights for.
+    """
+    patterns = (config.exclude_modules, config.layers_pattern)
+    if isinstance(config.target_modules, str) or any(patterns):
+        config.target_modules = set(modules)
+        config.exclude_modules = config.layers_pattern = None
+        config.layers_to_transform = None
 
 
 @contextmanager

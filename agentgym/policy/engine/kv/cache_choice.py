@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from agentgym.errors import UsageError
+from agentgym.policy.chat.opened_tokenizer import one_line
 from agentgym.policy.engine.kv.kv_cache import SharedPrefixCache
 from agentgym.policy.engine.kv.plain_cache import PlainCache
 from agentgym.policy.engine.loading import LoadedPolicy
 from agentgym.policy.engine.sequence import SampledRow
+from agentgym.policy.folders.hub_cache import shown
 
 
 class RowCache(Protocol):
@@ -44,6 +47,9 @@ def choose_cache(policy: LoadedPolicy) -> RowCache:
     """The fastest cache that gives a model the logits of its own attention.
 
     The model is left with the attention that the cache needs.
+
+    Raises:
+        UsageError: The model cannot be run at all.
     """
     model, tokenizer = policy.model, policy.tokenizer
     boundaries = frozenset(tokenizer.added_tokens_decoder) | policy.stop_ids
@@ -51,8 +57,14 @@ def choose_cache(policy: LoadedPolicy) -> RowCache:
         plain = PlainCache(model)
         if not _slides(model.config, policy.context):
             shared = SharedPrefixCache(model, boundaries=boundaries)
-            if agrees(plain, shared, model):
-                return shared
+            try:
+                if agrees(plain, shared, model):
+                    return shared
+            except Exception as error:  # of another kind for each architecture
+                raise UsageError(
+                    f"the model in {shown(policy.path)} cannot be run: "
+                    f"{one_line(error)}"
+                ) from error
         model.set_attn_implementation("sdpa")
     return plain
 

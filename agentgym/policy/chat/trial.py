@@ -1,0 +1,156 @@
+"""Tries a model's tokenizer and chat template in a process with limits, before ours.
+
+Both come with the model, and what reads them is native code and a template's program:
+they may take all memory, run for ever, or end the process. So a child without torch
+opens the tokenizer, renders the probe and encodes a few texts first, while its parent
+imports and loads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from agentgym.errors import UsageError
+from agentgym.policy.folders.embedded import is_embedded
+from agentgym.policy.folders.hub_cache import shown
+
+SECONDS = 60
+"""Of computing; all of it takes one or two."""
+_WAITED = 20 * SECONDS
+"""Of wall time: a busy machine may be slow."""
+MEMORY = 1_500_000_000
+"""Bytes, besides what the libraries take and `PER_BYTE` of the files."""
+PER_BYTE = 20
+MOST_MEMORY = 2_900_000_000
+_READ = ("tokenizer", "tekken", "vocab", "merges", "added_tokens", "spiece")
+"""How the names of a tokenizer's files begin."""
+_UNLIKE = (".safetensors", ".bin", ".gguf")
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
+_ENVIRONMENT = {
+    **_ONE_THREAD,
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+    "PYTHONWARNINGS": "ignore",
+}
+
+_Key = tuple[str, tuple[tuple[str, int, int], ...]]
+_begun: dict[_Key, _Trial] = {}
+
+
+class _Trial:
+    """A trial that has begun.
+
+    Args:
+        folder: Of the model.
+        size: Bytes of its files, weights left out.
+    """
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self._folder = folder
+        self._verdict: str | None = None
+        self._memory = min(MOST_MEMORY, MEMORY + PER_BYTE * size)
+        module = __name__.rpartition(".")[0] + ".trial_process"
+        numbers = (str(SECONDS), str(self._memory))
+        try:
+            self._process: subprocess.Popen[str] | None = subprocess.Popen(
+                [sys.executable, "-m", module, str(folder), *numbers],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=os.environ | _ENVIRONMENT,
+                text=True,
+            )
+        except OSError as error:
+            raise UsageError(
+                f"no process can be started that tries the tokenizer in "
+                f"{shown(folder)}: {error.strerror or error}"
+            ) from error
+
+    def verdict(self) -> str | None:
+        """Why the model cannot be used; None if nothing speaks against it."""
+        if self._process is not None:
+            try:
+                said, _ = self._process.communicate(timeout=_WAITED)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                said, _ = self._process.communicate()
+            self._verdict = self._read(self._process.returncode, said.splitlines())
+            self._process = None
+        return self._verdict
+
+    def _read(self, code: int, said: list[str]) -> str | None:
+        last = json.loads(said[-1]) if said else {}
+        if code == 0:
+            return last.get("verdict")
+        if code > 0:
+            # Python itself could not go on; what loads the model says why.
+            return None
+        what = last.get("at", "tokenizer")
+        where = f"the {what} of the model in {shown(self._folder)}"
+        # What is over the second limit is killed.
+        if -code in (signal.SIGXCPU, signal.SIGKILL):
+            return (
+                f"{where} was not done after {SECONDS:g} s of computing: it loops, or "
+                "is not meant to be used"
+            )
+        return (
+            f"{where} ended the process that tried it ({_name(-code)}): it is damaged, "
+            f"or takes more than {self._memory / 1e9:.1f} GB of memory; get it from "
+            "where the model comes from"
+        )
+
+
+def begin_trial(folder: Path) -> None:
+    """Begins to try a model's tokenizer and chat template; returns at once.
+
+    Args:
+        folder: Of the model, which `check_folder` has let pass.
+
+    Raises:
+        UsageError: No process can be started.
+    """
+    if not is_embedded(folder):
+        _trial(folder)
+
+
+def finish_trial(folder: Path) -> None:
+    """Waits for what the trial of a model says, and begins it if need be.
+
+    Args:
+        folder: See `begin_trial`.
+
+    Raises:
+        UsageError: The tokenizer or the chat template cannot be used.
+    """
+    if is_embedded(folder):
+        return
+    verdict = _trial(folder).verdict()
+    if verdict is not None:
+        raise UsageError(verdict)
+
+
+def _trial(folder: Path) -> _Trial:
+    files = sorted(
+        (file.name, about.st_size, about.st_mtime_ns)
+        for file in folder.iterdir()
+        if file.suffix not in _UNLIKE and file.is_file() and (about := file.stat())
+    )
+    key = (str(folder.resolve()), tuple(files))
+    if key not in _begun:
+        size = sum(size for name, size, _ in files if name.startswith(_READ))
+        _begun[key] = _Trial(folder, size)
+    return _begun[key]
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
