@@ -323,7 +323,7 @@ TRIED: Mapping[str, tuple[Change, str]] = {
         r"the tokenizer in .* cannot be loaded: Onig: .*retry-limit",
     ),
     "growing": (
-        edit(TOKENIZER, normalizer=_replacing("a", "aa", 60)),
+        edit(TOKENIZER, normalizer=_replacing("a", "a" * 1000, 4)),
         r"ended the process that tried it \(SIGABRT\): it is damaged, or takes more",
     ),
     "template_of_gigabytes": (

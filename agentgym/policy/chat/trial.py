@@ -13,6 +13,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from agentgym.errors import UsageError
@@ -85,6 +87,13 @@ class _Trial:
             self._process = None
         return self._verdict
 
+    def end(self) -> None:
+        """Ends it; harmless when it has ended."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
     def _read(self, code: int, said: list[str]) -> str | None:
         last = json.loads(said[-1]) if said else {}
         if code == 0:
@@ -136,17 +145,42 @@ def finish_trial(folder: Path) -> None:
         raise UsageError(verdict)
 
 
+@contextmanager
+def trial_beside(folder: Path) -> Iterator[None]:
+    """Tries a model while something else is looked at, which may refuse it, too.
+
+    Args:
+        folder: See `begin_trial`.
+
+    Raises:
+        UsageError: No process can be started.
+    """
+    begin_trial(folder)
+    try:
+        yield
+    except BaseException:
+        begun = None if is_embedded(folder) else _begun.pop(_key(folder)[0], None)
+        if begun is not None:
+            begun.end()
+        raise
+
+
 def _trial(folder: Path) -> _Trial:
+    key, size = _key(folder)
+    if key not in _begun:
+        _begun[key] = _Trial(folder, size)
+    return _begun[key]
+
+
+def _key(folder: Path) -> tuple[_Key, int]:
+    """What a trial is of, and how many bytes of it a tokenizer is made of."""
     files = sorted(
         (file.name, about.st_size, about.st_mtime_ns)
         for file in folder.iterdir()
         if file.suffix not in _UNLIKE and file.is_file() and (about := file.stat())
     )
-    key = (str(folder.resolve()), tuple(files))
-    if key not in _begun:
-        size = sum(size for name, size, _ in files if name.startswith(_READ))
-        _begun[key] = _Trial(folder, size)
-    return _begun[key]
+    size = sum(size for name, size, _ in files if name.startswith(_READ))
+    return (str(folder.resolve()), tuple(files)), size
 
 
 def _name(number: int) -> str:

@@ -13,7 +13,7 @@ from transformers.utils import logging as hf_logging
 
 from agentgym.errors import UsageError
 from agentgym.policy.chat.opened_tokenizer import one_line
-from agentgym.policy.chat.trial import begin_trial
+from agentgym.policy.chat.trial import trial_beside
 from agentgym.policy.engine.claimed_size import check_claims
 from agentgym.policy.engine.free_memory import free_memory
 from agentgym.policy.engine.room import check_room, too_small
@@ -67,7 +67,23 @@ def load(
     """
     folder = Path(path).expanduser()
     check_folder(folder)
-    begin_trial(folder)
+    with trial_beside(folder):
+        place, torch_dtype = _chosen(device, dtype)
+        check_room(folder, place, torch_dtype)
+        if not is_embedded(folder):
+            check_claims(folder, read_config(folder))
+    tokenizer = load_tokenizer(folder)
+    model = _load_weights(folder, place, torch_dtype)
+    # peft writes it into adapters, where a path of the hub's cache helps nobody.
+    model.name_or_path = shown(folder)
+    model = model.eval().requires_grad_(requires_grad=False)
+    configs = (model.config, model.generation_config)
+    known = describe(folder, tokenizer, *configs, name, template)
+    return LoadedPolicy(model=model, **known)
+
+
+def _chosen(device: str, dtype: str) -> tuple[torch.device, Any]:
+    """Where the weights will be, and as what; see `load`."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype == "auto":
@@ -82,22 +98,26 @@ def load(
         raise UsageError(
             f"device {device!r} cannot be used ({one_line(error)}): use auto or cpu"
         ) from error
-    place = torch.device(device)
-    check_room(folder, place, torch_dtype)
-    if not is_embedded(folder):
-        check_claims(folder, read_config(folder))
-    tokenizer = load_tokenizer(folder)
+    return torch.device(device), torch_dtype
+
+
+def _load_weights(folder: Path, place: torch.device, dtype: Any) -> Any:
+    """The model with its weights on a device.
+
+    Raises:
+        UsageError: It cannot be loaded, or does not fit any more.
+    """
     hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=torch_dtype,
+            dtype=dtype,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
             attn_implementation="sdpa",
         )
-        model: Any = loaded.to(place)
+        return loaded.to(place)
     except torch.OutOfMemoryError as error:
         # Somebody else took it meanwhile: the trainer beside the sampler, say.
         count = parameter_count(folder)
@@ -108,9 +128,3 @@ def load(
         raise UsageError(
             f"the model in {shown(folder)} cannot be loaded: {one_line(error)}"
         ) from error
-    # peft writes it into adapters, where a path of the hub's cache helps nobody.
-    model.name_or_path = shown(folder)
-    model = model.eval().requires_grad_(requires_grad=False)
-    configs = (model.config, model.generation_config)
-    known = describe(folder, tokenizer, *configs, name, template)
-    return LoadedPolicy(model=model, **known)

@@ -22,7 +22,7 @@ from agentgym.policy.chat.opened_tokenizer import (
     open_tokenizer,
 )
 from agentgym.policy.chat.probe import find_dialect
-from agentgym.policy.chat.trial import begin_trial, finish_trial
+from agentgym.policy.chat.trial import finish_trial, trial_beside
 from agentgym.policy.folders.hub_cache import model_name, shown
 from agentgym.policy.folders.model_folder import check_folder
 from agentgym.policy.folders.others.config_sizes import MOST_TOKENS
@@ -70,9 +70,9 @@ def read_token_model(
     """
     folder = Path(path).expanduser()
     check_folder(folder)
-    begin_trial(folder)
-    config = read_config(folder)
-    generation = _read_generation(folder)
+    with trial_beside(folder):
+        config = read_config(folder)
+        generation = _read_generation(folder)
     tokenizer = load_tokenizer(folder)
     return TokenModel(**describe(folder, tokenizer, config, generation, name, template))
 

@@ -1,0 +1,74 @@
+"""Models that do harm only when they are loaded: each costs one sentence, too."""
+
+from __future__ import annotations
+
+import re
+import resource
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("transformers")
+
+from agentgym.errors import UsageError
+from agentgym.policy.chat import trial
+from agentgym.policy.engine.loading import load
+from agentgym.policy.engine.token_model import load_tokenizer, read_token_model
+from tests.hostile_folders import LOADED, TRIED, Change, before_template, copied
+
+pytestmark = pytest.mark.slow
+
+
+def sentence(check: object, folder: Path) -> str:
+    """What a folder is refused with; it steers no terminal."""
+    with pytest.raises(UsageError) as error:
+        check(folder)  # type: ignore[operator]
+    text = str(error.value)
+    assert text.isprintable()
+    assert len(text) < 1000
+    return text
+
+
+def peak() -> int:
+    """Bytes of memory that this process has had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@pytest.mark.parametrize(("change", "expected"), LOADED.values(), ids=LOADED)
+def test_loading_is_refused(change: Change, expected: str, tmp_path: Path) -> None:
+    folder = copied(tmp_path / "model")
+    change(folder)
+    before = peak()
+    assert re.search(expected, sentence(load, folder))
+    assert peak() - before < 1_000_000_000
+
+
+@pytest.mark.parametrize(("change", "expected"), TRIED.values(), ids=TRIED)
+def test_a_trial_is_not_survived(change: Change, expected: str, tmp_path: Path) -> None:
+    folder = copied(tmp_path / "model")
+    change(folder)
+    before = peak()
+    assert re.search(expected, sentence(load_tokenizer, folder))
+    assert re.search(expected, sentence(read_token_model, folder))
+    # It is not tried twice, and cost this process nothing.
+    assert peak() - before < 100_000_000
+
+
+def test_a_good_model_is_tried_and_loaded(tmp_path: Path) -> None:
+    folder = copied(tmp_path / "model")
+    load_tokenizer(folder)
+    assert load(folder).width == 1024
+
+
+def test_a_template_that_does_not_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "SECONDS", 2)
+    folder = copied(tmp_path / "model")
+    loops = "".join(f"{{% for {name} in range(90000) %}}" for name in "abc")
+    before_template(loops + "{% endfor %}" * 3)(folder)
+    assert re.search(
+        "the chat template of the model in .* was not done after 2 s of computing: it "
+        "loops, or is not meant to be used",
+        sentence(load_tokenizer, folder),
+    )
