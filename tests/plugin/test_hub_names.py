@@ -174,7 +174,8 @@ def test_a_model_that_the_hub_does_not_have(asking, hub):
 
 
 def test_a_model_without_a_chat_template(asking, hub):
-    files = {"config.json": b"{}", "model.safetensors": b""}
+    empty = (2).to_bytes(8, "little") + b"{}"
+    files = {"config.json": b'{"model_type": "llama"}', "model.safetensors": empty}
     hub.models["acme/mute"] = Repository(files)
     result = asking.start("--agentgym-policy=acme/mute")
     assert_refused(result, "the model in acme/mute has no chat template")

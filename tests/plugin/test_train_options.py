@@ -310,7 +310,7 @@ def test_a_large_model_or_a_gpu_gets_more_episodes_in_flight(gym):
 def large_model(folder: Path) -> None:
     """A model of 135 million parameters, whose file has its size but no content."""
     folder.mkdir()
-    (folder / "config.json").write_text("{}")
+    (folder / "config.json").write_text('{"model_type": "llama"}')
     (folder / "chat_template.jinja").write_text("{{ tools }}")
     size = 135_000_000
     header = {"w": {"dtype": "F16", "shape": [size], "data_offsets": [0, 2 * size]}}

@@ -365,7 +365,7 @@ def changed(source: Path, folder: Path, **config: Any) -> Path:
         ({"bias": "all"}, "bias = 'all', which"),
         ({"init_lora_weights": "pissa_niter_4"}, "init_lora_weights = 'pissa_niter_4'"),
         ({"peft_type": "LOHA"}, "describes no LoRA adapter: its peft_type is 'LOHA'"),
-        ({"r": 0}, "is corrupted: r is 0, lora_alpha is 8"),
+        ({"r": 0}, "is corrupted: 'r' is 0: input should be greater"),
         ({"r": 5}, "is corrupted: lora_A and lora_B of .* at rank 5"),
     ],
 )

@@ -285,7 +285,7 @@ def test_broken_files_get_a_sentence(saved: Path) -> None:
     rewrite(saved, format=2)
     refused(r"has format 2, which this version of agentgym cannot read: update")
     rewrite(saved, base={"spec": "embedded", "digest": 3})
-    refused("is corrupted: a field has the wrong type")
+    refused("is corrupted: 'base.digest' is 3: input should be a valid string")
     (saved / "agent.json").unlink()
     refused(r"agent\.json cannot be read: No such file")
 
