@@ -349,6 +349,10 @@ LOADED: Mapping[str, tuple[Change, str]] = {
         edit(CONFIG, model_type="qwen3_moe", num_experts=512),
         NOT_OF_THESE + r"it describes a model of [0-9,]+ numbers, and they are",
     ),
+    "modules_without_end": (
+        edit(CONFIG, model_type="jamba", num_experts=10_000, num_hidden_layers=46),
+        NOT_OF_THESE + "it describes a model ",
+    ),
     "wider": (
         edit(CONFIG, hidden_size=1_900_000),
         r"(cannot be built as its|is not the config of the weights)",

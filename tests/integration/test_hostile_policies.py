@@ -34,9 +34,15 @@ SCENARIO = """
     def test_one(agent):
         assert agent.run("hi").reply
 """
-AT_ONCE = ("hidden_size", "a_pipe_of_tokens", "a_link_out", "shard_elsewhere", "nan")
-LATER = {name: TRIED[name] for name in ("expression", "template_of_gigabytes")} | {
-    name: LOADED[name] for name in ("more_layers", "escaping_token", "own_code")
+MEASURED = {
+    **{name: SEEN[name] for name in ("hidden_size", "a_pipe_of_tokens", "a_link_out")},
+    "expression": TRIED["expression"],
+    "more_layers": LOADED["more_layers"],
+}
+SERVED = {
+    **{name: SEEN[name] for name in ("shard_elsewhere", "nan", "gguf_with_a_program")},
+    **{name: LOADED[name] for name in ("escaping_token", "own_code")},
+    "template_of_gigabytes": TRIED["template_of_gigabytes"],
 }
 
 
@@ -80,9 +86,8 @@ def asking(gym: Gym) -> Gym:
     return gym
 
 
-@pytest.mark.parametrize("name", [*AT_ONCE, *LATER])
-def test_a_measurement_is_refused(asking: Gym, name: str) -> None:
-    change, sentence = {**SEEN, **LATER}[name]
+@pytest.mark.parametrize(("change", "sentence"), MEASURED.values(), ids=MEASURED)
+def test_a_measurement_is_refused(asking: Gym, change: Change, sentence: str) -> None:
     folder = hostile(asking.pytester.path / "model", change)
     result = asking.start(f"--agentgym-policy={folder}")
     assert result.ret == ExitCode.USAGE
@@ -98,9 +103,8 @@ def test_workers_are_refused_once(asking: Gym) -> None:
     _assert_found(sentence, said(result.stdout.str(), result.stderr.str()))
 
 
-@pytest.mark.parametrize("name", [*AT_ONCE, *LATER])
-def test_serving_is_refused(tmp_path: Path, name: str) -> None:
-    change, sentence = {**SEEN, **LATER}[name]
+@pytest.mark.parametrize(("change", "sentence"), SERVED.values(), ids=SERVED)
+def test_serving_is_refused(change: Change, sentence: str, tmp_path: Path) -> None:
     hostile(tmp_path / "model", change)
     _assert_found(sentence, command(tmp_path, "serve", "./model", "--port", "0"))
 

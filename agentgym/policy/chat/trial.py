@@ -14,8 +14,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from agentgym.errors import UsageError
 from agentgym.policy.folders.embedded import is_embedded
@@ -95,7 +96,7 @@ class _Trial:
             self._process = None
 
     def _read(self, code: int, said: list[str]) -> str | None:
-        last = json.loads(said[-1]) if said else {}
+        last = _last(said)
         if code == 0:
             return last.get("verdict")
         if code > 0:
@@ -181,6 +182,16 @@ def _key(folder: Path) -> tuple[_Key, int]:
     )
     size = sum(size for name, size, _ in files if name.startswith(_READ))
     return (str(folder.resolve()), tuple(files)), size
+
+
+def _last(said: list[str]) -> dict[str, Any]:
+    """The last of its lines that is ours."""
+    for line in reversed(said):
+        with suppress(ValueError):
+            found = json.loads(line)
+            if isinstance(found, dict):
+                return found
+    return {}
 
 
 def _name(number: int) -> str:

@@ -7,24 +7,30 @@ a model that nobody trained.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch.nn.modules.module import register_module_module_registration_hook
 from transformers import AutoModelForCausalLM
+from transformers.quantizers import AutoHfQuantizer
 
 from agentgym.errors import UsageError
 from agentgym.policy.chat.opened_tokenizer import OWN_CODE, needs_own_code, one_line
 from agentgym.policy.chat.time_limit import time_limit
 from agentgym.policy.folders.hub_cache import shown
+from agentgym.policy.folders.others.config_sizes import Held
 from agentgym.policy.folders.weight_files import read_held
 
 SECONDS = 60.0
 """Until the model is built without its numbers, which takes a fraction of one."""
-_PACKED = 16
-"""Numbers of a quantized weight that may be in one number of its file."""
+_MODULES_PER_TENSOR, _SMALL_MODEL, _MOST_MODULES = 20, 10_000, 300_000
+"""Modules that a model may be made of: each takes some 4 kB of this process."""
+_PACKED = 4
+"""Numbers of a quantized weight that may be in one byte of its file."""
 _MORE = 1.02
 """Some models have a few numbers that their files leave out."""
 _FEW = 100_000
@@ -37,40 +43,52 @@ def check_claims(folder: Path, config: Any) -> None:
 
     Args:
         folder: Of the model.
-        config: As transformers read it.
+        config: As transformers read it; it is changed.
 
     Raises:
         UsageError: They are fewer, or no model can be built by the config.
     """
     held = read_held(folder, getattr(config, "transformers_weights", None))
-    model = _outline(folder, config)
-    numbers = _sum(model.parameters(), Tensor.numel)
-    made = _sum(model.buffers(), lambda buffer: buffer.numel() * buffer.itemsize)
-    packed = getattr(config, "quantization_config", None) is not None
-    most = held.numbers * (_PACKED if packed else _MORE) + _FEW
-    if numbers > most or made > max(held.size, _MOST_BUFFERS):
-        what = f"{numbers:,} numbers"
-        if numbers <= most:
-            what = f"{made:,} bytes of tables"
-        raise UsageError(
-            f"{folder / 'config.json'} is not the config of the weights beside it: it "
-            f"describes a model of {what}, and they are {held.numbers:,} numbers; get "
-            "both from where the model comes from"
-        )
+    most = held.numbers * _MORE + _FEW
+    if _is_quantized(config):
+        most = max(most, held.size * _PACKED)
+    model = _outline(folder, config, held)
+    numbers = sum(weight.numel() for weight in model.parameters())
+    made = sum(buffer.numel() * buffer.itemsize for buffer in model.buffers())
+    if numbers > most:
+        raise _not_of_these(folder, f"a model of {numbers:,} numbers", held)
+    if made > max(held.size, _MOST_BUFFERS):
+        raise _not_of_these(folder, f"a model with {made:,} bytes of tables", held)
 
 
-def _outline(folder: Path, config: Any) -> Any:
+def _is_quantized(config: Any) -> bool:
+    """Whether transformers loads it as it is packed; it skips what it does not know."""
+    said = getattr(config, "quantization_config", None)
+    try:
+        return bool(said) and bool(AutoHfQuantizer.supports_quant_method(said))
+    except (AttributeError, TypeError, ValueError):  # Loading it raises the same.
+        return False
+
+
+def _outline(folder: Path, config: Any, held: Held) -> Any:
     """The model that a config describes, without memory for its numbers."""
     try:
-        with time_limit(SECONDS), torch.device("meta"):
+        with (
+            time_limit(SECONDS),
+            _counted(_most_modules(held)),
+            torch.device("meta"),
+        ):
             return AutoModelForCausalLM.from_config(
-                config, attn_implementation="sdpa", trust_remote_code=False
+                config,
+                attn_implementation="sdpa",
+                dtype=torch.float32,
+                trust_remote_code=False,
             )
+    except _TooManyError as error:
+        raise _not_of_these(folder, str(error), held) from None
     except TimeoutError:
-        raise UsageError(
-            f"{folder / 'config.json'} describes a model that was not built within "
-            f"{SECONDS:g} s: get it from where the model comes from"
-        ) from None
+        what = f"a model that was not built within {SECONDS:g} s"
+        raise _not_of_these(folder, what, held) from None
     except Exception as error:  # of another kind for each mistake
         if OWN_CODE in str(error):
             raise UsageError(needs_own_code(folder)) from error
@@ -80,5 +98,36 @@ def _outline(folder: Path, config: Any) -> Any:
         ) from error
 
 
-def _sum(tensors: Iterable[Tensor], size: Any) -> int:
-    return sum(map(size, tensors))
+def _most_modules(held: Held) -> int:
+    return min(_MOST_MODULES, _SMALL_MODEL + _MODULES_PER_TENSOR * held.tensors)
+
+
+class _TooManyError(Exception):
+    """A config describes more modules than are built."""
+
+
+@contextmanager
+def _counted(most: int) -> Iterator[None]:
+    """Lets this thread put so many modules together, and no more."""
+    thread, left = threading.get_ident(), most
+
+    def count(*_: object) -> None:
+        nonlocal left
+        if threading.get_ident() == thread:
+            left -= 1
+            if left < 0:
+                raise _TooManyError(f"a model of more than {most:,} modules")
+
+    handle = register_module_module_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _not_of_these(folder: Path, what: str, held: Held) -> UsageError:
+    return UsageError(
+        f"{folder / 'config.json'} is not the config of the weights beside it: it "
+        f"describes {what}, and they are {held.tensors:,} tensors of {held.numbers:,} "
+        "numbers; get both from where the model comes from"
+    )
