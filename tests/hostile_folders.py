@@ -260,6 +260,13 @@ SEEN: Mapping[str, tuple[Change, str]] = {
         edit("tokenizer_config.json", eos_token=["<|im_end|>"]),
         r"tokenizer_config\.json is corrupted: 'eos_token\.",
     ),
+    "a_template_elsewhere": (
+        without(
+            "chat_template.jinja",
+            edit("tokenizer_config.json", chat_template={"../../x": "{{ tools }}"}),
+        ),
+        r"tokenizer_config\.json is corrupted: 'chat_template\.",
+    ),
     "added_far_away": (
         edit("tokenizer_config.json", added_tokens_decoder={"-1": {"content": "x"}}),
         r"tokenizer_config\.json is corrupted: 'added_tokens_decoder\.-1\.",
@@ -343,11 +350,11 @@ TRIED: Mapping[str, tuple[Change, str]] = {
 LOADED: Mapping[str, tuple[Change, str]] = {
     "more_layers": (
         edit(CONFIG, num_hidden_layers=40, layer_types=["full_attention"] * 40),
-        NOT_OF_THESE + r"it describes a model of [0-9,]+ numbers, and they are 1,968",
+        NOT_OF_THESE + r"it describes a model of [0-9,]+ numbers, and they are 46 te",
     ),
     "another_type": (
         edit(CONFIG, model_type="qwen3_moe", num_experts=512),
-        NOT_OF_THESE + r"it describes a model of [0-9,]+ numbers, and they are",
+        NOT_OF_THESE + r"it describes a model of [0-9,]+ numbers, and they are 46",
     ),
     "modules_without_end": (
         edit(CONFIG, model_type="jamba", num_experts=10_000, num_hidden_layers=46),

@@ -193,3 +193,11 @@ def test_only_stops_escape_ordinary_handlers() -> None:
     assert not issubclass(EpisodeStopped, Exception)
     for kind in (UsageError, AgentError, InfraError, HarnessError, SimulatorError):
         assert issubclass(kind, AgentGymError)
+
+
+def test_a_usage_error_steers_no_terminal() -> None:
+    text = "model \x1b[31m\u202eexe.\x9b2J\ud800: two\nlines"
+    shown = "model \\x1b[31m\\u202eexe.\\x9b2J\\ud800: two\nlines"
+    assert str(UsageError(text)) == shown
+    for harmless in (shown, "plain", "a\u00a0space", "\u00fc \U0001f600"):
+        assert f"{UsageError(harmless)}" == harmless

@@ -10,11 +10,16 @@ import pytest
 
 pytest.importorskip("transformers")
 
+import torch
+from safetensors.torch import load_file, save_file
+
 from agentgym.errors import UsageError
 from agentgym.policy.chat import trial
+from agentgym.policy.engine.engine import Engine
 from agentgym.policy.engine.loading import load
 from agentgym.policy.engine.token_model import load_tokenizer, read_token_model
-from tests.hostile_folders import LOADED, TRIED, Change, before_template, copied
+from tests.hostile_folders import LOADED, TRIED, Change, before_template, copied, edit
+from tests.tiny_adapter import make_adapter
 
 pytestmark = pytest.mark.slow
 
@@ -72,3 +77,30 @@ def test_a_template_that_does_not_end(
         "loops, or is not meant to be used",
         sentence(load_tokenizer, folder),
     )
+
+
+def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
+    folder = copied(tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"] *= torch.nan
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(UsageError, match="its weights give no finite numbers"):
+        Engine(load(folder))
+
+
+def test_a_pattern_of_an_adapter_is_not_tried(tmp_path: Path) -> None:
+    """It is somebody's regular expression, and this one would take years."""
+    pytest.importorskip("peft")
+    from agentgym.training.job.config import TrainingConfig
+    from agentgym.training.step.lora import with_lora
+
+    base = copied(tmp_path / "model")
+    adapter = make_adapter(base, tmp_path / "adapter", target_modules=["q_proj"])
+    edit("adapter_config.json", target_modules="(([a-z0-9_.]+)+)+!")(adapter)
+    model = with_lora(load(base).model, TrainingConfig(), adapter)
+    adapted = {name for name, module in model.named_modules() if hasattr(module, "r")}
+    assert {name.rpartition(".")[2] for name in adapted} == {"q_proj"}
+    assert len(adapted) == 4
+    edit("adapter_config.json", init_lora_weights="eva")(adapter)
+    with pytest.raises(UsageError, match="cannot be trained further: "):
+        with_lora(load(base).model, TrainingConfig(), adapter)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.nn.modules.module import register_module_module_registration_hook
 from transformers import AutoModelForCausalLM
-from transformers.quantizers import AutoHfQuantizer
+from transformers.quantizers.auto import AutoHfQuantizer
 
 from agentgym.errors import UsageError
 from agentgym.policy.chat.opened_tokenizer import OWN_CODE, needs_own_code, one_line
@@ -25,8 +25,9 @@ from agentgym.policy.folders.hub_cache import shown
 from agentgym.policy.folders.others.config_sizes import Held
 from agentgym.policy.folders.weight_files import read_held
 
-SECONDS = 60.0
-"""Until the model is built without its numbers, which takes a fraction of one."""
+SECONDS = 600.0
+"""Until the model is built without its numbers, which takes a fraction of one; others
+may take most of the machine."""
 _MODULES_PER_TENSOR, _SMALL_MODEL, _MOST_MODULES = 20, 10_000, 300_000
 """Modules that a model may be made of: each takes some 4 kB of this process."""
 _PACKED = 4
@@ -64,8 +65,11 @@ def check_claims(folder: Path, config: Any) -> None:
 def _is_quantized(config: Any) -> bool:
     """Whether transformers loads it as it is packed; it skips what it does not know."""
     said = getattr(config, "quantization_config", None)
+    if not said:
+        return False
     try:
-        return bool(said) and bool(AutoHfQuantizer.supports_quant_method(said))
+        known = AutoHfQuantizer.supports_quant_method(said)  # type: ignore[no-untyped-call]
+        return bool(known)
     except (AttributeError, TypeError, ValueError):  # Loading it raises the same.
         return False
 
@@ -78,7 +82,7 @@ def _outline(folder: Path, config: Any, held: Held) -> Any:
             _counted(_most_modules(held)),
             torch.device("meta"),
         ):
-            return AutoModelForCausalLM.from_config(
+            return AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
                 config,
                 attn_implementation="sdpa",
                 dtype=torch.float32,

@@ -149,7 +149,7 @@ def add_to_card(agent: Path, facts: Mapping[str, Any]) -> None:
     """
     file = agent / CARD
     with suppress(OSError, ValueError, UsageError):
-        write_json(file, read_said(agent, CARD) | facts)
+        write_json(file, {**read_said(agent, CARD), **facts})
 
 
 def _completed(card: dict[str, Any]) -> dict[str, Any]:

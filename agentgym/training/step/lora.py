@@ -90,7 +90,7 @@ def _name_modules(config: peft.LoraConfig, modules: Iterable[str]) -> None:
     """
     patterns = (config.exclude_modules, config.layers_pattern)
     if isinstance(config.target_modules, str) or any(patterns):
-        config.target_modules = set(modules)
+        config.target_modules = sorted(modules)
         config.exclude_modules = config.layers_pattern = None
         config.layers_to_transform = None
 

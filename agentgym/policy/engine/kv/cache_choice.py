@@ -78,6 +78,9 @@ def agrees(
         plain: The reference: the model's own attention.
         shared: The one to try.
         model: Is left with the attention of `shared`.
+
+    Raises:
+        ValueError: There are no logits.
     """
     width = int(model.config.vocab_size)
     generator = torch.Generator().manual_seed(0)
@@ -98,6 +101,8 @@ def agrees(
             return False
         seen.append(torch.cat(logits).float())
     expected, got = seen
+    if not expected.isfinite().all():
+        raise ValueError("its weights give no finite numbers")
     if expected.shape != got.shape:
         return False
     tolerance = 1e-3 if model.dtype == torch.float32 else 0.1

@@ -40,6 +40,12 @@ Shard = Annotated[
 Template = Annotated[str, Field(max_length=MOST_TEMPLATE)]
 
 
+# A merged model has a file of this name for each of them.
+TemplateName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. -]{0,99}$")
+]
+
+
 class ModelConfig(Said):
     """`config.json`: a model's architecture and its sizes."""
 
@@ -76,8 +82,11 @@ Token = Annotated[str, Field(max_length=1000)] | TokenText | None
 class NamedTemplate(Said):
     """One of several chat templates."""
 
-    name: Line
+    name: TemplateName
     template: Template
+
+
+Templates = Template | list[NamedTemplate] | dict[TemplateName, Template] | None
 
 
 class TokenizerConfig(Said):
@@ -87,7 +96,7 @@ class TokenizerConfig(Said):
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
         | None
     ) = None
-    chat_template: Template | list[NamedTemplate] | dict[Line, Template] | None = None
+    chat_template: Templates = None
     fast_tokenizer_files: list[FileName] = Field(default_factory=list)
     added_tokens_decoder: dict[
         Annotated[str, StringConstraints(pattern=r"^[0-9]{1,7}$")], TokenText
