@@ -13,7 +13,8 @@ import agentgym.policy
 NEED_TORCH = {
     *("build.examples", "build.model", "build.optimizer", "build.tokenizer"),
     "build.imitation",
-    *("engine.adapter", "engine.engine", "engine.loading", "engine.penalties"),
+    *("engine.adapter", "engine.claimed_size", "engine.engine", "engine.loading"),
+    "engine.penalties",
     *("engine.room", "engine.sampling"),
     *("engine.kv.attention", "engine.kv.cache_choice", "engine.kv.kv_cache"),
     *("engine.kv.plain_cache", "engine.kv.slots", "engine.kv.step_rows"),
