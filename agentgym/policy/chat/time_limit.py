@@ -37,9 +37,10 @@ def time_limit(seconds: float) -> Iterator[None]:
 
     timer = threading.Timer(seconds, interrupt)
     timer.daemon = True
-    timer.start()
     try:
         try:
+            # It may be over before this has returned.
+            timer.start()
             yield
         finally:
             with lock:
