@@ -101,6 +101,6 @@ def test_a_pattern_of_an_adapter_is_not_tried(tmp_path: Path) -> None:
     adapted = {name for name, module in model.named_modules() if hasattr(module, "r")}
     assert {name.rpartition(".")[2] for name in adapted} == {"q_proj"}
     assert len(adapted) == 4
-    edit("adapter_config.json", init_lora_weights="eva")(adapter)
+    edit("adapter_config.json", init_lora_weights="nonsense")(adapter)
     with pytest.raises(UsageError, match="cannot be trained further: "):
         with_lora(load(base).model, TrainingConfig(), adapter)
