@@ -224,6 +224,8 @@ class VllmEngine:
             # At its end the runner cancels the requests that are still there.
             runner.get_loop().run_forever()
             self._stopping = True
+            # One that is cancelled before its first step would say nothing of its end.
+            runner.run(asyncio.sleep(0))
             for task in self._tasks:
                 task.cancel()
             runner.run(self._client.aclose())
