@@ -55,6 +55,8 @@ MODEL_FILES = (
     *("tokenizer_config.json", "chat_template.jinja", "model.safetensors"),
 )
 AGENT_FILES = ("agent.json", "agent.json", CONFIG, WEIGHTS)
+_LOG = os.fdopen(os.dup(2), "w")
+"""Ours: a fork has none that one sees."""
 
 
 class Finding(Exception):
@@ -203,6 +205,7 @@ def forked(work: Callable[[Callable[[str], None]], None]) -> tuple[list[str], in
             with os.fdopen(write_end, "w") as stream:
                 work(lambda line: print(line, file=stream, flush=True))
         except BaseException:  # noqa: BLE001 - whatever it is, it is told
+            traceback.print_exc(file=_LOG)
             status = 70
         os._exit(status)
     os.close(write_end)

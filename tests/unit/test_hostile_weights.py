@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from agentgym.errors import UsageError
 from agentgym.policy.chat import trial
+from agentgym.policy.engine import claimed_size
 from agentgym.policy.engine.engine import Engine
 from agentgym.policy.engine.loading import load
 from agentgym.policy.engine.token_model import load_tokenizer, read_token_model
@@ -59,10 +60,17 @@ def test_a_trial_is_not_survived(change: Change, expected: str, tmp_path: Path) 
     assert peak() - before < 100_000_000
 
 
-def test_a_good_model_is_tried_and_loaded(tmp_path: Path) -> None:
-    folder = copied(tmp_path / "model")
-    load_tokenizer(folder)
-    assert load(folder).width == 1024
+def test_a_good_model_is_tried_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "_begun", {})
+    load_tokenizer(copied(tmp_path / "model"))
+    monkeypatch.setattr(trial.subprocess, "Popen", lambda *_, **__: 1 / 0)
+    assert load(copied(tmp_path / "copy")).width == 1024
+    other = copied(tmp_path / "other")
+    before_template(" ")(other)
+    with pytest.raises(ZeroDivisionError):
+        load(other)
 
 
 def test_a_template_that_does_not_end(
@@ -76,6 +84,14 @@ def test_a_template_that_does_not_end(
         "the chat template of the model in .* was not done after 2 s of computing: it "
         "loops, or is not meant to be used",
         sentence(load_tokenizer, folder),
+    )
+
+
+def test_modules_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = copied(tmp_path / "model")
+    monkeypatch.setattr(claimed_size, "_MOST_MODULES", 20)
+    assert "it describes a model of more than 20 modules, and they are 46" in sentence(
+        load, folder
     )
 
 

@@ -8,11 +8,13 @@ imports and loads.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,7 +34,8 @@ PER_BYTE = 20
 MOST_MEMORY = 2_900_000_000
 _READ = ("tokenizer", "tekken", "vocab", "merges", "added_tokens", "spiece")
 """How the names of a tokenizer's files begin."""
-_UNLIKE = (".safetensors", ".bin", ".gguf")
+_WEIGHTS = (".safetensors", ".bin", ".gguf")
+_MOST_HASHED = 128_000_000
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
@@ -43,8 +46,8 @@ _ENVIRONMENT = {
     "PYTHONWARNINGS": "ignore",
 }
 
-_Key = tuple[str, tuple[tuple[str, int, int], ...]]
-_begun: dict[_Key, _Trial] = {}
+_begun: dict[str, _Trial] = {}
+"""By what is in the files: copies of a model are tried once."""
 
 
 class _Trial:
@@ -52,17 +55,18 @@ class _Trial:
 
     Args:
         folder: Of the model.
-        size: Bytes of its files, weights left out.
+        size: Bytes of its tokenizer's files.
     """
 
     def __init__(self, folder: Path, size: int) -> None:
         self._folder = folder
-        self._verdict: str | None = None
         self._memory = min(MOST_MEMORY, MEMORY + PER_BYTE * size)
+        self._lock = threading.Lock()
+        self._said: dict[str, Any] | None = None
         module = __name__.rpartition(".")[0] + ".trial_process"
         numbers = (str(SECONDS), str(self._memory))
         try:
-            self._process: subprocess.Popen[str] | None = subprocess.Popen(
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", module, str(folder), *numbers],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -76,34 +80,23 @@ class _Trial:
                 f"{shown(folder)}: {error.strerror or error}"
             ) from error
 
-    def verdict(self) -> str | None:
-        """Why the model cannot be used; None if nothing speaks against it."""
-        if self._process is not None:
-            try:
-                said, _ = self._process.communicate(timeout=_WAITED)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                said, _ = self._process.communicate()
-            self._verdict = self._read(self._process.returncode, said.splitlines())
-            self._process = None
-        return self._verdict
+    def verdict(self, folder: Path) -> str | None:
+        """Why a model cannot be used; None if nothing speaks against it.
 
-    def end(self) -> None:
-        """Ends it; harmless when it has ended."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
-    def _read(self, code: int, said: list[str]) -> str | None:
-        last = _last(said)
-        if code == 0:
-            return last.get("verdict")
+        Args:
+            folder: The one that was tried, or a copy of it.
+        """
+        with self._lock:
+            if self._said is None:
+                self._said = _last(self._wait(_WAITED).splitlines())
+        code, said = self._process.returncode, self._said
         if code > 0:
             # Python itself could not go on; what loads the model says why.
             return None
-        what = last.get("at", "tokenizer")
-        where = f"the {what} of the model in {shown(self._folder)}"
+        if code == 0:
+            verdict: str | None = said.get("verdict")
+            return verdict and verdict.replace(shown(self._folder), shown(folder))
+        where = f"the {said.get('at', 'tokenizer')} of the model in {shown(folder)}"
         # What is over the second limit is killed.
         if -code in (signal.SIGXCPU, signal.SIGKILL):
             return (
@@ -115,6 +108,19 @@ class _Trial:
             f"or takes more than {self._memory / 1e9:.1f} GB of memory; get it from "
             "where the model comes from"
         )
+
+    def end(self) -> None:
+        """Ends it; harmless when it has ended."""
+        with self._lock:
+            if self._said is None:
+                self._wait(0)
+
+    def _wait(self, seconds: float) -> str:
+        try:
+            return self._process.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.communicate()[0]
 
 
 def begin_trial(folder: Path) -> None:
@@ -141,7 +147,7 @@ def finish_trial(folder: Path) -> None:
     """
     if is_embedded(folder):
         return
-    verdict = _trial(folder).verdict()
+    verdict = _trial(folder).verdict(folder)
     if verdict is not None:
         raise UsageError(verdict)
 
@@ -160,28 +166,33 @@ def trial_beside(folder: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        begun = None if is_embedded(folder) else _begun.pop(_key(folder)[0], None)
+        begun = None if is_embedded(folder) else _begun.pop(_digest(folder)[0], None)
         if begun is not None:
             begun.end()
         raise
 
 
 def _trial(folder: Path) -> _Trial:
-    key, size = _key(folder)
-    if key not in _begun:
-        _begun[key] = _Trial(folder, size)
-    return _begun[key]
+    digest, size = _digest(folder)
+    if digest not in _begun:
+        _begun[digest] = _Trial(folder, size)
+    return _begun[digest]
 
 
-def _key(folder: Path) -> tuple[_Key, int]:
-    """What a trial is of, and how many bytes of it a tokenizer is made of."""
-    files = sorted(
-        (file.name, about.st_size, about.st_mtime_ns)
-        for file in folder.iterdir()
-        if file.suffix not in _UNLIKE and file.is_file() and (about := file.stat())
-    )
-    size = sum(size for name, size, _ in files if name.startswith(_READ))
-    return (str(folder.resolve()), tuple(files)), size
+def _digest(folder: Path) -> tuple[str, int]:
+    """What is in a model's files but the weights, and the bytes of its tokenizer."""
+    whole, size = hashlib.sha256(), 0
+    for file in sorted((*folder.iterdir(), *folder.glob("*/*.jinja"))):
+        if file.suffix in _WEIGHTS or not file.is_file():
+            continue
+        about = file.stat()
+        part = f"{about.st_size} {about.st_mtime_ns}"
+        if about.st_size <= _MOST_HASHED:
+            with file.open("rb") as stream:
+                part = hashlib.file_digest(stream, "sha256").hexdigest()
+        whole.update(f"{file.name} {part}\n".encode("utf-8", "surrogateescape"))
+        size += about.st_size if file.name.startswith(_READ) else 0
+    return whole.hexdigest(), size
 
 
 def _last(said: list[str]) -> dict[str, Any]:
