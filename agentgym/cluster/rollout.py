@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +20,7 @@ from agentgym.cluster.pytest_process import Ended, run_pytest
 from agentgym.errors import AgentGymError, HarnessError, UsageError
 from agentgym.exit_code import ExitCode
 from agentgym.recording.blame import Outcome
+from agentgym.runs.files.held_folder import HeldFolder
 
 __all__ = ["ENV_MAP", "Episode"]
 
@@ -60,7 +60,7 @@ class Episode:
         scenario = self._get("AGENTGYM_SCENARIO")
         endpoint, events = self._get("AGL_OPENAI_BASE_URL"), self._get("AGL_EVENT_URL")
         key = self._environment.get("AGL_KEY", "")
-        with tempfile.TemporaryDirectory(prefix="agentgym-") as folder:
+        with HeldFolder() as folder:
             ended = run_pytest(
                 [
                     scenario,
@@ -71,7 +71,7 @@ class Episode:
                     "--agentgym-infra-retries=0",
                     *("-n0", "-q"),
                 ],
-                folder=Path(folder),
+                folder=folder,
                 root=Path.cwd(),
                 environment={"AGENTGYM_API_KEY": key},
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from agentgym.commands.output_files import writing
 from agentgym.distribution import DISTRIBUTION, install_command
 from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode
+from agentgym.runs.files.held_folder import HeldFolder
 
 _SCENARIO = Path("scenarios", "test_first.py")
 _WORKFLOW = Path(".github", "workflows", "agentgym.yml")
@@ -47,9 +47,9 @@ def init(options: argparse.Namespace) -> int:
     if options.no_run or missing:
         return ExitCode.OK
     print("playing two episodes:", flush=True)
-    with tempfile.TemporaryDirectory(prefix="agentgym-") as folder:
+    with HeldFolder() as folder:
         arguments = [str(_SCENARIO), "--agentgym-episodes=2"]
-        ended = run_pytest(arguments, folder=Path(folder), root=root)
+        ended = run_pytest(arguments, folder=folder, root=root)
     ended.raise_signal()
     return ended.code if ended.code >= 0 else 128 - ended.code
 

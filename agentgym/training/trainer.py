@@ -6,7 +6,6 @@ import inspect
 import json
 import os
 import signal
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from agentgym.cluster.pytest_process import (
 )
 from agentgym.errors import AgentGymError, UsageError
 from agentgym.exit_code import ExitCode
+from agentgym.runs.files.held_folder import HeldFolder
 from agentgym.scenarios.packs import ScenarioRegistry
 from agentgym.scenarios.scenario import Scenario, settings_of
 from agentgym.training.job.training_result import TrainingResult
@@ -154,8 +154,7 @@ class Trainer:
                 "a file that a Trainer has pytest import trains, too: put its call "
                 'below `if __name__ == "__main__":`'
             )
-        with tempfile.TemporaryDirectory(prefix="agentgym-") as name:
-            folder = Path(name)
+        with HeldFolder() as folder:
             return run_pytest(
                 ["--train", *self.scenarios, *self._settings(folder), *options],
                 folder=folder,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import time
 from contextlib import suppress
-from pathlib import Path
 from queue import Empty
 from typing import Any
 
 import pytest
+
+from agentgym.runs.files.held_folder import HeldFolder
 
 STOP_FILE = "stop"
 """Its presence says that the run was interrupted."""
@@ -24,11 +23,22 @@ class SharedFolder:
 
     Args:
         config: Of this process.
+
+    Raises:
+        pytest.UsageError: There is no room for it.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self.path = Path(tempfile.mkdtemp(prefix="agentgym-"))
+        try:
+            self._folder = HeldFolder()
+        except OSError as error:
+            why = f"{error.filename or error}: {error.strerror or error}"
+            raise pytest.UsageError(
+                f"a run needs a temporary folder, and none can be made ({why}); make "
+                "room, or name another place in TMPDIR"
+            ) from None
+        self.path = self._folder.path
         self.for_workers: dict[str, Any] = {
             "folder": str(self.path),
             "pid": os.getpid(),
@@ -67,4 +77,4 @@ class SharedFolder:
 
     def pytest_unconfigure(self) -> None:
         """Removes the folder; a policy server ends when it finds this process gone."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        self._folder.close()

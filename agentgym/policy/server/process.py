@@ -11,7 +11,6 @@ import os
 import secrets
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -27,6 +26,7 @@ from agentgym.policy.folders.hub_download import find_model
 from agentgym.policy.folders.model_folder import check_folder
 from agentgym.policy.vllm_engine.choice import VllmChoice
 from agentgym.recording.plain import shorten
+from agentgym.runs.files.held_folder import HeldFolder
 
 _NEEDED = ("torch", "transformers", "starlette", "uvicorn", "pydantic", "jinja2")
 SERVER_KEY = "AGENTGYM_SERVER_KEY"
@@ -92,9 +92,9 @@ class PolicyProcess:
         check_folder(folder)
         if adapter is not None:
             check_adapter(adapter)
-        with tempfile.TemporaryDirectory(prefix="agentgym-") as scratch:
-            ready = Path(scratch, "ready.json")
-            output = log or Path(scratch, "server.log")
+        with HeldFolder() as scratch:
+            ready = scratch / "ready.json"
+            output = log or scratch / "server.log"
             command = [sys.executable, "-m", "agentgym.policy.server"]
             command += ["--model", str(folder), "--ready-file", str(ready)]
             command += ["--exit-with", str(exit_with or os.getpid()), "--name", name]

@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import re
-import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -24,10 +23,13 @@ from agentgym.policy.folders.hub_cache import hub_model
 from agentgym.policy.folders.hub_download import find_hub_model
 from agentgym.policy.folders.model_folder import weights_digest
 from agentgym.policy.folders.others.validator import CARD_FORMAT, read_said
+from agentgym.runs.files.held_folder import HeldFolder
 from agentgym.runs.files.store import write_json
 
 AGENTS = Path(".agentgym", "agents")
 CARD = "agent.json"
+_SAVING = ".saving-"
+"""What the name of a version begins with that is being written."""
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-])?")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
@@ -125,13 +127,15 @@ def save_agent(root: Path, name: str, adapter: Path, card: dict[str, Any]) -> Pa
     check_adapter(adapter)
     card = _completed(card)
     home = root.absolute() / AGENTS / name
-    part = home / f".{secrets.token_hex(6)}.part"
     try:
-        part.mkdir(parents=True)
-        for file in (CONFIG, WEIGHTS):
-            shutil.copyfile(adapter / file, part / file)
-            _flush(part / file)
-        return _publish(home, part, name, card)
+        home.mkdir(parents=True, exist_ok=True)
+        with HeldFolder(home, _SAVING) as held:
+            part = held / "version"
+            part.mkdir()
+            for file in (CONFIG, WEIGHTS):
+                shutil.copyfile(adapter / file, part / file)
+                _flush(part / file)
+            return _publish(home, part, name, card)
     except OSError as error:
         raise UsageError(
             f"the trained agent cannot be saved in {home}: {error.strerror or error}"

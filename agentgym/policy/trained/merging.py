@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 from pathlib import Path
 
 import torch
@@ -13,6 +11,7 @@ from agentgym.errors import UsageError
 from agentgym.policy.engine.adapter import AdaptedWeights, read_adapter
 from agentgym.policy.engine.loading import load
 from agentgym.policy.folders.model_folder import DTYPES, stored_dtype
+from agentgym.runs.files.held_folder import HeldFolder
 
 
 def merge(
@@ -48,19 +47,18 @@ def merge(
     weights.use(factors)
     _untie(policy.model)
     policy.model.to(getattr(torch, wanted))
-    part = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
     try:
-        part.mkdir(parents=True)
-        policy.model.save_pretrained(part)
-        policy.tokenizer.save_pretrained(part)
-        part.rename(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with HeldFolder(target.parent, f".{target.name}.agentgym-") as held:
+            part = held / "model"
+            policy.model.save_pretrained(part)
+            policy.tokenizer.save_pretrained(part)
+            part.rename(target)
     except (
         Exception
     ) as error:  # safetensors and transformers raise errors of their own.
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{target} cannot be written: {reason}") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return target
 
 
