@@ -50,7 +50,7 @@ class RunPolicy:
         template: Mapping[str, Any] | None = None,
     ) -> None:
         self.spec = spec
-        self._folder = folder
+        self._folder = folder / "policy-server"
         self._main_pid = main_pid
         self._say = say
         self._root = root
@@ -62,18 +62,31 @@ class RunPolicy:
         self._endpoint: PolicyEndpoint | None = None
         self._local = False
         self._may_find = True
+        self._pid: int | None = None
         self.in_flight: int | None = None
 
     def endpoint(self) -> PolicyEndpoint:
-        """Where the agent reaches the policy.
+        """Where the agent reaches the policy; a server that died is started again.
 
         Raises:
-            UsageError: No such model, or nothing answers at the URL.
+            UsageError: No such model, nothing answers at the URL, or the server dies
+                again and again.
         """
         with self._lock:
             if self._endpoint is None:
                 self._endpoint = self._find()
+            elif self._pid is not None and not _alive(self._pid):
+                self._endpoint = self._find(again=True)
             return self._endpoint
+
+    @property
+    def restarts(self) -> int:
+        """How often a process of the run started a server again that had died."""
+        if not self._folder.exists():
+            return 0
+        from agentgym.policy.server.process import starts_of
+
+        return max(0, starts_of(self._folder) - 1)
 
     def prepare(self) -> str | None:
         """Main process: looks for what the run needs before anyone plays.
@@ -129,16 +142,15 @@ class RunPolicy:
             self._endpoint = PolicyEndpoint(**known["endpoint"])
             self._local = known["local"]
 
-    def _find(self) -> PolicyEndpoint:
-        if not self._may_find:
-            from agentgym.errors import UsageError
+    def _find(self, *, again: bool = False) -> PolicyEndpoint:
+        from agentgym.errors import UsageError
 
+        if not self._may_find:
             raise UsageError(
                 "an isolated episode asks for the policy in the middle of it: name "
                 "`policy` as an argument of the scenario or of a fixture, so that it "
                 "is there before, instead of request.getfixturevalue()"
             )
-        from agentgym.errors import UsageError
         from agentgym.playing.in_flight import local_concurrency
         from agentgym.policy.engine.devices import on_gpu
         from agentgym.policy.folders.weight_files import parameter_count
@@ -164,11 +176,13 @@ class RunPolicy:
                     "it"
                 )
             return resolved.endpoint
-        self._say(f"agentgym: loading the policy {self.spec}")
+        if not again:
+            # Later it is found in a thread of an episode's, which has no terminal.
+            self._say(f"agentgym: loading the policy {self.spec}")
         self.in_flight = local_concurrency(
             parameter_count(resolved.path), gpu=on_gpu(self._device)
         )
-        return shared(
+        endpoint, self._pid = shared(
             resolved.path,
             self._folder,
             adapter=resolved.adapter,
@@ -178,6 +192,13 @@ class RunPolicy:
             device=self._device or "auto",
             template=self._template or resolved.template,
         )
+        return endpoint
+
+
+def _alive(pid: int) -> bool:
+    from agentgym.policy.server.process import alive
+
+    return alive(pid)
 
 
 def asks_policy(item: pytest.Function) -> bool:

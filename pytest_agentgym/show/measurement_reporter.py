@@ -9,8 +9,10 @@ import pytest
 
 from agentgym.report import terminal
 from agentgym.runs.gate import Reason, ReasonKind
+from agentgym.runs.lines import count
 from agentgym.runs.summary import RunSummary
 from agentgym.runs.summary_json import SummaryJson
+from pytest_agentgym.collect.policy import POLICY
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.limits.budget import Budget
 from pytest_agentgym.play.limits.cost_options import COST_OPTIONS
@@ -76,6 +78,7 @@ class MeasurementReporter:
         )
         self._not_judged = NotJudged(self.summary, run)
         self._baseline = open_baseline(config)
+        self._policy = config.stash[POLICY]
         self._display = LiveDisplay(screen, options.threshold, lambda: run.many)
 
     def add(self, report: EpisodeReport) -> None:
@@ -132,6 +135,12 @@ class MeasurementReporter:
         numbers = self._display.numbers
         self.end.conclude(numbers.done, numbers.planned)
         self._not_judged.conclude(session)
+        restarts = self._policy.restarts
+        if restarts:
+            self.summary.warnings.append(
+                "the policy server died, and was started again "
+                f"{count(restarts, 'time')}; episodes in flight had another attempt"
+            )
         if self._baseline is not None and self.summary.scenarios:
             self._baseline.compare(self.summary, writer.store)
 

@@ -300,11 +300,13 @@ def test_it_ignores_ctrl_c_and_ends_with_its_owner(
     folder: Path, tmp_path: Path
 ) -> None:
     owner = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    endpoint = shared(folder, tmp_path, exit_with=owner.pid)
+    server = shared(folder, tmp_path, exit_with=owner.pid)
     again = shared(folder, tmp_path, exit_with=owner.pid)
-    assert again == endpoint
+    assert again == server
+    endpoint = server.endpoint
     _, text = request(endpoint, "/health", method="GET")
-    os.kill(json.loads(text)["pid"], signal.SIGINT)
+    assert json.loads(text)["pid"] == server.pid
+    os.kill(server.pid, signal.SIGINT)
     time.sleep(0.2)
     assert healthy(endpoint)
     owner.communicate(b"\n")

@@ -34,7 +34,12 @@ from agentgym.policy.folders.hub_download import find_model
 from agentgym.policy.folders.model_folder import check_folder
 from agentgym.policy.server.guard import Guard
 from agentgym.policy.server.listening import configured
-from agentgym.policy.server.process import SERVER_KEY, check_port, server_key
+from agentgym.policy.server.process import (
+    SERVER_KEY,
+    alive,
+    check_port,
+    server_key,
+)
 from agentgym.policy.server.routes import PolicyServer
 from agentgym.policy.vllm_engine.choice import VllmChoice
 from agentgym.runs.files.store import write_json
@@ -80,23 +85,9 @@ class _Uvicorn(uvicorn.Server):
         self.should_exit = self.force_exit = True
 
     async def _follow(self, pid: int) -> None:
-        while _alive(pid):
+        while alive(pid):
             await asyncio.sleep(1)
         self._stop()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    # A zombie has ended, though nobody has asked how.
-    with contextlib.suppress(OSError, IndexError):
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return stat.rpartition(")")[2].split()[0] != "Z"
-    return True
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,7 +16,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from agentgym.distribution import install_command
 from agentgym.endpoint import PolicyEndpoint
@@ -32,6 +33,9 @@ _NEEDED = ("torch", "transformers", "starlette", "uvicorn", "pydantic", "jinja2"
 SERVER_KEY = "AGENTGYM_SERVER_KEY"
 """Environment variable: the key of servers that are started here. Arguments would show
 it to every user of the machine."""
+_NOTE = "policy.json"
+RESTARTS = 5
+"""Times that a server that died is started again."""
 _START_SECONDS, _ANSWER_SECONDS, _HEALTH_SECONDS = 1200, 600, 5
 _LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Asks this machine, whatever proxy the environment names."""
@@ -61,11 +65,10 @@ class PolicyProcess:
         vllm: VllmChoice | None = None,
         template: Mapping[str, Any] | None = None,
         adapters: Path | None = None,
+        key: str | None = None,
         given_up: Callable[[], bool] = lambda: False,
     ) -> PolicyProcess:
         """Starts a server for a model folder and waits until it answers.
-
-        Its key is random, unless the environment has `AGENTGYM_SERVER_KEY`.
 
         Args:
             model: Folder of a Hugging Face model, or the hub's name of one.
@@ -79,13 +82,15 @@ class PolicyProcess:
             vllm: The vLLM that samples; None for our own engine.
             template: Variables of the chat template, such as `enable_thinking`.
             adapters: The folder below which `load_adapter` may load; None: nowhere.
+            key: What clients have to know; by default `AGENTGYM_SERVER_KEY` of the
+                environment, or a random one.
             given_up: Whether nobody waits for the start any more.
 
         Raises:
             UsageError: The server did not start; the message is its own.
             InfraError: It was given up.
         """
-        key = server_key()
+        key = server_key() if key is None else key
         check_port(port)
         check_installed()
         folder = find_model(model)
@@ -236,6 +241,13 @@ class PolicyProcess:
         self._process.returncode = 0
 
 
+class SharedServer(NamedTuple):
+    """A policy server that several processes use, and its process id."""
+
+    endpoint: PolicyEndpoint
+    pid: int
+
+
 def shared(
     model: str | Path,
     folder: Path,
@@ -246,10 +258,11 @@ def shared(
     vllm: VllmChoice | None = None,
     device: str = "auto",
     template: Mapping[str, Any] | None = None,
-) -> PolicyEndpoint:
-    """The endpoint of the one server that all processes using `folder` share.
+) -> SharedServer:
+    """The one server that all processes using `folder` share.
 
-    The first caller starts it, later ones find it.
+    The first caller starts it, later ones find it. One that died is started again at
+    the same address and with the same key, so that agents need not know.
 
     Args:
         model: Folder of a local Hugging Face model.
@@ -262,34 +275,76 @@ def shared(
         template: Variables of the chat template, such as `enable_thinking`.
 
     Raises:
-        UsageError: The server did not start.
+        UsageError: The server did not start, or dies again and again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    note = folder / "policy.json"
+    note = folder / _NOTE
     with (folder / "policy.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with contextlib.suppress(OSError, ValueError):
-            endpoint = PolicyEndpoint(**json.loads(note.read_text(encoding="utf-8")))
-            if healthy(endpoint):
-                return endpoint
+        before = _noted(note)
+        if before is not None and alive(before["pid"]):
+            return SharedServer(PolicyEndpoint(**before["endpoint"]), before["pid"])
+        starts = 1 if before is None else before["starts"] + 1
+        if starts > 1 + RESTARTS:
+            raise UsageError(
+                f"the policy server died {starts - 1} times; end what kills it (a "
+                "limit on memory, most often), and run again"
+            )
+        address = {} if before is None else before["endpoint"]
         process = PolicyProcess.start(
             model,
             adapter=adapter,
             exit_with=exit_with,
             name=name,
+            port=urlsplit(address["base_url"]).port or 0 if address else 0,
+            key=address.get("api_key"),
             vllm=vllm,
             device=device,
             template=template,
         )
-        endpoint = process.endpoint
+        endpoint, pid = process.endpoint, process._process.pid
         known = {
-            "base_url": endpoint.base_url,
-            "api_key": endpoint.api_key,
-            "model": endpoint.model,
+            "endpoint": {
+                "base_url": endpoint.base_url,
+                "api_key": endpoint.api_key,
+                "model": endpoint.model,
+            },
+            "pid": pid,
+            "starts": starts,
         }
         note.write_text(json.dumps(known), encoding="utf-8")
         process._disown()
-        return endpoint
+        return SharedServer(endpoint, pid)
+
+
+def _noted(note: Path) -> dict[str, Any] | None:
+    """What was noted of a server; None if there was none before."""
+    try:
+        known: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return known
+
+
+def starts_of(folder: Path) -> int:
+    """How often `shared` has started a server for this folder."""
+    before = _noted(folder / _NOTE)
+    return 0 if before is None else int(before["starts"])
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of this machine runs; a zombie does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    # A zombie has ended, though nobody has asked how.
+    with contextlib.suppress(OSError, IndexError):
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return stat.rpartition(")")[2].split()[0] != "Z"
+    return True
 
 
 def healthy(endpoint: PolicyEndpoint) -> bool:

@@ -12,12 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.errors import AgentGymError, InfraError, UsageError
-from agentgym.policy.server.process import PolicyProcess
+from agentgym.policy.server.process import RESTARTS, PolicyProcess
 from agentgym.policy.vllm_engine.choice import VllmChoice
 from agentgym.training.hub.gateway import Gateway
-
-RESTARTS = 5
-"""Times that a server that died is started again in one training."""
 
 
 class PolicyHost:
