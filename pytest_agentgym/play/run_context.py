@@ -58,6 +58,8 @@ class RunContext:
         self.options = config.stash[PLAY_OPTIONS]
         self.folder = folder
         self._verbosity = config.get_verbosity()
+        worker = hasattr(config, "workerinput")
+        self._parent = os.getppid() if worker else None
         self.early_end = EarlyEnd(folder)
         self.prices = Prices(config.stash[COST_OPTIONS].prices)
         self.planned = 0
@@ -88,12 +90,15 @@ class RunContext:
         )
 
     def check_stop(self) -> None:
-        """Stops this worker when the main process was interrupted.
+        """Stops this worker when the main process was interrupted, or is gone.
 
         xdist waits for its workers at the end of a run; a long item would hold it up.
+        Where nobody is left to report to, each further episode may still cost money.
         """
         if (self.folder / STOP_FILE).exists():
             pytest.exit("the run was interrupted")
+        if self._parent is not None and os.getppid() != self._parent:
+            pytest.exit("the main process is gone")
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skips the scenarios that the end of the run leaves out."""
