@@ -126,6 +126,7 @@ class RunSummary:
     ks: Sequence[int] | None = None
     collected: dict[str, int] = field(default_factory=dict)
     outside_reasons: list[Reason] = field(default_factory=list)
+    _began: float = field(default_factory=time.monotonic, init=False, repr=False)
     _concluded: GateDecision | None = field(default=None, init=False, repr=False)
 
     def scenario(self, name: str, threshold: float | None = None) -> ScenarioTally:
@@ -444,7 +445,7 @@ class RunSummary:
             "format": SUMMARY_FORMAT,
             "run": self.run_id,
             "started": round(self.started, 3),
-            "seconds": round(time.time() - self.started, 3),
+            "seconds": round(time.monotonic() - self._began, 3),
             "exit_code": int(decision.exit_code),
             "decision": decision.to_json(),
             "reliability": reliability_json(self.reliability, self.certifiable),

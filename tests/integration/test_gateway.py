@@ -103,7 +103,6 @@ def test_a_rollout_from_the_queue_to_its_result(hub, runner, model):
         task(),
         "main-1",
     )
-    assert abs(running.since - time.time()) < 60
     first = chat(runner.endpoint(claim, 0))
     assert first.choices[0].message.tool_calls[0].function.name == "look_up"
     runner.finish(claim, 0, reward=0.75, passed=False, steps=[0.5])

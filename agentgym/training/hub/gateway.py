@@ -47,12 +47,11 @@ class FinishedRollout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningRollout:
-    """A rollout that a runner plays, `since` so many seconds after 1970."""
+    """A rollout that a runner plays."""
 
     rollout_id: str
     task: Task
     runner: str
-    since: float
 
 
 class Gateway:
@@ -180,7 +179,6 @@ class Gateway:
                 rollout_id=rollout.rollout_id,
                 task=self._tasks[rollout.rollout_id],
                 runner=rollout.status.k8s_job_name or "",
-                since=rollout.status.updated_at,
             )
             for rollout in self._do(listing)
         ]

@@ -50,6 +50,7 @@ class Player:
     _runners_lost: set[str] = field(default_factory=set)
     _orphans: set[str] = field(default_factory=set)
     _next_look: float = 0.0
+    _running_since: dict[str, float] = field(default_factory=dict)
     _played: int = 0
 
     def play(
@@ -128,9 +129,13 @@ class Player:
             self.say(trouble)
         # A runner that died is remembered: its last claim may be heard of after it.
         lost = tuple(self._runners_lost)
-        for rollout in self.gateway.running():
+        running, now = self.gateway.running(), time.monotonic()
+        before, known = self._running_since, (each.rollout_id for each in running)
+        # The gateway's own times are the wall clock's, which may be set.
+        self._running_since = {name: before.get(name, now) for name in known}
+        for rollout in running:
             died = rollout.runner.startswith(lost)
-            if died or time.time() - rollout.since > self.timeout:
+            if died or now - self._running_since[rollout.rollout_id] > self.timeout:
                 reason = "died" if died else "did not finish in time"
                 message = f"infra_error: its runner {rollout.runner} {reason}"
                 self.gateway.fail(rollout.rollout_id, message)
