@@ -133,6 +133,13 @@ class Reporter:
         """Shows a line, also while an item runs."""
         self._reported.say(text)
 
+    def pytest_report_header(self) -> list[str]:
+        """Says what became of the last run, where its own process no longer could."""
+        option = self._config.getoption
+        if option("collectonly") or option("agentgym_resume") is not None:
+            return []
+        return list(self._writer.killed_before())
+
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Notes a file whose scenarios are missing in a run that goes on without it."""
         self._not_collected.reported(report)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agentgym.runs.files.store import RunStore, write_json
+from agentgym.runs.files.layout import EPISODES, RUNS, TRAINING
+from agentgym.runs.files.store import RunStore, ended_early, write_json
 from agentgym.runs.summary_json import SummaryJson
 from pytest_agentgym.show.html_report import HtmlReport
 from pytest_agentgym.show.options import FILE_OPTIONS
@@ -42,6 +43,19 @@ class RunWriter:
             self.store = RunStore(self._root, resumed)
             self._resumed = resumed is not None
         return self.store
+
+    def killed_before(self) -> Iterator[str]:
+        """What is left of the last run, if that was killed: one line, or none."""
+        folder = ended_early(self._root / RUNS)
+        if folder is None:
+            return
+        line = (
+            f"agentgym: the last run was killed before its report: what had finished "
+            f"is in {relative(folder / EPISODES)}"
+        )
+        if (folder / TRAINING).exists():
+            line += "; --agentgym-resume goes on with it"
+        yield line
 
     def write(self, summary: SummaryJson, warnings: list[str]) -> None:
         """Writes what a run leaves at its end.

@@ -12,7 +12,14 @@ import pytest
 
 from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
-from agentgym.runs.files.store import RunStore, read_episodes, write_json
+from agentgym.runs.files.measured import drop_unstored, measured_ids
+from agentgym.runs.files.prompts import read_prompts
+from agentgym.runs.files.store import (
+    RunStore,
+    ended_early,
+    read_episodes,
+    write_json,
+)
 from tests.made_episodes import (
     made_call,
     made_check,
@@ -229,3 +236,59 @@ def test_json_goes_to_pipes_as_well(tmp_path):
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def test_what_a_killed_run_was_writing_is_removed_when_it_goes_on(store, tmp_path):
+    store.append([line(0)])
+    store.add_prompts({"a": {"system": "one"}, "b": {"system": "two"}})
+    store.close()
+    for name in ("episodes.jsonl", "prompts.jsonl"):
+        with (store.folder / name).open("ab") as file:
+            file.write(b'{"half')
+    (store.folder / "summary.json.1.partial").write_text("{")
+    again = RunStore(tmp_path, resume=store.folder)
+    again.append([line(1)])
+    again.add_prompts({"b": {"system": "two"}, "c": {"system": "three"}})
+    again.close()
+    assert (again.id, again.warning) == (store.id, None)
+    episodes, cut = read_episodes(store.episodes_path)
+    assert ([episode.index for episode in episodes], cut) == ([0, 1], None)
+    assert list(read_prompts(store.folder)) == ["a", "b", "c"]
+    assert not list(store.folder.glob("*.partial"))
+
+
+def test_a_run_that_was_killed_is_known_by_what_lacks(tmp_path):
+    runs = tmp_path / ".agentgym" / "runs"
+    assert ended_early(runs) is None
+    store = RunStore(tmp_path)
+    assert ended_early(runs) is None, "it goes on"
+    store.close()
+    assert ended_early(runs) == store.folder
+    (store.folder / "summary.json").touch()
+    assert ended_early(runs) is None
+    # Only the latest is told of.
+    (store.folder / "summary.json").unlink()
+    later = runs / "29990101-120000-abcd"
+    later.mkdir()
+    for name in ("episodes.jsonl", "summary.json"):
+        (later / name).touch()
+    assert ended_early(runs) is None
+
+
+def test_what_was_measured_by_an_episode_that_is_not_stored_is_dropped(tmp_path):
+    line = {"scenario": "a", "split": "held_out", "case": 1, "phase": "after"}
+    line |= {"repeat": 0, "version": 1, "outcome": "passed"}
+    file = tmp_path / "measured.jsonl"
+    drop_unstored(tmp_path, set())
+    assert not file.exists()
+    file.write_text("".join(json.dumps(line | {"id": name}) + "\n" for name in "abc"))
+    before = file.stat()
+    drop_unstored(tmp_path, {"a", "b", "c"})
+    assert file.stat() == before
+    drop_unstored(tmp_path, {"a", "c"})
+    assert measured_ids(tmp_path, "after", 1) == ["c"], "the last of one task counts"
+    assert [json.loads(row)["id"] for row in file.read_text().splitlines()] == [
+        "a",
+        "c",
+    ]
+    assert list(tmp_path.iterdir()) == [file]

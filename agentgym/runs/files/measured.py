@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import TypedDict
 
@@ -50,6 +52,28 @@ def read_measured(folder: Path) -> Iterator[MeasuredLine]:
         except ValueError:
             continue
         yield line
+
+
+def drop_unstored(folder: Path, stored: Container[str]) -> None:
+    """Leaves out what was measured by episodes that a killed run could not store.
+
+    A training that goes on plays them again.
+
+    Args:
+        folder: The run's folder.
+        stored: Ids of the episodes that it has.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    path = folder / MEASURED
+    lines = list(read_measured(folder))
+    kept = [line for line in lines if line["id"] in stored]
+    if len(kept) < len(lines):
+        partial = path.with_name(f"{MEASURED}.{os.getpid()}.partial")
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
 
 
 def measured_ids(folder: Path, phase: str, version: int) -> list[str]:

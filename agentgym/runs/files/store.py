@@ -15,7 +15,8 @@ from typing import Any, cast
 from agentgym.errors import UsageError
 from agentgym.playing.episode import FORMAT, Episode
 from agentgym.runs.files.episode_line import EpisodeLine
-from agentgym.runs.files.layout import EPISODES, RUNS, SUMMARY
+from agentgym.runs.files.held_folder import take
+from agentgym.runs.files.layout import EPISODES, PROMPTS, RUNS, SUMMARY
 from agentgym.runs.files.prompts import PromptFile
 from agentgym.runs.files.shape import check_shape, loads
 
@@ -24,6 +25,7 @@ _ADVICE = {
     errno.EDQUOT: "free some space there",
     errno.EFBIG: "raise the limit on file sizes",
 }
+_MOST_NAMES = 100
 
 
 class RunStore:
@@ -44,25 +46,27 @@ class RunStore:
     """
 
     def __init__(self, root: Path, resume: Path | None = None) -> None:
-        now = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
-        self.id = now if resume is None else resume.name
-        self.folder = resume or root / RUNS / self.id
+        self.folder = resume or root / RUNS / _new_id()
         self.stored = 0
         self.warning: str | None = None
         self._file: int | None = None
-        self._prompts = PromptFile(self.folder)
         try:
-            self.folder.mkdir(parents=True, exist_ok=resume is not None)
-            if resume is not None:
-                drop_cut_line(self.episodes_path)
+            if resume is None:
+                self._make_folder()
+            else:
+                _mend(resume)
             ignore = root / RUNS.parent / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
             self._file = os.open(
                 self.episodes_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644
             )
+            # While somebody holds it, the run is not over.
+            take(self._file)
         except OSError as exc:
             self._give_up(exc)
+        self.id = self.folder.name
+        self._prompts = PromptFile(self.folder)
 
     @property
     def episodes_path(self) -> Path:
@@ -118,6 +122,17 @@ class RunStore:
             with suppress(OSError):
                 os.close(file)
 
+    def _make_folder(self) -> None:
+        """Makes the run's folder; another one where there is one of this name."""
+        for _ in range(_MOST_NAMES):
+            try:
+                self.folder.mkdir(parents=True)
+            except FileExistsError:
+                self.folder = self.folder.with_name(_new_id())
+            else:
+                return
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
     def _drop_tail(self, file: int, size: int) -> None:
         """Removes half a line; readers leave it out where that fails, too."""
         with suppress(OSError):
@@ -135,6 +150,40 @@ class RunStore:
             f"{what} stored in {self.folder}: {exc.strerror or exc}; the report is "
             f"complete all the same; {advice}"
         )
+
+
+def _new_id() -> str:
+    """UTC time and a few random digits."""
+    now = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    return f"{now}-{secrets.token_hex(2)}"
+
+
+def _mend(folder: Path) -> None:
+    """Removes what a killed run was writing, so that it can be gone on with."""
+    for name in (EPISODES, PROMPTS):
+        drop_cut_line(folder / name)
+    for partial in folder.glob("*.partial"):
+        partial.unlink(missing_ok=True)
+
+
+def ended_early(runs: Path) -> Path | None:
+    """The folder of the latest run, if that was killed before it wrote its summary.
+
+    Args:
+        runs: A folder of runs.
+    """
+    # Their names begin with the time.
+    latest = max((path.parent for path in runs.glob(f"*/{EPISODES}")), default=None)
+    if latest is None or (latest / SUMMARY).exists():
+        return None
+    try:
+        file = os.open(latest / EPISODES, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        return latest if take(file) else None
+    finally:
+        os.close(file)
 
 
 def drop_cut_line(path: Path) -> None:
