@@ -22,6 +22,7 @@ class RunWriter:
 
     Attributes:
         store: The run's folder; None before there is an episode to store.
+        finished: Whether all is in the run's folder that belongs there.
 
     Raises:
         pytest.UsageError: The page cannot be written where it is wanted.
@@ -36,6 +37,7 @@ class RunWriter:
             self._json = config.invocation_params.dir / options.summary
         self.store: RunStore | None = None
         self._resumed = False
+        self.finished = False
 
     def open(self, resumed: Path | None = None) -> RunStore:
         """Opens the run's folder, or one of an earlier run to go on with."""
@@ -75,7 +77,8 @@ class RunWriter:
             if store.warning is not None:
                 warnings.append(store.warning)
             store.close()
-            folder = None if store.warning else store.folder
+            self.finished = store.warning is None
+            folder = store.folder if self.finished else None
         content: SummaryJson = {**summary, "warnings": list(warnings)}
         warnings += self._html.write(folder, content, own=not self._resumed)
         if self._json is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Generator
@@ -91,6 +92,16 @@ class MainProcess:
         training = self._training
         if error and training is not None:
             training.runner_lost(f"{node.gateway.id}-")
+
+    def pytest_unconfigure(self) -> None:
+        """Removes what a training goes on from, once it is over and its report written.
+
+        Until then whatever kills it loses nothing.
+        """
+        saved = self._result is not None and self._result.agent is not None
+        if saved and self._training is not None and self._reporter.written:
+            folder = self._training.plan.training_folder
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _train(self) -> None:
         """The trainer's thread."""

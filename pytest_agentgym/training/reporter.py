@@ -15,7 +15,7 @@ from agentgym.playing.episode import Episode
 from agentgym.policy.trained.agent_folder import add_to_card
 from agentgym.report import terminal
 from agentgym.report.training import training_section
-from agentgym.runs.files.measured import measured_ids
+from agentgym.runs.files.measured import drop_unstored, measured_ids
 from agentgym.runs.files.store import read_episodes
 from agentgym.runs.gate import Reason, ReasonKind, reason_of_training
 from agentgym.runs.lines import Heading, Line
@@ -106,7 +106,13 @@ class TrainingReporter:
         if resumed is not None and store.episodes_path.exists():
             for episode in read_episodes(store.episodes_path)[0]:
                 self._keep(episode)
+            drop_unstored(store.folder, self._kept)
         return store.folder
+
+    @property
+    def written(self) -> bool:
+        """Whether the run's folder has its report."""
+        return self._writer.finished
 
     def closing(self, over: bool) -> None:
         """No more episodes come; the trainer may still have to save."""

@@ -20,7 +20,7 @@ from agentgym.policy.engine.devices import Devices, on_gpu
 from agentgym.policy.folders.hub_cache import hub_model
 from agentgym.policy.folders.weight_files import parameter_count
 from agentgym.policy.trained.agent_folder import check_name
-from agentgym.runs.files.layout import RUNS, TRAINING
+from agentgym.runs.files.layout import RUNS, SUMMARY, TRAINING
 from agentgym.runs.files.store import write_json
 from agentgym.runs.files.updates import UPDATES_FILE
 from pytest_agentgym.collect.options import MODEL_OPTIONS
@@ -297,7 +297,14 @@ def _finished(run: Path) -> bool:
     policy's measurements for its own.
     """
     learned = (run / UPDATES_FILE).exists()
-    return learned and not (run / "training" / "state.json").exists()
+    if learned and not (run / "training" / "state.json").exists():
+        return True
+    # One that was killed then had no time to remove it.
+    try:
+        summary = json.loads((run / SUMMARY).read_text(encoding="utf-8"))
+        return bool(summary["training"]["agent"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _state(folder: Path) -> dict[str, Any]:

@@ -26,9 +26,16 @@ from agentgym.training.hub.rollout_result import ModelCallRecord, RolloutResult
 from agentgym.training.job.config import TrainingConfig
 from agentgym.training.job.plan import TrainingPlan
 from agentgym.training.job.task import ScenarioInfo, Task
-from agentgym.training.loop import assembly
+from agentgym.training.loop import assembly, loop
+from agentgym.training.loop import result as results_of_trainings
+from agentgym.training.loop.checkpoint import Checkpoint
+from agentgym.training.loop.evaluator import Evaluator
 from agentgym.training.loop.forecast import Forecast
+from agentgym.training.loop.journal import Journal
 from agentgym.training.loop.loop import Training
+from agentgym.training.loop.measurement import MeasuredEpisodes
+from agentgym.training.loop.versions import Versions
+from agentgym.training.step.update import Updater
 from tests.tiny_policy import make_tiny
 from tests.tiny_training import plain_logprobs
 
@@ -209,7 +216,6 @@ def test_collect_batch_update_publish_and_the_best_version_is_saved(made):
     assert not result.met
     about = json.loads((result.agent / "agent.json").read_text())
     assert about["updates"] == 2
-    assert not (made.run_folder / "training").exists()
     assert training._host.closed
 
 
@@ -421,3 +427,59 @@ def test_a_token_to_train_is_missing_after_an_update(made, monkeypatch):
     assert result.updates == 1
     assert result.reason.startswith("the batch has no token to train")
     assert result.agent is not None
+
+
+class KilledError(BaseException):
+    """Stands for the kill of this process: what is on the disk stays as it is."""
+
+
+KILLS = {
+    "in an update": (Updater, "update", 1),
+    "before an update is kept": (Journal, "write", 1),
+    "while an update is kept": (Checkpoint, "save", 2),
+    "before an update is served": (Host, "publish", 2),
+    "while it is validated": (Evaluator, "validate", 1),
+    "when it was validated": (Versions, "_measure_good", 1),
+    "in a measurement before": (MeasuredEpisodes, "write", 2),
+    "in a measurement after": (MeasuredEpisodes, "write", 6),
+    "before the agent is saved": (results_of_trainings, "save_agent", 1),
+    "when the agent is saved": (loop, "save_trained", 1),
+}
+"""A function, and at which of its calls it is killed."""
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at its call", "at its end"])
+@pytest.mark.parametrize("moment", KILLS)
+def test_a_killed_training_ends_as_if_nothing_had_been(made, monkeypatch, moment, late):
+    def passes(task):
+        return task.phase in ("validate", "after") or task.repeat > 0
+
+    monkeypatch.setattr(Player, "passes", passes)
+    monkeypatch.setattr("agentgym.training.loop.versions.VALIDATE_AFTER", 1)
+    monkeypatch.setattr("agentgym.training.loop.versions.NEAR", 1.0)
+    owner, name, last = KILLS[moment]
+    usual, calls = getattr(owner, name), []
+
+    def killing(*given, **named):
+        calls.append(given)
+        if len(calls) == last and not late:
+            raise KilledError
+        answer = usual(*given, **named)
+        if len(calls) == last:
+            raise KilledError
+        return answer
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, killing)
+        with pytest.raises(KilledError):
+            made.training(updates=9).run()
+    result = made.training(updates=9).run()
+    assert result.reason == "the target was met"
+    assert (result.met, result.version, result.looks) == (True, 1, 1)
+    assert (result.before["value"], result.after["value"]) == (0.0, 1.0)
+    assert [row["update"] for row in made.updates] == [1]
+    assert [path.name for path in made.agents.glob("tiny/*")] == ["v1.0"]
+    lines = (made.run_folder / "measured.jsonl").read_text().splitlines()
+    measured = [(row["phase"], row["case"]) for row in map(json.loads, lines)]
+    assert len(set(measured)) == len(measured) == 8
+    assert not list(made.run_folder.rglob("*.part*"))

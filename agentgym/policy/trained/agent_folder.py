@@ -140,8 +140,22 @@ def save_agent(root: Path, name: str, adapter: Path, card: dict[str, Any]) -> Pa
         raise UsageError(
             f"the trained agent cannot be saved in {home}: {error.strerror or error}"
         ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+
+
+def saved_already(root: Path, name: str, facts: Mapping[str, Any]) -> Path | None:
+    """The version of an agent whose card has all these facts.
+
+    Args:
+        root: The project.
+        name: The agent's name.
+        facts: Fields of its card.
+    """
+    for folder in versions(root.absolute() / AGENTS / name).values():
+        with suppress(OSError, ValueError):
+            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+            if isinstance(card, dict) and card.items() >= facts.items():
+                return folder
+    return None
 
 
 def add_to_card(agent: Path, facts: Mapping[str, Any]) -> None:

@@ -83,8 +83,9 @@ class Checkpoint:
 
         self._folder.mkdir(parents=True, exist_ok=True)
         name = f"tensors-{state.version}.safetensors"
-        for part in self._folder.glob(".tensors-*.part"):
-            part.unlink()  # of a run that was killed
+        for pattern in (".tensors-*.part", "state.json.*.partial"):
+            for part in self._folder.glob(pattern):
+                part.unlink()  # of a run that was killed
         if tensors is not None:
             part = self._folder / f".{name}.{os.getpid()}.part"
             save_file({k: t.contiguous() for k, t in tensors.items()}, part)

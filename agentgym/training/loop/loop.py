@@ -9,7 +9,6 @@ is queued.
 
 from __future__ import annotations
 
-import shutil
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -112,6 +111,8 @@ class Training:
             return sentences.met_before(certified=self.plan.certified)
         if self._host.version != state.version:
             self._host.publish(state.version)
+        if state.version and self._versions.catch_up():
+            return self._target_met()
         with closing(Journal(self.plan.run_folder, state.version)) as journal:
             reason = self._loop(journal)
         if not state.version:
@@ -131,8 +132,7 @@ class Training:
                 return self._nothing_trained(batch)
             if batch:
                 line = self._update(batch, collected)
-                self._publish()
-                journal.write(line)
+                self._publish(line, journal)
                 self._observer.update(line)
             if self._validate(updated=bool(batch)):
                 return self._target_met()
@@ -190,10 +190,17 @@ class Training:
             refuses_stale=self.plan.config.stale == "refuse",
         )
 
-    def _publish(self) -> None:
-        """The updated policy becomes the next version."""
+    def _publish(self, line: UpdateLine, journal: Journal) -> None:
+        """The updated policy becomes the next version.
+
+        Args:
+            line: What is written of the update.
+            journal: Gets it.
+        """
         state, version = self._state, self._state.version + 1
         self._host.write(version, self._updater.save_adapter)
+        # Before the state: a journal drops what was not saved, and misses nothing.
+        journal.write(line)
         self._session.curriculum.updated()
         state.version = version
         self._session.keep(self._updater.state())
@@ -259,6 +266,4 @@ class Training:
         if not trained:
             return result
         adapter = self._host.adapter(result.version)
-        saved = save_trained(self.plan, state, result, adapter)
-        shutil.rmtree(self.plan.training_folder, ignore_errors=True)
-        return saved
+        return save_trained(self.plan, state, result, adapter)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agentgym.policy.trained.agent_folder import base_entry, save_agent
+from agentgym.policy.trained.agent_folder import base_entry, save_agent, saved_already
 from agentgym.reliability.looks import alpha_of
 from agentgym.runs.files.main_prompt import main_prompt
 from agentgym.runs.files.updates import sampler_mismatch
@@ -82,7 +82,12 @@ def save_trained(
     Returns:
         The result with the agent's folder.
     """
-    agent = save_agent(plan.root, plan.name, adapter, _card(plan, state, result))
+    card = _card(plan, state, result)
+    # It may have been killed right after.
+    same = {name: card[name] for name in ("run", "updates", "looks")}
+    agent = saved_already(plan.root, plan.name, same)
+    if agent is None:
+        agent = save_agent(plan.root, plan.name, adapter, card)
     return replace(result, agent=agent)
 
 

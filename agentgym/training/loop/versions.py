@@ -158,9 +158,30 @@ class Versions:
         self._session.keep()
         self.keep_adapters()
         self._observer.say(sentences.validated(state.version, validation, threshold))
-        if not validation.judgeable or value < threshold:
-            return False
-        if not self._can_certify:
+        return validation.judgeable and self._measure_good()
+
+    def catch_up(self) -> bool:
+        """Goes on where an earlier session was killed after its last update.
+
+        Returns:
+            Whether the newest version was measured and reaches the target.
+        """
+        state = self._session.state
+        if state.version not in state.validated:
+            return self.validation_due and self.validate()
+        if state.version in state.looked:
+            return state.looked[-1] == state.version and self.target_met
+        return self._measure_good()
+
+    def _measure_good(self) -> bool:
+        """Measures the newest version on held-out cases if it did well in validation.
+
+        Returns:
+            Whether it reaches the target.
+        """
+        state = self._session.state
+        well = state.validated[state.version] >= self.validation_threshold
+        if not well or not self._can_certify:
             return False
         self._measure(state.version)
         return self.target_met
