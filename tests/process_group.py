@@ -7,15 +7,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 
-def start_group(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
-    """Starts Python in this folder; both of its streams are `stdout`."""
+def start_group(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Starts Python in this folder; both of its streams are `stdout`.
+
+    Args:
+        arguments: Of Python.
+        folder: Where it runs.
+        environment: Variables beside those of this process.
+    """
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=folder,
+        env={**os.environ, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -45,3 +54,24 @@ def signal_when(
         time.sleep(0.05)
     time.sleep(pause)
     os.killpg(process.pid, number)
+
+
+def commands_of(session: int) -> dict[int, str]:
+    """The command lines of the processes that still run in a session, by their ids.
+
+    Args:
+        session: Id of its first process, as `start_group` gives it.
+    """
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+            command = (folder / "cmdline").read_bytes()
+        except OSError:  # it has just ended
+            continue
+        state, _, _, its_session = stat.rpartition(")")[2].split()[:4]
+        # A zombie has ended.
+        if int(its_session) == session and state != "Z":
+            text = command.replace(b"\0", b" ").decode(errors="replace")
+            found[int(folder.name)] = text
+    return found

@@ -124,10 +124,9 @@ class RunPolicy:
 
     def known(self) -> dict[str, Any] | None:
         """What another process is told of the endpoint; None if nobody asked for it."""
-        with self._lock:
-            if self._endpoint is None:
-                return None
-            return {"endpoint": asdict(self._endpoint), "local": self._local}
+        if self._endpoint is None:
+            return None
+        return {"endpoint": asdict(self.endpoint()), "local": self._local}
 
     def know(self, known: Mapping[str, Any] | None) -> None:
         """Takes in what the process says that found the endpoint; none is found here.
