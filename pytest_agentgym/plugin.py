@@ -99,6 +99,7 @@ def _register(config: pytest.Config) -> None:
     )
     from pytest_agentgym.play.run_context import join_run
     from pytest_agentgym.play.termination import TERMINATION, Termination
+    from pytest_agentgym.show.origin import note_origin
 
     process_settings.prepare_process(config)
     join_run(config)
@@ -108,6 +109,7 @@ def _register(config: pytest.Config) -> None:
     ):
         config.pluginmanager.register(module, module.__name__)
     config.pluginmanager.register(ErrorHook(config), "agentgym-error-hook")
+    note_origin(config)
     config.stash[TERMINATION] = termination = Termination()
     config.pluginmanager.register(termination, "agentgym-termination")
     soft_assert.install(config)

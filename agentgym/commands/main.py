@@ -18,6 +18,7 @@ from agentgym.commands.import_traces import add_import_command
 from agentgym.commands.init import add_init_command
 from agentgym.commands.output_files import add_file_option, writing
 from agentgym.commands.pack_commands import add_pack_commands
+from agentgym.commands.reproduce import add_reproduce_command
 from agentgym.commands.run_commands import add_run_commands
 from agentgym.commands.view import add_view_command
 from agentgym.distribution import __version__
@@ -217,6 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_selftest(commands)
     add_compare_commands(commands)
     add_run_commands(commands)
+    add_reproduce_command(commands)
     add_view_command(commands)
     add_pack_commands(commands)
     add_agent_commands(commands)
@@ -285,7 +287,7 @@ def _add_train(commands: argparse._SubParsersAction[UsageParser]) -> None:
         metavar="N",
         type=int,
         default=0,
-        help="the same seed gives the same cases (default: 0)",
+        help="the same seed gives the same cases and replies (default: 0)",
     )
     command.add_argument(
         "--workers",

@@ -73,6 +73,7 @@ _NAMES: dict[tuple[str, str], Callable[[], Iterable[str]]] = {
     ("runs", "runs"): _runs,
     ("report", "run"): _runs,
     ("report", "baseline"): _runs,
+    ("reproduce", "run"): _runs,
     ("compare", "before"): _runs,
     ("compare", "after"): _runs,
     ("agents", "name"): _agents,

@@ -419,6 +419,44 @@ class ComparisonJson(TypedDict):
     prompts: NotRequired[list[PromptChangeJson]]
 
 
+class SampledJson(TypedDict):
+    """What sampled a run's policy, where the run had that done itself.
+
+    Attributes:
+        weights: Digest of the model's weights and its adapter's.
+        engine: "own" or "vllm".
+        device: "cpu" or "gpu".
+    """
+
+    weights: str
+    engine: str
+    device: str
+
+
+class OriginJson(TypedDict):
+    """What a run was made of: what it takes to play it again.
+
+    Attributes:
+        arguments: Of pytest, as they were given; secrets are masked.
+        addopts: The same of the environment's PYTEST_ADDOPTS.
+        folder: Where pytest was started, from the project's folder.
+        workers: xdist's; 0 where the main process played.
+        in_flight: Episodes in flight in a process, if their number was given.
+        machine: What it ran on.
+        files: Digests of the project's own code and settings, by path.
+        sampled: None where the agent asked others' models.
+    """
+
+    arguments: list[str]
+    addopts: str
+    folder: str
+    workers: int
+    in_flight: int | None
+    machine: str
+    files: dict[str, str]
+    sampled: SampledJson | None
+
+
 class SummaryJson(TypedDict):
     """A run; the plugin adds `usage_errors` and `folder`."""
 
@@ -455,5 +493,6 @@ class SummaryJson(TypedDict):
     warnings: list[str]
     usage_errors: NotRequired[list[str]]
     folder: NotRequired[str | None]
+    origin: NotRequired[OriginJson]
     baseline: NotRequired[ComparisonJson]
     training: NotRequired[TrainingJson]

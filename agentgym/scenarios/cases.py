@@ -375,6 +375,17 @@ def _listed(cases: Sequence[Any], seed: int, scenario: str) -> list[Case]:
     ]
 
 
+def draw_name(seed: int, *of: str | int) -> str:
+    """By what an episode's replies are drawn: 32 hexadecimal digits.
+
+    Args:
+        seed: The seed of the run.
+        of: What tells the episode from all others of the run.
+    """
+    key = "\0".join(map(str, (seed, *of))).encode()
+    return hashlib.blake2b(key, digest_size=16).hexdigest()
+
+
 def _seed(seed: int, scenario: str, part: str, index: int) -> int:
     key = f"{seed}/{scenario}/{part}/{index}".encode()
     return int.from_bytes(hashlib.blake2b(key, digest_size=4).digest(), "big")

@@ -44,7 +44,7 @@ class Trainer:
         policy: What `--agentgym-policy` takes: "embedded", a model's folder or its name
             at the Hugging Face hub, or a trained agent to go on from.
         save: The trained agent's name; by default that of the scenarios' folder.
-        seed: The same seed gives the same cases.
+        seed: The same seed gives the same cases and replies.
         episodes: Held-out episodes of each scenario, before and after; None for what
             the scenarios say.
         workers: Processes that play episodes; 0 for the one of pytest itself.

@@ -56,7 +56,6 @@ class EpisodeRequest:
 
     Attributes:
         episode: Index of this episode in its scenario.
-        policy: The episode's own policy endpoint; None if the run's is meant.
     """
 
     scope = "function"
@@ -78,11 +77,15 @@ class EpisodeRequest:
         self.keywords = item.keywords
         self.instance = world.instance
         self.episode = world.index
-        self.policy = world.policy
         callspec = getattr(item, "callspec", None)
         if callspec is not None and fixturename in callspec.params:
             self.param = callspec.params[fixturename]
             self.param_index = callspec.indices.get(fixturename, 0)
+
+    @property
+    def policy(self) -> PolicyEndpoint:
+        """Where this episode's agent finds the policy."""
+        return self._world.policy()
 
     @property
     def case(self) -> Case:
@@ -119,7 +122,7 @@ class FixtureWorld:
         item: The scenario.
         index: Number of the episode.
         case: Its case.
-        policy: Where this episode's agent finds its model, if not where all do.
+        policy: Says where this episode's agent finds the policy.
     """
 
     def __init__(
@@ -127,7 +130,7 @@ class FixtureWorld:
         item: pytest.Function,
         index: int,
         case: Case,
-        policy: PolicyEndpoint | None = None,
+        policy: Callable[[], PolicyEndpoint],
     ) -> None:
         self.item = item
         self.index = index

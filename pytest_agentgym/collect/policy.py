@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     from agentgym.endpoint import PolicyEndpoint
+    from agentgym.runs.summary_json import SampledJson
 
 API_KEY = "AGENTGYM_API_KEY"
 """Environment variable with the key that is sent to a policy endpoint's URL."""
@@ -112,13 +113,49 @@ class RunPolicy:
             self._found = str(model.folder)
         return self._found
 
+    def sampled(self) -> SampledJson | None:
+        """What samples it for the run; None for another's server.
+
+        Raises:
+            UsageError: There is no such policy any more.
+            OSError: Its weights cannot be read.
+        """
+        from agentgym.policy.trained.sampling_choice import sampled_by
+
+        return sampled_by(
+            self._found or self.spec,
+            self._engine,
+            root=self._root,
+            device=self._device,
+        )
+
+    def of_episode(self, name: str) -> PolicyEndpoint:
+        """Where one episode's agent reaches the policy: it draws as the name says.
+
+        Others' servers have one address for all.
+
+        Args:
+            name: Of the episode, the same in each run that is to draw the same; it
+                fits an address.
+
+        Raises:
+            UsageError: No such model, or nothing answers at the URL.
+        """
+        endpoint = self.endpoint()
+        if not self._local:
+            return endpoint
+        root = endpoint.base_url.removesuffix("/v1")
+        return replace(endpoint, base_url=f"{root}/episode/{name}/v1")
+
     def any_model_url(self, endpoint: PolicyEndpoint) -> str:
         """Where an agent can ask for a model by whatever name it knows.
 
         Others' servers have no such address: there the agent has to name a model that
         is known.
         """
-        if not self._local or endpoint != self._endpoint:
+        own = self._endpoint
+        root = "" if own is None else own.base_url.removesuffix("/v1") + "/"
+        if not self._local or not endpoint.base_url.startswith(root):
             return endpoint.base_url
         return endpoint.base_url.removesuffix("/v1") + "/any/v1"
 

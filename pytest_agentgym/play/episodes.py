@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 
+from agentgym.endpoint import PolicyEndpoint
 from agentgym.errors import UsageError
 from agentgym.playing.alone import MOST_ALONE, PlayedAlone, failures_allowed
 from agentgym.playing.episode import ALONE, Episode
@@ -22,7 +23,7 @@ from agentgym.reliability import Reliability
 from agentgym.reliability.gate_odds import tolerant_alpha
 from agentgym.reliability.verdicts import verdict_of
 from agentgym.runs.outcome_sequence import OutcomeSequence, scenario_stop
-from agentgym.scenarios.cases import Case, Rounds, is_listed, make_cases
+from agentgym.scenarios.cases import Case, Rounds, draw_name, is_listed, make_cases
 from agentgym.scenarios.scenario import split_to_play
 from pytest_agentgym.collect.collection import ScenarioFailed, ScenarioItem
 from pytest_agentgym.collect.policy import POLICY, asks_policy
@@ -128,6 +129,7 @@ class _Plays:
         options = item.config.stash[RUN].options
         self.item = item
         self.cases = cases
+        self._seed = options.seed
         self._asked = options.cases
         self._rounds = Rounds(
             len(cases),
@@ -201,10 +203,18 @@ class _Plays:
             done += 1
 
     def _again(self, index: int, _: int) -> EpisodePlay:
-        return self.make(index)
+        return self.make(index, phase=ALONE)
 
-    def make(self, index: int, keep_exceptions: bool = False) -> EpisodePlay:
-        """The episode at this index."""
+    def make(
+        self, index: int, *, phase: str = "", keep_exceptions: bool = False
+    ) -> EpisodePlay:
+        """An episode of the item.
+
+        Args:
+            index: Its number.
+            phase: `ALONE` where it is played once more.
+            keep_exceptions: Whether a debugger wants them.
+        """
         item, case = self.item, self.cases[self._rounds.place(index)]
         repeat = index // len(self.cases)
         if repeat:
@@ -218,7 +228,20 @@ class _Plays:
             policy=item.config.stash[POLICY].spec,
             asks_policy=partial(asks_policy, item),
         )
-        return make_play(item, spec, self.limits, keep_exceptions=keep_exceptions)
+        return make_play(
+            item,
+            spec,
+            self.limits,
+            partial(self._endpoint, case, phase),
+            ready=item.config.stash[POLICY].known() is not None,
+            keep_exceptions=keep_exceptions,
+        )
+
+    def _endpoint(self, case: Case, phase: str, attempt: int) -> PolicyEndpoint:
+        """Where an attempt finds the policy: what it draws is the episode's own."""
+        of = (self.item.nodeid, case.id, case.repeat, phase, attempt)
+        name = draw_name(self._seed, *of)
+        return self.item.config.stash[POLICY].of_episode(name)
 
 
 class _Results:

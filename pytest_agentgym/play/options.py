@@ -103,7 +103,7 @@ def _add_measuring(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--agentgym-seed",
         metavar="N",
-        help="the same seed gives the same cases (default: 0)",
+        help="same seed, same cases and replies (default: 0)",
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 from unittest import SkipTest
 
@@ -30,10 +32,6 @@ def skip_reason(skip: BaseException | None) -> str:
     return " ".join(str(skip).split()) or "no reason was given"
 
 
-def _same_for_all() -> PolicyEndpoint | None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class FixtureStage:
     """Stage of one episode: see `agentgym.playing.stage.Stage`.
@@ -42,18 +40,20 @@ class FixtureStage:
         item: The scenario.
         index: Number of the episode.
         case: Its case.
-        endpoint: Gives each attempt its own policy endpoint; None where all episodes
-            of the run have the same.
+        endpoint: Where the agent of an attempt finds the policy, by the attempt's
+            number from 0; asked when the agent is.
     """
 
     item: ScenarioItem
     index: int
     case: Case
-    endpoint: Callable[[], PolicyEndpoint | None] = _same_for_all
+    endpoint: Callable[[int], PolicyEndpoint]
+    _attempts: Iterator[int] = field(default_factory=itertools.count)
 
     def make_world(self) -> FixtureWorld:
         """Fixtures of their own for an attempt."""
-        return FixtureWorld(self.item, self.index, self.case, self.endpoint())
+        endpoint = partial(self.endpoint, next(self._attempts))
+        return FixtureWorld(self.item, self.index, self.case, endpoint)
 
     def make_output(self) -> EpisodeOutput:
         """What keeps an attempt's printed text apart from the others'."""

@@ -18,6 +18,7 @@ from pytest_agentgym.play.not_judged import NotCollected
 from pytest_agentgym.show.embedded_tools import EmbeddedTools
 from pytest_agentgym.show.few_failures import FewFailures
 from pytest_agentgym.show.late_failures import LateFailures
+from pytest_agentgym.show.origin import ORIGIN
 from pytest_agentgym.show.run_writer import RunWriter
 from pytest_agentgym.show.sections import (
     report_width,
@@ -219,6 +220,7 @@ class Reporter:
         result = yield
         data = self._reported.to_json()
         data["usage_errors"] = list(dict.fromkeys(self._reported.usage_errors))
+        data["origin"] = self._config.stash[ORIGIN].to_json(data["policy"])
         if not self._config.getoption("collectonly"):
             self._writer.write(data, self.summary.warnings)
         self._set_exit_code(session, data["exit_code"])

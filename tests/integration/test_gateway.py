@@ -257,7 +257,7 @@ def test_training_is_untempered_and_measuring_is_as_the_agent_is(hub, runner, mo
     for claim in claims:
         chat(runner.endpoint(claim, 0), temperature=0.2, top_p=0.5, seed=7)
         sent = model.requests[-1]
-        assert sent["rollout_id"] == claim.rollout_id
+        assert sent["rollout_id"] == f"{claim.rollout_id}.0"
         assert sent["return_token_ids"] is True
         if claim.task.phase == "train":
             assert sent["temperature"] == 1.0
@@ -316,7 +316,7 @@ def test_a_response_is_recorded_as_a_model_call(hub, runner, model, streaming):
         "tool",
     ]
     assert sent["tools"] == TOOLS
-    assert sent["rollout_id"] == "r0"
+    assert sent["rollout_id"] == "r0.0"
     assert "stream" not in sent
     runner.finish(claim, 0, reward=1.0, passed=True, steps=None)
     reasons = [made.finish_reason for made in hub.result("r0").calls]

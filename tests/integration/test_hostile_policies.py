@@ -16,7 +16,7 @@ pytest.importorskip("transformers")
 
 from agentgym import TrainedAgent, UsageError
 from agentgym.exit_code import ExitCode
-from agentgym.policy.folders.model_folder import weights_digest
+from agentgym.policy.folders.weights_digest import weights_digest
 from agentgym.policy.trained.agent_folder import save_agent
 from tests.hostile_folders import LOADED, SEEN, TRIED, Change, copied, write
 from tests.policy_agent import policy_agent

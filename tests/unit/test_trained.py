@@ -20,7 +20,7 @@ import torch
 from agentgym import TrainedAgent, UsageError
 from agentgym.commands.main import main
 from agentgym.policy.folders.embedded import embedded_path
-from agentgym.policy.folders.model_folder import weights_digest
+from agentgym.policy.folders.weights_digest import weights_digest
 from agentgym.policy.trained import agent_folder
 from agentgym.policy.trained.agent_folder import add_to_card, check_name, save_agent
 from agentgym.policy.trained.resolve import Local, resolve

@@ -119,26 +119,26 @@ def chunks(body: bytes) -> list[Any]:
 
 def test_training_samples_from_the_policy_itself():
     body = {"messages": [], "top_p": 0.5, "seed": 1, "temperature": 0.2, "stop": "x"}
-    prepare(body, "r1", "train")
+    prepare(body, "r1", "0", "train")
     assert body == {
         "messages": [],
         "stop": "x",
         "temperature": 0.2,
-        "rollout_id": "r1",
+        "rollout_id": "r1.0",
     }
 
 
 @pytest.mark.parametrize("temperature", [0, 0.3])
 def test_what_is_measured_keeps_the_agents_sampling(temperature):
     body = {"temperature": temperature, "top_p": 0.5, "seed": 1}
-    prepare(body, "r1", "val")
+    prepare(body, "r1", "0", "val")
     assert body["sampling_temperature"] == temperature
     assert (body["top_p"], body["seed"]) == (0.5, 1)
 
 
 @pytest.mark.parametrize("body", [{}, {"temperature": None}])
 def test_no_temperature_stays_none(body):
-    prepare(body, "r1", "val")
+    prepare(body, "r1", "0", "val")
     assert "sampling_temperature" not in body
 
 
@@ -149,7 +149,7 @@ def test_a_request_goes_on_as_a_plain_one_with_the_rollouts_id():
     client.ask(BASE + "chat/completions", {**asked, "stream_options": {}})
     assert json.loads(inner.body or b"") == {
         "messages": asked["messages"],
-        "rollout_id": "r1",
+        "rollout_id": "r1.0",
     }
     # Then the inner application sees what the client does.
     assert asyncio.run(inner.then()) == {"type": "http.disconnect"}
@@ -276,7 +276,7 @@ def test_a_response_is_recorded_as_a_chat_completion():
         "model": "policy",
         "messages": [{"role": "user", "content": "hi"}],
         "temperature": 0.2,
-        "rollout_id": "r1",
+        "rollout_id": "r1.0",
     }
     assert client.status == 200
     made = client.json

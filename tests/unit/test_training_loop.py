@@ -69,7 +69,7 @@ class Player:
     passes: Passes = staticmethod(lambda task: (task.case + task.repeat) % 2 == 0)
     calls_until_stop = 10_000
 
-    def __init__(self, gateway: Any, host: Host, timeout: float, say: Any) -> None:
+    def __init__(self, *, host: Host, **_: Any) -> None:
         self.host = host
         self.model: Any = None
         self._random = random.Random(0)

@@ -290,7 +290,9 @@ class Engine:
                 continue
             seed = generation.params.seed
             # Its own: what it draws does not depend on what the batch holds.
-            generation._generator = random.Random(seed)  # noqa: S311
+            generation._generator = random.Random(  # noqa: S311
+                generation.draw if seed is None else seed
+            )
             self._running[row] = generation
         self._waiting.extendleft(reversed(later))
 

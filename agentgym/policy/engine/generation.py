@@ -151,6 +151,8 @@ class Generation:
     params: SamplingParams
     adapter: str | None = None
     """Name of a loaded adapter; None: the weights that the engine started with."""
+    draw: bytes | None = None
+    """Where its random numbers come from, unless it has a seed; None: from nowhere."""
     constraint: Constraint | None = None
     """What its tokens have to fit; its log-probabilities are those without it."""
     on_step: Callable[[Generation], None] | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
@@ -144,15 +143,3 @@ def stored_dtype(folder: Path) -> str:
     config = read_said(folder, "config.json")
     dtype = str(config.get("dtype") or config.get("torch_dtype"))
     return dtype if dtype in DTYPES else "float32"
-
-
-def weights_digest(folder: Path) -> str:
-    """SHA-256 over a model's weight files: their names and what is in them."""
-    whole = hashlib.sha256()
-    files = {*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")}
-    for file in sorted(files):
-        if not file.name.startswith("adapter_model"):
-            with file.open("rb") as stream:
-                part = hashlib.file_digest(stream, "sha256").hexdigest()
-            whole.update(f"{file.name} {part}\n".encode())
-    return whole.hexdigest()

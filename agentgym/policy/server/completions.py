@@ -12,7 +12,12 @@ from starlette.requests import Request
 
 from agentgym.policy.chat.chat_template import ChatTemplate, Prompt
 from agentgym.policy.chat.dialect import schemas
-from agentgym.policy.engine.generation import Generation, TokenEngine
+from agentgym.policy.engine.draws import Draws
+from agentgym.policy.engine.generation import (
+    Generation,
+    SamplingParams,
+    TokenEngine,
+)
 from agentgym.policy.server import wire
 from agentgym.policy.server.openai_http import BadRequestError
 from agentgym.policy.server.openai_json import Json
@@ -41,6 +46,7 @@ class Completions:
         self.dialect = engine.policy.dialect
         self.template = ChatTemplate(self.dialect)
         self._structured = StructuredOutput(engine.policy)
+        self._draws = Draws()
 
     async def chat_turn(self, asked: wire.ChatRequest) -> ChatTurn:
         """What the engine is to do for a chat request; nothing is queued yet.
@@ -68,7 +74,7 @@ class Completions:
             width=self.policy.width,
             top_logprobs=asked.top_logprobs or 0,
         )
-        generation = Generation(prompt.ids, params, adapter)
+        generation = self._generation(asked, prompt.ids, params, adapter)
         schema = asked.schema_of_text()
         if schema is not None:
             forms: Forms = "answer or calls" if asked.reads_tool_calls else "answer"
@@ -95,7 +101,18 @@ class Completions:
         params = asked.sampling(
             room=room, width=self.policy.width, top_logprobs=asked.logprobs or 0
         )
-        return Generation(ids, params, adapter)
+        return self._generation(asked, ids, params, adapter)
+
+    def _generation(
+        self,
+        asked: wire.SamplingRequest,
+        ids: list[int],
+        params: SamplingParams,
+        adapter: str | None,
+    ) -> Generation:
+        rollout = asked.rollout_id
+        draw = self._draws.next(rollout, ids) if rollout else None
+        return Generation(ids, params, adapter, draw)
 
     async def generate(self, request: Request, generation: Generation) -> None:
         """Waits for the engine, or for the client to go away.
@@ -175,7 +192,7 @@ class Completions:
         if turn.prompt.forced and not reply.tool_calls:
             # It begins as a call, whatever the model made of it.
             reply = self.dialect.forced(text, [*schemas(turn.asked.tools)])
-        message = wire.assistant_message(reply)
+        message = wire.assistant_message(reply, turn.generation.draw)
         self.template.remember(turn.prompt, message, turn.generation.token_ids)
         return message
 

@@ -31,6 +31,8 @@ from agentgym.policy.server.structured_output import SchemaError
 
 ANY_MODEL = "/any"
 """Below it, a request's `model` is not read: for agents that name one of their own."""
+EPISODE = "/episode"
+"""Below it and an id, requests are of that episode, which draws as the id says."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -61,19 +63,25 @@ class PolicyServer:
             "/v1/unload_lora_adapter": self._unload_adapter,
         }
         sleeping = {"/sleep": self._sleep, "/wake_up": self._wake}
+        episode = f"{EPISODE}/{{episode}}"
         posts = {
-            **completions,
-            **{ANY_MODEL + path: handler for path, handler in completions.items()},
+            **{
+                prefix + any_model + path: handler
+                for prefix in ("", episode)
+                for any_model in ("", ANY_MODEL)
+                for path, handler in completions.items()
+            },
             **adapters,
             **sleeping,
         }
+        models = self._route(self._models)
         return Starlette(
             routes=[
                 *(
                     Route(path, self._route(handler), methods=["POST"])
                     for path, handler in posts.items()
                 ),
-                Route("/v1/models", self._route(self._models)),
+                *(Route(f"{prefix}/v1/models", models) for prefix in ("", episode)),
                 Route("/health", self._health),
             ],
             exception_handlers={HTTPException: _http_error, Exception: _server_error},
@@ -160,14 +168,14 @@ class PolicyServer:
 
     async def _complete(self, request: Request) -> Response:
         asked = wire.read_request(wire.CompletionRequest, await request.body())
-        _forget_model(request, asked)
+        _heed_address(request, asked)
         generation = self._completions.text_generation(asked)
         await self._completions.generate(request, generation)
         return json_response(self._completions.text_completion(asked, generation))
 
     async def _chat(self, request: Request) -> Response:
         asked = wire.read_request(wire.ChatRequest, await request.body())
-        _forget_model(request, asked)
+        _heed_address(request, asked)
         turn = await self._completions.chat_turn(asked)
         if asked.stream:
             return streamed_chat(ChatStream(self._completions, turn).chunks())
@@ -178,7 +186,7 @@ class PolicyServer:
         body = read_object(await request.body())
         chat = encode(responses_request.chat_request(body))
         asked = wire.read_request(wire.ChatRequest, chat)
-        _forget_model(request, asked)
+        _heed_address(request, asked)
         turn = await self._completions.chat_turn(asked)
         if asked.stream:
             chunks = ChatStream(self._completions, turn).chunks()
@@ -188,8 +196,14 @@ class PolicyServer:
         return json_response(responses_reply.response(body, completion))
 
 
-def _forget_model(request: Request, asked: wire.SamplingRequest) -> None:
-    if request.url.path.startswith(ANY_MODEL + "/"):
+def _heed_address(request: Request, asked: wire.SamplingRequest) -> None:
+    """Has a request say what its address says."""
+    path = request.url.path
+    episode = request.path_params.get("episode")
+    if episode is not None:
+        asked.rollout_id = episode
+        path = path.removeprefix(f"{EPISODE}/{episode}")
+    if path.startswith(ANY_MODEL + "/"):
         asked.model = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -62,6 +63,9 @@ class SamplingRequest(BaseModel):
     stream_options: StreamOptions | None = None
     return_token_ids: bool | None = None
     ignore_eos: bool = False
+    rollout_id: str | None = None
+    """Keeps apart the conversations of rollouts that begin alike, and what is drawn for
+    them: the same id draws the same replies."""
 
     def sampling(self, *, room: int, width: int, top_logprobs: int) -> SamplingParams:
         """How the engine is to sample.
@@ -135,8 +139,6 @@ class ChatRequest(SamplingRequest):
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     chat_template_kwargs: dict[str, Any] | None = None
     """Variables of the chat template, such as `enable_thinking`."""
-    rollout_id: str | None = None
-    """Keeps apart the conversations of rollouts that begin alike."""
 
     def check_tools(self) -> None:
         """Checks that a tool call's name says which tool is meant.
@@ -227,19 +229,37 @@ def new_id(prefix: str) -> str:
     return f"{prefix}{secrets.token_hex(12)}"
 
 
-def assistant_message(reply: ParsedReply) -> dict[str, Any]:
-    """A reply as an assistant message; arguments stay the model's own text."""
+def call_id(draw: bytes | None, number: int) -> str:
+    """The id of a tool call: templates may show it to the model, as other tokens.
+
+    Args:
+        draw: Of the reply that it is in; None for a random id.
+        number: Of the call in the reply.
+    """
+    if draw is None:
+        return new_id("call_")
+    made = hashlib.blake2b(draw + number.to_bytes(4), digest_size=12)
+    return f"call_{made.hexdigest()}"
+
+
+def assistant_message(reply: ParsedReply, draw: bytes | None = None) -> dict[str, Any]:
+    """A reply as an assistant message; arguments stay the model's own text.
+
+    Args:
+        reply: What was read of the sampled tokens.
+        draw: What they were drawn by.
+    """
     message: dict[str, Any] = {"role": "assistant", "content": reply.content}
     if reply.reasoning is not None:
         message["reasoning_content"] = reply.reasoning
     if reply.tool_calls:
         message["tool_calls"] = [
             {
-                "id": new_id("call_"),
+                "id": call_id(draw, number),
                 "type": "function",
                 "function": {"name": call.name, "arguments": call.arguments},
             }
-            for call in reply.tool_calls
+            for number, call in enumerate(reply.tool_calls)
         ]
     return message
 

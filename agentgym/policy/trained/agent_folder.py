@@ -21,8 +21,8 @@ from agentgym.policy.folders.adapter_folder import CONFIG, WEIGHTS, check_adapte
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.folders.hub_cache import hub_model
 from agentgym.policy.folders.hub_download import find_hub_model
-from agentgym.policy.folders.model_folder import weights_digest
 from agentgym.policy.folders.others.validator import CARD_FORMAT, read_said
+from agentgym.policy.folders.weights_digest import weights_digest
 from agentgym.runs.files.held_folder import HeldFolder
 from agentgym.runs.files.store import write_json
 

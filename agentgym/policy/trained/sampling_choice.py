@@ -7,8 +7,10 @@ from pathlib import Path
 
 from agentgym.endpoint import Endpoint, split_url_and_model, without_secrets
 from agentgym.errors import UsageError
+from agentgym.policy.engine.devices import on_gpu
 from agentgym.policy.folders.hub_download import find_model
 from agentgym.policy.folders.model_folder import check_folder
+from agentgym.policy.folders.weights_digest import model_fingerprint
 from agentgym.policy.trained.resolve import Local, Remote, resolve
 from agentgym.policy.vllm_engine.choice import (
     VllmChoice,
@@ -22,6 +24,7 @@ from agentgym.policy.vllm_engine.served_model import (
     is_here,
     served_model,
 )
+from agentgym.runs.summary_json import SampledJson
 
 VLLM_LOG = Path(".agentgym", "vllm.log")
 """The log of a vLLM that was started to measure; a training has its own."""
@@ -56,6 +59,33 @@ def measured_by(
     log = (root or Path()) / VLLM_LOG
     vllm = _started(policy, engine, rank=1)
     return policy, vllm and replace(vllm, log=log.absolute())
+
+
+def sampled_by(
+    spec: str, engine: str, *, root: Path | None = None, device: str | None = None
+) -> SampledJson | None:
+    """What samples a policy, as a run's files have it; None for others' servers.
+
+    Args:
+        spec: As `resolve` takes it.
+        engine: One of `ENGINES`.
+        root: Trained agents are also looked for in this project.
+        device: What was asked for; None for a GPU if there is one.
+
+    Raises:
+        UsageError: The policy cannot be used.
+        OSError: Its weights cannot be read.
+    """
+    if split_url_and_model(spec) is not None:
+        return None
+    policy, vllm = measured_by(spec, engine, api_key="", root=root)
+    if isinstance(policy, Remote):
+        return None
+    return {
+        "weights": model_fingerprint(policy.path, policy.adapter),
+        "engine": "own" if vllm is None else "vllm",
+        "device": "gpu" if on_gpu(device) else "cpu",
+    }
 
 
 def trained_by(

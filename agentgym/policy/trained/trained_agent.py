@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from agentgym.errors import UsageError
 from agentgym.policy.folders.adapter_folder import WEIGHTS, check_adapter
-from agentgym.policy.folders.model_folder import check_folder, weights_digest
+from agentgym.policy.folders.model_folder import check_folder
+from agentgym.policy.folders.weights_digest import weights_digest
 from agentgym.policy.trained.agent_folder import base_folder, find_agent
 from agentgym.policy.trained.card import card_text, read_card
 from agentgym.policy.trained.sharing import R, Shared

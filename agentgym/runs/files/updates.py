@@ -75,6 +75,7 @@ class UpdateLine(Metrics):
         broken_prefixes: Share of later model calls that do not continue the one before.
         tokens_per_episode: Mean of the prompts' and the sampled tokens.
         playing_seconds: Wall time of the episodes.
+        adapter_sha256: Of the weights of the LoRA adapter that it made.
     """
 
     update: int
@@ -91,6 +92,7 @@ class UpdateLine(Metrics):
     broken_prefixes: float
     tokens_per_episode: float
     playing_seconds: float
+    adapter_sha256: str
 
 
 def read_updates(folder: Path) -> Iterator[dict[str, Any]]:

@@ -30,7 +30,7 @@ from agentgym.policy.server.openai_json import END_OF_STREAM, Json, sse_event
 
 _PREFIX = "/proxy/rollout/"
 _PATH = re.compile(
-    _PREFIX + r"(?P<rollout>[^/]+)/attempt/[^/]+/mode/(?P<mode>[^/]+)"
+    _PREFIX + r"(?P<rollout>[^/]+)/attempt/(?P<attempt>[^/]+)/mode/(?P<mode>[^/]+)"
     r"/openai/v1/(?P<route>.*)"
 )
 _CHAT = "chat/completions"
@@ -111,7 +111,7 @@ class AgentLayer:
             # Agent Lightning says what is wrong with it.
             await self._app(scope, _replay(raw, receive), send)
             return None
-        asked = prepare(body, place["rollout"], place["mode"])
+        asked = prepare(body, place["rollout"], place["attempt"], place["mode"])
         return await self._ask(body, asked, scope, receive)
 
     async def _respond(
@@ -124,7 +124,8 @@ class AgentLayer:
             return error_response(str(error), error.status, param=error.param)
         path = scope["path"][: place.start("route")] + _CHAT
         inner = {**scope, "path": path, "raw_path": path.encode()}
-        asked = prepare(chat, place["rollout"], place["mode"], response_to=body)
+        names = (place["rollout"], place["attempt"], place["mode"])
+        asked = prepare(chat, *names, response_to=body)
         return await self._ask(chat, asked, inner, receive)
 
     async def _ask(
@@ -211,6 +212,7 @@ class Asked:
 def prepare(
     body: dict[str, Any],
     rollout: str,
+    attempt: str,
     mode: str,
     response_to: dict[str, Any] | None = None,
 ) -> Asked:
@@ -219,6 +221,7 @@ def prepare(
     Args:
         body: The request; changed in place.
         rollout: The rollout's id, by which the server tells conversations apart.
+        attempt: Number of the try at it: each draws anew.
         mode: "train", or "val" for what is measured as the agent is.
         response_to: The agent's own request, where this is its translation.
     """
@@ -230,7 +233,7 @@ def prepare(
         token_ids=bool(body.get("return_token_ids")),
         response_to=response_to,
     )
-    body["rollout_id"] = rollout
+    body["rollout_id"] = f"{rollout}.{attempt}"
     if mode == "train":
         for name in _NOT_TRAINED:
             body.pop(name, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import json
 import threading
 import time
 from collections import Counter
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from agentgym.errors import AgentGymError, UsageError
+from agentgym.scenarios.cases import draw_name
 from agentgym.training.hub.gateway import Gateway
 from agentgym.training.hub.host import PolicyHost
 from agentgym.training.hub.rollout_result import RolloutResult
@@ -33,6 +34,9 @@ class Player:
     """Plays batches of tasks through the gateway.
 
     Attributes:
+        seed: Rollouts of the same seed and session have the same ids, by which their
+            replies are drawn.
+        session: Tells the sessions of a training apart.
         gateway: Where rollouts are queued.
         host: The policy server, which is started again if it dies.
         timeout: Seconds after which a rollout that nobody finishes is given up.
@@ -41,6 +45,8 @@ class Player:
         lost: Rollouts whose outcome was not the agent's doing.
     """
 
+    seed: int
+    session: str
     gateway: Gateway
     host: PolicyHost
     timeout: float
@@ -52,6 +58,7 @@ class Player:
     _next_look: float = 0.0
     _running_since: dict[str, float] = field(default_factory=dict)
     _played: int = 0
+    _named: Counter[str] = field(default_factory=Counter)
 
     def play(
         self,
@@ -108,13 +115,19 @@ class Player:
         self.stopping.set()
 
     def _queue(self, tasks: dict[int, Task], waiting: dict[str, int]) -> None:
-        made = {secrets.token_hex(16): place for place in tasks}
+        made = {self._name(tasks[place]): place for place in tasks}
         waiting.update(made)
         if made:
             self.gateway.enqueue(
                 {rollout_id: tasks[place] for rollout_id, place in made.items()},
                 timeout=int(self.timeout) + 1,
             )
+
+    def _name(self, task: Task) -> str:
+        """The id of the task's next rollout."""
+        about = json.dumps([self.host.version, task.to_json()])
+        self._named[about] += 1
+        return draw_name(self.seed, self.session, about, self._named[about])
 
     def _pause(self) -> None:
         """Waits a moment, and looks after what can go wrong meanwhile."""

@@ -56,7 +56,9 @@ class RunnerClient:
             # The hub is on this machine: no proxy of the environment leads there.
             trust_env=False,
         )
-        self._random = random.Random()  # noqa: S311 - no secret
+        # Of a process there is only its number in the name, which is another each time.
+        worker = runner.partition("-")[0]
+        self._random = random.Random(worker)  # noqa: S311 - no secret
 
     def claim(self, most: int) -> list[Claim]:
         """Takes up to so many queued rollouts; those of other runners are not among.

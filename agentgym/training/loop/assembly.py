@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -114,7 +115,15 @@ def _loaded(
         observer.say(sentences.resumed(state))
     if not state.version or not host.adapter(state.version).exists():
         host.write(state.version, updater.save_adapter)
-    player = Player(gateway, host, plan.timeout * ROLLOUT_TRIES + 60, observer.say)
+    player = Player(
+        seed=plan.seed,
+        # Nothing says how far rollouts were that an earlier session had begun.
+        session="" if kept is None else secrets.token_hex(8),
+        gateway=gateway,
+        host=host,
+        timeout=plan.timeout * ROLLOUT_TRIES + 60,
+        say=observer.say,
+    )
     collector = Collector(
         plan.scenarios,
         config,

@@ -54,6 +54,7 @@ def update_line(
     collected: Collected,
     metrics: Metrics,
     *,
+    adapter: str,
     session: TrainingSession,
     reliability: float,
     refuses_stale: bool,
@@ -63,6 +64,7 @@ def update_line(
     Args:
         collected: What was played for it.
         metrics: What it did.
+        adapter: Digest of the adapter that it made.
         session: Of the training, at the version that it updates.
         reliability: The running reliability, in [0, 1].
         refuses_stale: Whether episodes of another version were left out.
@@ -88,6 +90,7 @@ def update_line(
         "broken_prefixes": broken / max(calls - len(samples), 1),
         "tokens_per_episode": _mean([float(sample.tokens) for sample in samples]),
         "playing_seconds": round(collected.seconds, 2),
+        "adapter_sha256": adapter,
         **metrics,
     }
 

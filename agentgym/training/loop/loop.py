@@ -13,6 +13,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from agentgym.errors import UsageError
+from agentgym.policy.folders.weights_digest import adapter_digest
 from agentgym.runs.files.updates import UpdateLine
 from agentgym.training.batch.batch import BatchRow, make_batch, trained_tokens
 from agentgym.training.batch.collector import Collected, Collector
@@ -177,14 +178,17 @@ class Training:
 
     def _update(self, batch: list[BatchRow], collected: Collected) -> UpdateLine:
         """Takes a step on the batch; returns its line of `updates.jsonl`."""
+        version = self._state.version + 1
         with self._host.resting():
             metrics = self._updater.update(
                 batch, episodes=len(collected.played), scale=self._step_scale()
             )
             self._updater.free_memory()
+        self._host.write(version, self._updater.save_adapter)
         return update_line(
             collected,
             metrics,
+            adapter=adapter_digest(self._host.adapter(version)),
             session=self._session,
             reliability=self._session.curriculum.reliability,
             refuses_stale=self.plan.config.stale == "refuse",
@@ -198,7 +202,6 @@ class Training:
             journal: Gets it.
         """
         state, version = self._state, self._state.version + 1
-        self._host.write(version, self._updater.save_adapter)
         # Before the state: a journal drops what was not saved, and misses nothing.
         journal.write(line)
         self._session.curriculum.updated()

@@ -33,7 +33,6 @@ from pytest_agentgym.collect.collection import ScenarioItem
 from pytest_agentgym.collect.isolation import CASE_ASKED, FixtureWorld
 from pytest_agentgym.collect.policy import POLICY, asks_policy
 from pytest_agentgym.play.apart.controls import told
-from pytest_agentgym.play.apart.making import make_stage
 from pytest_agentgym.play.capture import split_output
 from pytest_agentgym.play.episode_report import dumped
 from pytest_agentgym.play.run_context import RUN, captures, case_source
@@ -79,11 +78,9 @@ class EpisodeProcess:
             policy=item.config.stash[POLICY].spec,
             asks_policy=partial(asks_policy, item),
         )
-        own = request["endpoints"]
-        stage = make_stage(
-            item,
-            spec,
-            None if own is None else [PolicyEndpoint(**each) for each in own],
+        endpoints = [PolicyEndpoint(**each) for each in request["endpoints"]]
+        stage = FixtureStage(
+            item, spec.index, case, partial(_endpoint, item, endpoints)
         )
         play, episode = _played(item, spec, stage, wire)
         if episode is not None and episode.error is not None:
@@ -100,6 +97,13 @@ def _leave_the_run(item: ScenarioItem) -> None:
         capture._global_capturing = MultiCapture(in_=None, out=None, err=None)
     # Whether the run goes on is not for this process to say.
     plugins.unregister(name="agentgym-run")
+
+
+def _endpoint(
+    item: ScenarioItem, endpoints: Sequence[PolicyEndpoint], attempt: int
+) -> PolicyEndpoint:
+    # Without one of its own it is the run's, which says that it is not known.
+    return endpoints[attempt] if endpoints else item.config.stash[POLICY].endpoint()
 
 
 def _drawn(item: ScenarioItem) -> CaseSource:

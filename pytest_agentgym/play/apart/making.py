@@ -39,8 +39,9 @@ def make_play(
     item: ScenarioItem,
     spec: EpisodeSpec,
     limits: Limits,
-    endpoints: Callable[[int], PolicyEndpoint] | None = None,
+    endpoint: Callable[[int], PolicyEndpoint],
     *,
+    ready: bool = True,
     keep_exceptions: bool = False,
 ) -> EpisodePlay:
     """Makes an episode of a scenario.
@@ -49,13 +50,12 @@ def make_play(
         item: The scenario.
         spec: What is played.
         limits: What it may use up.
-        endpoints: Where each attempt finds the policy, by its number from 0; None
-            where all episodes of the run have the same.
+        endpoint: Where each attempt finds the policy, by its number from 0.
+        ready: Whether that is known already: it is not looked for in an isolated
+            episode.
         keep_exceptions: See `EpisodePlay`.
     """
-    attempts = range(limits.infra_retries + 1)
-    own = None if endpoints is None else [endpoints(number) for number in attempts]
-    stage = make_stage(item, spec, own)
+    stage = FixtureStage(item, spec.index, spec.case, endpoint)
     server = item.config.stash.get(SERVER, None)
     process = item.settings.process_limits
     if process is None or server is None:
@@ -64,36 +64,21 @@ def make_play(
         )
     from agentgym.playing.isolated.isolated_play import IsolatedPlay
 
+    attempts = range(limits.infra_retries + 1 if ready else 0)
     return IsolatedPlay(
         spec,
         stage,
         limits,
         server=server,
         cpu_seconds=process.cpu_seconds,
-        request=_request(item, spec, own),
+        request=_request(item, spec, [endpoint(number) for number in attempts]),
         control_of=control_of,
         learn=partial(_learn, item),
     )
 
 
-def make_stage(
-    item: ScenarioItem, spec: EpisodeSpec, own: Sequence[PolicyEndpoint] | None
-) -> FixtureStage:
-    """Where it is played.
-
-    Args:
-        item: The scenario.
-        spec: What is played.
-        own: Where each attempt finds the policy; None where all episodes of the run
-            have the same.
-    """
-    if own is None:
-        return FixtureStage(item, spec.index, spec.case)
-    return FixtureStage(item, spec.index, spec.case, iter(own).__next__)
-
-
 def _request(
-    item: ScenarioItem, spec: EpisodeSpec, own: Sequence[PolicyEndpoint] | None
+    item: ScenarioItem, spec: EpisodeSpec, endpoints: Sequence[PolicyEndpoint]
 ) -> dict[str, Any]:
     case = spec.case
     return {
@@ -103,7 +88,7 @@ def _request(
         "case": {"split": case.split, "index": case.index},
         "repeat": case.repeat,
         "policy": item.config.stash[POLICY].known(),
-        "endpoints": None if own is None else [asdict(endpoint) for endpoint in own],
+        "endpoints": [asdict(endpoint) for endpoint in endpoints],
     }
 
 

@@ -1,0 +1,1 @@
+"""Whether a run comes to the same when it is played again."""
