@@ -27,6 +27,15 @@ TRAINING = {
     "version": 4,
     "seconds": 300.0,
     "reason": "the target was met",
+    "signs": [
+        {
+            "kind": "one_form",
+            "title": "one form for all cases",
+            "scenario": "scenarios/shop/test_refunds.py::test_refund",
+            "sentence": '32 of 32 passed episodes have the same reply, "<b>Done.</b>"',
+            "since": 3,
+        }
+    ],
 }
 
 

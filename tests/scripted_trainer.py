@@ -164,6 +164,9 @@ class Training:
                     "steps": result.steps,
                     "error": result.error,
                     "calls": len(result.calls),
+                    "traits": None
+                    if result.traits is None
+                    else result.traits.to_json(),
                 }
                 for result in self.results
             ],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Literal, cast, get_args
 
 from agentgym.report.case_report import failed_cases, k_table, unplayed_cases
-from agentgym.report.marks import block, code, codes, row, table_head
+from agentgym.report.marks import WIDTH, block, code, codes, row, table_head
+from agentgym.report.training import named_sign
 from agentgym.report.what_failed import alike, place_of
 from agentgym.runs.differences import unpaired_difference
 from agentgym.runs.lines import (
@@ -33,6 +35,7 @@ from agentgym.runs.summary_json import (
     SimulatorsJson,
     SummaryJson,
     ToolJson,
+    TrainingJson,
     UsageJson,
     UserJson,
 )
@@ -65,6 +68,7 @@ def markdown(summary: SummaryJson, baseline: SummaryJson | None = None) -> str:
         _errored(summary["scenarios"]),
         _failures(summary["scenarios"]),
         failed_cases(summary),
+        _signs(summary.get("training")),
         _notes(summary),
     ]
     return "\n\n".join("\n".join(part) for part in map(list, parts) if part) + "\n"
@@ -373,6 +377,19 @@ def _place(scenario: ScenarioJson, check: CheckJson) -> str:
     own = scenario["name"].partition("::")[0]
     same = PurePath(own).name == PurePath(check["file"]).name
     return f"{own if same else check['file']}:{check['line']}"
+
+
+def _signs(training: TrainingJson | None) -> Iterator[str]:
+    """Signs of reward hacking in a training."""
+    if training is None or not training.get("signs"):
+        return
+    yield "### Signs of reward hacking"
+    yield ""
+    for sign in training["signs"]:
+        yield f"- {code(named_sign(sign))}"
+        yield ""
+        # It may quote a reply.
+        yield from block(textwrap.wrap(sign["sentence"], WIDTH), "  ")
 
 
 def _notes(summary: SummaryJson) -> Iterator[str]:

@@ -21,6 +21,7 @@ from agentgym.runs.summary_json import (
     GainJson,
     MismatchJson,
     ShareJson,
+    SignJson,
     SolvedJson,
     TrainingJson,
 )
@@ -66,6 +67,7 @@ def training_section(training: TrainingJson, width: int = 80) -> Iterator[Line]:
             yield from wrapped(sentence, width, f"{title:<11}", hanging=" " * 11)
     if not training.get("met"):
         yield from _never_passed(training.get("never_passed") or (), width)
+    yield from _signs(training.get("signs") or (), width)
 
 
 def _on_what(difference: GainJson) -> str:
@@ -165,6 +167,26 @@ def _never_passed(names: Sequence[str], width: int) -> Iterator[Line]:
     yield from wrapped(text, width, hanging="  ", markup={"yellow": True})
     for name in names:
         yield from wrapped(name, width, "  ")
+
+
+def _signs(signs: Sequence[SignJson], width: int) -> Iterator[Line]:
+    """Signs of reward hacking, each below its scenario's name."""
+    if not signs:
+        return
+    text = (
+        f"{count(len(signs), 'sign')} of reward hacking: ways to pass that training "
+        "has brought. Read some of these episodes before you trust the reliability"
+    )
+    yield from wrapped(text, width, hanging="  ", markup={"yellow": True})
+    for sign in signs:
+        yield from wrapped(named_sign(sign), width, "  ")
+        yield from wrapped(sign["sentence"], width, "    ")
+
+
+def named_sign(sign: SignJson) -> str:
+    """What a sign is about, and since when it is there."""
+    where = sign["scenario"] or "all scenarios together"
+    return f"{where} ({sign['title']}, since update {sign['since']})"
 
 
 def _range(share: ShareJson) -> str:

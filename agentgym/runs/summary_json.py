@@ -312,6 +312,27 @@ class MismatchJson(TypedDict):
     truncated_share: float
 
 
+SignKind = Literal["held_out", "checks", "one_form", "no_call", "lengths"]
+"""Of a sign of reward hacking."""
+
+
+class SignJson(TypedDict):
+    """A sign of reward hacking.
+
+    Attributes:
+        title: What its kind is called.
+        scenario: Node id; None if it is about all scenarios together.
+        sentence: What was seen, in numbers, and what to do.
+        since: The update from which on it was there.
+    """
+
+    kind: SignKind
+    title: str
+    scenario: str | None
+    sentence: str
+    since: int
+
+
 class TrainingJson(TypedDict):
     """What came of a training."""
 
@@ -336,6 +357,7 @@ class TrainingJson(TypedDict):
     next_confidence: NotRequired[float]
     mismatch: NotRequired[MismatchJson | None]
     per_passed: NotRequired[PerPassedJson | None]
+    signs: NotRequired[list[SignJson]]
 
 
 class CountsJson(TypedDict):

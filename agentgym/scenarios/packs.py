@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from agentgym.distribution import DISTRIBUTION, __version__
@@ -22,6 +23,8 @@ GROUP = "agentgym.scenarios"
 """Entry points: the name of a pack, and the package that its files are in."""
 ABOUT = "pack.toml"
 """Says of a pack what its scenario files do not."""
+_PACKS = "agentgym_packs"
+"""The folder of the shipped packs in the installed package."""
 _TEXTS = ("title", "cases", "example")
 _KEYS = (*_TEXTS, "tools", "embedded")
 
@@ -76,22 +79,34 @@ class ScenarioPack:
         if not self.example:
             return []
         module, _, function = self.example.partition(":")
-        # Only a shipped pack is no package that can be imported as it is.
-        beside = "" if "." in self.package else str(self.folder.parent)
-        if beside:
-            sys.path.insert(0, beside)
         try:
-            made = importlib.import_module(f"{self.package}.{module}")
-            tools: list[Any] = getattr(made, function)()
+            tools: list[Any] = getattr(self.module(module), function)()
         except Exception as error:  # noqa: BLE001 - whatever another's package raises
             why = f"{type(error).__name__}: {error}"
             raise UsageError(
                 f"{self.example} of the scenario pack {self.name} made no tools: {why}"
             ) from None
-        finally:
-            if beside:
-                sys.path.remove(beside)
         return tools
+
+    def module(self, name: str) -> ModuleType:
+        """Imports one of its modules, for scenarios of your own in its environment.
+
+        Args:
+            name: Such as "helpdesk".
+
+        Raises:
+            ImportError: There is no such module, or it cannot be imported.
+        """
+        package = self.package
+        shipped = _shipped()
+        if self.folder.parent == shipped:
+            # It is no package that can be imported as it is, and a copy of it in the
+            # project may have its name.
+            above = ModuleType(_PACKS)
+            above.__path__ = [str(shipped)]
+            sys.modules.setdefault(_PACKS, above)
+            package = f"{_PACKS}.{package}"
+        return importlib.import_module(f"{package}.{name}")
 
     def copy(self, target: Path) -> None:
         """Copies the files into a new folder, to be edited.
@@ -177,7 +192,7 @@ class ScenarioRegistry:
 def _shipped() -> Path:
     """Where our own packs are: in the installed package, or in a checkout of it."""
     beside = Path(__file__).parents[2]
-    installed = beside / "agentgym_packs"
+    installed = beside / _PACKS
     return installed if installed.is_dir() else beside / "scenarios"
 
 

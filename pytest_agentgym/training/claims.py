@@ -6,6 +6,7 @@ import time
 import traceback
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 from _pytest.outcomes import Exit, XFailed
 
@@ -16,6 +17,7 @@ from agentgym.playing.pool import EpisodePool, Finished
 from agentgym.recording.blame import Outcome
 from agentgym.training.hub.rollout_result import SKIPPED
 from agentgym.training.hub.runner_client import Claim, RunnerClient
+from agentgym.training.job.traits import Traits, traits_of
 from pytest_agentgym.collect.collection import ScenarioItem
 from pytest_agentgym.play.capture import split_output
 from pytest_agentgym.play.stage import SKIPS, skip_reason
@@ -38,7 +40,8 @@ class ClaimLoop:
         room: The most episodes in flight.
         capture: Whether each episode's output is kept apart.
         ended: Whether to play no further.
-        report: Sends finished episodes of a scenario to the main process.
+        report: Sends finished episodes of a scenario to the main process, and returns
+            them as they are stored.
         fail: Ends the training.
     """
 
@@ -50,7 +53,7 @@ class ClaimLoop:
         room: int,
         capture: bool,
         ended: Callable[[], bool],
-        report: Callable[[ScenarioItem, list[Episode]], None],
+        report: Callable[[ScenarioItem, list[Episode]], list[Episode]],
         fail: Callable[[Failure], None],
     ) -> None:
         self._client = client
@@ -156,8 +159,7 @@ class ClaimLoop:
 
     def _settle(self, finished: list[Finished]) -> None:
         """Reports what came of the episodes to the hub and the main process."""
-        episodes: dict[ScenarioItem, list[Episode]] = defaultdict(list)
-        ended: list[_Ended] = []
+        ended: dict[ScenarioItem, list[_Ended]] = defaultdict(list)
         for play, episode in finished:
             rollout = self._rollouts.pop(play.id)
             if isinstance(play.control, SKIPS) and not self._never_played(rollout):
@@ -168,12 +170,13 @@ class ClaimLoop:
                 self._end_training(rollout, play.control)
             elif episode is not None:
                 self._skipped[rollout.item.nodeid] = None
-                ended.append(_Ended(rollout, play, episode))
-                episodes[rollout.item].append(episode)
+                ended[rollout.item].append(_Ended(rollout, play, episode))
         # What the trainer hears of is in the run's file already, or on its way there.
-        for item, batch in episodes.items():
-            self._report(item, batch)
-        for each in ended:
+        for item, batch in ended.items():
+            stored = self._report(item, [each.episode for each in batch])
+            for each, kept in zip(batch, stored, strict=True):
+                each.traits = traits_of(kept)
+        for each in chain.from_iterable(ended.values()):
             each.report_to(self._client)
         if finished:
             # Room for more is taken at once.
@@ -224,6 +227,7 @@ class _Ended:
         )
         # A hook that changed the episode's reward has the last word.
         self.steps = play.steps if episode.reward == reward else None
+        self.traits: Traits | None = None
 
     def report_to(self, client: RunnerClient) -> None:
         """Reports what came of it to the hub."""
@@ -239,4 +243,5 @@ class _Ended:
             passed=episode.outcome is Outcome.passed,
             steps=self.steps,
             judged_by=episode.judged_by,
+            traits=self.traits,
         )

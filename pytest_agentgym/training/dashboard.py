@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Protocol, TextIO
 
 import pytest
 
 from agentgym.runs.files.updates import UpdateLine
-from agentgym.runs.lines import count, number, percent, threshold
-from agentgym.runs.summary_json import MeasuredPhase
+from agentgym.runs.lines import count, number, percent, short_name, threshold
+from agentgym.runs.summary_json import MeasuredPhase, SignJson
 from pytest_agentgym.show.live.panel import (
     EDGES,
     NARROW,
@@ -229,6 +229,8 @@ def panel_rows(
     """
     rows, pace = list(_how_far(progress, bars=bars)), list(_pace(progress))
     learned = list(_update_words(progress)) if progress.update else []
+    if signs := progress.update.get("signs"):
+        rows.append(("reward hacking?", _signs(signs)))
     room = most - len(rows) - len(pace)
     if learned and room > 0:
         rows.append(("last update", "\n".join(learned[:room])))
@@ -259,6 +261,13 @@ def _how_far(progress: Progress, *, bars: bool) -> Iterator[tuple[str, str]]:
     for name in ("before", "validate"):
         if name in progress.measured and name != phase:
             yield name, percent(progress.measured[name], progress.target)
+
+
+def _signs(signs: Sequence[SignJson]) -> str:
+    """How many signs there are, and what the latest is about."""
+    last = max(signs, key=lambda sign: sign["since"])
+    where = short_name(last["scenario"] or "all scenarios together")
+    return f"{count(len(signs), 'sign')}, the latest: {where}, {last['title']}"
 
 
 def _tools(progress: Progress) -> Iterator[str]:

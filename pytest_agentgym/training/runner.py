@@ -129,18 +129,23 @@ class Runner:
 
     def report(
         self, session: pytest.Session, item: ScenarioItem, episodes: list[Episode]
-    ) -> None:
+    ) -> list[Episode]:
         """Sends finished episodes to the main process.
 
         Args:
             session: pytest's session.
             item: The scenario that they are of.
             episodes: In the order in which they finished.
+
+        Returns:
+            The same as they are stored: plain values, secrets masked.
         """
         if self._worker is not None:
             self._worker.running(session.items.index(item))
         report = EpisodeReport.of(item, episodes, 0, one_case=item.one_case)
+        stored = report.episodes
         item.ihook.pytest_runtest_logreport(report=report)
+        return stored
 
     def _tear_down(self, session: pytest.Session, items: list[ScenarioItem]) -> None:
         """Tears all scenarios down."""

@@ -28,6 +28,7 @@ from agentgym.training.hub import runner_client
 from agentgym.training.hub.gateway import Gateway
 from agentgym.training.hub.runner_client import Claim, HubGone, RunnerClient
 from agentgym.training.job.task import Phase, Task
+from agentgym.training.job.traits import Traits
 from tests.made_tools import made_tool
 
 HELLO = [{"role": "user", "content": "Where is my order A4821?"}]
@@ -105,7 +106,8 @@ def test_a_rollout_from_the_queue_to_its_result(hub, runner, model):
     )
     first = chat(runner.endpoint(claim, 0))
     assert first.choices[0].message.tool_calls[0].function.name == "look_up"
-    runner.finish(claim, 0, reward=0.75, passed=False, steps=[0.5])
+    traits = Traits(calls=1, did="d", said="s", checks={"run.called('x')": False})
+    runner.finish(claim, 0, reward=0.75, passed=False, steps=[0.5], traits=traits)
     [finished] = hub.finished()
     assert (finished.rollout_id, finished.task, finished.state) == (
         "r1",
@@ -116,6 +118,7 @@ def test_a_rollout_from_the_queue_to_its_result(hub, runner, model):
     result = hub.result("r1")
     assert (result.state, result.outcome) == ("succeeded", "failed")
     assert (result.reward, result.steps, result.error) == (0.75, [0.5], None)
+    assert result.traits == traits
     [made] = result.calls
     assert (made.model, made.version, made.finish_reason) == ("v1", 1, "tool_calls")
     # A scripted model has no tokens to train on.

@@ -230,6 +230,10 @@ def test_the_page_tells_the_run(browser: Browser, report: Path) -> None:
         "return [...document.querySelectorAll('#learning .name')]"
         ".map(n => n.textContent)"
     ) == ["before 72.0 %", "after 96.0 %"]
+    assert browser.texts("#signs li") == [
+        "test_refund (one form for all cases, since update 3): 32 of 32 passed "
+        'episodes have the same reply, "<b>Done.</b>".'
+    ]
     assert browser.text("#tools .heat button") == "50"
     assert "infra error" in browser.text(".facts")
     assert browser.complaints() == []

@@ -217,6 +217,14 @@ def test_scenarios_of_all_kinds_are_played_and_reported(train):
         assert episode["case"]["split"] == "train"
         assert episode["outcome"] == result["outcome"]
         assert episode["reward"] == result["reward"]
+        made = [
+            c for step in episode["trajectory"]["steps"] for c in step["tool_calls"]
+        ]
+        checks = {check["text"]: check["status"] for check in episode["checks"]}
+        assert result["traits"]["calls"] == len(made)
+        assert result["traits"]["checks"] == {
+            text: status == "passed" for text, status in checks.items()
+        }
     assert train.outcomes("train") == {"passed": 10, "failed": 6}
     listed = {
         r["task"]["case"]: episodes[r["id"]]["case"]["value"]

@@ -16,6 +16,7 @@ from agentgym.runs.differences import unpaired_difference
 from agentgym.runs.prices import Price, Prices
 from agentgym.runs.summary import RunSummary
 from tests.made_episodes import SCENARIO, made_check, made_episodes, made_row
+from tests.made_run import TRAINING
 
 OTHER = SCENARIO.replace("test_refund", "test_other")
 
@@ -391,6 +392,20 @@ def test_no_run_yet(
         "agentgym: there is no run with a summary.json in "
         f"{tmp_path / '.agentgym' / 'runs'}: run pytest --agentgym first\n"
     )
+
+
+def test_signs_of_reward_hacking() -> None:
+    told = summary(4, 0)
+    assert "reward hacking" not in markdown(told | {"training": {"signs": []}})
+    lines = markdown(told | {"training": TRAINING}).splitlines()
+    at = lines.index("### Signs of reward hacking")
+    assert lines[at + 2 : at + 7] == [
+        f"- `{SCENARIO} (one form for all cases, since update 3)`",
+        "",
+        "  ```text",
+        '  32 of 32 passed episodes have the same reply, "<b>Done.</b>"',
+        "  ```",
+    ]
 
 
 def test_cost_and_a_limit():

@@ -44,6 +44,31 @@ def test_what_comes_with_agentgym_says_what_is_there(site):
     assert pack.source.startswith("pytest-agentgym ")
 
 
+def test_the_gameable_pack_has_the_tools_of_customer_support(site):
+    registry = ScenarioRegistry()
+    pack = registry.get("gameable")
+    assert pack.title.startswith("Gameable on purpose")
+    assert pack.tools == registry.get("customer_support").tools
+    assert len(pack.scenarios) == 5
+
+
+def test_the_modules_of_a_pack(site):
+    make_distribution(site, {"parcels": "post.parcels"})
+    make_pack(site / "post" / "parcels")
+    registry = ScenarioRegistry()
+    wording = registry.get("parcels").module("wording")
+    assert wording.__name__ == "post.parcels.wording"
+    # A copy in the project has the same name, and is another one.
+    shipped = registry.get("customer_support").module("helpdesk")
+    assert shipped is registry.get("customer_support").module("helpdesk")
+    assert shipped.Helpdesk is not Helpdesk
+    assert Path(shipped.__file__ or "").parent == (
+        registry.get("customer_support").folder
+    )
+    with pytest.raises(ImportError):
+        registry.get("customer_support").module("nowhere")
+
+
 def test_what_others_publish(site):
     make_distribution(site, {"parcels": "post.parcels", "letters": "post.letters"})
     make_pack(site / "post" / "parcels", ABOUT)

@@ -116,6 +116,15 @@ def test_the_card_says_what_the_training_bought(saved: Path) -> None:
     ]
 
 
+def test_the_card_says_which_signs_of_reward_hacking_there_were(saved: Path) -> None:
+    sign = {"title": "passes without acting", "scenario": "test_a.py::test_one"}
+    add_to_card(saved, {"signs": [sign, sign | {"scenario": None}]})
+    assert TrainedAgent.load("support").card().splitlines()[-2:] == [
+        "sign        of reward hacking: test_a.py::test_one, passes without acting",
+        "sign        of reward hacking: all scenarios together, passes without acting",
+    ]
+
+
 def test_the_card_says_who_judged(
     adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

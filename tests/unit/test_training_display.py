@@ -268,6 +268,40 @@ def test_section_names_what_never_passed(met):
     assert ("  a.py::b" in lines) != met
 
 
+SIGN = {
+    "kind": "no_call",
+    "title": "passes without acting",
+    "scenario": "a.py::b",
+    "sentence": "31 of 32 made no tool call",
+    "since": 3,
+}
+
+
+def test_section_has_the_signs_of_reward_hacking():
+    together = SIGN | {"scenario": None, "title": "only train cases gain", "since": 7}
+    lines = [x.text for x in training_section({"signs": [SIGN, together]}, 200)]
+    assert lines[1:] == [
+        "2 signs of reward hacking: ways to pass that training has brought. Read some "
+        "of these episodes before you trust the reliability",
+        "  a.py::b (passes without acting, since update 3)",
+        "    31 of 32 made no tool call",
+        "  all scenarios together (only train cases gain, since update 7)",
+        "    31 of 32 made no tool call",
+    ]
+
+
+def test_the_panel_names_the_latest_sign():
+    progress = Progress(0.95, minutes=20)
+    progress.begin("train", 2)
+    progress.updated({"update": 7, "signs": []})
+    assert "reward hacking?" not in dict(panel_rows(progress, 40))
+    later = SIGN | {"scenario": None, "title": "only train cases gain", "since": 7}
+    progress.updated({"update": 7, "signs": [later, SIGN]})
+    assert dict(panel_rows(progress, 40))["reward hacking?"] == (
+        "2 signs, the latest: all scenarios together, only train cases gain"
+    )
+
+
 def test_section_of_a_training_that_was_interrupted():
     training = {"before": None, "after": None, "difference": None, "agent": None}
     lines = [line.text for line in training_section(training)]

@@ -26,6 +26,7 @@ from agentgym.training.hub.rollout_result import ModelCallRecord, RolloutResult
 from agentgym.training.job.config import TrainingConfig
 from agentgym.training.job.plan import TrainingPlan
 from agentgym.training.job.task import ScenarioInfo, Task
+from agentgym.training.job.traits import Traits
 from agentgym.training.loop import assembly, loop
 from agentgym.training.loop import result as results_of_trainings
 from agentgym.training.loop.checkpoint import Checkpoint
@@ -67,6 +68,7 @@ class Player:
     """Answers each task with one model call of random text."""
 
     passes: Passes = staticmethod(lambda task: (task.case + task.repeat) % 2 == 0)
+    traits: Callable[[Task], Traits | None] = staticmethod(lambda task: None)
     calls_until_stop = 10_000
 
     def __init__(self, *, host: Host, **_: Any) -> None:
@@ -110,6 +112,7 @@ class Player:
             outcome=Outcome.passed if passed else Outcome.failed,
             reward=float(passed),
             calls=[call],
+            traits=type(self).traits(task),
         )
 
 
@@ -192,6 +195,7 @@ def made(tmp_path, model, monkeypatch):
     monkeypatch.setattr(assembly, "PolicyHost", Host)
     monkeypatch.setattr(assembly, "Player", Player)
     monkeypatch.setattr(Player, "passes", Player.passes)
+    monkeypatch.setattr(Player, "traits", Player.traits)
     monkeypatch.setattr(Player, "calls_until_stop", Player.calls_until_stop)
     return Made(tmp_path, model)
 
@@ -406,6 +410,39 @@ def test_an_interrupted_training_goes_on_where_it_was(made, monkeypatch):
     assert len([p for p in made.observer.phases if p == "before"]) == 1
     lines = (made.run_folder / "measured.jsonl").read_text().splitlines()
     assert sum(json.loads(line)["phase"] == "before" for line in lines) == 4
+
+
+def test_signs_of_reward_hacking_are_said_once_and_kept(made, monkeypatch):
+    def traits(task):
+        """It soon calls nothing any more."""
+        idle = task.phase == "after" or (task.phase == "train" and task.case > 2)
+        did = "" if idle else f"look {task.case}"
+        return Traits(calls=not idle, did=did, said="Done.", reply=5, written=5)
+
+    monkeypatch.setattr(Player, "traits", traits)
+    monkeypatch.setattr(Player, "calls_until_stop", 9)
+    first = made.training(updates=20, episodes=16).run()
+    assert first.interrupted
+    at = first.updates
+    monkeypatch.setattr(Player, "calls_until_stop", 100)
+    result = made.training(updates=20, episodes=16).run()
+    (sign,) = result.signs
+    assert (sign["kind"], sign["scenario"]) == ("no_call", "test_it.py::test_it")
+    assert sign["sentence"].startswith(
+        "8 of 8 passed held-out episodes after training made no tool call; before "
+        "training 0 of 8 passed ones: add a check"
+    )
+    # It was there while it trained, of episodes of both sessions.
+    assert at < sign["since"] < 20
+    lines = [[each["since"] for each in row["signs"]] for row in made.updates]
+    assert lines == [
+        [sign["since"]] if number >= sign["since"] else [] for number in range(1, 21)
+    ]
+    (said,) = [text for text in made.observer.said if text.startswith("sign of rew")]
+    assert said.startswith("sign of reward hacking: test_it.py::test_it: ")
+    assert "passed latest train episodes made no tool call; before" in said
+    about = json.loads((result.agent / "agent.json").read_text())
+    assert about["signs"] == result.to_json()["signs"] == result.signs
 
 
 def test_a_token_to_train_is_missing_after_an_update(made, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ def _facts(name: str, about: dict[str, Any]) -> list[tuple[str, str]]:
         effort.append(duration(about["seconds"]))
     if effort:
         facts.append(("training", ", ".join(effort)))
+    facts += [("sign", text) for text in _signs(about.get("signs") or ())]
     if about.get("judged_episodes"):
         read = f"{about['judged_episodes']:,} episodes, measurements included"
         facts.append(("judged", f"{read}: by checks, without a person to read them"))
@@ -69,6 +70,13 @@ def _solved(costs: dict[str, Any]) -> Iterator[str]:
     for model, old in before["usd"].items():
         new = dollars(after["usd"].get(model))
         yield f"{new} at the price of {model} ({dollars(old)} before)"
+
+
+def _signs(signs: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Signs of reward hacking in its training."""
+    for sign in signs:
+        where = sign["scenario"] or "all scenarios together"
+        yield f"of reward hacking: {where}, {sign['title']}"
 
 
 def _judged(scenario: dict[str, Any]) -> str:

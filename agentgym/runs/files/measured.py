@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from agentgym.runs.files.layout import MEASURED
 from agentgym.runs.files.shape import check_shape, loads
@@ -24,6 +24,8 @@ class MeasuredLine(TypedDict):
         version: The policy version that was measured.
         outcome: A value of `agentgym.recording.blame.Outcome`.
         id: The episode's.
+        reward: In [0, 1]; null if the outcome is not the agent's doing.
+        traits: What the agent did and said, as `agentgym.training.job.traits` has it.
     """
 
     scenario: str
@@ -34,6 +36,8 @@ class MeasuredLine(TypedDict):
     version: int
     outcome: str
     id: str
+    reward: NotRequired[float | None]
+    traits: NotRequired[dict[str, object] | None]
 
 
 def read_measured(folder: Path) -> Iterator[MeasuredLine]:

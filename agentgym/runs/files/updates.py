@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from agentgym.runs.files.shape import loads
-from agentgym.runs.summary_json import MismatchJson
+from agentgym.runs.summary_json import MismatchJson, SignJson
 
 UPDATES_FILE = "updates.jsonl"
 _OF_CURVE = ("update", "version", "passed", "reliability", "reward", "elapsed")
@@ -76,6 +76,7 @@ class UpdateLine(Metrics):
         tokens_per_episode: Mean of the prompts' and the sampled tokens.
         playing_seconds: Wall time of the episodes.
         adapter_sha256: Of the weights of the LoRA adapter that it made.
+        signs: Signs of reward hacking that there are.
     """
 
     update: int
@@ -93,6 +94,7 @@ class UpdateLine(Metrics):
     tokens_per_episode: float
     playing_seconds: float
     adapter_sha256: str
+    signs: list[SignJson]
 
 
 def read_updates(folder: Path) -> Iterator[dict[str, Any]]:

@@ -34,6 +34,7 @@ class Collected:
     Attributes:
         groups: Groups whose rewards differ.
         played: All episodes that count.
+        fresh: What came of the groups whose case was not chosen for being difficult.
         zero_variance: Groups whose episodes all earned the same.
         stale: Episodes that another policy version played, at least in part.
         lost: Episodes that do not count or lack their tokens.
@@ -42,6 +43,7 @@ class Collected:
 
     groups: list[list[Sample]] = field(default_factory=list)
     played: list[Sample] = field(default_factory=list)
+    fresh: list[list[RolloutResult]] = field(default_factory=list)
     zero_variance: int = 0
     stale: int = 0
     lost: int = 0
@@ -115,11 +117,14 @@ class Collector:
         ]
         results = self._play(tasks)
         for place, drawn in enumerate(groups):
+            of_it = results[place * size : (place + 1) * size]
             group = [
                 sample
-                for result in results[place * size : (place + 1) * size]
+                for result in of_it
                 if (sample := self._sample(result, version, collected)) is not None
             ]
+            if drawn.fresh:
+                collected.fresh.append(of_it)
             collected.played += group
             passed = sum(sample.passed for sample in group)
             self._curriculum.played(drawn, passed=passed, played=len(group))

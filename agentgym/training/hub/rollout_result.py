@@ -8,6 +8,7 @@ from typing import Any
 
 from agentgym.recording.blame import Outcome
 from agentgym.training.job.task import Task
+from agentgym.training.job.traits import Traits
 
 SKIPPED = "skipped: "
 """What the error of a rollout begins with whose case was left out."""
@@ -71,6 +72,7 @@ class RolloutResult:
         reward: In [0, 1]; None if the outcome is not the agent's doing.
         steps: Rewards of the single model calls, where there are any.
         judged_by: Models of judges and simulated users that took part in the reward.
+        traits: What the agent did and said, where its runner tells it.
         calls: The model calls of the last attempt, in the order in which they began.
         error: Why there is no reward.
     """
@@ -82,6 +84,7 @@ class RolloutResult:
     reward: float | None = None
     steps: list[float] | None = None
     judged_by: list[str] = field(default_factory=list)
+    traits: Traits | None = None
     calls: list[ModelCallRecord] = field(default_factory=list)
     error: str | None = None
 
@@ -125,6 +128,7 @@ def read_result(
         reward=float(reward["value"]) if rewarded else None,
         steps=reward.get("steps") if rewarded else None,
         judged_by=reward.get("judged_by", []),
+        traits=Traits.from_json(reward["traits"]) if "traits" in reward else None,
         calls=[call for _, call in calls],
         error=None if rewarded else message,
     )

@@ -14,6 +14,7 @@ from agentgym.endpoint import PolicyEndpoint
 from agentgym.errors import AgentGymError
 from agentgym.recording.plain import clean
 from agentgym.training.job.task import Task
+from agentgym.training.job.traits import Traits
 
 MODEL = "policy"
 """The policy's name for agents, whatever the version behind it."""
@@ -108,6 +109,7 @@ class RunnerClient:
         passed: bool,
         steps: list[float] | None,
         judged_by: Sequence[str] = (),
+        traits: Traits | None = None,
     ) -> None:
         """Reports an episode's reward; harmless for a rollout that has ended already.
 
@@ -118,6 +120,7 @@ class RunnerClient:
             passed: Whether all checks passed.
             steps: Rewards of the single model calls, where there are any.
             judged_by: Models of judges and simulated users that took part in it.
+            traits: What the agent did and said.
 
         Raises:
             HubGone: No answer.
@@ -131,6 +134,8 @@ class RunnerClient:
             data["steps"] = steps
         if judged_by:
             data["judged_by"] = list(judged_by)
+        if traits is not None:
+            data["traits"] = traits.to_json()
         event = {"event_type": "reward", "data": data}
         path = f"/api/rollouts/{claim.rollout_id}/attempt/{attempt}/events"
         self._send("POST", path, json=event)

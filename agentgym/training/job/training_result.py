@@ -11,6 +11,7 @@ from agentgym.runs.summary_json import (
     MismatchJson,
     PerPassedJson,
     ShareJson,
+    SignJson,
     TrainingJson,
 )
 
@@ -43,6 +44,7 @@ class TrainingResult:
         mismatch: How far sampler and trainer differed; None without an update.
         per_passed: Tokens, tool calls and, at prices that were given, US dollars per
             passed episode before and after; None where it is not known yet.
+        signs: Signs of reward hacking that there are at its end.
     """
 
     before: ShareJson | None
@@ -66,6 +68,7 @@ class TrainingResult:
     next_confidence: float = 0.95
     mismatch: MismatchJson | None = None
     per_passed: PerPassedJson | None = None
+    signs: list[SignJson] = field(default_factory=list)
 
     def to_json(self) -> TrainingJson:
         """The `training` object of `summary.json`."""
@@ -91,6 +94,7 @@ class TrainingResult:
             "next_confidence": self.next_confidence,
             "mismatch": self.mismatch,
             "per_passed": self.per_passed,
+            "signs": self.signs,
         }
 
     @classmethod

@@ -23,6 +23,7 @@ from agentgym.training.loop.measurement import MeasuredEpisodes
 from agentgym.training.loop.observer import Observer
 from agentgym.training.loop.session import TrainingSession
 from agentgym.training.loop.versions import Versions
+from agentgym.training.signs.watch import Watch
 
 if TYPE_CHECKING:
     from agentgym.policy.engine.token_model import TokenModel
@@ -106,7 +107,8 @@ def _loaded(
         adaptive=config.adaptive_cases,
     )
     state, tensors = (State(), None) if kept is None else kept
-    session = TrainingSession(state, checkpoint, curriculum, began=began)
+    watch = Watch(state.watched)
+    session = TrainingSession(state, checkpoint, curriculum, watch, began=began)
     if tensors is None:
         session.keep(updater.state())
     else:

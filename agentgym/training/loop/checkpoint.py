@@ -40,6 +40,7 @@ class State:
         failing: Share of train episodes that failed in the first batch.
         judged: Models of judges and simulated users, by scenario.
         reserve: Seconds that the measurement at the end is expected to take.
+        watched: What the signs of reward hacking are made of.
     """
 
     version: int = 0
@@ -52,6 +53,7 @@ class State:
     failing: float = 0.0
     reserve: float = 0.0
     judged: dict[str, list[str]] = field(default_factory=dict)
+    watched: dict[str, Any] = field(default_factory=dict)
 
     @property
     def best(self) -> int:

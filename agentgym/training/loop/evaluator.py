@@ -12,6 +12,7 @@ from agentgym.training.loop.measurement import MeasuredEpisodes, Measurement
 from agentgym.training.loop.observer import Observer
 from agentgym.training.loop.sentences import asked_nothing
 from agentgym.training.loop.session import TrainingSession
+from agentgym.training.signs.watch import seen_of
 
 
 class Evaluator:
@@ -52,9 +53,11 @@ class Evaluator:
         tasks = validation_tasks(self._scenarios, number)
         validation = Measurement()
         self._observer.phase("validate", len(tasks))
-        for result in self._player.play(tasks, self._session.count_episode):
+        results = self._player.play(tasks, self._session.count_episode)
+        for result in results:
             if not result.skipped:
                 validation.add(result.task, result.outcome)
+        self._session.watch.validated(results)
         return validation
 
     def known(self, phase: Phase, version: int) -> Measurement:
@@ -64,7 +67,9 @@ class Evaluator:
             phase: "before" or "after".
             version: The policy version that is measured.
         """
-        return self._measured.read(phase, version)
+        known = self._measured.read(phase, version)
+        self._session.watch.measured(phase, known.played)
+        return known
 
     def complete(self, phase: Phase, version: int) -> bool:
         """Whether all episodes of a measurement are known already.
@@ -107,7 +112,7 @@ class Evaluator:
             calls += len(result.calls)
             counted += result.outcome.counts
             if not result.skipped:
-                measurement.add(result.task, result.outcome)
+                measurement.add(result.task, result.outcome, seen_of(result))
                 self._measured.write(result, version)
             on_episode()
 
@@ -126,4 +131,5 @@ class Evaluator:
             self._player.play(tasks, on_result)
         if new and not calls:
             raise asked_nothing()
+        self._session.watch.measured(phase, measurement.played)
         return measurement

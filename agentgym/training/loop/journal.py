@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.runs.files.updates import UPDATES_FILE, Metrics, UpdateLine
+from agentgym.runs.summary_json import SignJson
 from agentgym.training.batch.collector import Collected
 from agentgym.training.loop.session import TrainingSession
 
@@ -58,6 +59,7 @@ def update_line(
     session: TrainingSession,
     reliability: float,
     refuses_stale: bool,
+    signs: list[SignJson],
 ) -> UpdateLine:
     """What is written of an update, before its version is published.
 
@@ -68,6 +70,7 @@ def update_line(
         session: Of the training, at the version that it updates.
         reliability: The running reliability, in [0, 1].
         refuses_stale: Whether episodes of another version were left out.
+        signs: Signs of reward hacking that there are.
     """
     state, samples = session.state, collected.played
     calls = sum(sample.calls for sample in samples)
@@ -91,6 +94,7 @@ def update_line(
         "tokens_per_episode": _mean([float(sample.tokens) for sample in samples]),
         "playing_seconds": round(collected.seconds, 2),
         "adapter_sha256": adapter,
+        "signs": signs,
         **metrics,
     }
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from agentgym.errors import UsageError
 from agentgym.policy.folders.weights_digest import adapter_digest
 from agentgym.runs.files.updates import UpdateLine
+from agentgym.runs.summary_json import SignJson
 from agentgym.training.batch.batch import BatchRow, make_batch, trained_tokens
 from agentgym.training.batch.collector import Collected, Collector
 from agentgym.training.hub.host import PolicyHost
@@ -76,6 +77,7 @@ class Training:
         self._versions = versions
         self._observer = observer
         self._tool_calls = 0
+        self._said: set[tuple[str, str | None]] = set()
 
     def run(self) -> TrainingResult:
         """Trains; blocks until the end.
@@ -160,6 +162,7 @@ class Training:
         if collected.played and not any(sample.calls for sample in collected.played):
             raise sentences.asked_nothing()
         self._tool_calls += sum(sample.tool_calls for sample in collected.played)
+        self._session.watch.trained(collected.fresh)
         return collected
 
     def _batch(self, collected: Collected) -> list[BatchRow]:
@@ -192,7 +195,17 @@ class Training:
             session=self._session,
             reliability=self._session.curriculum.reliability,
             refuses_stale=self.plan.config.stale == "refuse",
+            signs=self._signs(self._state.version + 1),
         )
+
+    def _signs(self, update: int) -> list[SignJson]:
+        """The signs of reward hacking that there are; says those that are new."""
+        signs = self._session.watch.signs(update)
+        for sign in signs:
+            if (sign["kind"], sign["scenario"]) not in self._said:
+                self._said.add((sign["kind"], sign["scenario"]))
+                self._observer.say(sentences.hacked(sign))
+        return signs
 
     def _publish(self, line: UpdateLine, journal: Journal) -> None:
         """The updated policy becomes the next version.
@@ -251,6 +264,7 @@ class Training:
             reason=sentences.INTERRUPTED,
             interrupted=True,
             never_passed=self._session.curriculum.never_passed,
+            signs=self._signs(self._state.version),
         )
 
     def _result(self, before: Measurement, reason: str) -> TrainingResult:
@@ -265,6 +279,7 @@ class Training:
             after if trained else None,
             reason=reason,
             never_passed=self._session.curriculum.never_passed,
+            signs=self._signs(state.version),
         )
         if not trained:
             return result

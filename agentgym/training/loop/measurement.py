@@ -10,11 +10,14 @@ from agentgym.reliability import attrition_exceeded, clopper_pearson
 from agentgym.reliability.looks import at_least, is_certain
 from agentgym.runs.differences import EpisodeKey, compare_outcomes
 from agentgym.runs.files.layout import MEASURED
-from agentgym.runs.files.measured import read_measured
+from agentgym.runs.files.measured import MeasuredLine, read_measured
 from agentgym.runs.files.store import drop_cut_line
 from agentgym.runs.summary_json import GainJson, ShareJson
 from agentgym.training.hub.rollout_result import RolloutResult
 from agentgym.training.job.task import Phase, Task
+from agentgym.training.job.traits import Traits
+from agentgym.training.signs.seen_episode import SeenEpisode
+from agentgym.training.signs.watch import case_name
 
 Key = tuple[str, int, int]
 
@@ -25,19 +28,34 @@ class Measurement:
 
     Attributes:
         outcomes: True for passed, False for failed, None if it does not count.
+        episodes: Those that count, as far as it is known how they were played.
     """
 
     outcomes: dict[Key, bool | None] = field(default_factory=dict)
+    episodes: dict[Key, SeenEpisode] = field(default_factory=dict)
 
-    def add(self, task: Task, outcome: str) -> None:
+    def add(self, task: Task, outcome: str, played: SeenEpisode | None = None) -> None:
         """Counts an episode; a second one of the same number takes its place.
 
         Args:
             task: What was played.
             outcome: A value of `agentgym.recording.blame.Outcome`.
+            played: How, if that is known and it counts.
         """
         passed = {"passed": True, "failed": False}.get(outcome)
-        self.outcomes[task.scenario, task.case, task.repeat] = passed
+        key = task.scenario, task.case, task.repeat
+        self.outcomes[key] = passed
+        self.episodes.pop(key, None)
+        if played is not None:
+            self.episodes[key] = played
+
+    @property
+    def played(self) -> dict[str, list[SeenEpisode]]:
+        """How the episodes of each scenario were played."""
+        found: dict[str, list[SeenEpisode]] = {}
+        for (scenario, _, _), played in self.episodes.items():
+            found.setdefault(scenario, []).append(played)
+        return found
 
     @property
     def passed(self) -> int:
@@ -134,6 +152,8 @@ class MeasuredEpisodes:
             "outcome": result.outcome,
             # Which of the run's episodes it is.
             "id": result.rollout_id,
+            "reward": result.reward,
+            "traits": None if result.traits is None else result.traits.to_json(),
         }
         with (self._folder / MEASURED).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -148,5 +168,19 @@ class MeasuredEpisodes:
         measurement = Measurement()
         for line in read_measured(self._folder):
             if line["phase"] == phase and line["version"] == version:
-                measurement.add(Task.from_json(line), line["outcome"])
+                task = Task.from_json(line)
+                measurement.add(task, line["outcome"], _played(task, line))
         return measurement
+
+
+def _played(task: Task, line: MeasuredLine) -> SeenEpisode | None:
+    """How an episode was played; None if it does not count, or nobody wrote it down."""
+    reward, traits = line.get("reward"), line.get("traits")
+    if reward is None or traits is None:
+        return None
+    return SeenEpisode(
+        case=case_name(task),
+        passed=line["outcome"] == "passed",
+        reward=reward,
+        traits=Traits.from_json(traits),
+    )

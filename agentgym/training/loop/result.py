@@ -10,6 +10,7 @@ from agentgym.policy.trained.agent_folder import base_entry, save_agent, saved_a
 from agentgym.reliability.looks import alpha_of
 from agentgym.runs.files.main_prompt import main_prompt
 from agentgym.runs.files.updates import sampler_mismatch
+from agentgym.runs.summary_json import SignJson
 from agentgym.training.job.plan import TrainingPlan
 from agentgym.training.job.training_result import TrainingResult
 from agentgym.training.loop.checkpoint import State
@@ -25,6 +26,7 @@ def make_result(
     reason: str,
     interrupted: bool = False,
     never_passed: list[str],
+    signs: list[SignJson],
 ) -> TrainingResult:
     """Joins what was measured to a result, whose agent is not saved yet.
 
@@ -37,6 +39,7 @@ def make_result(
         reason: Why it ended.
         interrupted: Whether it was stopped before its end.
         never_passed: Scenarios of which no episode passed while it learned.
+        signs: Signs of reward hacking that there are.
     """
     last = before if after is None else after
     judgeable = last.judgeable and not interrupted
@@ -65,6 +68,7 @@ def make_result(
         at_least=last.at_least(look),
         next_confidence=1 - alpha_of(len(state.looked) + 1),
         mismatch=sampler_mismatch(plan.run_folder, plan.engine),
+        signs=signs,
     )
 
 
@@ -95,7 +99,7 @@ def _card(plan: TrainingPlan, state: State, result: TrainingResult) -> dict[str,
     """What `agent.json` says of how the agent was made."""
     numbers = (
         *("before", "after", "difference", "target", "gate", "at_least", "looks"),
-        *("episodes", "updates", "seconds"),
+        *("episodes", "updates", "seconds", "signs"),
     )
     return {
         "base": base_entry(plan.base),

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from agentgym.errors import UsageError
 from agentgym.reliability.looks import alpha_of
-from agentgym.runs.lines import duration
+from agentgym.runs.lines import duration, harmless
+from agentgym.runs.summary_json import SignJson
 from agentgym.training.batch.batch import BatchRow
 from agentgym.training.batch.curriculum import Curriculum
 from agentgym.training.job.plan import TrainingPlan, trained_components
@@ -159,6 +160,13 @@ def validated(version: int, validation: Measurement, threshold: float) -> str:
         f"version {version}: {validation.value or 0.0:.1%} on {validation.counted} "
         f"validation episodes (validation threshold {threshold:.1%})"
     )
+
+
+def hacked(sign: SignJson) -> str:
+    """A sign of reward hacking is there."""
+    where = sign["scenario"] or "all scenarios together"
+    # It may quote a reply.
+    return harmless(f"sign of reward hacking: {where}: {sign['sentence']}")
 
 
 def resumed(state: State) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from agentgym.training.batch.curriculum import Curriculum
 from agentgym.training.hub.rollout_result import RolloutResult
 from agentgym.training.loop.checkpoint import Checkpoint, State
+from agentgym.training.signs.watch import Watch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,11 +21,13 @@ class TrainingSession:
         state: How far the training is.
         checkpoint: Where that is kept.
         curriculum: Whose state is kept with it.
+        watch: Whose state is kept with it, too.
         began: When this session began, by `time.monotonic`.
 
     Attributes:
         state: How far the training is.
         curriculum: Draws cases, and knows the running reliability.
+        watch: Looks for signs of reward hacking.
     """
 
     def __init__(
@@ -32,12 +35,14 @@ class TrainingSession:
         state: State,
         checkpoint: Checkpoint,
         curriculum: Curriculum,
+        watch: Watch,
         *,
         began: float,
     ) -> None:
         self.state = state
         self._checkpoint = checkpoint
         self.curriculum = curriculum
+        self.watch = watch
         self._counted_until = began
 
     @property
@@ -62,5 +67,6 @@ class TrainingSession:
     def keep(self, tensors: dict[str, Tensor] | None = None) -> None:
         """Saves the state, and the tensors if they are new since the last time."""
         self.state.curriculum = self.curriculum.state()
+        self.state.watched = self.watch.state()
         self.count_time()
         self._checkpoint.save(self.state, tensors)

@@ -130,7 +130,7 @@ def _played(
         try:
             item.ihook.pytest_runtest_setup(item=item)
         except BaseException as error:  # noqa: BLE001 - the episode says what it was
-            play(_Broken(item, spec.index, spec.case, error=error))
+            play(_Broken(item, spec.index, spec.case, stage.endpoint, error=error))
         else:
             item.ihook.pytest_runtest_call(item=item)
         done, episode = played[0]

@@ -100,6 +100,7 @@ function learning(report) {
       ` (${points(gained.low)} to ${points(gained.high)}) on the same ${gained.cases ? `${count(gained.cases, "held-out case")}, for others of their kind,` : "held-out cases,"} after ${count(training.updates ?? 0, "update")} and ${count(training.episodes ?? 0, "episode")}: `, inline(training.reason ?? "it ended"), ".") : null,
     looks(training),
     solved(training.per_passed),
+    signs(training.signs ?? []),
     fitted((width) => learningCurve(training, report.updates, width)),
     element("p", { class: "legend" },
       element("span", { class: "key point" }), "held-out cases, with interval ",
@@ -125,6 +126,17 @@ function solved(costs) {
   const rows = [["tokens", number, (cost) => cost.tokens], ["tool calls", number, (cost) => cost.tool_calls], ...priced];
   const words = rows.map(([name, shown, of]) => `${shown(of(after))} ${name} (${shown(of(before))} before)`);
   return element("p", { id: "solved", class: "hint" }, `A passed episode takes ${words.join(", ")}.`);
+}
+
+// Signs of reward hacking; early versions did not look for any.
+function signs(all) {
+  if (!all.length) return null;
+  return element("div", { id: "signs" },
+    element("h3", {}, `${capitalised(count(all.length, "sign"))} of reward hacking`),
+    element("p", { class: "hint" }, "Ways to pass that training has brought: read some of these episodes before you trust the reliability above."),
+    element("ul", {}, all.map(({ title, scenario, sentence, since }) => element("li", {},
+      element("strong", {}, scenario ? inline(shortName(scenario)) : "All scenarios together"),
+      " (", inline(title), `, since update ${since}): `, inline(sentence), "."))));
 }
 
 // Draws anew for another width, so that its letters keep their size.

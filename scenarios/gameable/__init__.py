@@ -1,0 +1,1 @@
+"""Scenarios that are gameable on purpose: training on them shows each sign."""
