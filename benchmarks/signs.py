@@ -45,7 +45,7 @@ def look(folder: Path) -> None:
             fresh = [case for case in cases if (name, case) not in known]
             known.update((name, case) for case in fresh)
             for case in fresh:
-                watch.add_trained(name, cases[case])
+                watch.add_trained(name, cases[case], update - 1)
         batch.clear()
         for sign in watch.signs(update):
             if (sign["kind"], sign["scenario"]) not in told:

@@ -80,13 +80,12 @@ def test_it(agent):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["main", "n2"])
-def test_the_policy_server(tmp_path: Path, workers: tuple[str, ...]) -> None:
+def test_the_policy_server(tmp_path: Path) -> None:
     """It is started again where it was, and the episodes in flight are tried again."""
     from tests.tiny_policy import make_tiny
 
     model = make_tiny(tmp_path / "model")
-    project = Killing(tmp_path, (f"--agentgym-policy={model}", *workers))
+    project = Killing(tmp_path, (f"--agentgym-policy={model}", "-n2"))
     told = NOTES + policy_agent("choice['message']['content'] or '-'", max_tokens=8)
     project.write("conftest.py", told)
     for name in "ab":

@@ -96,49 +96,6 @@ def without_room():
     instead(torch.optim.AdamW, "step", limited)
 
 
-def in_a_checkpoint():
-    """When half of the first update's tensors are written."""
-    import safetensors.torch
-
-    def half(save):
-        def write(tensors, path, *more, **named):
-            save(tensors, path, *more, **named)
-            if ".tensors-1." in str(path):
-                os.truncate(path, os.path.getsize(path) // 2)
-                die()
-
-        return write
-
-    instead(safetensors.torch, "save_file", half)
-
-
-def before_it_is_served():
-    """When an update is kept, and nobody samples from it yet."""
-    from agentgym.training.hub.host import PolicyHost
-
-    def publish(usual):
-        return lambda host, version: die() if version else usual(host, version)
-
-    instead(PolicyHost, "publish", publish)
-
-
-def in_the_saving():
-    """When half of the trained agent's weights are written."""
-    import shutil
-
-    def half(copy):
-        def write(source, target, **named):
-            copy(source, target, **named)
-            if ".saving-" in str(target) and str(target).endswith(".safetensors"):
-                os.truncate(target, os.path.getsize(target) // 2)
-                die()
-            return target
-
-        return write
-
-    instead(shutil, "copyfile", half)
-
-
 def before_the_report():
     """When the agent is saved, and nothing says so yet."""
     from pytest_agentgym.show.run_writer import RunWriter

@@ -214,8 +214,8 @@ def test_a_second_run_that_fails_to_start_has_the_last_word(gym):
 def test_ctrl_c_ends_both(gym):
     gym.file(SCENARIO)
     gym.start()
-    gym.file(SCENARIO.replace("run = agent", "open('there', 'w').close(); run = agent"))
-    gym.more_conftest("look_up.__globals__['look_up'] = lambda order: time.sleep(60)")
+    waits = "open('there', 'w').close(); __import__('time').sleep(60); run = agent"
+    gym.file(SCENARIO.replace("run = agent", waits))
     command = ["-m", "agentgym.commands.main", "reproduce"]
     process = start_group(command, gym.pytester.path)
     signal_when(process, (gym.pytester.path / "there").exists)

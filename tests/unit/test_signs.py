@@ -314,9 +314,9 @@ def hacked() -> Watch:
     watch.measured("before", {"a.py::b": BEFORE})
     evidence = watch._scenarios["a.py::b"]
     for group in (FIRST[:8], FIRST[8:]):
-        evidence.add_trained(group)
+        evidence.add_trained(group, 0)
     for case in LATEST:
-        evidence.add_trained(made_side([case], each=8, **IDLE, **SAME))
+        evidence.add_trained(made_side([case], each=8, **IDLE, **SAME), 1)
     return watch
 
 
@@ -332,7 +332,7 @@ def test_signs_have_a_kind_a_name_and_a_beginning():
     assert [sign["since"] for sign in again.signs(9)] == [7, 7]
     # It acts again.
     for case in LATEST:
-        again._scenarios["a.py::b"].add_trained(made_side([case], each=8))
+        again._scenarios["a.py::b"].add_trained(made_side([case], each=8), 2)
     assert again.signs(12) == []
 
 

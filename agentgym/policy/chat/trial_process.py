@@ -17,6 +17,9 @@ from typing import Any
 
 from agentgym.errors import UsageError
 
+_UNNEEDED = ("torch", "trio")
+"""What takes seconds to import, and no tokenizer needs: transformers and the hub's
+client take it for not installed."""
 _RUN = 1000
 """Characters of one kind in a row: a regular expression that tries all ways to cut them
 is not done in years."""
@@ -27,9 +30,8 @@ _ALWAYS = " \n\taA1!é中"
 def main() -> None:
     """Tries a folder's tokenizer and chat template, and says what came of it."""
     folder, seconds, memory = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    # torch takes seconds to import, and tokenizers need none: transformers takes it
-    # for not installed.
-    sys.modules["torch"] = None  # type: ignore[assignment]
+    for name in _UNNEEDED:
+        sys.modules[name] = None  # type: ignore[assignment]
     _say(at="tokenizer")
     import transformers  # noqa: F401
 

@@ -162,7 +162,7 @@ class Training:
         if collected.played and not any(sample.calls for sample in collected.played):
             raise sentences.asked_nothing()
         self._tool_calls += sum(sample.tool_calls for sample in collected.played)
-        self._session.watch.trained(collected.fresh)
+        self._session.watch.trained(collected.fresh, self._state.version)
         return collected
 
     def _batch(self, collected: Collected) -> list[BatchRow]:

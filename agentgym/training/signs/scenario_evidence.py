@@ -10,7 +10,8 @@ from agentgym.training.signs.seen_episode import SeenEpisode
 from agentgym.training.signs.sides import Sides
 
 FIRST_CASES, FIRST_PASSED = 2, 4
-"""The first train episodes are those of so many cases at least, and as many passed."""
+"""The first train episodes are those before the first update, and more until they are
+of so many cases, and as many have passed."""
 LATEST_CASES = 6
 """Kept of the latest train episodes: with more, a sign would come later."""
 
@@ -47,11 +48,16 @@ class Evidence:
     validation: Look = Look()
     after: Look = Look()
 
-    def add_trained(self, group: Sequence[SeenEpisode]) -> None:
-        """Takes in the episodes of a group on a case that is new to the training."""
+    def add_trained(self, group: Sequence[SeenEpisode], version: int) -> None:
+        """Takes in the episodes of a group on a case that is new to the training.
+
+        Args:
+            group: Those that count.
+            version: Of the policy that played them.
+        """
         cases = {each.case for each in self.first}
         passed = sum(each.passed for each in self.first)
-        if len(cases) < FIRST_CASES or passed < FIRST_PASSED:
+        if not version or len(cases) < FIRST_CASES or passed < FIRST_PASSED:
             self.first += group
             return
         self.latest = [*self.latest, list(group)][-LATEST_CASES:]

@@ -50,25 +50,29 @@ class Watch:
             self._scenarios[name] = Evidence.from_json(data)
         self._since: dict[str, int] = dict(kept.get("since", {}))
 
-    def trained(self, groups: Iterable[Sequence[RolloutResult]]) -> None:
+    def trained(self, groups: Iterable[Sequence[RolloutResult]], version: int) -> None:
         """Takes in groups of train episodes.
 
         Args:
             groups: Each on one case, which was not chosen for being difficult.
+            version: Of the policy that played them.
         """
         for group in groups:
             played = [found for each in group if (found := seen_of(each)) is not None]
             if played:
-                self.add_trained(group[0].task.scenario, played)
+                self.add_trained(group[0].task.scenario, played, version)
 
-    def add_trained(self, scenario: str, group: Sequence[SeenEpisode]) -> None:
+    def add_trained(
+        self, scenario: str, group: Sequence[SeenEpisode], version: int
+    ) -> None:
         """Takes in one of these groups.
 
         Args:
             scenario: Node id.
             group: Its episodes that count.
+            version: Of the policy that played them.
         """
-        self._scenarios[scenario].add_trained(group)
+        self._scenarios[scenario].add_trained(group, version)
 
     def validated(self, results: Iterable[RolloutResult]) -> None:
         """Takes in a validation, which takes the place of the one before."""
