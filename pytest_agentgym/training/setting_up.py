@@ -302,7 +302,7 @@ def _finished(run: Path) -> bool:
     # One that was killed then had no time to remove it.
     try:
         summary = json.loads((run / SUMMARY).read_text(encoding="utf-8"))
-        return bool(summary["training"]["agent"])
+        return bool(summary["training"]["agent"]) and not summary["interrupted"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
