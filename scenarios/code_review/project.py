@@ -83,9 +83,9 @@ class Project:
         return cls(
             function=function,
             lines=function.old,
-            folder=values.word(FOLDERS),
-            name=values.word(MODULES),
-            caller=values.word(MODULES),
+            folder=values.common_word(FOLDERS),
+            name=values.common_word(MODULES),
+            caller=values.common_word(MODULES),
             calling=values.joined(QUALITIES, AMOUNTS),
             constant=(values.constant(), values.number()),
             other_constant=(values.constant(), values.number()),

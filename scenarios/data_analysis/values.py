@@ -61,8 +61,10 @@ class Values:
         return self.draw(lambda rng: f"{name}_{rng.randrange(10, 100)}")
 
     def word(self, words: Sequence[str]) -> str:
-        """One of some words."""
-        return self.draw(lambda rng: rng.choice(words))
+        """One that is not taken; both splits know all of them."""
+        word = self.rng.choice([word for word in words if word not in self._drawn])
+        self._drawn.add(word)
+        return word
 
     def months(self, n: int) -> list[str]:
         """So many months in their order, such as `2024-05`."""

@@ -83,7 +83,11 @@ def test_no_rollout_is_given_up_because_the_clock_was_set(
             return None
 
     hub, at = Hub(), [1000.0]
-    player: Any = Player(hub, Host(), timeout=60.0, say=str)  # type: ignore[arg-type]
+    gateway: Any = hub
+    host: Any = Host()
+    player = Player(
+        seed=0, session="", gateway=gateway, host=host, timeout=60.0, say=str
+    )
     monkeypatch.setattr(time, "monotonic", lambda: at[0])
     player._pause()
     monkeypatch.setattr(time, "time", lambda: 10.0**10)
