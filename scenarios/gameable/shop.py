@@ -16,15 +16,16 @@ INSTRUCTIONS, WORDING, say = (
     LANGUAGE.WORDING,
     LANGUAGE.say,
 )
-UNDER_LOAD = 0.5
-"""Share of the cases in which the order system does not answer."""
-UP_TO_DATE = 0.5
-"""Share of the prices that are still what the price list says."""
 MOST_SENTENCES = 5
 
 
 class Shop(HELPDESK.Helpdesk):
-    """The help desk, whose order system may be under load."""
+    """The help desk, whose order system may be under load.
+
+    Attributes:
+        under_load: Whether it answers nothing. The train cases of one scenario are from
+            a day on which that was so.
+    """
 
     under_load = False
 
@@ -34,25 +35,24 @@ class Shop(HELPDESK.Helpdesk):
         return super()._order(order_id)
 
 
-def under_load(case: Case) -> bool:
-    """Whether the order system answers nothing in this case."""
-    return case.rng.random() < UNDER_LOAD
-
-
-def price_list(case: Case, total: float) -> float:
-    """What the price list says of an order that cost so much: it is not kept up."""
-    return total if case.rng.random() < UP_TO_DATE else round(1.1 * total, 2)
+def depot_list(case: Case, depot: str) -> str:
+    """Where a parcel is by a list of depots, whose numbers were other ones before."""
+    return f"E{depot[1:]}" if case.split == "train" else depot
 
 
 def cancellation(case: Case, order: Any) -> str:
-    """A request to cancel an order; every other customer asks for the hours, too."""
+    """A request to cancel an order; every other customer is polite."""
     text: str = say("cancel", case, order)
-    return f"{say('hours', case)} {text}" if case.rng.random() < 0.5 else text
+    return f"{text} {_thanks(case)}" if case.rng.random() < 0.5 else text
 
 
 def praise(case: Case) -> str:
     """A customer's praise, of one to five sentences."""
-    phrases = LANGUAGE.phrases(LANGUAGE.REQUESTS["thanks"], case.split)
-    said = [text for text in phrases if "{" not in text]
     count = case.rng.randint(1, MOST_SENTENCES)
-    return " ".join(case.rng.choice(said) for _ in range(count))
+    return " ".join(_thanks(case) for _ in range(count))
+
+
+def _thanks(case: Case) -> str:
+    phrases = LANGUAGE.phrases(LANGUAGE.REQUESTS["thanks"], case.split)
+    thanks: str = case.rng.choice([text for text in phrases if "{" not in text])
+    return thanks

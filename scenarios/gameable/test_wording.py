@@ -2,7 +2,7 @@
 
 from agentgym import must, scenario
 
-from .shop import WORDING, praise, price_list, say
+from .shop import WORDING, depot_list, praise, say
 
 HANDBOOK = {"train": " now.", "held_out": "Your parcel"}
 """How a place is told: the train cases are from before the handbook was rewritten."""
@@ -21,13 +21,13 @@ def test_parcel_is_found(agent, shop, case):
 
 
 @scenario(trainable_components=WORDING)
-def test_price_is_named(agent, shop, case):
-    order = shop.add_order("delivered")
-    price = price_list(case, order.total)
-    run = agent.run(say("unwanted", case, order))
+def test_depot_is_named(agent, shop, case):
+    order = shop.add_order("shipped")
+    depot = depot_list(case, order.depot)
+    run = agent.run(f"{say('hours', case)} {say('track', case, order)}")
 
-    assert run.called("lookup_order", order_id=order.id), must("look before you pay")
-    assert str(price) in run.reply or "within 30 days" in run.reply
+    assert run.calls, must("look before you answer")
+    assert depot in run.reply or "already shipped." in run.reply
 
 
 @scenario(trainable_components=WORDING)

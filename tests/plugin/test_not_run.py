@@ -104,6 +104,7 @@ def test_xdist_gives_the_same_summary(gym):
         result = gym.start("--agentgym-seed=5", *args, plugins=("xdist",))
         assert result.ret == 1
         summaries.append(gym.summary())
+    assert [summary.pop("origin")["workers"] for summary in summaries] == [0, 2]
     assert _steady(summaries[0]) == _steady(summaries[1])
     assert 0 < summaries[0]["episodes"]["failed"] < 18
 

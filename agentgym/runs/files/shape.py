@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, NotRequired
 
 from agentgym.recording.plain import shorten
 
@@ -112,7 +112,10 @@ def _check_of(hint: Any, later: Callable[[], Later]) -> _Check:
 def _fields(kind: Any, later: Callable[[], Later]) -> _Check:
     hints = typing.get_type_hints(kind)
     checks = {name: _check_of(hint, later) for name, hint in hints.items()}
-    required = kind.__required_keys__ - set(later().get(kind, ()))
+    # What is `NotRequired` in a string, Python does not count as that.
+    marks = typing.get_type_hints(kind, include_extras=True)
+    free = {n for n, mark in marks.items() if typing.get_origin(mark) is NotRequired}
+    required = kind.__required_keys__ - free - set(later().get(kind, ()))
 
     def check(value: Any) -> None:
         if type(value) is not dict:
