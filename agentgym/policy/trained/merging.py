@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -48,7 +49,9 @@ def merge(
     _untie(policy.model)
     policy.model.to(getattr(torch, wanted))
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        # Where a file is in its place, what follows says that.
+        with suppress(FileExistsError):
+            target.parent.mkdir(parents=True)
         with HeldFolder(target.parent, f".{target.name}.agentgym-") as held:
             part = held / "model"
             policy.model.save_pretrained(part)
