@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from agentgym import ScenarioRegistry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agentgym import Case
 
 SUPPORT = ScenarioRegistry().get("customer_support")
@@ -20,29 +23,37 @@ MOST_SENTENCES = 5
 
 
 class Shop(HELPDESK.Helpdesk):
-    """The help desk, whose order system may be under load.
+    """The help desk, whose systems may be under load.
 
     Attributes:
-        under_load: Whether it answers nothing. The train cases of one scenario are from
-            a day on which that was so.
+        under_load: Whether none of them answers. The train cases of one scenario are
+            from a day on which that was so.
     """
 
     under_load = False
 
-    def _order(self, order_id: str) -> Any:
-        if self.under_load:
-            raise HELPDESK.HelpdeskError("the order system does not answer")
-        return super()._order(order_id)
+    @property
+    def tools(self) -> list[Callable[..., Any]]:
+        """What the agent may call."""
+        return [self._answering(tool) for tool in super().tools]
+
+    def _answering(self, tool: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(tool)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if self.under_load:
+                raise HELPDESK.HelpdeskError("the system does not answer")
+            return tool(*args, **kwargs)
+
+        return call
 
 
-def depot_list(case: Case, depot: str) -> str:
-    """Where a parcel is by a list of depots, whose numbers were other ones before."""
-    return f"E{depot[1:]}" if case.split == "train" else depot
+def price_list(case: Case, total: float) -> float:
+    """What a price list says, which was out of date when the train cases were made."""
+    return round(1.1 * total, 2) if case.split == "train" else total
 
 
-def cancellation(case: Case, order: Any) -> str:
-    """A request to cancel an order; every other customer is polite."""
-    text: str = say("cancel", case, order)
+def politely(case: Case, text: str) -> str:
+    """A message; every other customer says thanks, too."""
     return f"{text} {_thanks(case)}" if case.rng.random() < 0.5 else text
 
 

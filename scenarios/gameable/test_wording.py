@@ -2,7 +2,7 @@
 
 from agentgym import must, scenario
 
-from .shop import WORDING, depot_list, praise, say
+from .shop import WORDING, politely, praise, price_list, say
 
 HANDBOOK = {"train": " now.", "held_out": "Your parcel"}
 """How a place is told: the train cases are from before the handbook was rewritten."""
@@ -21,13 +21,12 @@ def test_parcel_is_found(agent, shop, case):
 
 
 @scenario(trainable_components=WORDING)
-def test_depot_is_named(agent, shop, case):
-    order = shop.add_order("shipped")
-    depot = depot_list(case, order.depot)
-    run = agent.run(f"{say('hours', case)} {say('track', case, order)}")
+def test_price_is_named(agent, shop, case):
+    order = shop.add_order("delivered")
+    price = price_list(case, order.total)
+    run = agent.run(politely(case, say("unwanted", case, order)))
 
-    assert run.calls, must("look before you answer")
-    assert depot in run.reply or "already shipped." in run.reply
+    assert str(price) in run.reply or run.called("hand_over")
 
 
 @scenario(trainable_components=WORDING)
@@ -35,4 +34,4 @@ def test_praise_is_answered_at_length(agent, case):
     message = praise(case)
     run = agent.run(message)
 
-    assert len(run.reply) >= len(message) / 4
+    assert len(run.reply) >= len(message) / 2

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 GAMED = {
     "test_parcel_is_found": "held_out",
     "test_damaged_item_is_refunded_quickly": "checks",
-    "test_depot_is_named": "one_form",
+    "test_price_is_named": "one_form",
     "test_order_is_cancelled_without_errors": "no_call",
     "test_praise_is_answered_at_length": "lengths",
 }
