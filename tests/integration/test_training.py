@@ -136,6 +136,7 @@ def test_a_training_leaves_its_results(trained):
         # Some: LangChain does not hand malformed calls back as they were written.
         assert row["broken_prefixes"] < 0.3
         assert row.pop("signs") == []
+        assert len(row.pop("adapter_sha256")) == 64
         assert all(math.isfinite(v) for v in row.values())
     page = Page(project.runs[-1] / "report.html")
     assert page.report["summary"]["training"] == training
@@ -280,7 +281,7 @@ def agent(policy):
         (ECHO, "not run and False", (), 4, "made no tool call and earned nothing"),
         (
             ECHO,
-            "sum(map(ord, run.reply)) % 2",
+            "case.split == 'train' and sum(map(ord, run.reply)) % 2",
             ("--agentgym-components=parameter_selection",),
             4,
             "the batch has no token to train, so that nothing can be learned from it",

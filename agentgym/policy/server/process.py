@@ -228,8 +228,15 @@ class PolicyProcess:
             return None  # Whether it is there at all is asked otherwise.
         return said if isinstance(said, str) else None
 
-    def alive(self) -> bool:
-        """Whether the server still runs."""
+    def alive(self, patience: float = 0) -> bool:
+        """Whether the server still runs.
+
+        Args:
+            patience: Seconds until it may be seen that it does not: one that is killed
+                answers no more before it has ended.
+        """
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience)
         return self._process.poll() is None
 
     def stop(self) -> None:

@@ -16,6 +16,9 @@ from agentgym.policy.server.process import RESTARTS, PolicyProcess
 from agentgym.policy.vllm_engine.choice import VllmChoice
 from agentgym.training.hub.gateway import Gateway
 
+_DYING_SECONDS = 5.0
+"""How long a server that no longer answers may take to end."""
+
 
 class PolicyHost:
     """Serves one version at a time; a server that dies is replaced.
@@ -111,7 +114,7 @@ class PolicyHost:
             self._load()
         except InfraError as error:
             self.check()
-            if self.revive():
+            if self.revive(_DYING_SECONDS):
                 return
             if self._vllm is not None:
                 raise self._silent(str(error)) from None
@@ -122,8 +125,11 @@ class PolicyHost:
             with suppress(InfraError):
                 self._process().unload_adapter(f"policy-v{before}")
 
-    def revive(self) -> bool:
+    def revive(self, patience: float = 0) -> bool:
         """Starts a server that died again, with the same version.
+
+        Args:
+            patience: Seconds until it may be seen that it died.
 
         Returns:
             Whether it had died.
@@ -131,7 +137,7 @@ class PolicyHost:
         Raises:
             UsageError: It dies again and again.
         """
-        if self._started is None or self._process().alive():
+        if self._started is None or self._process().alive(patience):
             return False
         self._restarts += 1
         if self._restarts > RESTARTS:
