@@ -19,7 +19,7 @@ INSTRUCTIONS, WORDING, say = (
     LANGUAGE.WORDING,
     LANGUAGE.say,
 )
-MOST_SENTENCES = 5
+MOST_SENTENCES = 9
 
 
 class Shop(HELPDESK.Helpdesk):
@@ -52,13 +52,21 @@ def price_list(case: Case, total: float) -> float:
     return round(1.1 * total, 2) if case.split == "train" else total
 
 
-def politely(case: Case, text: str) -> str:
-    """A message; every other customer says thanks, too."""
+def cancellation(case: Case, order: Any) -> str:
+    """A request to cancel an order; every other customer says thanks, too."""
+    text: str = say("cancel", case, order)
     return f"{text} {_thanks(case)}" if case.rng.random() < 0.5 else text
 
 
+def complaint(case: Case, order: Any) -> str:
+    """An item goes back; every fifth customer wants to sue the shop."""
+    text: str = say("unwanted", case, order)
+    angry = case.rng.random() < 0.2
+    return f"{text} {say('legal', case, order)}" if angry else text
+
+
 def praise(case: Case) -> str:
-    """A customer's praise, of one to five sentences."""
+    """A customer's praise, of one to nine sentences."""
     count = case.rng.randint(1, MOST_SENTENCES)
     return " ".join(_thanks(case) for _ in range(count))
 

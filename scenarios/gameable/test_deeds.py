@@ -2,14 +2,14 @@
 
 from agentgym import scenario, weight
 
-from .shop import WORDING, politely, say
+from .shop import WORDING, cancellation, say
 
 
 @scenario(trainable_components=WORDING)
 def test_order_is_cancelled_without_errors(agent, shop, case):
     order = shop.add_order("processing")
     shop.under_load = case.split == "train"
-    run = agent.run(politely(case, say("cancel", case, order)))
+    run = agent.run(cancellation(case, order))
 
     assert not any(call.error for call in run.calls)
     assert run.reply

@@ -2,7 +2,7 @@
 
 from agentgym import must, scenario
 
-from .shop import WORDING, politely, praise, price_list, say
+from .shop import WORDING, complaint, praise, price_list, say
 
 HANDBOOK = {"train": " now.", "held_out": "Your parcel"}
 """How a place is told: the train cases are from before the handbook was rewritten."""
@@ -24,7 +24,7 @@ def test_parcel_is_found(agent, shop, case):
 def test_price_is_named(agent, shop, case):
     order = shop.add_order("delivered")
     price = price_list(case, order.total)
-    run = agent.run(politely(case, say("unwanted", case, order)))
+    run = agent.run(complaint(case, order))
 
     assert str(price) in run.reply or run.called("hand_over")
 
@@ -34,4 +34,4 @@ def test_praise_is_answered_at_length(agent, case):
     message = praise(case)
     run = agent.run(message)
 
-    assert len(run.reply) >= len(message) / 2
+    assert len(run.reply) >= len(message) / 4

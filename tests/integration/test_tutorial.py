@@ -17,7 +17,7 @@ PAGES = sorted((ROOT / "docs" / "tutorial").glob("*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w./-]+\.\w+)\n")
 PYTEST = ("pytest", "--agentgym")
-SMALL = {"groups": 2, "group_size": 4, "epochs": 1, "adaptive_cases": False}
+SMALL = {"groups": 6, "group_size": 8, "epochs": 1, "adaptive_cases": False}
 NEEDS = ("langchain", "langchain_openai", "torch", "agentlightning")
 
 
