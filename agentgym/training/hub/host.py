@@ -33,6 +33,7 @@ class PolicyHost:
         vllm: The vLLM that samples; None for our own engine.
         template: Variables of the chat template.
         given_up: Whether nobody waits for the server to start any more.
+        say: Tells the user that the server had to be started again.
 
     Attributes:
         version: The version that is served; -1 before the first.
@@ -51,8 +52,10 @@ class PolicyHost:
         vllm: VllmChoice | None = None,
         template: Mapping[str, Any] | None = None,
         given_up: Callable[[], bool] = lambda: False,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.version = -1
+        self._say = say
         self.shares_gpu = False
         self._base = base
         self._folder = folder
@@ -113,7 +116,8 @@ class PolicyHost:
         try:
             self._load()
         except InfraError as error:
-            self.check()
+            if (trouble := self.check()) is not None:
+                self._say(trouble)
             if self.revive(_DYING_SECONDS):
                 return
             if self._vllm is not None:
@@ -149,6 +153,7 @@ class PolicyHost:
         self.start()
         if self.version >= 0:
             self._load()
+        self._say("the policy server had died; it was started again")
         return True
 
     def sampled(self, prompt: Sequence[int]) -> tuple[list[int], list[float]]:

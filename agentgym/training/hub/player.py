@@ -133,8 +133,7 @@ class Player:
         """Waits a moment, and looks after what can go wrong meanwhile."""
         if self.stopping.wait(TICK_SECONDS):
             raise TrainingStopped("the training was stopped")
-        if self.host.revive():
-            self.say("the policy server had died; it was started again")
+        self.host.revive()
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + LOOK_SECONDS

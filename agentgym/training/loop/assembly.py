@@ -63,6 +63,7 @@ def make_training(
         vllm=plan.vllm,
         template=plan.config.chat_template_kwargs,
         given_up=stopped,
+        say=observer.say,
     )
     try:
         with room_for_files(plan.run_folder):
