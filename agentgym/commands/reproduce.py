@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,16 +24,17 @@ def reproduce(options: argparse.Namespace) -> int:
     from agentgym.runs.again.findings import limits, result, same
     from agentgym.runs.again.original import original_run
     from agentgym.runs.again.reproduction import compare_again
+    from agentgym.runs.files.held_folder import HeldFolder
     from agentgym.runs.files.stored import runs_folder
 
     original = original_run(options.run, runs_folder())
-    with tempfile.TemporaryDirectory(prefix="agentgym-") as scratch:
-        arguments = list(original.arguments(Path(scratch)))
+    with HeldFolder() as scratch:
+        arguments = list(original.arguments(scratch))
         command = shlex.join(["pytest", "--agentgym", *arguments])
         _say([f"plays {original.name} again: {command}"])
         _say(f"not as it was: {change}" for change in _changes(original))
         _say(limits(original))
-        ended = _play(original, arguments, Path(scratch))
+        ended = _play(original, arguments, scratch)
     ended.raise_signal()
     folder = _whole(ended)
     if folder is None:
