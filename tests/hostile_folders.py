@@ -121,11 +121,12 @@ NOT_OF_THESE = r"config\.json is not the config of the weights beside it: "
 SEEN: Mapping[str, tuple[Change, str]] = {
     "hidden_size": (
         edit(CONFIG, hidden_size=10**9),
-        NOT_OF_THESE + r"'hidden_size' is 1000000000, and its weights are 1,968,3",
+        NOT_OF_THESE + r"'hidden_size' is 1000000000, and its weights are [0-9,]+ n",
     ),
     "layers": (
         edit(CONFIG, num_hidden_layers=10**6),
-        NOT_OF_THESE + r"'num_hidden_layers' is 1000000, and its weights are 46 tens",
+        NOT_OF_THESE
+        + r"'num_hidden_layers' is 1000000, and its weights are [0-9]+ tensors",
     ),
     "experts": (
         edit(CONFIG, num_local_experts=10**6),
@@ -306,11 +307,11 @@ SEEN: Mapping[str, tuple[Change, str]] = {
     ),
     "claimed_bytes": (
         header(lambda said: said["model.norm.weight"].update(shape=[10**12])),
-        r"model\.safetensors are corrupted: a tensor has 384 bytes for another shape",
+        r"model\.safetensors are corrupted: a tensor has [0-9]+ bytes for another",
     ),
     "cut_off": (
         lambda folder: os.truncate(folder / "model.safetensors", 100_000),
-        r"model\.safetensors are corrupted: it has 100000 bytes instead of 3941504",
+        r"model\.safetensors are corrupted: it has 100000 bytes instead of [0-9]{7}",
     ),
     "a_hole": (
         write("model.safetensors", (2**40).to_bytes(8, "little")),
@@ -352,15 +353,16 @@ TRIED: Mapping[str, tuple[Change, str]] = {
 LOADED: Mapping[str, tuple[Change, str]] = {
     "more_layers": (
         edit(CONFIG, num_hidden_layers=40, layer_types=["full_attention"] * 40),
-        NOT_OF_THESE + r"it describes a model of [0-9,]+ numbers, and they are 46 te",
+        NOT_OF_THESE
+        + r"it describes a model of [0-9,]+ numbers, and they are [0-9]+ te",
     ),
     "another_type": (
         edit(CONFIG, model_type="qwen3_moe", num_experts=512),
-        NOT_OF_THESE + r"it describes a model of [0-9,]+ numbers, and they are 46",
+        NOT_OF_THESE + r"it describes a model of [0-9,]+ numbers, and they are [0-9]+ ",
     ),
     "experts_of_another_type": (
         edit(CONFIG, model_type="olmoe", num_experts=10_000),
-        NOT_OF_THESE + r"it describes a model of 11,804,949,696 numbers, and they are",
+        NOT_OF_THESE + r"it describes a model of [0-9,]{14} numbers, and they are",
     ),
     "wider": (
         edit(CONFIG, hidden_size=1_900_000),

@@ -66,7 +66,7 @@ def calculation(values: Values) -> Function:
     """It calculates; the wrong one does the opposite."""
     words, operator, opposite, neutral = values.rng.choice(OPERATORS)
     name = values.joined(QUALITIES, AMOUNTS)
-    a, b = values.word(ARGUMENTS), values.word(ARGUMENTS)
+    a, b = values.common_word(ARGUMENTS), values.common_word(ARGUMENTS)
     number, head = values.number(), f"def {name}({a}, {b}):"
     return Function(
         name=name,
@@ -83,7 +83,7 @@ def calculation(values: Values) -> Function:
 
 def limit(values: Values) -> Function:
     """It is true from a number on, or above it; the wrong one is off by one."""
-    name, a = values.joined(VERBS, AMOUNTS), values.word(ARGUMENTS)
+    name, a = values.joined(VERBS, AMOUNTS), values.common_word(ARGUMENTS)
     number, before = values.number(), values.number()
     choices = (("from", ">=", ">"), ("above", ">", ">="))
     words, right, wrong = values.rng.choice(choices)
@@ -122,7 +122,7 @@ def conversion(values: Values) -> Function:
 def parameter(values: Values) -> Function:
     """It gets one more parameter; the wrong one does not use it."""
     name = values.joined(QUALITIES, AMOUNTS)
-    a, b = values.word(ARGUMENTS), values.word(ARGUMENTS)
+    a, b = values.common_word(ARGUMENTS), values.common_word(ARGUMENTS)
     number, head = values.number(), f"def {name}({a}, {b}=0):"
     return Function(
         name=name,

@@ -90,7 +90,7 @@ class Project:
             constant=(values.constant(), values.number()),
             other_constant=(values.constant(), values.number()),
             fillers=tuple(
-                (values.joined(QUALITIES, AMOUNTS), values.word(ARGUMENTS))
+                (values.joined(QUALITIES, AMOUNTS), values.common_word(ARGUMENTS))
                 for _ in range(values.rng.randint(0, 2))
             ),
             readme=readme,

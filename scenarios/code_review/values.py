@@ -25,9 +25,8 @@ AMOUNTS = (
 TIMES = ("wait", "delay", "trip", "shift", "lesson", "walk", "flight", "film", "break")
 LIMITS = ("MAX", "MIN", "TOP", "LOW")
 ARGUMENTS = (
-    *("items", "points", "people", "boxes", "pages", "rooms", "seats", "cards"),
-    *("coins", "lamps", "tents", "rings", "rate", "gain", "loss", "gift"),
-    *("cups", "rest", "step", "part", "size", "half", "age", "cakes"),
+    *("items", "points", "people", "boxes", "cards", "lamps", "tents", "rings", "cups"),
+    *("gain", "loss", "gift", "rest", "part", "size", "half", "age", "cakes"),
 )
 FOLDERS = (
     *("core", "shop", "farm", "club", "bakery"),
@@ -61,10 +60,6 @@ class Values:
             if is_held_out(value) is self.held_out and value not in self.drawn:
                 self.drawn.add(value)
                 return value
-
-    def word(self, words: Sequence[str]) -> str:
-        """One of the listed words."""
-        return self.draw(lambda rng: rng.choice(words))
 
     def common_word(self, words: Sequence[str]) -> str:
         """One that is not taken; both splits know all of them."""

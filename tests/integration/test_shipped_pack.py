@@ -86,7 +86,7 @@ def test_the_shipped_agent_on_the_shipped_scenarios(tmp_path):
     assert len(summary["scenarios"]) == 18
     episodes = summary["episodes"]
     assert episodes["passed"] + episodes["failed"] == 18 * 6, output
-    # Unreliable on purpose; measured over all held-out cases it is 55-75 %.
+    # Unreliable on purpose; measured over all held-out cases it is 70-79 %.
     assert 0.4 < summary["reliability"]["value"] < 0.9
     assert summary["reliability"]["verdict"] == "UNRELIABLE"
     tools = {tool["name"]: tool for tool in summary["tools"]}
@@ -112,7 +112,7 @@ def test_the_embedded_policy_knows_the_packs_tools_only(tmp_path):
         tmp_path, f"--rootdir={tmp_path}", str(tmp_path / "test_weather.py")
     )
     (told,) = summary["warnings"]
-    assert told.startswith("the embedded policy knows the tools of customer_support")
+    assert told.startswith("the embedded policy knows the tools of code_review, ")
     assert "none of this agent's (get_weather)" in told
     # At once, and in the report.
     assert told in output

@@ -49,10 +49,13 @@ class Project:
         if command[0] == "pip":
             return  # the network is not asked here
         judged = tuple(command[:2]) == PYTEST
+        training = "--train" in command
         if judged and "--agentgym-case" not in command:
-            command.append("--agentgym-episodes=3")
-        if "--train" in command:
+            # A training in which nothing failed before would be over at once.
+            command.append(f"--agentgym-episodes={16 if training else 3}")
+        if training:
             command += ["--agentgym-updates=1", "--agentgym-train-config=small.json"]
+            command.append("--agentgym-target=1")
         bin_folder = str(Path(sys.executable).parent)
         ended = subprocess.run(
             command,

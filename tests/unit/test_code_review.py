@@ -27,7 +27,13 @@ from scenarios.code_review.repository import (
     RepositoryError,
     example_tools,
 )
-from scenarios.code_review.values import FOLDERS, MODULES, Values, is_held_out
+from scenarios.code_review.values import (
+    ARGUMENTS,
+    FOLDERS,
+    MODULES,
+    Values,
+    is_held_out,
+)
 from tests.played_pack import (
     BLAND,
     SPLITS,
@@ -265,8 +271,8 @@ def test_no_train_case_shows_what_is_held_out() -> None:
                     read |= words_of(scene)
                 else:
                     held_out |= scene.world.values.drawn
-    # Names of files are known to both.
-    held_out -= {*FOLDERS, *MODULES}
+    # Names of files and arguments are known to both.
+    held_out -= {*ARGUMENTS, *FOLDERS, *MODULES}
     assert len(held_out) > 400
     assert not read & held_out
     assert not messages["train"] & messages["held_out"]
