@@ -98,8 +98,8 @@ class Diary:
         return {
             "events": [
                 {
-                    "id": event.id,
                     "title": event.title,
+                    "id": event.id,
                     "start": clock(event.start),
                     "end": clock(event.end),
                 }

@@ -143,7 +143,7 @@ class Mailbox:
         if not found:
             raise OfficeError(f"no contact {name}")
         if len(found) > 1:
-            listed = ", ".join(f"{each.name} ({each.zone})" for each in found)
+            listed = ", ".join(f"{each.zone}: {each.name}" for each in found)
             raise OfficeError(f"{len(found)} contacts are called {name}: {listed}")
         self.found.append(found[0].name)
         return {"email": found[0].email, "zone": found[0].zone}

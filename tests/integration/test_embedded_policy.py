@@ -55,7 +55,7 @@ import json, random
 
 TOOLS = {tools}
 
-def dialogues(seed, n, *, mistakes=0.0):
+def dialogues(seed, n, *, mistakes=0.0, shares=None):
     rng = random.Random(seed)
     for _ in range(n):
         order = "A" + str(rng.randrange(1000, 9999))
@@ -194,7 +194,7 @@ def test_turns_encoded_apart_are_the_whole_encoded(toy, toy_tokenizer):
 
 def test_loss_weighs_the_assistants_tokens(toy, toy_rows):
     recipe = replace(TINY, rest_weight=0.25)
-    (part,) = toy_rows.parts(spoken(toy)(3, 1), 8, recipe)
+    (part,) = toy_rows.parts(spoken(toy)(3, 1), 8, recipe, "toy")
     (row,) = part.rows
     answers = [toy_rows.tokenizer.decode(row[a:b]) for a, b in toy_rows.answers(row)]
     assert len(answers) == 2
@@ -205,7 +205,7 @@ def test_loss_weighs_the_assistants_tokens(toy, toy_rows):
 
 def test_rows_behind_the_prefix_are_whole_rows(toy, toy_rows):
     model = make_model(toy_rows.tokenizer, TINY).eval()
-    (part,) = toy_rows.parts(spoken(toy)(5, 3), 8, TINY)
+    (part,) = toy_rows.parts(spoken(toy)(5, 3), 8, TINY, "toy")
     prefix = part.prefix.tolist()
     with torch.no_grad():
         packed = behind_prefix(model, part.prefix, part.ids)

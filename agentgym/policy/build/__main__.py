@@ -46,7 +46,7 @@ def build(
     """Trains a policy as the recipe says.
 
     Args:
-        dialogues_files: Of a pack each, with `dialogues(seed, n, *, mistakes)`.
+        dialogues_files: Of a pack each, with `dialogues(seed, n, *, mistakes, shares)`.
         out: The folder to write.
         recipe: Every number that matters.
         minutes: Stops after so long; the same call goes on later.

@@ -8,7 +8,8 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise, zip_longest
+from itertools import accumulate, islice, pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from agentgym.errors import UsageError
+from agentgym.policy.build.difficulty import Difficulty
 from agentgym.policy.build.recipe import Recipe
 from agentgym.policy.build.tokenizer import CALL, END, START, encode, render
 
@@ -32,8 +34,12 @@ class RowBlock:
         rows: Token ids of B dialogues behind it.
         ids: The same [B, L], padded with 0.
         weights: The loss weight [B, L] of each; 0 for padding.
+        pack: The name of the pack that they speak of.
+        scenarios: The name of each row's scenario.
     """
 
+    pack: str
+    scenarios: list[str]
     prefix: Tensor
     rows: list[list[int]]
     ids: Tensor
@@ -60,7 +66,9 @@ def _load(path: Path) -> Dialogues:
         importlib.import_module(f"{pack.name}.{path.stem}"), "dialogues", 0
     )
     if not callable(function):
-        raise UsageError(f"{path} has no function dialogues(seed, n, *, mistakes)")
+        raise UsageError(
+            f"{path} has no function dialogues(seed, n, *, mistakes, shares)"
+        )
     return cast("Dialogues", function)
 
 
@@ -99,7 +107,13 @@ class Rows:
         self.call_token = encode(tokenizer, CALL)[0]
 
     def batches(
-        self, seed: int, count: int, *, mistakes: float, recipe: Recipe
+        self,
+        seed: int,
+        count: int,
+        *,
+        mistakes: float,
+        recipe: Recipe,
+        difficulty: Difficulty | None = None,
     ) -> list[list[RowBlock]]:
         """The parts of several updates, each of which has parts of several packs.
 
@@ -108,22 +122,32 @@ class Rows:
             count: Updates.
             mistakes: Share of the dialogues that hold one.
             recipe: Says how many dialogues an update has on average.
+            difficulty: What is drawn more often; None draws all alike.
         """
         rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
-        total, packs = recipe.batch * count, len(self.packs)
-        queues = []
-        for number, dialogues in enumerate(self.packs.values()):
-            share = total * (number + 1) // packs - total * number // packs
-            made = dialogues(seed, share, mistakes=mistakes)
-            parts = self.parts(made, min(recipe.at_once, recipe.batch), recipe)
+        drawn = difficulty or Difficulty()
+        bounds = [0.0, *accumulate(map(drawn.of_pack, self.packs))]
+        ends = [round(recipe.batch * count * each / bounds[-1]) for each in bounds]
+        placed = []
+        for pack, (first, end) in zip(self.packs, pairwise(ends), strict=True):
+            made = self.packs[pack](
+                seed, end - first, mistakes=mistakes, shares=drawn.shares(pack)
+            )
+            at_once = min(recipe.at_once, recipe.batch)
+            parts = self.parts(made, at_once, recipe, pack)
             rng.shuffle(parts)
-            queues.append(parts)
-        mixed = [part for turn in zip_longest(*queues) for part in turn if part]
+            # Each pack's are spread over all of the updates.
+            placed += [(n / len(parts), part) for n, part in enumerate(parts)]
+        mixed = [part for _, part in sorted(placed, key=itemgetter(0))]
         ends = [len(mixed) * number // count for number in range(count + 1)]
         return [mixed[first:end] for first, end in pairwise(ends)]
 
     def parts(
-        self, dialogues: Iterable[dict[str, Any]], at_once: int, recipe: Recipe
+        self,
+        dialogues: Iterable[dict[str, Any]],
+        at_once: int,
+        recipe: Recipe,
+        pack: str,
     ) -> list[RowBlock]:
         """Parts of one prefix and of similar length, which saves padding.
 
@@ -131,18 +155,28 @@ class Rows:
             dialogues: What to make rows of.
             at_once: Dialogues in a part, at most.
             recipe: Says what tokens weigh.
+            pack: The name of the pack that they speak of.
         """
-        behind: dict[str, list[list[int]]] = defaultdict(list)
+        behind: dict[str, list[tuple[list[int], str]]] = defaultdict(list)
         for dialogue in dialogues:
             prefix, row = self.row(dialogue)
-            behind[prefix].append(row)
+            behind[prefix].append((row, dialogue["scenario"]))
         parts = []
         for prefix, rows in behind.items():
-            rows.sort(key=len)
+            rows.sort(key=lambda each: len(each[0]))
             for first in range(0, len(rows), at_once):
-                chosen = rows[first : first + at_once]
+                chosen, names = zip(*rows[first : first + at_once], strict=True)
                 ids, weights = self.tensors(chosen, recipe.rest_weight)
-                parts.append(RowBlock(self.prefixes[prefix], chosen, ids, weights))
+                parts.append(
+                    RowBlock(
+                        pack=pack,
+                        scenarios=list(names),
+                        prefix=self.prefixes[prefix],
+                        rows=list(chosen),
+                        ids=ids,
+                        weights=weights,
+                    )
+                )
         return parts
 
     def row(self, dialogue: dict[str, Any]) -> tuple[str, list[int]]:
@@ -161,8 +195,23 @@ class Rows:
             if row[position : position + size] == self._opening:
                 yield position + size, row.index(self._end, position + size) + 1
 
+    def right_calls(self, row: list[int], guesses: list[int]) -> Iterator[bool]:
+        """Whether each answer of the assistant is right that is a call, or must be one.
+
+        Of a text only that it is none is asked: there is more than one good text.
+
+        Args:
+            row: A dialogue's tokens.
+            guesses: What the policy would say behind each of them.
+        """
+        for start, end in self.answers(row):
+            if row[start] == self.call_token:
+                yield guesses[start - 1 : end - 1] == row[start:end]
+            elif guesses[start - 1] == self.call_token:
+                yield False
+
     def tensors(
-        self, rows: list[list[int]], rest_weight: float
+        self, rows: Sequence[list[int]], rest_weight: float
     ) -> tuple[Tensor, Tensor]:
         """Token ids [B, L], padded with 0, and the loss weight [B, L] of each.
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import Qwen3ForCausalLM
 
+from agentgym.policy.build.difficulty import Difficulty
 from agentgym.policy.build.examples import RowBlock, Rows
-from agentgym.policy.build.model import behind_prefix, imitation_loss
+from agentgym.policy.build.model import imitation_loss
 from agentgym.policy.build.optimizer import Optimizer
 from agentgym.policy.build.recipe import Recipe
 
@@ -43,11 +45,13 @@ def train(
         The smoothed last loss, or None when it stopped before its end.
     """
     optimizer = Optimizer(model, recipe)
+    difficulty = Difficulty()
     first, shown = 0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint)
         model.load_state_dict(state["model"])
         optimizer.restore(state["optimizer"])
+        difficulty.restore(state["difficulty"])
         first, shown = state["step"], state["loss"]
         print(f"going on from step {first}", flush=True)
     queue: list[list[RowBlock]] = []
@@ -56,7 +60,8 @@ def train(
             on_competent()
             queue = []
         if not queue:
-            _save_state(checkpoint, step, shown, model, optimizer)
+            about = {"step": step, "loss": shown, "difficulty": difficulty.state()}
+            _save_state(checkpoint, about, model, optimizer)
             if time.monotonic() > until:
                 return None
             queue = rows.batches(
@@ -64,8 +69,15 @@ def train(
                 _UPDATES_AT_ONCE,
                 mistakes=recipe.mistakes_at(step),
                 recipe=recipe,
+                # The share of mistakes is one of all scenarios alike.
+                difficulty=difficulty if step < recipe.clean_steps else None,
             )
-        loss = update(model, queue.pop(0), optimizer, step)
+        parts = queue.pop(0)
+        loss, guesses = update(model, parts, optimizer, step)
+        for part, guessed in zip(parts, guesses, strict=True):
+            for row, name, said in zip(part.rows, part.scenarios, guessed, strict=True):
+                right = all(rows.right_calls(row, said))
+                difficulty.note(part.pack, name, right=right)
         shown = 0.9 * shown + 0.1 * loss if shown else loss
         _show(step, shown, model, rows, recipe)
     return shown
@@ -73,7 +85,7 @@ def train(
 
 def update(
     model: Qwen3ForCausalLM, parts: list[RowBlock], optimizer: Optimizer, step: int
-) -> float:
+) -> tuple[float, list[list[list[int]]]]:
     """One update on the parts of a batch.
 
     Args:
@@ -83,17 +95,19 @@ def update(
         step: Number of the update; decides the learning rate.
 
     Returns:
-        The weighted mean loss of a token, in nats.
+        The weighted mean loss of a token, in nats, and the likeliest token behind each
+        token of each row of each part, before the update.
     """
     total = sum(float(part.weights[:, 1:].sum()) for part in parts)
-    mean = 0.0
+    mean, guesses = 0.0, []
     for part in parts:
-        loss = imitation_loss(model, part.prefix, part.ids, part.weights) / total
-        loss.backward()  # type: ignore[no-untyped-call]
-        mean += loss.item()
+        loss, said = imitation_loss(model, part.prefix, part.ids, part.weights)
+        (loss / total).backward()  # type: ignore[no-untyped-call]
+        mean += loss.item() / total
+        guesses.append(said.tolist())
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step(step)
-    return mean
+    return mean, guesses
 
 
 @torch.no_grad()
@@ -116,19 +130,14 @@ def competence(
     """
     shares = {}
     for name, dialogues in rows.packs.items():
-        parts = rows.parts(dialogues(_VALIDATION_SEED, count), recipe.at_once, recipe)
-        judged = [right for part in parts for right in _right_calls(model, rows, part)]
+        fresh = dialogues(_VALIDATION_SEED, count)
+        judged: list[bool] = []
+        for part in rows.parts(fresh, recipe.at_once, recipe, name):
+            _, guesses = imitation_loss(model, part.prefix, part.ids, part.weights)
+            for row, said in zip(part.rows, guesses.tolist(), strict=True):
+                judged += rows.right_calls(row, said)
         shares[name] = sum(judged) / max(len(judged), 1)
     return shares
-
-
-def _right_calls(model: Qwen3ForCausalLM, rows: Rows, part: RowBlock) -> Iterator[bool]:
-    hidden = behind_prefix(model, part.prefix, part.ids)
-    guesses = model.lm_head(hidden).argmax(-1)
-    for number, row in enumerate(part.rows):
-        for start, end in rows.answers(row):
-            if row[start] == rows.call_token:
-                yield guesses[number, start - 1 : end - 1].tolist() == row[start:end]
 
 
 def _show(
@@ -148,14 +157,10 @@ def _show(
 
 
 def _save_state(
-    path: Path, step: int, loss: float, model: Qwen3ForCausalLM, optimizer: Optimizer
+    path: Path, about: dict[str, Any], model: Qwen3ForCausalLM, optimizer: Optimizer
 ) -> None:
-    state = {
-        "step": step,
-        "loss": loss,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state(),
-    }
     partial = path.with_name(path.name + ".partial")
-    torch.save(state, partial)
+    torch.save(
+        {**about, "model": model.state_dict(), "optimizer": optimizer.state()}, partial
+    )
     partial.replace(path)

@@ -73,22 +73,26 @@ def behind_prefix(model: Qwen3ForCausalLM, prefix_P: Tensor, ids_BL: Tensor) -> 
 
 def imitation_loss(
     model: Qwen3ForCausalLM, prefix_P: Tensor, ids_BL: Tensor, weights_BL: Tensor
-) -> Tensor:
-    """Weighted sum of the cross entropies of the rows' tokens.
+) -> tuple[Tensor, Tensor]:
+    """Weighted sum of the cross entropies of the rows' tokens, and what is likeliest.
 
     Args:
         model: The model.
         prefix_P: Tokens of the system turn, without weight.
         ids_BL: Tokens of the rows, padded on the right.
         weights_BL: How much each token counts; 0 for padding.
+
+    Returns:
+        The sum, and the likeliest token [B, L - 1] behind each; 0 before padding.
     """
     hidden = behind_prefix(model, prefix_P, ids_BL[:, :-1])
     weights = weights_BL[:, 1:]
     counted = weights > 0
-    losses = functional.cross_entropy(
-        model.lm_head(hidden[counted]), ids_BL[:, 1:][counted], reduction="none"
-    )
-    return (losses * weights[counted]).sum()
+    logits = model.lm_head(hidden[counted])
+    losses = functional.cross_entropy(logits, ids_BL[:, 1:][counted], reduction="none")
+    guesses = torch.zeros_like(ids_BL[:, 1:])
+    guesses[counted] = logits.detach().argmax(-1)
+    return (losses * weights[counted]).sum(), guesses
 
 
 def save_policy(

@@ -38,7 +38,7 @@ class Recipe:
     context: int = 2048
     clean_steps: int = 2800
     mixed_steps: int = 500
-    mistakes: float = 0.27
+    mistakes: float = 0.33
     batch: int = 16
     at_once: int = 8
     rest_weight: float = 0.3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -68,7 +68,12 @@ class SpokenPack:
         return self.schemas
 
     def dialogues(
-        self, seed: int, n: int, *, mistakes: float = 0.0
+        self,
+        seed: int,
+        n: int,
+        *,
+        mistakes: float = 0.0,
+        shares: Mapping[str, float] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Yields `n` dialogues.
 
@@ -76,6 +81,7 @@ class SpokenPack:
             seed: The same seed gives the same dialogues.
             n: How many.
             mistakes: Share of dialogues with one deliberate mistake.
+            shares: How often a scenario is drawn; 1 for those that are left out.
 
         Yields:
             `messages` (OpenAI's shape), `tools`, `mistake` (a kind, or None),
@@ -84,14 +90,15 @@ class SpokenPack:
             made-up names in it).
         """
         rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
-        shares = [each.share for each in FRAMEWORKS]
+        drawn = [(shares or {}).get(name, 1.0) for name in self.scenarios]
+        written = [each.share for each in FRAMEWORKS]
         for index in range(n):
-            name = rng.choice(list(self.scenarios))
+            name = rng.choices(self.scenarios, drawn)[0]
             # Only the language may come from the held-out side, never the values.
             case = Case(index=index, seed=rng.getrandbits(32), split="train")
             split: Split = "held_out" if rng.random() < _HELD_OUT_WORDS else "train"
             words = replace(case, split=split)
-            framework = rng.choices(FRAMEWORKS, shares)[0]
+            framework = rng.choices(FRAMEWORKS, written)[0]
             scene: Scene = self.situation(name, case, words)
             mistake, turns = None, perfect(scene, rng)
             if rng.random() < mistakes:
