@@ -9,28 +9,35 @@ DOCS_VENV := .venv-docs
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test test-slow test-rest test-vllm release-check docs lint format clean
+.PHONY: demo test test-plugin test-rest test-older test-slow test-vllm release-check docs lint format clean
 
 ## Measure the shipped LangChain agent on the customer-support scenarios, train the model
 ## behind it on them, and measure it again.
 demo: $(VENV)/demo.stamp
 	$(BIN)/pytest --agentgym --train -rN scenarios/customer_support
 
-## Check style and types, run all tests with coverage, prove Python 3.11 and the oldest
-## frameworks. Most tests use one core, so two parts run side by side.
+## Check style and types, run all tests but the slow ones with coverage, prove Python 3.11
+## and the oldest frameworks. Most tests use one core, so two parts run side by side.
 test: lint
 	$(BIN)/coverage erase
-	@$(MAKE) --no-print-directory --jobs 2 test-slow test-rest
+	@$(MAKE) --no-print-directory --jobs 2 test-plugin test-rest test-older
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-test-slow: $(VENV)/test.stamp
-	$(BIN)/coverage run -m pytest -p no:randomly -m slow
+test-plugin: $(VENV)/test.stamp
+	$(BIN)/coverage run -m pytest -p no:randomly -m "not slow" tests/plugin
 
 test-rest: $(VENV)/test.stamp
-	$(BIN)/coverage run -m pytest -p no:randomly -m "not slow"
+	$(BIN)/coverage run -m pytest -p no:randomly -m "not slow" --ignore=tests/plugin
+
+test-older: $(VENV)/test.stamp
 	@.ci/test-py311
 	@.ci/test-oldest
+
+## Run the slow tests: whole trainings, killed processes, local models in
+## frameworks. They take an hour.
+test-slow: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -p no:randomly -m slow
 
 ## Measure, train and compare with a real vLLM on CPUs, in an environment of its own, or
 ## with the one that AGENTGYM_VLLM names. It takes about ten minutes.
