@@ -446,7 +446,7 @@ def test_namesakes_are_told_apart() -> None:
     one, other = office.add_namesakes()
     with pytest.raises(OfficeError, match=f"2 contacts are called {one.first}: ") as e:
         office.mailbox.find_contact(one.first)
-    assert f"{other.name} ({other.zone})" in str(e.value)
+    assert f"{other.zone}: {other.name}" in str(e.value)
     found = office.mailbox.find_contact(f" {one.name.upper()}")
     assert found == {"email": one.email, "zone": one.zone}
     assert office.mailbox.found == [one.name]
