@@ -17,6 +17,8 @@ from pathlib import Path
 import pyte
 
 COLUMNS, ROWS = 100, 30
+_FRAME = 0.03
+"""Seconds without a byte after which a frame is complete."""
 # pytester switches colours off.
 _TERMINAL = {"TERM": "xterm-256color", "PY_COLORS": "1"}
 
@@ -25,7 +27,7 @@ class Terminal:
     """A command's terminal.
 
     Attributes:
-        screens: What was on the screen at each time that something was written.
+        screens: What was on the screen each time that nothing was being written.
         raw: All that was written.
         code: The exit code.
     """
@@ -73,6 +75,9 @@ class Terminal:
                 return False
             self.raw += data
             self._stream.feed(data)
+            # A frame comes in parts, and nobody sees half of one.
+            if select.select([self._master], [], [], _FRAME)[0]:
+                continue
             self.screens.append([line.rstrip() for line in self._screen.display])
             if until(self.screens[-1]):
                 return True
