@@ -1,4 +1,4 @@
-"""What a case draws: ids, names, words of code and numbers, apart for each split."""
+"""What a case draws: ids, names and numbers, apart for each split, and common words."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The embedded policy and the command that makes it."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode
 from agentgym.policy.build.__main__ import build, main
+from agentgym.policy.build.difficulty import Difficulty
 from agentgym.policy.build.examples import Rows, load_dialogues
 from agentgym.policy.build.model import behind_prefix, make_model
 from agentgym.policy.build.recipe import Recipe
@@ -235,6 +237,54 @@ def test_an_update_has_parts_of_several_packs(toy_rows):
             assert any(name in text for text in used)
     again = rows.batches(3, 4, mistakes=0.5, recipe=recipe)
     assert [p.rows for u in again for p in u] == [p.rows for u in updates for p in u]
+
+
+def test_what_is_wrong_is_drawn_more_often(toy_rows):
+    packs = load_dialogues([SCENARIOS / f"{name}/dialogues.py" for name in PACKS])
+    rows = Rows(toy_rows.tokenizer, packs)
+    recipe = replace(TINY, batch=64, at_once=8)
+    learned, hard = "customer_support", "test_unknown_brand_has_no_sales"
+    difficulty = Difficulty()
+    for name, dialogues in packs.items():
+        for scenario in {each["scenario"] for each in dialogues(1, 400)}:
+            for _ in range(60):
+                difficulty.note(name, scenario, right=scenario != hard)
+
+    def drawn(**more: Any) -> Counter[str]:
+        updates = rows.batches(3, 8, mistakes=0.0, recipe=recipe, **more)
+        blocks = [part for parts in updates for part in parts]
+        packs_of = Counter({part.pack: 0 for part in blocks})
+        for part in blocks:
+            packs_of[part.pack] += len(part.rows)
+            packs_of.update(part.scenarios)
+        return packs_of
+
+    usual, adapted = drawn(), drawn(difficulty=difficulty)
+    assert usual[learned] == 8 * 64 / 2
+    # 21 scenarios of the other pack, 20 of which count a fifth.
+    assert adapted[hard] > 2.5 * usual[hard]
+    assert adapted[learned] < usual[learned]
+    again = Difficulty()
+    again.restore(difficulty.state())
+    assert drawn(difficulty=again) == adapted
+
+
+def test_a_call_is_right_to_its_last_token(toy, toy_rows):
+    (part,) = toy_rows.parts(spoken(toy)(3, 1), 8, TINY, "toy")
+    (row,) = part.rows
+    said = row[1:]
+    assert list(toy_rows.right_calls(row, said)) == [True]
+    (call, end), (text, _) = toy_rows.answers(row)
+    for place in (call, end - 1):
+        wrong = [*said]
+        wrong[place - 1] += 1
+        assert list(toy_rows.right_calls(row, wrong)) == [False]
+    # A text may be another one, but no call.
+    wrong = [*said]
+    wrong[text - 1] += 1
+    assert list(toy_rows.right_calls(row, wrong)) == [True]
+    wrong[text - 1] = toy_rows.call_token
+    assert list(toy_rows.right_calls(row, wrong)) == [True, False]
 
 
 @pytest.mark.usefixtures("one_thread")

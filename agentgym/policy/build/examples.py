@@ -30,12 +30,12 @@ class RowBlock:
     """Rows that are computed at once.
 
     Attributes:
+        pack: The name of the pack that they speak of.
+        scenarios: The name of each row's scenario.
         prefix: Token ids [P] that all of them follow: the system turn with the tools.
         rows: Token ids of B dialogues behind it.
         ids: The same [B, L], padded with 0.
         weights: The loss weight [B, L] of each; 0 for padding.
-        pack: The name of the pack that they speak of.
-        scenarios: The name of each row's scenario.
     """
 
     pack: str

@@ -74,13 +74,23 @@ def train(
             )
         parts = queue.pop(0)
         loss, guesses = update(model, parts, optimizer, step)
-        for part, guessed in zip(parts, guesses, strict=True):
-            for row, name, said in zip(part.rows, part.scenarios, guessed, strict=True):
-                right = all(rows.right_calls(row, said))
-                difficulty.note(part.pack, name, right=right)
+        _note(difficulty, rows, parts, guesses)
         shown = 0.9 * shown + 0.1 * loss if shown else loss
         _show(step, shown, model, rows, recipe)
     return shown
+
+
+def _note(
+    difficulty: Difficulty,
+    rows: Rows,
+    parts: list[RowBlock],
+    guesses: list[list[list[int]]],
+) -> None:
+    """Takes the dialogues of an update into account."""
+    for part, guessed in zip(parts, guesses, strict=True):
+        for row, name, said in zip(part.rows, part.scenarios, guessed, strict=True):
+            right = all(rows.right_calls(row, said))
+            difficulty.note(part.pack, name, right=right)
 
 
 def update(
@@ -116,8 +126,8 @@ def competence(
 ) -> dict[str, float]:
     """Share of tool calls in fresh clean dialogues that greedy decoding gets right.
 
-    The past of each call is the right one. Other turns are left out: there is more
-    than one good way to say something.
+    The past of each call is the right one. A call in place of a text counts as a wrong
+    one; other texts are left out, as there is more than one good way to say something.
 
     Args:
         model: The model.
