@@ -55,7 +55,7 @@ MODEL_FILES = (
     *("tokenizer_config.json", "chat_template.jinja", "model.safetensors"),
 )
 AGENT_FILES = ("agent.json", "agent.json", CONFIG, WEIGHTS)
-_LOG = os.fdopen(os.dup(2), "w")
+_LOG = os.fdopen(os.dup(2), "w", buffering=1)
 """Ours: a fork has none that one sees."""
 
 

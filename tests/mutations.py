@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -48,7 +49,10 @@ def mutate_json(text: str, random: Random) -> str:
     value = json.loads(text)
     for _ in range(random.randint(1, 3)):
         value = random.choice(_CHANGES)(value, random)
-    made = json.dumps(value)
+    try:
+        made = json.dumps(value)
+    except RecursionError:
+        made = "[" * 10_000 + "]" * 10_000
     if random.random() < 0.1:
         made = _twice(made, random)
     return made
@@ -114,20 +118,25 @@ def _somewhere(change: Callable[[Json, Random], Json]) -> JsonChange:
     return changed
 
 
+def _drawn(random: Random) -> Json:
+    # A later change of it must not change the others.
+    return deepcopy(random.choice(VALUES))
+
+
 def _another(_: Json, random: Random) -> Json:
-    return random.choice(VALUES)
+    return _drawn(random)
 
 
 def _other_number(value: Json, random: Random) -> Json:
     if type(value) in (int, float):
         return random.choice((-value, value * 10 ** random.randint(1, 12), value + 1))
-    return random.choice(VALUES)
+    return _drawn(random)
 
 
 def _other_text(value: Json, random: Random) -> Json:
     if isinstance(value, str):
         at = random.randint(0, len(value))
-        return value[:at] + str(random.choice(VALUES)) + value[at:]
+        return value[:at] + str(_drawn(random)) + value[at:]
     return [value]
 
 
@@ -139,9 +148,9 @@ def _deeper(value: Json, random: Random) -> Json:
 
 def _one_more(value: Json, random: Random) -> Json:
     if isinstance(value, dict):
-        return {**value, random.choice(KEYS): random.choice(VALUES)}
+        return {**value, random.choice(KEYS): _drawn(random)}
     if isinstance(value, list):
-        return [*value, random.choice([*value, *VALUES])]
+        return [*value, random.choice([*value, _drawn(random)])]
     return value
 
 

@@ -340,6 +340,7 @@ def test_it_stops_at_once_while_it_answers(folder: Path) -> None:
     [
         ("http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1/models is not reachable"),
         ("no/such/folder", "neither an existing folder nor an http"),
+        ("long" * 80, "neither an existing folder nor an http"),
     ],
 )
 def test_specs_that_lead_nowhere(spec: str, sentence: str) -> None:

@@ -257,6 +257,7 @@ def test_refs_that_lead_nowhere(saved: Path, tmp_path: Path) -> None:
         (empty, None, r"empty is no trained agent: it has no agent\.json"),
         ("../up", None, "is no trained agent"),
         ("", None, "is no trained agent"),
+        ("long" * 80, None, "is no trained agent: there is no such folder"),
     ):
         with pytest.raises(UsageError, match=sentence):
             TrainedAgent.load(ref, root)
@@ -316,6 +317,13 @@ def test_the_base_model_must_be_the_same(
         TrainedAgent.load("own")
     shutil.rmtree(base)
     with pytest.raises(UsageError, match=r"the base model of own_v1\.0 is missing"):
+        TrainedAgent.load("own")
+    # No file system has such a name.
+    card = tmp_path / ".agentgym/agents/own/v1.0/agent.json"
+    said = json.loads(card.read_text())
+    said["base"]["spec"] = f"../{'m' * 300}"
+    card.write_text(json.dumps(said))
+    with pytest.raises(UsageError, match=r"is missing: .*mmm does not exist"):
         TrainedAgent.load("own")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ def is_hub_name(spec: str) -> bool:
     A folder of that name comes first, as with transformers: it names no model of the
     hub then.
     """
-    return _NAME.fullmatch(spec) is not None and not Path(spec).exists()
+    return _NAME.fullmatch(spec) is not None and not os.path.exists(spec)
 
 
 def find_hub_model(spec: str) -> HubModel:

@@ -254,7 +254,7 @@ def is_agent(ref: str | Path, root: Path | None = None) -> bool:
             current one.
     """
     path = Path(ref).expanduser()
-    if (path / CARD).is_file() or _versions_at(path):
+    if os.path.isfile(path / CARD) or _versions_at(path):
         return True
     return _is_name(ref) and _home(_parse(str(ref))[0], root) is not None
 
@@ -271,13 +271,13 @@ def find_agent(ref: str | Path, root: Path | None = None) -> Path:
         UsageError: There is none.
     """
     path = Path(ref).expanduser()
-    if (path / CARD).is_file():
+    if os.path.isfile(path / CARD):
         return path
     by_path = _versions_at(path)
     if by_path:
         return by_path[max(by_path)]
     if not _is_name(ref):
-        what = f"it has no {CARD}" if path.is_dir() else "there is no such folder"
+        what = f"it has no {CARD}" if os.path.isdir(path) else "there is no such folder"
         raise UsageError(f"{path} is no trained agent: {what}")
     name, version = _parse(str(ref))
     home = _home(name, root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -73,15 +74,16 @@ def resolve(
         url, model = named
         return Remote(Endpoint(url, api_key, model or _first_model(url, api_key)))
     path = Path(spec).expanduser()
+    # Of a name that no file can have, pathlib raises an error.
     # An agent often has the name of its scenarios' folder: only a model comes first.
-    if not (path / "config.json").is_file():
+    if not os.path.isfile(path / "config.json"):
         for place in (None, root):
             if is_agent(spec, place):
                 agent = TrainedAgent.load(spec, place)
                 return Local(agent.base, agent.adapter, str(agent), agent.template)
     if is_hub_name(spec):
         return Local(find_hub_model(spec).folder)
-    if not path.exists():
+    if not os.path.exists(path):
         raise UsageError(
             f"policy {without_secrets(spec)!r} is neither an existing folder nor an "
             'http(s) URL nor "embedded" nor a trained agent, nor OWNER/NAME of a model '

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentgym.errors import UsageError
 from agentgym.policy.folders.adapter_folder import WEIGHTS, check_adapter
+from agentgym.policy.folders.hub_cache import shown
 from agentgym.policy.folders.model_folder import check_folder
 from agentgym.policy.folders.weights_digest import weights_digest
 from agentgym.policy.trained.agent_folder import base_folder, find_agent
@@ -331,8 +333,11 @@ def _base(what: str, entry: dict[str, Any]) -> Path:
         base = base_folder(entry)
     except UsageError as error:
         raise UsageError(f"the base model of {what} is missing: {error}") from error
-    if not base.is_dir():
-        raise UsageError(f"the base model of {what} is missing: {base} does not exist")
+    # Of a name that no folder can have, pathlib raises an error.
+    if not os.path.isdir(base):
+        raise UsageError(
+            f"the base model of {what} is missing: {shown(base)} does not exist"
+        )
     check_folder(base)
     # A commit of the hub is always the same; others add files of their own to its
     # snapshot, such as the weights in another format.
