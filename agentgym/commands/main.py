@@ -16,6 +16,8 @@ from agentgym.commands.compare_commands import add_compare_commands
 from agentgym.commands.doctor import add_doctor_command
 from agentgym.commands.import_traces import add_import_command
 from agentgym.commands.init import add_init_command
+from agentgym.commands.launching.handed_on import parted
+from agentgym.commands.launching.launch_command import add_launch_command
 from agentgym.commands.output_files import add_file_option, writing
 from agentgym.commands.pack_commands import add_pack_commands
 from agentgym.commands.reproduce import add_reproduce_command
@@ -38,7 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from agentgym.commands.shell_completion import complete
 
         complete(parser)
-    options = parser.parse_args(arguments)
+    given, handed_on = parted(sys.argv[1:] if arguments is None else arguments)
+    options = parser.parse_args(given)
+    if handed_on:
+        options.handed_on = handed_on
     try:
         code: int = options.command(options)
         sys.stdout.flush()
@@ -212,6 +217,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_lint(commands)
     _add_train(commands)
+    add_launch_command(commands)
     _add_serve(commands)
     _add_merge(commands)
     _add_report(commands)

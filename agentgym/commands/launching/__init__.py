@@ -1,0 +1,1 @@
+"""The command `launch`, and what it hands on to a training."""

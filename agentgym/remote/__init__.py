@@ -1,0 +1,1 @@
+"""Trainings on other machines: what is sent, started there, watched and brought home."""

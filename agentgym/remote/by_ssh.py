@@ -1,0 +1,108 @@
+"""Launches on a machine that the user has: everything goes by ssh."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from typing import Any
+
+from agentgym.errors import UsageError
+from agentgym.remote.environment import SOURCE, asked_for
+from agentgym.remote.launch_job import LaunchJob
+from agentgym.remote.machine import RemoteFailure
+from agentgym.remote.place import THERE, say, script
+from agentgym.remote.project_files import project_files
+from agentgym.remote.ssh_machine import SshMachine
+
+_CHECK = "import agentgym.distribution as d, pytest_agentgym; print(d.__version__)"
+
+
+class BySsh:
+    """A place of the user's own.
+
+    Args:
+        machine: The machine.
+
+    Attributes:
+        machine: The machine.
+        attach: See `Place`.
+        until: See `Place`.
+    """
+
+    until = "the training goes on there until it is done"
+
+    def __init__(self, machine: SshMachine) -> None:
+        self.machine = machine
+        self.attach = f"--ssh {shlex.quote(machine.name)} --attach"
+        if machine.config is not None:
+            self.attach += f" --ssh-config {shlex.quote(str(machine.config))}"
+
+    def start(self, job: LaunchJob) -> None:
+        """See `Place`."""
+        found = self.look()
+        running = [each["id"] for each in found["launches"] if each["runs"]]
+        if running:
+            raise UsageError(
+                f"a training of this project runs on {self.machine.name} already: "
+                f"agentgym launch {self.attach}, and Ctrl-C there, stops it"
+            )
+        self._send(job)
+        self._make_ready(job)
+        asked = {**job.said(), "environment": dict(job.environment)}
+        self.machine.run([THERE, "start"], json.dumps(asked).encode())
+
+    def look(self) -> dict[str, Any]:
+        """See `Place`."""
+        self.machine.prepare(script())
+        found: dict[str, Any] = json.loads(self.machine.run([THERE, "look"]))
+        self.machine.rsync = found["rsync"] and shutil.which("rsync") is not None
+        return found
+
+    def let_go(self) -> None:
+        """It stays."""
+
+    def _send(self, job: LaunchJob) -> None:
+        files, machine = job.files, self.machine
+        how = "rsync" if machine.rsync else "tar, as rsync is not on both machines"
+        say(
+            f"sends {len(files.names)} files ({files.size / 1e6:.1f} MB) of "
+            f"{files.root} to {machine.name} by {how}"
+        )
+        machine.run([THERE, "keep_only"], json.dumps(files.names).encode())
+        machine.send(files.root, files.names, "project")
+        if job.needs is not None and job.needs.source is not None:
+            source = project_files(job.needs.source)
+            machine.send(source.root, source.names, SOURCE)
+
+    def _make_ready(self, job: LaunchJob) -> None:
+        if job.needs is None:
+            self._check(str(job.python))
+            return
+        say(f"makes the environment on {self.machine.name} ready")
+        asked = json.dumps(asked_for(job.needs, job.environment)).encode()
+        try:
+            self.machine.run([THERE, "make_ready"], asked)
+        except RemoteFailure as error:
+            raise UsageError(
+                f"the environment on {self.machine.name} could not be made: {error}"
+            ) from error
+
+    def _check(self, python: str) -> None:
+        """Checks that the user's own Python there has agentgym.
+
+        Raises:
+            UsageError: It has not, or there is none.
+        """
+        from agentgym.distribution import __version__
+
+        try:
+            version = self.machine.ask([python, "-c", _CHECK]).decode().strip()
+        except RemoteFailure as error:
+            last = str(error).splitlines()[-1:]
+            raise UsageError(
+                f"--python {python}: agentgym cannot be imported there "
+                f"({''.join(last)}): install it there, or leave --python out"
+            ) from error
+        if version != __version__:
+            say(f"agentgym there is {version}, and {__version__} here")
