@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from agentgym.errors import UsageError
 
@@ -68,6 +69,19 @@ def _packs() -> Iterable[str]:
     return ScenarioRegistry().names
 
 
+def _hosts() -> Iterator[str]:
+    """What ssh's own settings name, patterns aside."""
+    text = Path("~/.ssh/config").expanduser().read_text(encoding="utf-8")
+    for line in text.splitlines():
+        word, *names = line.split() or [""]
+        if word.lower() == "host":
+            yield from (name for name in names if not set(name) & set("*?!"))
+
+
+def _clouds() -> Iterable[str]:
+    return ("kubernetes", "lambda", "local", "runpod", "vast", "aws", "gcp", "azure")
+
+
 _NAMES: dict[tuple[str, str], Callable[[], Iterable[str]]] = {
     ("runs", "run"): _runs,
     ("runs", "runs"): _runs,
@@ -82,5 +96,8 @@ _NAMES: dict[tuple[str, str], Callable[[], Iterable[str]]] = {
     ("train", "policy"): _agents,
     ("scenarios", "name"): _packs,
     ("train", "scenarios"): _packs,
+    ("launch", "scenarios"): _packs,
+    ("launch", "ssh"): _hosts,
+    ("launch", "cloud"): _clouds,
 }
 """What an argument of a command names."""

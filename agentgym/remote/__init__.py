@@ -1,1 +1,1 @@
-"""Trainings on other machines: what is sent, started there, watched and brought home."""
+"""Trainings on other machines: sent, started there, watched and brought home."""

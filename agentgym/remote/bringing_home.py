@@ -12,6 +12,7 @@ from typing import Any
 
 from agentgym.remote.machine import Machine
 from agentgym.runs.files.held_folder import HeldFolder
+from agentgym.runs.files.layout import EPISODES, MEASURED, SUMMARY
 from agentgym.runs.files.store import write_json
 
 _COMING = ".coming-"
@@ -63,6 +64,7 @@ def bring_home(machine: Machine, names: Sequence[str], root: Path, there: str) -
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.parent.name == "runs":
+                _name_places_here(arrived, root, there)
                 runs.append(_put(arrived, target))
             else:
                 notes += _at_home(arrived, root, there)
@@ -107,6 +109,19 @@ def _put_version(arrived: Path, target: Path, notes: list[str]) -> Path:
         )
     arrived.rename(target)
     return target
+
+
+def _name_places_here(run: Path, root: Path, there: str) -> None:
+    """Has a run's files name the project by its folder here."""
+    was, now = (json.dumps(text)[1:-1].encode() for text in (there, str(root)))
+    for name in (SUMMARY, EPISODES, MEASURED):
+        file = run / name
+        if not file.is_file():
+            continue
+        part = file.with_name(f"{name}.part")
+        with file.open("rb") as lines, part.open("wb") as rewritten:
+            rewritten.writelines(line.replace(was, now) for line in lines)
+        part.replace(file)
 
 
 def _at_home(version: Path, root: Path, there: str) -> Iterator[str]:

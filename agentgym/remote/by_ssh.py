@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 from typing import Any
 
 from agentgym.errors import UsageError
 from agentgym.remote.environment import SOURCE, asked_for
 from agentgym.remote.launch_job import LaunchJob
-from agentgym.remote.machine import RemoteFailure
-from agentgym.remote.place import THERE, say, script
+from agentgym.remote.machine import THERE, RemoteFailure
+from agentgym.remote.place import say, script
 from agentgym.remote.project_files import project_files
 from agentgym.remote.ssh_machine import SshMachine
 
@@ -54,10 +53,7 @@ class BySsh:
 
     def look(self) -> dict[str, Any]:
         """See `Place`."""
-        self.machine.prepare(script())
-        found: dict[str, Any] = json.loads(self.machine.run([THERE, "look"]))
-        self.machine.rsync = found["rsync"] and shutil.which("rsync") is not None
-        return found
+        return self.machine.look(script())
 
     def let_go(self) -> None:
         """It stays."""
@@ -69,6 +65,8 @@ class BySsh:
             f"sends {len(files.names)} files ({files.size / 1e6:.1f} MB) of "
             f"{files.root} to {machine.name} by {how}"
         )
+        for name in files.outside:
+            say(f"not sent: {name} is a link that leads out of the project")
         machine.run([THERE, "keep_only"], json.dumps(files.names).encode())
         machine.send(files.root, files.names, "project")
         if job.needs is not None and job.needs.source is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode
 from agentgym.remote.bringing_home import Came, agent_names, bring_home
 from agentgym.remote.launch_job import LaunchJob
-from agentgym.remote.machine import ConnectionLost, RemoteFailure
-from agentgym.remote.place import THERE, Place, say
+from agentgym.remote.machine import THERE, ConnectionLost, RemoteFailure
+from agentgym.remote.place import Place, say
 from agentgym.remote.watching import LeftRunning, Watch
 
+_PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)
 _LATEST = 8000
 """Bytes of what was said that are shown when somebody watches again."""
 
@@ -36,7 +38,10 @@ def launch(place: Place, job: LaunchJob) -> int:
         place.start(job)
     except KeyboardInterrupt:
         place.let_go()
-        say("interrupted before the training had begun")
+        say(
+            "interrupted before the training was known to run; agentgym launch "
+            f"{place.attach} shows one that does"
+        )
         return ExitCode.INTERRUPTED
     except (ConnectionLost, RemoteFailure) as error:
         place.let_go()
@@ -81,9 +86,7 @@ def _see_through(place: Place, watch: Watch, root: Path) -> int:
         came = _fetch(place, watch.id, root)
     except (LeftRunning, ConnectionLost, RemoteFailure, KeyboardInterrupt) as error:
         why = f"{error}; " if str(error) else ""
-        say(
-            f"{why}{place.until}; go on with: agentgym launch {place.attach}"
-        )
+        say(f"{why}{place.until}; go on with: agentgym launch {place.attach}")
         stopped = isinstance(error, LeftRunning | KeyboardInterrupt)
         return ExitCode.INTERRUPTED if stopped else ExitCode.CANNOT_JUDGE
     _say_what_came(came, root)
@@ -99,6 +102,17 @@ def _see_through(place: Place, watch: Watch, root: Path) -> int:
 
 
 def _fetch(place: Place, id_: str, root: Path) -> Came:
+    """Brings home, by as many tries as it takes in a while."""
+    for pause in _PAUSES:
+        try:
+            return _fetch_once(place, id_, root)
+        except ConnectionLost as error:
+            say(f"{error}; trying again")
+            time.sleep(pause)
+    return _fetch_once(place, id_, root)
+
+
+def _fetch_once(place: Place, id_: str, root: Path) -> Came:
     there = json.loads(place.machine.run([THERE, "left", id_]))
     names: Sequence[str] = there["names"]
     return bring_home(place.machine, names, root, there["project"])

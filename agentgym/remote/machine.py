@@ -9,6 +9,9 @@ from typing import Protocol
 
 from agentgym.errors import AgentGymError
 
+THERE = "there.py"
+"""The script that is sent to a machine, as it is called there."""
+
 
 class ConnectionLost(AgentGymError):
     """The machine cannot be reached at the moment; the text says why."""

@@ -7,23 +7,26 @@ from importlib import resources
 from typing import Any, Protocol
 
 from agentgym.remote.launch_job import LaunchJob
-from agentgym.remote.machine import Machine
-
-THERE = "there.py"
+from agentgym.remote.machine import THERE, Machine
 
 
 class Place(Protocol):
-    """A machine on which a project is trained.
+    """A machine on which a project is trained."""
 
-    Attributes:
-        machine: The machine.
-        attach: What goes on with watching: arguments of `agentgym launch`.
-        until: What becomes of the machine if nobody does anything, as a sentence.
-    """
+    @property
+    def machine(self) -> Machine:
+        """The machine."""
+        ...
 
-    machine: Machine
-    attach: str
-    until: str
+    @property
+    def attach(self) -> str:
+        """What goes on with watching: arguments of `agentgym launch`."""
+        ...
+
+    @property
+    def until(self) -> str:
+        """What becomes of the training if nobody does anything, as a sentence."""
+        ...
 
     def start(self, job: LaunchJob) -> None:
         """Gets everything there, and starts the training."""

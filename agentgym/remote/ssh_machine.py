@@ -12,16 +12,17 @@ import tarfile
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from agentgym.errors import UsageError
-from agentgym.remote.machine import ConnectionLost, RemoteFailure
+from agentgym.remote.machine import THERE, ConnectionLost, RemoteFailure
 from agentgym.remote.ssh_failures import SSH_FAILED, failure_of
 
 _HOST = re.compile(r"[^\s:@-][^\s:@]*(@[^\s:@-][^\s:@]*)?")
 _OPTIONS = {
     # Nobody can answer a question.
     "BatchMode": "yes",
-    "ConnectTimeout": "20",
+    "ConnectTimeout": "60",
     # A connection that is dead without a word is noticed after a minute.
     "ServerAliveInterval": "15",
     "ServerAliveCountMax": "4",
@@ -75,8 +76,8 @@ class SshMachine:
         options = [f"-o{name}={value}" for name, value in _OPTIONS.items()]
         self._ssh = [program, *settings, *options, "-T"]
 
-    def prepare(self, script: bytes) -> None:
-        """Makes the folder there, and puts a script into it.
+    def look(self, script: bytes) -> dict[str, Any]:
+        """Makes the folder there, puts a script into it, and asks it what is there.
 
         Args:
             script: It becomes `there.py`.
@@ -85,10 +86,14 @@ class SshMachine:
             ConnectionLost: The machine was not reached.
         """
         steps = (
-            'umask 077; mkdir -p "$1" && cat > "$1/there.py.part" && '
-            'mv "$1/there.py.part" "$1/there.py"'
+            'umask 077; mkdir -p "$1" && cat > "$1/$2.part" && '
+            'mv "$1/$2.part" "$1/$2" && exec "$3" "$1/$2" look'
         )
-        self._run(["sh", "-c", steps, "sh", self._folder], script)
+        words = ["sh", "-c", steps, "sh", self._folder, THERE, self.python]
+        said = self._run(words, script, missing=self.python)
+        found: dict[str, Any] = json.loads(said)
+        self.rsync = found["rsync"] and shutil.which("rsync") is not None
+        return found
 
     def run(self, arguments: Sequence[str], given: bytes = b"") -> bytes:
         """See `Machine`."""
@@ -123,7 +128,7 @@ class SshMachine:
             # Neither owner nor mode: what is sent belongs to whom ssh logs in.
             self._rsync(["-ltE", f"{root}/", at], names)
             return
-        self.run(["there.py", "unpack", folder], _archive(root, names))
+        self.run([THERE, "unpack", folder], _archive(root, names))
 
     def fetch(self, folder: str, names: Iterable[str], target: Path) -> None:
         """See `Machine`."""
@@ -134,9 +139,7 @@ class SshMachine:
             return
         listed = json.dumps(list(names)).encode()
         with tempfile.TemporaryFile() as packed:
-            self._run(
-                self._python_with(["there.py", "pack", folder]), listed, into=packed
-            )
+            self._run(self._python_with([THERE, "pack", folder]), listed, into=packed)
             packed.seek(0)
             with tarfile.open(fileobj=packed) as archive:
                 archive.extractall(target, filter="data")
@@ -151,7 +154,12 @@ class SshMachine:
         return [*self._ssh, "--", self.name, shlex.join(command)]
 
     def _run(
-        self, command: Sequence[str], given: bytes, into: io.BufferedRandom | None = None
+        self,
+        command: Sequence[str],
+        given: bytes,
+        *,
+        into: io.BufferedRandom | None = None,
+        missing: str | None = None,
     ) -> bytes:
         ended = subprocess.run(
             self._to(command),
@@ -169,8 +177,8 @@ class SshMachine:
             raise failure_of(self.name, said)
         if ended.returncode == _MISSING:
             raise UsageError(
-                f"{self.name} has no {command[0]}: install it there, or say with "
-                "--python where it is"
+                f"{self.name} has no {missing or command[0]}: install it there, or say "
+                "with --python where it is"
             )
         raise RemoteFailure(ended.returncode, said.strip())
 

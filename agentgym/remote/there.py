@@ -32,6 +32,8 @@ _SKIPPED = {".git", ".venv", "node_modules", "__pycache__"}
 _KILLED = 128
 """A shell's code for a process that signal N killed is this and N."""
 _PAUSE = 0.2
+_BEGINNING = 300
+"""Pauses until what was started has to say something."""
 
 
 def look() -> None:
@@ -253,6 +255,11 @@ def follow(id_: str, offset: str) -> None:
 
 
 def _show(folder: Path, at: int, *, listened: bool) -> None:
+    # A job of SkyPilot's begins a moment after it says so.
+    for _ in range(_BEGINNING):
+        if (folder / _LOG).exists():
+            break
+        time.sleep(_PAUSE)
     with (folder / _LOG).open("rb") as log:
         log.seek(at)
         while True:

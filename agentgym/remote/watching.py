@@ -1,4 +1,4 @@
-"""Shows what a training on another machine says, through lost connections and Ctrl-C."""
+"""Watches a training on another machine, through lost connections and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentgym.errors import AgentGymError
-from agentgym.remote.machine import ConnectionLost, Machine, RemoteFailure
-from agentgym.remote.place import THERE
+from agentgym.remote.machine import THERE, ConnectionLost, Machine, RemoteFailure
 
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _LONGEST = 600.0
@@ -117,7 +116,9 @@ class Watch:
             raise LeftRunning("it goes on there") from None
         except (ConnectionLost, RemoteFailure) as error:
             self.asked_to_stop = False
-            self.say(f"it was not reached: {error}; press Ctrl-C once more to try again")
+            self.say(
+                f"it was not reached: {error}; press Ctrl-C once more to try again"
+            )
 
     def _pause(self, seconds: float) -> None:
         try:

@@ -50,6 +50,18 @@ def test_commands_options_and_names(project: Path) -> None:
     assert "customer_support" in completed("agentgym scenarios show c")
 
 
+def test_machines_to_launch_on(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(project))
+    assert completed("agentgym launch --ssh g") == [""]
+    (project / ".ssh").mkdir()
+    settings = "Host gpu-box *.example !x\n  Port 22\n\nHOST=x\nhost gpu2\n"
+    (project / ".ssh" / "config").write_text(settings)
+    assert completed("agentgym launch --ssh g") == ["gpu-box", "gpu2"]
+    assert completed("agentgym launch --cloud ru") == ["runpod"]
+
+
 def test_a_folder_that_is_none_stops_nobody(project: Path) -> None:
     shutil.rmtree(project / ".agentgym")
     assert completed("agentgym report la") == ["latest"]

@@ -1,4 +1,4 @@
-"""What `agentgym launch` hands on: the words behind `--`, as they mean something there."""
+"""What `agentgym launch` hands on: the words behind `--`, as they hold there."""
 
 from __future__ import annotations
 

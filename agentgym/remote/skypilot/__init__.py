@@ -1,0 +1,1 @@
+"""Machines that SkyPilot rents: its task, and the launch of it."""
