@@ -48,9 +48,11 @@ run = here / ".agentgym" / "runs" / "20260801-120000-0001"
 run.mkdir(parents=True)
 secret = os.environ.get("SECRET", "")
 (run / "summary.json").write_text(json.dumps({"folder": str(run), "n": len(secret)}))
-agent = here / ".agentgym" / "agents" / "looker" / "v1.0"
-agent.mkdir(parents=True)
-card = {"name": "looker", "version": "1.0", "created": str(time.time())}
+agents = here / ".agentgym" / "agents" / "looker"
+agents.mkdir(parents=True, exist_ok=True)
+agent = agents / f"v1.{len(list(agents.iterdir()))}"
+agent.mkdir()
+card = {"name": "looker", "version": agent.name[1:], "created": str(time.time())}
 card["base"] = {"spec": str(here / "model")}
 (agent / "agent.json").write_text(json.dumps(card))
 print("lines", number, flush=True)

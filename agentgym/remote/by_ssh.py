@@ -67,7 +67,8 @@ class BySsh:
         )
         for name in files.outside:
             say(f"not sent: {name} is a link that leads out of the project")
-        machine.run([THERE, "keep_only"], json.dumps(files.names).encode())
+        usual = [name for name in files.names if name not in files.extra]
+        machine.run([THERE, "keep_only"], json.dumps(usual).encode())
         machine.send(files.root, files.names, "project")
         if job.needs is not None and job.needs.source is not None:
             source = project_files(job.needs.source)

@@ -54,6 +54,7 @@ class LaunchJob:
             "python": self.python,
             "arguments": self.arguments,
             "folder": self.folder,
+            "root": str(self.files.root),
         }
 
 

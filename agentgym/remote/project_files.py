@@ -27,12 +27,14 @@ class ProjectFiles:
     Attributes:
         root: The project's folder.
         names: Paths from there, sorted.
+        extra: Those of them that are no part of the project, but were asked for.
         outside: Links that lead out of the project, and are not sent.
         size: Bytes in all.
     """
 
     root: Path
     names: tuple[str, ...]
+    extra: frozenset[str]
     outside: tuple[str, ...]
     size: int
 
@@ -61,8 +63,8 @@ def project_files(root: Path, also: Iterable[Path] = ()) -> ProjectFiles:
     Raises:
         UsageError: One of these is not in the project, or not there at all.
     """
-    found = set(_listed_by_git(root) or _walked(root))
-    found |= {str(card.relative_to(root)) for card in root.glob(_CARDS)}
+    usual = set(_listed_by_git(root) or _walked(root))
+    found = usual | {str(card.relative_to(root)) for card in root.glob(_CARDS)}
     for path in also:
         found |= set(_asked_for(root, path))
     names: list[str] = []
@@ -77,7 +79,11 @@ def project_files(root: Path, also: Iterable[Path] = ()) -> ProjectFiles:
             names.append(name)
             size += path.stat().st_size
     return ProjectFiles(
-        root=root, names=tuple(names), outside=tuple(outside), size=size
+        root=root,
+        names=tuple(names),
+        extra=frozenset(found - usual),
+        outside=tuple(outside),
+        size=size,
     )
 
 

@@ -28,6 +28,7 @@ PROJECT, LAUNCHES, MANIFEST = "project", "launches", "manifest.json"
 _READY, _PYTHON = "env.ready", "env/bin/python"
 _HELD, _LOG, _JOB, _ENDED = "held", "log", "job.json", "ended"
 _LEFT = ("runs", "agents")
+_CARDS = ".agentgym/agents/*/v*/agent.json"
 _SKIPPED = {".git", ".venv", "node_modules", "__pycache__"}
 _KILLED = 128
 """A shell's code for a process that signal N killed is this and N."""
@@ -59,7 +60,9 @@ def _uv_at_home() -> str | None:
 def keep_only() -> None:
     """Removes what an earlier launch has sent, and this one does not send.
 
-    What the project made here itself stays. The names come as JSON on standard input.
+    What the project made here itself stays, and so does what was sent though it is no
+    part of it, such as a model: a later launch may need it without naming it. The names
+    come as JSON on standard input.
     """
     names = json.load(sys.stdin)
     project = HOME / PROJECT
@@ -173,6 +176,7 @@ def start() -> None:
     job = json.load(sys.stdin)
     folder = HOME / LAUNCHES / job["id"]
     folder.mkdir(parents=True)
+    _settle(job["root"])
     held = _hold(folder)
     if os.fork():
         return
@@ -199,6 +203,7 @@ def serve(job: str) -> int:
     # A machine that was taken away and came again begins anew.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    _settle(asked["root"])
     held = _hold(folder)
     with (folder / _LOG).open("ab", 0) as log:
         if not os.fork():
@@ -209,6 +214,20 @@ def serve(job: str) -> int:
     os.close(held)
     _show(folder, 0, listened=False)
     return _code(folder) or 0
+
+
+def _settle(root: str) -> None:
+    """Has the cards of agents name base models in the project by their paths here.
+
+    Args:
+        root: The project's folder where it came from.
+    """
+    for card in (HOME / PROJECT).glob(_CARDS):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            about = json.loads(card.read_text(encoding="utf-8"))
+            inside = Path(about["base"]["spec"]).relative_to(root)
+            about["base"]["spec"] = str(HOME / PROJECT / inside)
+            _write(card, json.dumps(about, indent=2))
 
 
 def _hold(folder: Path) -> int:
@@ -299,10 +318,14 @@ def interrupt(id_: str) -> None:
         id_: The launch's.
     """
     folder = HOME / LAUNCHES / id_
-    about = _text(folder / _JOB)
-    if about and _runs(folder):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(json.loads(about)["pid"], signal.SIGINT)
+    while _runs(folder):
+        about = _text(folder / _JOB)
+        if about:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(json.loads(about)["pid"], signal.SIGINT)
+            return
+        # It is being started.
+        time.sleep(_PAUSE)
 
 
 def left(id_: str) -> None:

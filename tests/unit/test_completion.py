@@ -50,9 +50,7 @@ def test_commands_options_and_names(project: Path) -> None:
     assert "customer_support" in completed("agentgym scenarios show c")
 
 
-def test_machines_to_launch_on(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_machines_to_launch_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(project))
     assert completed("agentgym launch --ssh g") == [""]
     (project / ".ssh").mkdir()

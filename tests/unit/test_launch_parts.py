@@ -143,11 +143,7 @@ def test_an_agentgym_of_no_index(
 
 
 def handed_on(root: Path, *options: str, scenario: str = "test_it.py") -> Sequence[str]:
-    commands = next(
-        action.choices
-        for action in _parser()._actions
-        if action.dest == "==SUPPRESS==" or action.choices
-    )
+    commands = next(action.choices for action in _parser()._actions if action.choices)
     assert isinstance(commands, dict)
     return python_arguments(
         [scenario], options, train=commands["train"], root=root, here=root
@@ -186,13 +182,18 @@ def test_what_options_name_is_sent(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     write(tmp_path, "test_it.py", "model/config.json", "a/b.json")
     (tmp_path / ".gitignore").write_text("model\n.agentgym\n")
+    agent = tmp_path / ".agentgym/agents/looker/v1.0"
+    card = {"base": {"spec": str(tmp_path / "model"), "digest": "0" * 64}}
+    card |= {"format": 1, "name": "looker", "version": "1.0"}
     write(tmp_path, ".agentgym/agents/looker/v1.0/agent.json")
+    (agent / "agent.json").write_text(json.dumps(card))
     files = project_files(tmp_path)
+    assert files.extra == {".agentgym/agents/looker/v1.0/agent.json"}
     words = ["--policy=model", "--config", "a/b.json", "3", ".", ""]
     assert named_files(words, files, tmp_path) == [tmp_path / "model"]
-    agent = tmp_path / ".agentgym/agents/looker/v1.0"
-    assert named_agent(["--policy", "looker_v1.0"], tmp_path) == [agent]
-    assert named_agent(["--agentgym-policy=looker"], tmp_path) == [agent]
+    both = [agent, tmp_path / "model"]
+    assert named_agent(["--policy", "looker_v1.0"], tmp_path) == both
+    assert named_agent(["--agentgym-policy=looker"], tmp_path) == both
     assert named_agent(["--policy"], tmp_path) == []
 
 
@@ -268,6 +269,21 @@ def test_only_runs_and_agents_come_home(tmp_path: Path) -> None:
         "here/.agentgym/runs/1/file",
         "here/sub/.agentgym/agents/x/v1.0/file",
     }
+
+
+def test_a_version_that_is_taken_here(tmp_path: Path) -> None:
+    name = ".agentgym/agents/x/v1.0"
+    there, root = tmp_path / "there", tmp_path / "here"
+    for folder, created in ((there / "project", "2"), (root, "1")):
+        write(folder, f"{name}/agent.json")
+        card = {"version": "1.0", "created": created}
+        (folder / name / "agent.json").write_text(json.dumps(card))
+    came = bring_home(Shelf(there), [name], root, "/there")  # type: ignore[arg-type]
+    assert came.agents == (root / ".agentgym/agents/x/v1.1",)
+    assert came.notes == ("x has another v1.0 here: what came is v1.1",)
+    card = json.loads((came.agents[0] / "agent.json").read_text())
+    assert card == {"version": "1.1", "created": "2"}
+    assert not list((root / ".agentgym").glob(".coming-*"))
 
 
 def test_a_base_model_that_stayed_there_is_said(tmp_path: Path) -> None:

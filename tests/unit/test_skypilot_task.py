@@ -196,10 +196,11 @@ def test_a_dry_run(
 def test_the_price_is_the_catalog_s(
     sky: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    from sky import catalog
     from sky.catalog import common
 
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert price_of(sky, WANTED) is None
+    assert price_of(WANTED) is None
     version = Path(common._ABSOLUTE_VERSIONED_CATALOG_DIR).name
     folder = tmp_path / ".sky" / "catalogs" / version / "runpod"
     folder.mkdir(parents=True)
@@ -209,5 +210,5 @@ def test_the_price_is_the_catalog_s(
         price = 0.69
 
     offers = {"RTX4090": [Offer()]}
-    monkeypatch.setattr(sky.catalog, "list_accelerators", lambda **_: offers)
-    assert price_of(sky, WANTED) == 0.69
+    monkeypatch.setattr(catalog, "list_accelerators", lambda **_: offers)
+    assert price_of(WANTED) == 0.69

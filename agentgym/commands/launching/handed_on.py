@@ -116,13 +116,16 @@ def named_files(options: Iterable[str], files: ProjectFiles, here: Path) -> list
 
 
 def named_agent(options: Sequence[str], root: Path) -> list[Path]:
-    """The folder of the trained agent that a training goes on from, if it names one.
+    """The folders of the trained agent that a training goes on from, if it names one.
+
+    They are the agent's, and that of its base model.
 
     Args:
         options: What stood behind `--`.
         root: The project's folder.
     """
     from agentgym.policy.trained.agent_folder import find_agent, is_agent
+    from agentgym.policy.trained.card import read_card
 
     names = ("--policy", "--agentgym-policy")
     for at, word in enumerate(options):
@@ -131,5 +134,10 @@ def named_agent(options: Sequence[str], root: Path) -> list[Path]:
             name, value = word, (*options, "")[at + 1]
         if name in names and value and is_agent(value, root):
             folder = Path(os.path.abspath(find_agent(value, root)))
-            return [folder] if folder.is_relative_to(root) else []
+            base = Path(read_card(folder)["base"]["spec"])
+            return [
+                each
+                for each in (folder, base)
+                if each.is_relative_to(root) and each.exists()
+            ]
     return []

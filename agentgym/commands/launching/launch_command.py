@@ -27,7 +27,7 @@ def launch(train: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     from agentgym.remote.project_files import project_root
 
     here = Path.cwd()
-    root = project_root(here) if options.project is None else options.project.absolute()
+    root = project_root(here) if options.project is None else options.project.resolve()
     if not here.is_relative_to(root):
         raise UsageError(f"--project {options.project}: {here} is not in it")
     _check(options)

@@ -33,7 +33,7 @@ def print_plan(job: LaunchJob, wanted: Wanted, root: Path) -> int:
     workdir = root / ".agentgym" / ".launch"
     config = task_config(job, wanted, project_key(root), workdir)
     check(sky, config)
-    for line in _about(job, wanted, sky):
+    for line in _about(job, wanted):
         print(f"# {line}")
     # Values are nobody's business; SkyPilot takes them by `--secret NAME`.
     shown = {**config, "secrets": dict.fromkeys(job.environment)}
@@ -60,7 +60,7 @@ def check(sky: Any, config: dict[str, Any]) -> Any:
         raise in_short(error) from error
 
 
-def _about(job: LaunchJob, wanted: Wanted, sky: Any) -> Iterator[str]:
+def _about(job: LaunchJob, wanted: Wanted) -> Iterator[str]:
     files = job.files
     yield (
         f"workdir: {len(files.names)} files ({files.size / 1e6:.1f} MB) of {files.root}"
@@ -70,7 +70,7 @@ def _about(job: LaunchJob, wanted: Wanted, sky: Any) -> Iterator[str]:
     if job.needs is not None:
         yield f"installs: {' '.join(job.needs.arguments)}"
     yield f"runs: python {' '.join(job.arguments)}"
-    price = price_of(sky, wanted)
+    price = price_of(wanted)
     yield (
         "price: not known here, as SkyPilot's catalog has not been loaded yet"
         if price is None
@@ -78,11 +78,10 @@ def _about(job: LaunchJob, wanted: Wanted, sky: Any) -> Iterator[str]:
     )
 
 
-def price_of(sky: Any, wanted: Wanted) -> float | None:
+def price_of(wanted: Wanted) -> float | None:
     """The lowest price of an hour, by the catalog that SkyPilot has on this machine.
 
     Args:
-        sky: SkyPilot.
         wanted: The machine.
     """
     cloud = (wanted.cloud or "").partition("/")[0]
@@ -93,7 +92,9 @@ def price_of(sky: Any, wanted: Wanted) -> float | None:
     prices: list[float] = []
     # It is for showing only, and no documented part of SkyPilot.
     with suppress(Exception):
-        found = sky.catalog.list_accelerators(
+        from sky import catalog
+
+        found = catalog.list_accelerators(
             name_filter=f"^{name}$",
             quantity_filter=int(count or 1),
             clouds=cloud,
