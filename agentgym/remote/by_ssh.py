@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
+from agentgym.distribution import __version__, install_command
 from agentgym.errors import UsageError
-from agentgym.remote.environment import SOURCE, asked_for
+from agentgym.remote.environment import SOURCE, Requirements, asked_for
 from agentgym.remote.launch_job import LaunchJob
 from agentgym.remote.machine import THERE, RemoteFailure
 from agentgym.remote.place import say, script
 from agentgym.remote.project_files import project_files
 from agentgym.remote.ssh_machine import SshMachine
-
-_CHECK = "import agentgym.distribution as d, pytest_agentgym; print(d.__version__)"
 
 
 class BySsh:
@@ -46,8 +46,11 @@ class BySsh:
                 f"a training of this project runs on {self.machine.name} already: "
                 f"agentgym launch {self.attach}, and Ctrl-C there, stops it"
             )
+        if job.needs is None:
+            self._check(found["agentgym"], job.python)
         self._send(job)
-        self._make_ready(job)
+        if job.needs is not None:
+            self._make_ready(job.needs, job.environment)
         asked = {**job.said(), "environment": dict(job.environment)}
         self.machine.run([THERE, "start"], json.dumps(asked).encode())
 
@@ -74,34 +77,27 @@ class BySsh:
             source = project_files(job.needs.source)
             machine.send(source.root, source.names, SOURCE)
 
-    def _make_ready(self, job: LaunchJob) -> None:
-        if job.needs is None:
-            self._check(str(job.python))
-            return
+    def _make_ready(self, needs: Requirements, environment: Mapping[str, str]) -> None:
         say(f"makes the environment on {self.machine.name} ready")
-        asked = json.dumps(asked_for(job.needs, job.environment)).encode()
+        asked = json.dumps(asked_for(needs, environment)).encode()
         try:
-            self.machine.run([THERE, "make_ready"], asked)
+            self.machine.run([THERE, "make_ready"], asked, shown=True)
         except RemoteFailure as error:
             raise UsageError(
-                f"the environment on {self.machine.name} could not be made: {error}"
+                f"the environment on {self.machine.name} could not be made: what was "
+                "said of it is above"
             ) from error
 
-    def _check(self, python: str) -> None:
-        """Checks that the user's own Python there has agentgym.
+    def _check(self, version: str | None, python: str | None) -> None:
+        """Checks the agentgym of the user's own Python there.
 
         Raises:
-            UsageError: It has not, or there is none.
+            UsageError: It has none.
         """
-        from agentgym.distribution import __version__
-
-        try:
-            version = self.machine.ask([python, "-c", _CHECK]).decode().strip()
-        except RemoteFailure as error:
-            last = str(error).splitlines()[-1:]
+        if version is None:
             raise UsageError(
-                f"--python {python}: agentgym cannot be imported there "
-                f"({''.join(last)}): install it there, or leave --python out"
-            ) from error
+                f"--python {python}: it has no agentgym on {self.machine.name}: "
+                f"install it there ({install_command('train')}), or leave --python out"
+            )
         if version != __version__:
             say(f"agentgym there is {version}, and {__version__} here")

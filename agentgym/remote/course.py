@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode
 from agentgym.remote.bringing_home import Came, agent_names, bring_home
 from agentgym.remote.launch_job import LaunchJob
-from agentgym.remote.machine import THERE, ConnectionLost, RemoteFailure
+from agentgym.remote.machine import ConnectionLost, RemoteFailure
 from agentgym.remote.place import Place, say
 from agentgym.remote.watching import LeftRunning, Watch
 
+_NOT_HOME = (LeftRunning, ConnectionLost, RemoteFailure, OSError)
 _PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)
 _LATEST = 8000
 """Bytes of what was said that are shown when somebody watches again."""
@@ -72,25 +73,26 @@ def attach(place: Place, root: Path) -> int:
             raise UsageError(
                 f"nothing of {root} was ever launched on {place.machine.name}"
             )
-        watch = Watch(place.machine, launches[-1]["id"], say)
-        watch.seen = max(watch.state()["size"] - _LATEST, 0)
     except (ConnectionLost, RemoteFailure) as error:
         raise UsageError(str(error)) from error
+    latest = launches[-1]
+    watch = Watch(place.machine, latest["id"], say, max(latest["size"] - _LATEST, 0))
     return _see_through(place, watch, root)
 
 
 def _see_through(place: Place, watch: Watch, root: Path) -> int:
     """Watches a training to its end, and brings home what it has made."""
     try:
-        code = watch.to_the_end()
-        came = _fetch(place, watch.id, root)
-    except (LeftRunning, ConnectionLost, RemoteFailure, KeyboardInterrupt) as error:
+        ended = watch.to_the_end()
+        came = _fetch(place, ended, root)
+    except (*_NOT_HOME, KeyboardInterrupt) as error:
         why = f"{error}; " if str(error) else ""
         say(f"{why}{place.until}; go on with: agentgym launch {place.attach}")
         stopped = isinstance(error, LeftRunning | KeyboardInterrupt)
         return ExitCode.INTERRUPTED if stopped else ExitCode.CANNOT_JUDGE
     _say_what_came(came, root)
     place.let_go()
+    code: int | None = ended["code"]
     if code is None:
         say(
             f"the training on {place.machine.name} has ended without an exit code: it "
@@ -101,21 +103,16 @@ def _see_through(place: Place, watch: Watch, root: Path) -> int:
     return code
 
 
-def _fetch(place: Place, id_: str, root: Path) -> Came:
+def _fetch(place: Place, ended: Mapping[str, Any], root: Path) -> Came:
     """Brings home, by as many tries as it takes in a while."""
+    names, there = ended["names"], ended["project"]
     for pause in _PAUSES:
         try:
-            return _fetch_once(place, id_, root)
+            return bring_home(place.machine, names, root, there)
         except ConnectionLost as error:
             say(f"{error}; trying again")
             time.sleep(pause)
-    return _fetch_once(place, id_, root)
-
-
-def _fetch_once(place: Place, id_: str, root: Path) -> Came:
-    there = json.loads(place.machine.run([THERE, "left", id_]))
-    names: Sequence[str] = there["names"]
-    return bring_home(place.machine, names, root, there["project"])
+    return bring_home(place.machine, names, root, there)
 
 
 def _say_what_came(came: Came, root: Path) -> None:

@@ -28,15 +28,18 @@ class Machine(Protocol):
 
     name: str
 
-    def run(self, arguments: Sequence[str], given: bytes = b"") -> bytes:
+    def run(
+        self, arguments: Sequence[str], given: bytes = b"", *, shown: bool = False
+    ) -> bytes:
         """Runs Python there, and waits for its end.
 
         Args:
             arguments: Of Python.
             given: Its standard input, where secrets belong.
+            shown: Whether what it says on standard error is shown as it comes.
 
         Returns:
-            Its standard output; what it says on the other stream goes where ours goes.
+            Its standard output.
 
         Raises:
             ConnectionLost: The machine was not reached, or lost.

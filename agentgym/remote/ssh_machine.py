@@ -95,20 +95,11 @@ class SshMachine:
         self.rsync = found["rsync"] and shutil.which("rsync") is not None
         return found
 
-    def run(self, arguments: Sequence[str], given: bytes = b"") -> bytes:
+    def run(
+        self, arguments: Sequence[str], given: bytes = b"", *, shown: bool = False
+    ) -> bytes:
         """See `Machine`."""
-        return self._run(self._python_with(arguments), given)
-
-    def ask(self, command: Sequence[str]) -> bytes:
-        """Runs any command there, and gives its standard output.
-
-        Args:
-            command: Its words.
-
-        Raises:
-            RemoteFailure: It failed.
-        """
-        return self._run(command, b"")
+        return self._run(self._python_with(arguments), given, shown=shown)
 
     def stream(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         """See `Machine`."""
@@ -160,16 +151,17 @@ class SshMachine:
         *,
         into: io.BufferedRandom | None = None,
         missing: str | None = None,
+        shown: bool = False,
     ) -> bytes:
         ended = subprocess.run(
             self._to(command),
             input=given,
             stdout=into or subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=None if shown else subprocess.PIPE,
             start_new_session=True,
             check=False,
         )
-        said = ended.stderr.decode("utf-8", "replace")
+        said = (ended.stderr or b"").decode("utf-8", "replace")
         if ended.returncode == 0:
             return ended.stdout or b""
         # Below 0: the ssh here was killed.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.util
 import json
 import os
 import select
@@ -41,14 +42,32 @@ def look() -> None:
     """Says as JSON what this machine has, and whether a training runs here already."""
     _say(
         {
-            "python": sys.executable,
             "rsync": shutil.which("rsync") is not None,
             "home": str(HOME),
+            "agentgym": _agentgym(),
             "launches": [
-                {"id": folder.name, "runs": _runs(folder)} for folder in _launches()
+                {"id": folder.name, "runs": _runs(folder), "size": _size(folder / _LOG)}
+                for folder in _launches()
             ],
         }
     )
+
+
+def _agentgym() -> str | None:
+    """The version of agentgym in the Python that runs this; None: it has none."""
+    try:
+        from agentgym.distribution import __version__
+    except ImportError:
+        return None
+    # To import it would take a second.
+    return __version__ if importlib.util.find_spec("pytest_agentgym") else None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _uv_at_home() -> str | None:
@@ -300,15 +319,23 @@ def _pass_on(log: BinaryIO) -> None:
 
 
 def state(id_: str) -> None:
-    """Says as JSON how it stands with a launch.
+    """Says as JSON how it stands with a launch, and at its end what it has made.
 
     Args:
         id_: The launch's.
     """
     folder = HOME / LAUNCHES / id_
-    said = folder / _LOG
-    size = said.stat().st_size if said.exists() else 0
-    _say({"runs": _runs(folder), "code": _code(folder), "size": size})
+    runs = _runs(folder)
+    names = [] if runs else _made_by(folder)
+    about = {"runs": runs, "code": _code(folder), "names": names}
+    _say({**about, "project": str(HOME / PROJECT)})
+
+
+def _made_by(folder: Path) -> list[str]:
+    """The runs and agents that a launch has made, or changed."""
+    before = json.loads(_text(folder / _JOB) or "{}").get("before", {})
+    now = _left_now()
+    return sorted(name for name, age in now.items() if before.get(name) != age)
 
 
 def interrupt(id_: str) -> None:
@@ -326,18 +353,6 @@ def interrupt(id_: str) -> None:
             return
         # It is being started.
         time.sleep(_PAUSE)
-
-
-def left(id_: str) -> None:
-    """Says as JSON which runs and agents a launch has made, or changed.
-
-    Args:
-        id_: The launch's.
-    """
-    before = json.loads(_text(HOME / LAUNCHES / id_ / _JOB) or "{}").get("before", {})
-    now = _left_now()
-    names = sorted(name for name, age in now.items() if before.get(name) != age)
-    _say({"names": names, "project": str(HOME / PROJECT)})
 
 
 def _left_now() -> dict[str, int]:
@@ -421,7 +436,7 @@ def _main(name: str, *arguments: str) -> int:
 _SENDING = (look, keep_only, unpack, make_ready)
 _RUNNING = (start, serve, follow, state, interrupt)
 _COMMANDS: dict[str, Any] = {
-    each.__name__: each for each in (*_SENDING, *_RUNNING, left, pack)
+    each.__name__: each for each in (*_SENDING, *_RUNNING, pack)
 }
 
 if __name__ == "__main__":

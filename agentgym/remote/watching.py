@@ -40,11 +40,12 @@ class Watch:
     seen: int = 0
     asked_to_stop: bool = False
 
-    def to_the_end(self) -> int | None:
+    def to_the_end(self) -> dict[str, Any]:
         """Shows its output until it ends.
 
         Returns:
-            Its exit code; None if it ended without one, as what is killed does.
+            Its last state: `code` is None if it ended without one, as what is killed
+            does.
 
         Raises:
             LeftRunning: Ctrl-C was pressed twice, or the connection stays lost.
@@ -57,8 +58,7 @@ class Watch:
                 self._show()
                 state = self.state()
                 if not state["runs"]:
-                    code: int | None = state["code"]
-                    return code
+                    return state
                 lost_at = None
             except KeyboardInterrupt:
                 self._stop()
@@ -77,7 +77,7 @@ class Watch:
                 tries += 1
 
     def state(self) -> dict[str, Any]:
-        """Whether it `runs`, its exit `code`, and the `size` of its output."""
+        """Whether it `runs`, its exit `code`, the `names` of what it has made."""
         found: dict[str, Any] = json.loads(self.machine.run([THERE, "state", self.id]))
         return found
 
