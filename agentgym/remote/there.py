@@ -1,7 +1,7 @@
 """Runs on the other machine, as a script of its own: any Python from 3.8 will do.
 
-It is sent there as it stands, so it imports nothing but the standard library. All of
-its files lie in its own folder: `project/`, and `launches/<id>/` with `log`, `job.json`
+It is sent there as it stands, so it needs nothing but the standard library. All of its
+files lie in its own folder: `project/`, and `launches/<id>/` with `log`, `job.json`
 (what runs, but never with what environment), `held` (locked as long as it runs) and
 `ended` (the exit code).
 """
