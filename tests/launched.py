@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -152,13 +154,16 @@ class Launched:
 
 
 def said(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Waits for the end; gives the exit code, and what was said."""
+    """Waits for the end; gives the exit code, and what was said since it was read."""
+    assert process.stdout is not None
+    killer = threading.Timer(SECONDS, os.killpg, (process.pid, signal.SIGKILL))
+    killer.start()
     try:
-        output, _ = process.communicate(timeout=SECONDS)
+        # `communicate` would lose what a loop over lines has read ahead.
+        output = process.stdout.read()
+        return process.wait(), output
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, 9)
-    return process.returncode, output
+        killer.cancel()
 
 
 def reached(condition: Callable[[], bool]) -> bool:

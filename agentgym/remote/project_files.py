@@ -63,7 +63,8 @@ def project_files(root: Path, also: Iterable[Path] = ()) -> ProjectFiles:
     Raises:
         UsageError: One of these is not in the project, or not there at all.
     """
-    usual = set(_listed_by_git(root) or _walked(root))
+    listed = _listed_by_git(root)
+    usual = set(_walked(root) if listed is None else listed)
     found = usual | {str(card.relative_to(root)) for card in root.glob(_CARDS)}
     for path in also:
         found |= set(_asked_for(root, path))
@@ -130,7 +131,8 @@ def _asked_for(root: Path, path: Path) -> Iterator[str]:
     whole = Path(os.path.abspath(path.expanduser()))
     if not whole.exists():
         raise UsageError(f"--also {path}: there is no such file or folder")
-    if not whole.is_relative_to(root):
+    inside = whole.resolve().is_relative_to(root.resolve())
+    if not (inside and whole.is_relative_to(root)):
         raise UsageError(
             f"--also {path}: it is not in the project {root}: copy it there, or put it "
             "on the other machine yourself"
