@@ -51,6 +51,8 @@ def bring_home(machine: Machine, names: Sequence[str], root: Path, there: str) -
     runs: list[Path] = []
     agents: list[Path] = []
     notes: list[str] = []
+    # What the other machine says is not obeyed.
+    names = [name for name in names if _is_place(name)]
     if not names:
         return Came(runs=(), agents=(), notes=())
     kept = root / ".agentgym"
@@ -60,7 +62,7 @@ def bring_home(machine: Machine, names: Sequence[str], root: Path, there: str) -
         machine.fetch("project", names, coming)
         for name in names:
             arrived, target = coming / name, root / name
-            if not arrived.is_dir() or not _is_place(name):
+            if not arrived.is_dir():
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.parent.name == "runs":
@@ -75,11 +77,14 @@ def bring_home(machine: Machine, names: Sequence[str], root: Path, there: str) -
 def _is_place(name: str) -> bool:
     """Whether this is where a run or a version lies, and not somewhere else here."""
     parts = Path(name).parts
-    inside = parts[parts.index(".agentgym") + 1 :] if ".agentgym" in parts else ()
-    return ".." not in parts and (
-        (len(inside) == 2 and inside[0] == "runs")
-        or (len(inside) == 3 and inside[0] == "agents")
-    )
+    if ".agentgym" not in parts or ".." in parts or Path(name).is_absolute():
+        return False
+    match parts[parts.index(".agentgym") + 1 :]:
+        case ("runs", _):
+            return True
+        case ("agents", _, version):
+            return bool(_VERSION.fullmatch(version))
+    return False
 
 
 def _put(arrived: Path, target: Path) -> Path:

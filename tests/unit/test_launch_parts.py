@@ -257,6 +257,8 @@ def test_only_runs_and_agents_come_home(tmp_path: Path) -> None:
         ".agentgym/agents/../../../../escaped",
         "src",
         ".agentgym/hooks/y",
+        ".agentgym/agents/x/hooks",
+        str(tmp_path / "there/.agentgym/runs/2"),
     ]
     for name in names:
         write(there / "project", f"{name}/file")
