@@ -23,7 +23,7 @@ class LeftRunning(AgentGymError):
 
 
 @dataclass(slots=True)
-class Watch:
+class LaunchWatch:
     """Watches one launch.
 
     Attributes:

@@ -19,7 +19,7 @@ from agentgym.remote.project_files import project_files
 from agentgym.remote.skypilot import sky_module as module
 from agentgym.remote.skypilot.dry_run import price_of
 from agentgym.remote.skypilot.sky_module import in_short, sky_module
-from agentgym.remote.skypilot.task import Wanted, fill, task_config
+from agentgym.remote.skypilot.sky_task import Wanted, fill, task_config
 
 WANTED = Wanted(gpu="RTX4090:1", cloud="runpod", idle_minutes=20)
 

@@ -23,7 +23,7 @@ def launch(train: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         train: The parser of `agentgym train`.
         options: Of the command; `handed_on` are the words behind `--`.
     """
-    from agentgym.remote import course
+    from agentgym.remote import launch_course
     from agentgym.remote.project_files import project_root
 
     here = Path.cwd()
@@ -32,13 +32,13 @@ def launch(train: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         raise UsageError(f"--project {options.project}: {here} is not in it")
     _check(options)
     if options.attach:
-        return course.attach(_place(options, root), root)
+        return launch_course.attach(_place(options, root), root)
     job = _job(train, options, root, here)
     if options.dry_run:
         from agentgym.remote.skypilot.dry_run import print_plan
 
         return print_plan(job, _wanted(options), root)
-    return course.launch(_place(options, root), job)
+    return launch_course.launch(_place(options, root), job)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -126,7 +126,7 @@ def _place(options: argparse.Namespace, root: Path) -> Place:
 
 
 def _wanted(options: argparse.Namespace) -> Any:
-    from agentgym.remote.skypilot.task import Wanted
+    from agentgym.remote.skypilot.sky_task import Wanted
 
     return Wanted(gpu=options.gpu, cloud=options.cloud, idle_minutes=options.idle)
 

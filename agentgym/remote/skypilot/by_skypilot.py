@@ -17,7 +17,7 @@ from agentgym.remote.machine import ConnectionLost
 from agentgym.remote.place import say, script
 from agentgym.remote.skypilot.dry_run import check
 from agentgym.remote.skypilot.sky_module import in_short, sky_module
-from agentgym.remote.skypilot.task import Wanted, fill, task_config
+from agentgym.remote.skypilot.sky_task import Wanted, fill, task_config
 from agentgym.remote.ssh_machine import SshMachine
 from agentgym.runs.files.held_folder import HeldFolder
 

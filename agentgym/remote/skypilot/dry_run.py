@@ -11,7 +11,7 @@ from typing import Any
 from agentgym.exit_code import ExitCode
 from agentgym.remote.launch_job import LaunchJob, project_key
 from agentgym.remote.skypilot.sky_module import in_short, sky_module
-from agentgym.remote.skypilot.task import Wanted, task_config
+from agentgym.remote.skypilot.sky_task import Wanted, task_config
 
 _CATALOGS = Path("~/.sky/catalogs")
 

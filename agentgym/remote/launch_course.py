@@ -14,9 +14,9 @@ from agentgym.remote.bringing_home import Came, agent_names, bring_home
 from agentgym.remote.launch_job import LaunchJob
 from agentgym.remote.machine import ConnectionLost, RemoteFailure
 from agentgym.remote.place import Place, say
-from agentgym.remote.watching import LeftRunning, Watch
+from agentgym.remote.watching import LaunchWatch, LeftRunning
 
-_NOT_HOME = (LeftRunning, ConnectionLost, RemoteFailure, OSError)
+_NOT_HOME = (LeftRunning, ConnectionLost, RemoteFailure, OSError, KeyboardInterrupt)
 _PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)
 _LATEST = 8000
 """Bytes of what was said that are shown when somebody watches again."""
@@ -51,7 +51,7 @@ def launch(place: Place, job: LaunchJob) -> int:
         place.let_go()
         raise
     say(f"training {job.id} runs on {place.machine.name}")
-    return _see_through(place, Watch(place.machine, job.id, say), job.files.root)
+    return _see_through(place, LaunchWatch(place.machine, job.id, say), job.files.root)
 
 
 def attach(place: Place, root: Path) -> int:
@@ -76,16 +76,18 @@ def attach(place: Place, root: Path) -> int:
     except (ConnectionLost, RemoteFailure) as error:
         raise UsageError(str(error)) from error
     latest = launches[-1]
-    watch = Watch(place.machine, latest["id"], say, max(latest["size"] - _LATEST, 0))
+    watch = LaunchWatch(
+        place.machine, latest["id"], say, max(latest["size"] - _LATEST, 0)
+    )
     return _see_through(place, watch, root)
 
 
-def _see_through(place: Place, watch: Watch, root: Path) -> int:
+def _see_through(place: Place, watch: LaunchWatch, root: Path) -> int:
     """Watches a training to its end, and brings home what it has made."""
     try:
         ended = watch.to_the_end()
         came = _fetch(place, ended, root)
-    except (*_NOT_HOME, KeyboardInterrupt) as error:
+    except _NOT_HOME as error:
         why = f"{error}; " if str(error) else ""
         say(f"{why}{place.until}; go on with: agentgym launch {place.attach}")
         stopped = isinstance(error, LeftRunning | KeyboardInterrupt)
