@@ -160,8 +160,9 @@ def said(process: subprocess.Popen[str]) -> tuple[int, str]:
     killer.start()
     try:
         # `communicate` would lose what a loop over lines has read ahead.
-        output = process.stdout.read()
-        return process.wait(), output
+        with process:
+            output = process.stdout.read()
+        return process.returncode, output
     finally:
         killer.cancel()
 
