@@ -285,7 +285,7 @@ def test_an_agent_that_was_trained_there_is_used_here(
     # What was trained there loads without that machine.
     os.rename(box.home, box.home.with_name("gone"))
     agent = TrainedAgent.load("looker_v1.0", root=project.root)
-    assert agent.card["base"]["spec"] == str(project.root / "model")
+    assert agent.about["base"]["spec"] == str(project.root / "model")
     (run,) = (project.root / ".agentgym" / "runs").iterdir()
     summary = json.loads((run / "summary.json").read_text())
     assert summary["training"]["agent"] == str(project.root / AGENT)
