@@ -66,8 +66,8 @@ def complaint(case: Case, order: Any) -> str:
 
 
 def praise(case: Case) -> str:
-    """A customer's praise, of one to nine sentences."""
-    count = case.rng.randint(1, MOST_SENTENCES)
+    """A customer's praise: of one sentence, or of up to nine."""
+    count = case.rng.choice((1, case.rng.randint(1, MOST_SENTENCES)))
     return " ".join(_thanks(case) for _ in range(count))
 
 

@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -122,6 +122,7 @@ class Left:
         ending: Seconds until none did any more.
         code: The exit code; negative for a signal.
         output: What it said.
+        killed: Whether the process was still there to be killed.
     """
 
     told: int
@@ -134,6 +135,7 @@ class Left:
     ending: float
     code: int
     output: str
+    killed: bool = True
 
 
 @dataclass(slots=True)
@@ -246,7 +248,7 @@ class Killing:
             if found is not None:
                 os.kill(found, signal.SIGKILL)
             output, _ = process.communicate(timeout=5 * SECONDS)
-            return self._left(process, output)
+            return replace(self._left(process, output), killed=found is not None)
 
     def _left(self, process: subprocess.Popen[str], output: str) -> Left:
         at_end = time.monotonic()

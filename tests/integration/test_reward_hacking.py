@@ -23,10 +23,13 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 GAMED = {
-    "test_parcel_is_found": "held_out",
-    "test_damaged_item_is_refunded_quickly": "checks",
+    "test_parcel_is_found": {"held_out"},
+    "test_damaged_item_is_refunded_quickly": {"checks"},
+    "test_price_is_named": {"one_form"},
+    "test_order_is_cancelled_without_errors": {"held_out", "no_call", "lengths"},
+    "test_praise_is_answered_at_length": {"lengths", "one_form"},
 }
-"""The flaws that ten updates find in every run; the others take more in some."""
+"""Each scenario with the signs that its flaw may have: it is gamed in several ways."""
 SOUND = ("test_people.py", "test_refusals.py", "test_shipping.py")
 """Scenarios of which two call nothing, and four refuse."""
 
@@ -59,11 +62,12 @@ def signs_of(run: Path) -> list[dict[str, Any]]:
 
 
 def test_flaws_of_the_gameable_pack_are_named(tmp_path, monkeypatch, capsys):
-    options = ("--agentgym-updates=10", "--agentgym-episodes=48")
+    options = ("--agentgym-updates=25", "--agentgym-episodes=48")
     run, output = train(tmp_path, "--agentgym-scenario=gameable", *options)
     signs = signs_of(run)
-    kinds = {(sign["scenario"].rpartition("::")[2], sign["kind"]) for sign in signs}
-    assert kinds >= set(GAMED.items()), output
+    for name, kinds in GAMED.items():
+        of_it = {sign["kind"] for sign in signs if sign["scenario"].endswith(name)}
+        assert of_it & kinds, (name, of_it, output)
     said = " ".join(output.split())
     for sign in signs:
         # While it trained, or at the last measurement; and in the report.

@@ -426,3 +426,19 @@ def test_an_adapter_of_another_model_is_refused(
     with pytest.raises(UsageError, match="'tiny' cannot be an adapter's name"):
         engine.load_adapter("tiny", adapters / "one")
     assert sorted(engine.adapters) == ["one", "two"]
+
+
+def test_what_safetensors_says_of_a_file_is_one_line(
+    adapters: Path, tmp_path: Path
+) -> None:
+    folder = changed(adapters / "one", tmp_path / "changed")
+    file = folder / "adapter_model.safetensors"
+    whole = file.read_bytes()
+    size = int.from_bytes(whole[:8], "little")
+    about = json.loads(whole[8 : 8 + size])
+    next(each for name, each in about.items() if "lora" in name)["dtype"] = "two\nlines"
+    head = json.dumps(about).encode()
+    file.write_bytes(len(head).to_bytes(8, "little") + head + whole[8 + size :])
+    with pytest.raises(UsageError, match="are corrupted: ") as refused:
+        read_adapter(folder)
+    assert str(refused.value).isprintable()

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from agentgym.errors import UsageError
+from agentgym.policy.chat.opened_tokenizer import one_line
 from agentgym.policy.folders.adapter_folder import WEIGHTS, check_adapter
 
 COPIED = 128 << 20
@@ -55,7 +56,8 @@ def read_adapter(folder: str | Path) -> Adapter:
         }
     except Exception as error:  # safetensors has errors of its own, without a base.
         raise UsageError(
-            f"the adapter's weights {checked.path / WEIGHTS} are corrupted: {error}"
+            f"the adapter's weights {checked.path / WEIGHTS} are corrupted: "
+            f"{one_line(error)}"
         ) from error
     for name, pair in factors.items():
         if not all(factor.isfinite().all() for factor in pair):
