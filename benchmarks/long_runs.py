@@ -6,7 +6,8 @@ Each is a pytest process of its own, as users start one. Every second its reside
 memory is read, the policy server's and the workers' with it, and how far it is. What is
 printed is the highest value of each tenth of the run: flat is what stays the same.
 The measurement's agent has one tool call and a reply; the training is that of
-`customer_support` with the embedded policy. Zero episodes or updates leave one out.
+`customer_support` with the embedded policy, in updates of 32 episodes. Zero episodes or
+updates leave one out.
 """
 
 from __future__ import annotations
@@ -142,9 +143,11 @@ def main() -> None:
     if options.updates:
         with tempfile.TemporaryDirectory() as name:
             folder, begun = Path(name), time.perf_counter()
+            (folder / "few.json").write_text('{"groups": 8, "group_size": 4}')
             # No target ends it, and no time: it is after so many updates.
             command = [*pytest, "-p", "xdist", "-n2", "--train"]
             command += ["--agentgym-scenario=customer_support", "--agentgym-target=1.0"]
+            command += ["--agentgym-train-config=few.json", "--agentgym-episodes=4"]
             command += [f"--agentgym-updates={options.updates}", "--agentgym-budget=9h"]
             seen = watched(command, folder, Lines(folder, "updates.jsonl"))
             show("updates", seen, time.perf_counter() - begun)
