@@ -13,7 +13,6 @@ import argparse
 import random
 import statistics
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,12 +153,11 @@ def of_training(points: int, seed: int, folder: Path) -> Iterator[Row]:
         folder: Where the projects are.
     """
     model = taught(folder / "taught")
-    begun = time.monotonic()
     project = training(new(folder), model)
     code, _ = project.run()
-    undisturbed = time.monotonic() - begun
+    told = len(project.told())
     wanted = code, verdict(project)["training"]["met"]
-    print(f"  undisturbed: {undisturbed:.0f} s, ends with {wanted}", flush=True)
+    print(f"  undisturbed: {told} episodes, ends with {wanted}", flush=True)
     kinds: list[tuple[str, Victim, tuple[str, ...]]] = [
         ("training: main, then resumed", "main", ()),
         ("training: a worker of 2", "worker", ("-n2",)),
@@ -170,11 +168,13 @@ def of_training(points: int, seed: int, folder: Path) -> Iterator[Row]:
         late = 0
         while len(row.left) < points:
             project = training(new(folder), model, *workers)
-            left = project.kill_after(drawn.uniform(1, undisturbed), victim)
+            # As often in what comes before the first as after the last of them.
+            place = drawn.uniform(-0.1, 1.1)
+            reached = round(told * min(1.0, max(0.0, place)))
+            seconds = drawn.uniform(0, 8 if place < 0 else 2)
+            left = project.kill_after(seconds, victim, told=reached)
             if not left.killed:
-                # It had ended: this one is quicker than the first.
                 late += 1
-                undisturbed *= 0.9
                 continue
             code = left.code
             if left.code == -9 and finished(project):

@@ -232,18 +232,26 @@ class Killing:
             output, _ = process.communicate(timeout=5 * SECONDS)
             return self._left(process, output)
 
-    def kill_after(self, seconds: float, victim: Victim, *more: str) -> Left:
+    def kill_after(
+        self, seconds: float, victim: Victim, *more: str, told: int = 0
+    ) -> Left:
         """The same, at a time.
 
         Args:
-            seconds: Since its start.
+            seconds: Since so many episodes were told of.
             victim: Which process; none is killed where it is not there.
             *more: Arguments beside those of the project.
+            told: How many; with none, since its start.
         """
         process = self.start(*more)
         with ended(process):
+
+            def over() -> bool:
+                return process.poll() is not None
+
+            wait_for(lambda: over() or len(self.told()) >= told, within=5 * SECONDS)
             deadline = time.monotonic() + seconds
-            wait_for(lambda: process.poll() is not None, within=seconds)
+            wait_for(over, within=seconds)
             found = find(process.pid, victim) if time.monotonic() >= deadline else None
             if found is not None:
                 os.kill(found, signal.SIGKILL)
