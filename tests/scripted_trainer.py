@@ -62,6 +62,7 @@ class Training:
         for rollout in self.gateway.running():
             if rollout.runner.startswith(runner):
                 self.gateway.fail(rollout.rollout_id, "infra_error: runner lost")
+                assert rollout.task is not None
                 self.again.append(rollout.task)
 
     def run(self) -> TrainingResult:

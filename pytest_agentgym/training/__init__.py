@@ -22,9 +22,10 @@ def register_training(config: pytest.Config) -> None:
     from pytest_agentgym.training.setting_up import Start, check_installed
 
     register = config.pluginmanager.register
+    elsewhere = config.getoption("agentgym_gateway")
     try:
         check_installed()
-        main = not hasattr(config, "workerinput")
+        main = not hasattr(config, "workerinput") and elsewhere is None
         start = Start.read(config) if main else None
     except UsageError as exc:
         raise pytest.UsageError(str(exc)) from None
@@ -39,7 +40,13 @@ def register_training(config: pytest.Config) -> None:
     from pytest_agentgym.training.shared_files import SharedFiles
 
     files = SharedFiles(config.stash[RUN].folder)
-    register(Runner(config, files), "agentgym-runner")
+    runner = Runner(config, files)
+    register(runner, "agentgym-runner")
+    if elsewhere is not None:
+        from pytest_agentgym.training.elsewhere.remote_run import RemoteRun
+
+        register(RemoteRun(config, files, runner, elsewhere), "agentgym-remote-run")
+        return
     if start is None:
         return
     # Threads of torch that spin while they wait take the cores from the policy server,

@@ -43,6 +43,7 @@ class ClaimLoop:
         report: Sends finished episodes of a scenario to the main process, and returns
             them as they are stored.
         fail: Ends the training.
+        draining: Whether nothing more is to be claimed.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class ClaimLoop:
         ended: Callable[[], bool],
         report: Callable[[ScenarioItem, list[Episode]], list[Episode]],
         fail: Callable[[Failure], None],
+        draining: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._draining = draining
         self._client = client
         self._room = room
         self._capture = capture
@@ -74,11 +77,16 @@ class ClaimLoop:
 
     def run(self) -> None:
         """Plays until the training is over."""
-        while not self._ended():
+        while not self._done():
             if self._alone:
                 self._play_alone()
             else:
                 self._play_together()
+
+    def _done(self) -> bool:
+        """Whether to play no further."""
+        left = self._rollouts or self._alone
+        return self._ended() or (not left and self._draining())
 
     def _play_together(self) -> None:
         """Plays many at a time, until one comes that has to be alone."""
@@ -92,7 +100,7 @@ class ClaimLoop:
         }
         try:
             with split_output(self._capture):
-                while not self._ended() and (self._rollouts or not self._alone):
+                while not self._done() and (self._rollouts or not self._alone):
                     self._claim(pools)
                     self._settle(self._collect(pools))
         finally:
@@ -127,7 +135,7 @@ class ClaimLoop:
     def _claim(self, pools: dict[bool, EpisodePool]) -> None:
         room = self._room - len(self._rollouts)
         now = time.monotonic()
-        if room <= 0 or self._alone or now < self._next_poll:
+        if room <= 0 or self._alone or now < self._next_poll or self._draining():
             return
         claims = self._client.claim(room)
         self._poll = POLL_SECONDS if claims else min(2 * self._poll, LONGEST_POLL)

@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Generator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from agentgym.errors import AgentGymError, UsageError
+from agentgym.runs.files.layout import RUNS
 from pytest_agentgym.training.catalogue import CatalogueEntry, deserialized
 from pytest_agentgym.training.item_reports import item_reports
 from pytest_agentgym.training.reporter import TrainingReporter
@@ -22,8 +24,11 @@ from pytest_agentgym.training.shared_files import Failure, SharedFiles
 
 if TYPE_CHECKING:
     from agentgym.training.hub.gateway import Gateway
+    from agentgym.training.job.plan import TrainingPlan
+    from agentgym.training.job.task import ScenarioInfo
     from agentgym.training.job.training_result import TrainingResult
     from agentgym.training.loop.loop import Training
+    from agentgym.training.verl.verl_training import VerlTraining
 
 WATCH_SECONDS = 0.2
 
@@ -51,7 +56,7 @@ class MainProcess:
         self._reporter = reporter
         self._stopped = threading.Event()
         self._over = threading.Event()
-        self._training: Training | None = None
+        self._training: Training | VerlTraining | None = None
         self._gateway: Gateway | None = None
         self._held: int | None = None
         self._result: TrainingResult | None = None
@@ -108,6 +113,9 @@ class MainProcess:
         from agentgym.training.hub.gateway import Gateway
 
         try:
+            if self._start.dry_run:
+                self._dry_run(self._collected() or [])
+                return
             self._gateway = gateway = Gateway.start()
             self._files.write_hub(gateway.url, gateway.key, self._start.in_flight)
             entries = self._collected()
@@ -136,31 +144,51 @@ class MainProcess:
             time.sleep(0.02)
         return None
 
-    def _make(self, entries: list[CatalogueEntry], gateway: Gateway) -> Training | None:
+    def _make(
+        self, entries: list[CatalogueEntry], gateway: Gateway
+    ) -> Training | VerlTraining | None:
         """The training of the collected scenarios; None without any."""
-        from agentgym.training.job.plan import TrainingPlan
-        from agentgym.training.loop.assembly import make_training
-
         start = self._start
         self._reporter.collected(entries)
-        scenarios = tuple(e.info for e in entries if e.info is not None)
+        scenarios = _trainable(entries)
         if not scenarios:
             return None
-        root = self._config.rootpath
-        name = start.save or default_name(root, [s.scenario for s in scenarios])
         folder = self._reporter.open_store(start.resumed)
+        plan = self._plan(entries, folder)
         self._held = hold(folder)
-        start.write(folder, name)
+        start.write(folder, plan.name)
         if start.chosen and start.resumed is None:
             self._reporter.say(start.chosen)
-        plan = TrainingPlan(
+        observer, stopped = self._reporter.observer, self._stopped.is_set
+        if start.trainer == "verl":
+            from agentgym.training.verl.making import make_verl_training
+
+            return make_verl_training(
+                plan, gateway, observer, file=start.trainer_file, stopped=stopped
+            )
+        from agentgym.training.loop.assembly import make_training
+
+        return make_training(plan, gateway, observer, stopped=stopped)
+
+    def _plan(self, entries: list[CatalogueEntry], folder: Path) -> TrainingPlan:
+        """What is trained.
+
+        Args:
+            entries: What was collected, a scenario at least among them.
+            folder: The run's.
+        """
+        from agentgym.training.job.plan import TrainingPlan
+
+        start, root = self._start, self._config.rootpath
+        scenarios = _trainable(entries)
+        return TrainingPlan(
             scenarios=scenarios,
             base=start.base,
             adapter=start.adapter,
             base_spec=start.policy,
             config=start.config,
             seed=start.seed,
-            name=name,
+            name=start.save or default_name(root, [s.scenario for s in scenarios]),
             run_folder=folder,
             root=root,
             timeout=max(entry.timeout for entry in entries),
@@ -168,9 +196,19 @@ class MainProcess:
             devices=start.devices,
             vllm=start.vllm and replace(start.vllm, log=folder / "vllm.log"),
         )
-        return make_training(
-            plan, gateway, self._reporter.observer, stopped=self._stopped.is_set
-        )
+
+    def _dry_run(self, entries: list[CatalogueEntry]) -> None:
+        """Says what a training by verl would do."""
+        from agentgym.training.verl.launch_plan import Launch, dry_run
+
+        if not _trainable(entries):
+            return
+        # Nothing is written there.
+        plan = self._plan(entries, self._config.rootpath / RUNS / "RUN")
+        file = self._start.trainer_file
+        launch = Launch.of(plan, "http://127.0.0.1:0", "***", file)
+        for line in dry_run(plan, launch):
+            self._reporter.say(line)
 
     def _watch(self) -> None:
         """Stops the trainer when a runner has ended the training."""
@@ -208,6 +246,8 @@ class MainProcess:
             self._reporter.usage_errors.append(str(self._error))
         elif self._error is not None and failure is None:
             raise self._error
+        elif self._start.dry_run:
+            self._reporter.dry = True
         elif failure is None or failure.kind == "teardown":
             self._report_items()
 
@@ -237,3 +277,7 @@ class MainProcess:
                 met=met,
             ):
                 self._config.hook.pytest_runtest_logreport(report=report)
+
+
+def _trainable(entries: list[CatalogueEntry]) -> tuple[ScenarioInfo, ...]:
+    return tuple(entry.info for entry in entries if entry.info is not None)

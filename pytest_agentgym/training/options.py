@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _NEED_TRAIN = (
     *("target", "updates", "budget", "save", "resume"),
-    *("train-config", "components"),
+    *("train-config", "components", "gateway"),
+    *("trainer", "trainer-config", "dry-run"),
 )
 _SENSELESS = {
     "agentgym_split": (
@@ -50,6 +51,9 @@ class TrainOptions(NamedTuple):
         save: The trained agent's name.
         resume: Id of the run to go on with, or `LATEST`.
         certified: Whether the target must be certain.
+        trainer: Who makes the updates: "own", or "verl".
+        trainer_file: verl's settings, as the user has them.
+        dry_run: Whether only to say what would be done.
     """
 
     settings: dict[str, Any]
@@ -57,6 +61,9 @@ class TrainOptions(NamedTuple):
     save: str | None
     resume: str | None
     certified: bool = False
+    trainer: str = "own"
+    trainer_file: Path | None = None
+    dry_run: bool = False
 
 
 TRAIN_OPTIONS = pytest.StashKey[TrainOptions | None]()
@@ -110,6 +117,27 @@ def add_options(groups: OptionGroups) -> None:
         metavar="FILE",
         help="JSON file with fields of TrainingConfig",
     )
+    group.addoption(
+        "--agentgym-trainer",
+        metavar="NAME",
+        help="who makes the updates: own (default), or verl on GPUs",
+    )
+    group.addoption(
+        "--agentgym-trainer-config",
+        metavar="FILE",
+        help="YAML file with settings of verl",
+    )
+    group.addoption(
+        "--agentgym-dry-run",
+        action="store_true",
+        default=None,
+        help="only say what verl would be told and what would be started",
+    )
+    group.addoption(
+        "--agentgym-gateway",
+        metavar="URL",
+        help="only play episodes, for the training whose gateway it is",
+    )
 
 
 def check_options(config: pytest.Config) -> None:
@@ -141,6 +169,8 @@ def read_train_options(config: pytest.Config) -> TrainOptions | None:
         if dest != "agentgym_threshold" or _written(config, option):
             raise pytest.UsageError(f"{option} has no place beside --train: {instead}")
     file, settings = _settings_file(config)
+    trainer = _trainer(config)
+    theirs = config.getoption("agentgym_trainer_config")
     given = {
         "target": _share(config.getoption("agentgym_target")),
         "updates": number(config, "updates", int, 1, 1e9),
@@ -154,6 +184,9 @@ def read_train_options(config: pytest.Config) -> TrainOptions | None:
         save=_name(config.getoption("agentgym_save")),
         resume=_run(config.getoption("agentgym_resume")),
         certified=_certified(config),
+        trainer=trainer,
+        trainer_file=theirs and config.invocation_params.dir / theirs,
+        dry_run=bool(config.getoption("agentgym_dry_run")),
     )
 
 
@@ -161,6 +194,23 @@ def _written(config: pytest.Config, option: str) -> bool:
     """Whether an option is on the command line, and not in the project's settings."""
     given = (str(each).partition("=")[0] for each in config.invocation_params.args)
     return option in given
+
+
+def _trainer(config: pytest.Config) -> str:
+    trainer = choice(config, "trainer", "own", "verl")
+    if trainer == "verl":
+        if config.getoption("agentgym_resume") is not None:
+            raise pytest.UsageError(
+                "--agentgym-resume has no place beside --agentgym-trainer verl: train "
+                "the saved agent further with --agentgym-policy"
+            )
+        return "verl"
+    for name in ("trainer-config", "dry-run"):
+        if config.getoption(f"agentgym_{name.replace('-', '_')}") is not None:
+            raise pytest.UsageError(
+                f"--agentgym-{name} belongs to verl: add --agentgym-trainer verl"
+            )
+    return "own"
 
 
 def _certified(config: pytest.Config) -> bool:

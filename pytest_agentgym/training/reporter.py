@@ -60,6 +60,7 @@ class TrainingReporter:
         usage_errors: Mistakes of the user.
         entries: What the runners collected.
         observer: Follows the trainer.
+        dry: Whether it was only said what would be done.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class TrainingReporter:
         self._writer = writer
         self._baseline = open_baseline(config)
         self._ks = config.stash[K_OPTION]
+        self.dry = False
         self.target = target
         self._certified = certified
         self.usage_errors: list[str] = []
@@ -169,6 +171,8 @@ class TrainingReporter:
 
     def nothing(self) -> str | None:
         """Why there is nothing to report: with a second Ctrl-C it stops at once."""
+        if self.dry:
+            return "a dry run: nothing was played"
         if not self._interrupted or self._writer.store is None:
             return None
         return (

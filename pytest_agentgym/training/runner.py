@@ -34,6 +34,9 @@ class Runner:
     Args:
         config: Of this process.
         files: The run's shared files.
+
+    Attributes:
+        gone: What happened to the hub, if it went away before it was over.
     """
 
     def __init__(self, config: pytest.Config, files: SharedFiles) -> None:
@@ -41,6 +44,7 @@ class Runner:
         self.files = files
         self._worker = _XdistWorker.of(config)
         self._parent = os.getppid()
+        self.gone: str | None = None
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -105,9 +109,11 @@ class Runner:
                     ended=partial(self.ended, session),
                     report=partial(self.report, session),
                     fail=self.files.write_failure,
+                    draining=lambda: self.files.draining,
                 ).run()
-        except HubGone:
+        except HubGone as exc:
             # The main process has ended, or is about to say that it does.
+            self.gone = str(exc)
             return
         finally:
             client.close()

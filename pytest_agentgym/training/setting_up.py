@@ -58,6 +58,9 @@ class Start:
         engine: What was asked to sample: "auto", "own" or "vllm".
         vllm: The vLLM that samples; None for our own engine.
         devices: Where it samples and is trained, as far as it was said.
+        trainer: Who makes the updates: "own", or "verl".
+        trainer_file: verl's settings, as the user has them.
+        dry_run: Whether only to say what would be done.
         chosen: What of the settings was chosen for the model, in words, if it is not
             what all small models get.
     """
@@ -74,6 +77,9 @@ class Start:
     vllm: VllmChoice | None = None
     devices: Devices = field(default_factory=Devices)
     chosen: str = ""
+    trainer: str = "own"
+    trainer_file: Path | None = None
+    dry_run: bool = False
 
     @classmethod
     def read(cls, config: pytest.Config) -> Start:
@@ -87,6 +93,8 @@ class Start:
         seed = config.stash[PLAY_OPTIONS].seed
         train = config.stash[TRAIN_OPTIONS]
         assert train is not None
+        if train.trainer == "verl":
+            _check_verl(train)
         resumed = None if train.resume is None else _resumed(root, train.resume)
         if resumed is not None:
             from agentgym.training.loop.checkpoint import Checkpoint
@@ -143,6 +151,9 @@ class Start:
             resumed=resumed,
             # All looks are counted, so it may be asked for later, too.
             certified=train.certified or before.get("certified", False),
+            trainer=train.trainer,
+            trainer_file=train.trainer_file,
+            dry_run=train.dry_run,
         )
 
     @property
@@ -213,6 +224,21 @@ def check_installed() -> None:
         raise UsageError(
             f"--train needs {', '.join(missing)}: run {install_command('train')}"
         )
+
+
+def _check_verl(train: TrainOptions) -> None:
+    """Checks that verl can train here, before anything else is looked for.
+
+    Raises:
+        UsageError: It cannot; a dry run says what lacks by itself.
+    """
+    from agentgym.training.verl.composed import read_file
+    from agentgym.training.verl.launch_plan import check_verl
+
+    if train.trainer_file is not None:
+        read_file(train.trainer_file)
+    if not train.dry_run:
+        check_verl(train.trainer_file)
 
 
 def default_name(root: Path, scenarios: Sequence[str]) -> str:

@@ -10,11 +10,12 @@ from typing import Any, Literal
 from agentgym.runs.files.store import write_json
 from pytest_agentgym.play.shared_folder import STOP_FILE
 
-_HUB, _CATALOGUE, _FAILED, _OVER = (
+_HUB, _CATALOGUE, _FAILED, _OVER, _DRAIN = (
     "hub.json",
     "catalogue.json",
     "failed.json",
     "training-over",
+    "draining",
 )
 
 
@@ -91,6 +92,15 @@ class SharedFiles:
     def over(self) -> bool:
         """Whether runners have nothing to do any more."""
         return (self.folder / _OVER).exists() or (self.folder / _FAILED).exists()
+
+    def drain(self) -> None:
+        """Main process: what is in flight is played to its end, and nothing else."""
+        (self.folder / _DRAIN).touch()
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing more is to be claimed."""
+        return (self.folder / _DRAIN).exists()
 
     def stop(self) -> None:
         """Main process: the run was interrupted."""

@@ -62,38 +62,27 @@ def test_no_rollout_is_given_up_because_the_clock_was_set(
 ) -> None:
     pytest.importorskip("agentlightning")
     from agentgym.training.hub.gateway import RunningRollout
-    from agentgym.training.hub.player import LOOK_SECONDS, Player
+    from agentgym.training.hub.lookout import LOOK_SECONDS, Lookout
 
     class Hub:
         def __init__(self) -> None:
             self.failed: list[str] = []
 
         def running(self) -> list[Any]:
-            task: Any = None
-            return [RunningRollout(rollout_id="a", task=task, runner="main-1")]
+            return [RunningRollout(rollout_id="a", task=None, runner="main-1")]
 
         def fail(self, rollout_id: str, message: str) -> None:
             self.failed.append(message)
 
-    class Host:
-        def revive(self) -> bool:
-            return False
-
-        def check(self) -> None:
-            return None
-
     hub, at = Hub(), [1000.0]
-    gateway: Any = hub
-    host: Any = Host()
-    player = Player(
-        seed=0, session="", gateway=gateway, host=host, timeout=60.0, say=str
-    )
     monkeypatch.setattr(time, "monotonic", lambda: at[0])
-    player._pause()
+    lookout = Lookout(hub, 60.0)  # type: ignore[arg-type]
+    lookout.look()
     monkeypatch.setattr(time, "time", lambda: 10.0**10)
     at[0] += LOOK_SECONDS + 1
-    player._pause()
+    assert lookout.due
+    lookout.look()
     assert hub.failed == []
     at[0] += 60
-    player._pause()
+    lookout.look()
     assert hub.failed == ["infra_error: its runner main-1 did not finish in time"]

@@ -63,8 +63,12 @@ def command(
     return line if file is None else [*line, "--chat-template", str(file)]
 
 
-def _parsers(base: Path) -> list[str]:
-    """What vLLM is told of how the model writes calls and thoughts."""
+def parsers_of(base: Path) -> tuple[str, str | None]:
+    """The parsers of vLLM for a model's tool calls, and for its thoughts if it has any.
+
+    Raises:
+        UsageError: vLLM has none for its tool calls.
+    """
     from agentgym.policy.engine.token_model import read_token_model
 
     dialect = read_token_model(base).dialect
@@ -74,6 +78,12 @@ def _parsers(base: Path) -> list[str]:
             f"vLLM has no parser for the tool calls of the model in {shown(base)} "
             f"({dialect.calls.name}): serve it with agentgym serve"
         )
+    return calls, thoughts
+
+
+def _parsers(base: Path) -> list[str]:
+    """What vLLM is told of how the model writes calls and thoughts."""
+    calls, thoughts = parsers_of(base)
     line = ["--enable-auto-tool-choice", "--tool-call-parser", calls]
     return line if thoughts is None else [*line, "--reasoning-parser", thoughts]
 

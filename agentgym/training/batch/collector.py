@@ -7,11 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from agentgym.recording.blame import Outcome
-from agentgym.scenarios.components import Component
 from agentgym.training.batch.batch import Sample, informative
 from agentgym.training.batch.curriculum import Curriculum, Drawn
-from agentgym.training.batch.rows import TrainingRow, merge
+from agentgym.training.batch.samples import Components, sample_of
 from agentgym.training.hub.rollout_result import RolloutResult
 from agentgym.training.job.case_split import training_cases
 from agentgym.training.job.config import TrainingConfig
@@ -23,7 +21,6 @@ MOST = 1.25
 groups."""
 LEAST_SHARE = 0.25
 
-Components = Callable[[Sequence[int], Sequence[int]], list[Component]]
 Play = Callable[[list[Task]], list[RolloutResult]]
 
 
@@ -141,38 +138,13 @@ class Collector:
         self, result: RolloutResult, version: int, collected: Collected
     ) -> Sample | None:
         """The sample of a result; None if it must not be learned from."""
-        if result.task.split != "train" or result.task.phase != "train":
-            raise AssertionError(f"{result.task} in a batch")
-        if result.skipped:
+        trained = self.trained(result.task.scenario)
+        sample = sample_of(result, trained, self._components)
+        if not isinstance(sample, Sample):
+            collected.lost += sample == "lost"
             return None
-        if (
-            not result.outcome.counts
-            or result.reward is None
-            or not all(call.ok for call in result.calls)
-        ):
-            collected.lost += 1
-            return None
-        versions = [call.version for call in result.calls]
-        if any(v != version for v in versions):
+        if any(v != version for v in sample.versions):
             collected.stale += 1
             if self._config.stale == "refuse":
                 return None
-        rows = merge(result.calls, self._components)
-        return Sample(
-            scenario=result.task.scenario,
-            reward=result.reward,
-            passed=result.outcome is Outcome.passed,
-            rows=rows,
-            steps=result.steps,
-            trained=self.trained(result.task.scenario),
-            versions=versions,
-            calls=len(result.calls),
-            tokens=sum(len(c.prompt_ids) + len(c.token_ids) for c in result.calls),
-            tool_calls=sum(map(_tool_calls, rows)),
-        )
-
-
-def _tool_calls(row: TrainingRow) -> int:
-    """How many of its model calls call a tool."""
-    tokens = zip(row.calls, row.components, strict=True)
-    return len({call for call, part in tokens if part == "parameter_selection"})
+        return sample

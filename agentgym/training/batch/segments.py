@@ -14,9 +14,13 @@ A worked example (the end-of-turn token is the last):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from agentgym.policy.chat.dialect import Dialect, Reading
 from agentgym.scenarios.components import Component
+
+if TYPE_CHECKING:
+    from agentgym.policy.engine.token_model import TokenModel
 
 # A byte's mark is the index of its component, so a token's is the highest of its bytes.
 _COMPONENTS: tuple[Component, ...] = (
@@ -74,6 +78,22 @@ def segment(
             components[first] = "tool_selection"
     if ended and pieces:
         components.append("tool_selection")
+    return components
+
+
+def components_of(
+    policy: TokenModel,
+) -> Callable[[Sequence[int], Sequence[int]], list[Component]]:
+    """What gives the component of each sampled token, from prompt and reply."""
+
+    def components(prompt: Sequence[int], ids: Sequence[int]) -> list[Component]:
+        return segment(
+            policy.dialect.pieces(ids),
+            policy.dialect,
+            ended=ids[-1] in policy.stop_ids,
+            thinking=policy.dialect.opens_thought(prompt),
+        )
+
     return components
 
 

@@ -47,10 +47,10 @@ class FinishedRollout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningRollout:
-    """A rollout that a runner plays."""
+    """A rollout that a runner plays; without a task if others queued it."""
 
     rollout_id: str
-    task: Task
+    task: Task | None
     runner: str
 
 
@@ -131,6 +131,22 @@ class Gateway:
 
         self._do(publish())
 
+    def pass_on(self, model: str) -> None:
+        """Leaves it to others where the model is: Agent Lightning's trainer says so.
+
+        Args:
+            model: What it calls its model.
+        """
+
+        async def pass_on() -> None:
+            await self._lightning.models.delete_all_models()
+            router = self._lightning.proxy.ProxyRouter(_proxy_config(model))
+            self._app.state.proxy_router = router
+            self._app.state.http_client.headers.pop("Authorization", None)
+            self._endpoint = ""
+
+        self._do(pass_on())
+
     def enqueue(self, tasks: Mapping[str, Task], *, timeout: int) -> None:
         """Queues rollouts for the runners.
 
@@ -152,7 +168,10 @@ class Gateway:
         self._do(self._lightning.rollouts.enqueue_rollouts(rollouts))
 
     def finished(self) -> list[FinishedRollout]:
-        """The rollouts that ended since the last call."""
+        """The rollouts that ended since the last call, of those that `enqueue` queued.
+
+        Others may queue some of their own, as Agent Lightning's trainer does.
+        """
         ended: list[FinishedRollout] = []
         while True:
             page = self._do(
@@ -165,6 +184,7 @@ class Gateway:
                     state=item.state.value,
                 )
                 for item in page.items
+                if item.rollout_id in self._tasks
             ]
             self._cursor = page.next_after
             if self._cursor >= page.total_terminal:
@@ -177,7 +197,7 @@ class Gateway:
         return [
             RunningRollout(
                 rollout_id=rollout.rollout_id,
-                task=self._tasks[rollout.rollout_id],
+                task=self._tasks.get(rollout.rollout_id),
                 runner=rollout.status.k8s_job_name or "",
             )
             for rollout in self._do(listing)

@@ -218,6 +218,13 @@ class PolicyHost:
             if path.name not in wanted:
                 shutil.rmtree(path, ignore_errors=True)
 
+    def pause(self) -> None:
+        """Ends the server, so that others have its memory; `start` starts it again."""
+        if self._started is not None:
+            self._process().stop()
+            self._started = None
+            self.version = -1
+
     def close(self) -> None:
         """Ends the server, also one that has not begun to answer."""
         self._closing.set()
@@ -233,5 +240,9 @@ class PolicyHost:
 
     def _load(self) -> None:
         process, name = self._process(), f"policy-v{self.version}"
+        if not self.version and not self.adapter(0).exists():
+            # Nothing was learned yet, and there is no agent to go on from.
+            self._gateway.publish(process.endpoint, process.endpoint.model, 0)
+            return
         process.load_adapter(name, self.adapter(self.version))
         self._gateway.publish(process.endpoint, name, self.version)

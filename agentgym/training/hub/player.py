@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +12,11 @@ from agentgym.errors import AgentGymError, UsageError
 from agentgym.scenarios.cases import draw_name
 from agentgym.training.hub.gateway import Gateway
 from agentgym.training.hub.host import PolicyHost
+from agentgym.training.hub.lookout import Lookout
 from agentgym.training.hub.rollout_result import RolloutResult
 from agentgym.training.job.task import Task
 
 TICK_SECONDS = 0.05
-LOOK_SECONDS = 5.0
-"""How often it looks for rollouts that nobody finishes."""
 MAX_TRIES = 3
 """Rollouts of one task whose outcome is not the agent's doing."""
 HOPELESS = 16
@@ -53,12 +51,12 @@ class Player:
     say: Callable[[str], None]
     stopping: threading.Event = field(default_factory=threading.Event)
     lost: int = 0
-    _runners_lost: set[str] = field(default_factory=set)
-    _orphans: set[str] = field(default_factory=set)
-    _next_look: float = 0.0
-    _running_since: dict[str, float] = field(default_factory=dict)
     _played: int = 0
     _named: Counter[str] = field(default_factory=Counter)
+    _lookout: Lookout = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._lookout = Lookout(self.gateway, self.timeout)
 
     def play(
         self,
@@ -107,8 +105,7 @@ class Player:
 
     def runner_lost(self, prefix: str) -> None:
         """A runner died: what it played is played again. Called from another thread."""
-        self._runners_lost.add(prefix)
-        self._next_look = 0.0
+        self._lookout.runner_lost(prefix)
 
     def stop(self) -> None:
         """Ends `play` soon, from another thread."""
@@ -134,30 +131,16 @@ class Player:
         if self.stopping.wait(TICK_SECONDS):
             raise TrainingStopped("the training was stopped")
         self.host.revive()
-        if time.monotonic() < self._next_look:
+        if not self._lookout.due:
             return
-        self._next_look = time.monotonic() + LOOK_SECONDS
         if (trouble := self.host.check()) is not None:
             self.say(trouble)
-        # A runner that died is remembered: its last claim may be heard of after it.
-        lost = tuple(self._runners_lost)
-        running, now = self.gateway.running(), time.monotonic()
-        before, known = self._running_since, (each.rollout_id for each in running)
-        # The gateway's own times are the wall clock's, which may be set.
-        self._running_since = {name: before.get(name, now) for name in known}
-        for rollout in running:
-            died = rollout.runner.startswith(lost)
-            if died or now - self._running_since[rollout.rollout_id] > self.timeout:
-                reason = "died" if died else "did not finish in time"
-                message = f"infra_error: its runner {rollout.runner} {reason}"
-                self.gateway.fail(rollout.rollout_id, message)
-            if died:
-                self._orphans.add(rollout.rollout_id)
+        self._lookout.look()
 
     def _lose(self, result: RolloutResult) -> None:
-        if result.rollout_id in self._orphans:
+        if result.rollout_id in self._lookout.orphans:
             # One death takes many rollouts with it, and says nothing of each.
-            self._orphans.remove(result.rollout_id)
+            self._lookout.orphans.remove(result.rollout_id)
             return
         self.lost += 1
         if self.lost >= HOPELESS and self.lost > self._played:

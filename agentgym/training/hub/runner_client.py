@@ -26,7 +26,16 @@ _PAUSE = 0.2
 
 
 class HubGone(AgentGymError):
-    """The main process with the hub has ended or answers no more."""
+    """The main process with the hub has ended or answers no more.
+
+    Args:
+        message: What happened.
+        away: Whether it may come back: it did not refuse.
+    """
+
+    def __init__(self, message: str, *, away: bool = False) -> None:
+        super().__init__(message)
+        self.away = away
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +70,14 @@ class RunnerClient:
         worker = runner.partition("-")[0]
         self._random = random.Random(worker)  # noqa: S311 - no secret
 
+    def reach(self) -> None:
+        """Asks the hub whether it is there.
+
+        Raises:
+            HubGone: It is not, or refuses.
+        """
+        self._send("GET", "/api/rollouts", params={"state_in": "queuing", "limit": 0})
+
     def claim(self, most: int) -> list[Claim]:
         """Takes up to so many queued rollouts; those of other runners are not among.
 
@@ -82,9 +99,15 @@ class RunnerClient:
                 break
             rollout_id = rollout["rollout_id"]
             status = {"state": "running", "k8s_job_name": self._runner}
-            if self._patch(rollout_id, status):
-                task = Task.from_json(rollout["input"])
-                claims.append(Claim(rollout_id=rollout_id, task=task))
+            if not self._patch(rollout_id, status):
+                continue
+            task = _task(rollout)
+            if task is None:
+                text = "harness_error: its input names no scenario, split and case"
+                status = {"state": "failed", "error_message": text}
+                self._patch(rollout_id, status)
+                continue
+            claims.append(Claim(rollout_id=rollout_id, task=task))
         return claims
 
     def endpoint(self, claim: Claim, attempt: int) -> PolicyEndpoint:
@@ -183,11 +206,23 @@ class RunnerClient:
                 if answer.is_success or answer.status_code in harmless:
                     return answer
                 if answer.status_code < 500:
-                    break
+                    raise HubGone(f"the training's hub at {self._url} {problem}")
             except httpx.TransportError as error:
                 problem = f"does not answer ({type(error).__name__}: {error})"
             begun = begun or time.monotonic()
             if time.monotonic() - begun >= _PATIENCE:
                 break
             time.sleep(_PAUSE)
-        raise HubGone(f"the training's hub at {self._url} {problem}")
+        raise HubGone(f"the training's hub at {self._url} {problem}", away=True)
+
+
+def _task(rollout: Any) -> Task | None:
+    """What a rollout plays; None if it is none of ours.
+
+    Others, as Agent Lightning's trainer, may leave out what it is for.
+    """
+    phase = "train" if rollout["is_train"] else "validate"
+    try:
+        return Task.from_json({"phase": phase, "repeat": 0, **rollout["input"]})
+    except (KeyError, TypeError):
+        return None

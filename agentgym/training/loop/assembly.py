@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from agentgym.scenarios.components import Component
 from agentgym.training.batch.collector import Collector
 from agentgym.training.batch.curriculum import Curriculum
-from agentgym.training.batch.segments import segment
+from agentgym.training.batch.segments import components_of
 from agentgym.training.hub.gateway import Gateway
 from agentgym.training.hub.host import PolicyHost
 from agentgym.training.hub.player import Player
@@ -24,9 +22,6 @@ from agentgym.training.loop.observer import Observer
 from agentgym.training.loop.session import TrainingSession
 from agentgym.training.loop.versions import Versions
 from agentgym.training.signs.watch import Watch
-
-if TYPE_CHECKING:
-    from agentgym.policy.engine.token_model import TokenModel
 
 ROLLOUT_TRIES = 4
 """A rollout is given up after the time limits of so many tries at its episode."""
@@ -131,7 +126,7 @@ def _loaded(
         plan.scenarios,
         config,
         curriculum,
-        _components_of(policy),
+        components_of(policy),
         lambda tasks: player.play(tasks, session.count_episode),
     )
     evaluator = Evaluator(
@@ -159,17 +154,3 @@ def _loaded(
         ),
         observer=observer,
     )
-
-
-def _components_of(
-    policy: TokenModel,
-) -> Callable[[Sequence[int], Sequence[int]], list[Component]]:
-    def components(prompt: Sequence[int], ids: Sequence[int]) -> list[Component]:
-        return segment(
-            policy.dialect.pieces(ids),
-            policy.dialect,
-            ended=ids[-1] in policy.stop_ids,
-            thinking=policy.dialect.opens_thought(prompt),
-        )
-
-    return components

@@ -1,0 +1,1 @@
+"""`--agentgym-gateway`: plays for a training whose gateway is somewhere else."""
