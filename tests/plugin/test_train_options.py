@@ -45,6 +45,26 @@ def test_train_alone(gym):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (
+            ["--agentgym-trainer=ray"],
+            "--agentgym-trainer ray: choose own or verl",
+        ),
+        (
+            ["--agentgym-dry-run"],
+            "--agentgym-dry-run belongs to verl: add --agentgym-trainer verl",
+        ),
+        (
+            ["--agentgym-trainer-config=a.yaml"],
+            "--agentgym-trainer-config belongs to verl: add --agentgym-trainer verl",
+        ),
+        (
+            ["--agentgym-trainer=verl", "--agentgym-resume"],
+            "--agentgym-resume has no place beside --agentgym-trainer verl: train",
+        ),
+        (
+            ["--agentgym-trainer=verl", "--agentgym-trainer-config=none.yaml"],
+            "--agentgym-trainer-config ",
+        ),
         (["--agentgym-target=95"], "--agentgym-target 95: give a share above 0 and"),
         (["--agentgym-target=x"], "--agentgym-target x: give a share above 0 and"),
         (["--agentgym-updates=0"], "--agentgym-updates 0: give a whole number of at"),
