@@ -20,9 +20,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from agentgym.policy.server.process import PolicyProcess
 from agentgym.training.verl.composed import compose
-from agentgym.training.verl.job import VerlJob
-from agentgym.training.verl.metrics import PATH_VARIABLE
 from agentgym.training.verl.substitutes import substitute
+from agentgym.training.verl.verl_job import VerlJob
+from agentgym.training.verl.verl_metrics import PATH_VARIABLE
 
 
 def main(file: Path) -> None:

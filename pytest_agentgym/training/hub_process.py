@@ -110,13 +110,17 @@ class MainProcess:
 
     def _train(self) -> None:
         """The trainer's thread."""
-        from agentgym.training.hub.gateway import Gateway
+        from agentgym.training.hub.gateway import Gateway, Listening
 
         try:
             if self._start.dry_run:
                 self._dry_run(self._collected() or [])
                 return
-            self._gateway = gateway = Gateway.start()
+            at = Listening()
+            if (listen := self._start.listen) is not None:
+                host, port, key = listen
+                at = Listening(host=host, port=port, key=key)
+            self._gateway = gateway = Gateway.start(at)
             self._files.write_hub(gateway.url, gateway.key, self._start.in_flight)
             entries = self._collected()
             training = None if entries is None else self._make(entries, gateway)
@@ -161,7 +165,7 @@ class MainProcess:
             self._reporter.say(start.chosen)
         observer, stopped = self._reporter.observer, self._stopped.is_set
         if start.trainer == "verl":
-            from agentgym.training.verl.making import make_verl_training
+            from agentgym.training.verl.verl_parts import make_verl_training
 
             return make_verl_training(
                 plan, gateway, observer, file=start.trainer_file, stopped=stopped
@@ -199,14 +203,14 @@ class MainProcess:
 
     def _dry_run(self, entries: list[CatalogueEntry]) -> None:
         """Says what a training by verl would do."""
-        from agentgym.training.verl.launch_plan import Launch, dry_run
+        from agentgym.training.verl.verl_launch import VerlLaunch, dry_run
 
         if not _trainable(entries):
             return
         # Nothing is written there.
         plan = self._plan(entries, self._config.rootpath / RUNS / "RUN")
         file = self._start.trainer_file
-        launch = Launch.of(plan, "http://127.0.0.1:0", "***", file)
+        launch = VerlLaunch.of(plan, "http://127.0.0.1:0", "***", file)
         for line in dry_run(plan, launch):
             self._reporter.say(line)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _NEED_TRAIN = (
     *("target", "updates", "budget", "save", "resume"),
     *("train-config", "components", "gateway"),
-    *("trainer", "trainer-config", "dry-run"),
+    *("trainer", "trainer-config", "dry-run", "listen"),
 )
 _SENSELESS = {
     "agentgym_split": (
@@ -54,6 +55,7 @@ class TrainOptions(NamedTuple):
         trainer: Who makes the updates: "own", or "verl".
         trainer_file: verl's settings, as the user has them.
         dry_run: Whether only to say what would be done.
+        listen: Where runners elsewhere find the gateway: host, port and key.
     """
 
     settings: dict[str, Any]
@@ -64,6 +66,7 @@ class TrainOptions(NamedTuple):
     trainer: str = "own"
     trainer_file: Path | None = None
     dry_run: bool = False
+    listen: tuple[str, int, str] | None = None
 
 
 TRAIN_OPTIONS = pytest.StashKey[TrainOptions | None]()
@@ -131,7 +134,12 @@ def add_options(groups: OptionGroups) -> None:
         "--agentgym-dry-run",
         action="store_true",
         default=None,
-        help="only say what verl would be told and what would be started",
+        help="only say what verl would be told, and start nothing",
+    )
+    group.addoption(
+        "--agentgym-listen",
+        metavar="HOST:PORT",
+        help="where runners on other machines find the gateway",
     )
     group.addoption(
         "--agentgym-gateway",
@@ -187,6 +195,7 @@ def read_train_options(config: pytest.Config) -> TrainOptions | None:
         trainer=trainer,
         trainer_file=theirs and config.invocation_params.dir / theirs,
         dry_run=bool(config.getoption("agentgym_dry_run")),
+        listen=_listen(config.getoption("agentgym_listen")),
     )
 
 
@@ -194,6 +203,25 @@ def _written(config: pytest.Config, option: str) -> bool:
     """Whether an option is on the command line, and not in the project's settings."""
     given = (str(each).partition("=")[0] for each in config.invocation_params.args)
     return option in given
+
+
+def _listen(text: str | None) -> tuple[str, int, str] | None:
+    if text is None:
+        return None
+    host, _, port = text.rpartition(":")
+    named = host not in ("", "0.0.0.0", "::")  # noqa: S104 - refused
+    if not (named and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise pytest.UsageError(
+            f"--agentgym-listen {text}: give the address by which other machines reach "
+            "this one, and a port, as 10.0.0.5:8080"
+        )
+    key = os.environ.get("AGL_KEY", "")
+    if not key:
+        raise pytest.UsageError(
+            f"--agentgym-listen {text}: set AGL_KEY, here and for the runners, to a "
+            "secret of yours"
+        )
+    return host, int(port), key
 
 
 def _trainer(config: pytest.Config) -> str:

@@ -61,6 +61,7 @@ class Start:
         trainer: Who makes the updates: "own", or "verl".
         trainer_file: verl's settings, as the user has them.
         dry_run: Whether only to say what would be done.
+        listen: Where runners elsewhere find the gateway: host, port and key.
         chosen: What of the settings was chosen for the model, in words, if it is not
             what all small models get.
     """
@@ -80,6 +81,7 @@ class Start:
     trainer: str = "own"
     trainer_file: Path | None = None
     dry_run: bool = False
+    listen: tuple[str, int, str] | None = None
 
     @classmethod
     def read(cls, config: pytest.Config) -> Start:
@@ -154,6 +156,7 @@ class Start:
             trainer=train.trainer,
             trainer_file=train.trainer_file,
             dry_run=train.dry_run,
+            listen=train.listen,
         )
 
     @property
@@ -233,7 +236,7 @@ def _check_verl(train: TrainOptions) -> None:
         UsageError: It cannot; a dry run says what lacks by itself.
     """
     from agentgym.training.verl.composed import read_file
-    from agentgym.training.verl.launch_plan import check_verl
+    from agentgym.training.verl.verl_launch import check_verl
 
     if train.trainer_file is not None:
         read_file(train.trainer_file)

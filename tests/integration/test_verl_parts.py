@@ -26,12 +26,12 @@ from agentgym.scenarios.components import COMPONENTS
 from agentgym.training.job.config import TrainingConfig
 from agentgym.training.job.plan import TrainingPlan
 from agentgym.training.job.task import ScenarioInfo
-from agentgym.training.verl import child
+from agentgym.training.verl import trainer_process
 from agentgym.training.verl.composed import compose
-from agentgym.training.verl.launch_plan import Launch
-from agentgym.training.verl.settings import job_of
 from agentgym.training.verl.substitutes import install, own_advantages, substitute
 from agentgym.training.verl.verl_batch import ADVANTAGES
+from agentgym.training.verl.verl_launch import VerlLaunch
+from agentgym.training.verl.verl_settings import job_of
 from tests.made_rollouts import SCENARIO, made_call, made_rollout
 
 pytestmark = [
@@ -63,8 +63,8 @@ def plan_of(folder: Path, **settings: Any) -> TrainingPlan:
     )
 
 
-def launch_of(plan: TrainingPlan, file: Path | None = None) -> Launch:
-    return Launch.of(plan, "http://127.0.0.1:1", "key", file)
+def launch_of(plan: TrainingPlan, file: Path | None = None) -> VerlLaunch:
+    return VerlLaunch.of(plan, "http://127.0.0.1:1", "key", file)
 
 
 def completed(name: str, reward: float | None, **about: Any) -> CompletedRollout:
@@ -230,10 +230,10 @@ def test_the_hook_of_rays_workers_finds_all_it_replaces():
     assert trainer.AgentLightningRayPPOTrainer is theirs
 
 
-def check(launch: Launch, folder: Path) -> subprocess.CompletedProcess[str]:
+def check(launch: VerlLaunch, folder: Path) -> subprocess.CompletedProcess[str]:
     job = folder / "verl.json"
     job.write_text(json.dumps(launch.to_json()))
-    command = [*child.TRAINER, str(job), "--check"]
+    command = [*trainer_process.TRAINER, str(job), "--check"]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -283,4 +283,4 @@ def test_a_file_that_is_no_mapping_is_one_sentence(tmp_path, text, sentence):
 
 
 def test_its_python_is_ours():
-    assert child.TRAINER[0] == sys.executable
+    assert trainer_process.TRAINER[0] == sys.executable

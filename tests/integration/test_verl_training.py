@@ -21,10 +21,10 @@ ROOT = Path(__file__).parents[2]
 STAND_IN = ROOT / "tests" / "verl_stand_in.py"
 IN_PLACE = f"""
 import sys
-from agentgym.training.verl import child, launch_plan
+from agentgym.training.verl import trainer_process, verl_launch
 
-child.TRAINER = (sys.executable, {str(STAND_IN)!r})
-launch_plan.check_installed_for_verl = lambda gpu=True: None
+trainer_process.TRAINER = (sys.executable, {str(STAND_IN)!r})
+verl_launch.check_installed_for_verl = lambda gpu=True: None
 """
 FEW = {"groups": 2, "group_size": 4, "updates": 2, "target": 1.0, "lora_rank": 4}
 

@@ -46,6 +46,14 @@ def test_train_alone(gym):
     ("arguments", "sentence"),
     [
         (
+            ["--agentgym-listen=0.0.0.0:8080"],
+            "--agentgym-listen 0.0.0.0:8080: give the address by which other machines",
+        ),
+        (
+            ["--agentgym-listen=10.0.0.5:8080"],
+            "--agentgym-listen 10.0.0.5:8080: set AGL_KEY, here and for the runners,",
+        ),
+        (
             ["--agentgym-trainer=ray"],
             "--agentgym-trainer ray: choose own or verl",
         ),

@@ -18,12 +18,12 @@ from agentgym.training.job.config import TrainingConfig
 from agentgym.training.job.plan import TrainingPlan
 from agentgym.training.job.task import ScenarioInfo
 from agentgym.training.verl import checkpoint_import, installed
-from agentgym.training.verl.child import Child
-from agentgym.training.verl.dataset import train_rows, validation_rows
-from agentgym.training.verl.job import VerlJob
 from agentgym.training.verl.learned import learn
-from agentgym.training.verl.metrics import MetricsFile, trained, update_line
-from agentgym.training.verl.settings import not_carried_over
+from agentgym.training.verl.trainer_process import WatchedProcess
+from agentgym.training.verl.verl_job import VerlJob
+from agentgym.training.verl.verl_metrics import MetricsFile, trained, update_line
+from agentgym.training.verl.verl_rows import train_rows, validation_rows
+from agentgym.training.verl.verl_settings import not_carried_over
 from tests.made_rollouts import SCENARIO, made_call, made_rollout
 
 ALL = ["output_generation", "parameter_selection", "reasoning", "tool_selection"]
@@ -222,7 +222,7 @@ def test_the_last_step_is_the_one_that_was_saved_whole(tmp_path):
 
 def test_a_process_that_dies_is_known_by_its_last_line(tmp_path):
     script = "print('starting'); print('no space left'); print(); raise SystemExit(3)"
-    child = Child(["python3", "-c", script], tmp_path / "log")
+    child = WatchedProcess(["python3", "-c", script], tmp_path / "log")
     assert child.wait() == 3
     assert child.last_line == "no space left"
     child.end()
@@ -230,6 +230,6 @@ def test_a_process_that_dies_is_known_by_its_last_line(tmp_path):
 
 def test_a_process_ends_with_all_that_it_started(tmp_path):
     script = "import subprocess; subprocess.run(['sleep', '600'])"
-    child = Child(["python3", "-c", script], tmp_path / "log")
+    child = WatchedProcess(["python3", "-c", script], tmp_path / "log")
     child.end()
     assert child.poll() is not None

@@ -54,8 +54,25 @@ class RunningRollout:
     runner: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """Where a gateway listens.
+
+    Attributes:
+        host: An address or a name of this machine, by which others reach it, too.
+        port: 0 for any that is free.
+        key: What clients have to know; a random one if it is empty.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    key: str = ""
+
+
 class Gateway:
-    """Agent Lightning's gateway on 127.0.0.1; one at a time in a process.
+    """Agent Lightning's gateway, on 127.0.0.1 unless others play, too.
+
+    There is one at a time in a process.
 
     Rollouts are queued here and claimed by runners (`RunnerClient`). Agents reach the
     policy through it, so that each of their model calls is recorded.
@@ -65,14 +82,24 @@ class Gateway:
         key: What clients have to know.
     """
 
-    def __init__(self, lightning: _Lightning) -> None:
+    def __init__(self, lightning: _Lightning, at: Listening) -> None:
         self._lightning = lightning
+        self._host = at.host
         # asyncio turns Nagle's algorithm off, which makes answers wait for 40 ms, only
         # where the protocol is given.
         self._listener = socket.socket(proto=socket.IPPROTO_TCP)
-        self._listener.bind(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.key = secrets.token_urlsafe(24)
+        # A port that was just in use may be taken again at once.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._listener.bind((at.host, at.port))
+        except OSError as error:
+            self._listener.close()
+            raise UsageError(
+                f"the training's gateway cannot listen on {at.host}:{at.port}: "
+                f"{error.strerror or error}"
+            ) from None
+        self.url = f"http://{at.host}:{self._listener.getsockname()[1]}"
+        self.key = at.key or secrets.token_urlsafe(24)
         self._tasks: dict[str, Task] = {}
         self._cursor = 0
         self._endpoint = ""
@@ -88,15 +115,18 @@ class Gateway:
         )
 
     @classmethod
-    def start(cls) -> Gateway:
+    def start(cls, at: Listening | None = None) -> Gateway:
         """Starts a hub and waits until it answers.
 
+        Args:
+            at: Where it listens.
+
         Raises:
-            UsageError: Agent Lightning is missing.
+            UsageError: Agent Lightning is missing, or it cannot listen there.
         """
         lightning = _Lightning.load()
         lightning.clear()
-        gateway = cls(lightning)
+        gateway = cls(lightning, at or Listening())
         gateway._thread.start()
         gateway._ready.wait()
         if gateway._error is not None:
@@ -288,7 +318,11 @@ class Gateway:
         )
         server = uvicorn.Server(
             configured(
-                Guard(AgentLayer(self._app, model=MODEL), key=self.key),
+                Guard(
+                    AgentLayer(self._app, model=MODEL),
+                    key=self.key,
+                    hosts=(self._host,),
+                ),
                 log_config=None,
                 lifespan="on",
                 timeout_keep_alive=int(_LONG),

@@ -18,7 +18,7 @@ from agentgym.training.batch.batch import BatchRow, Sample, informative, make_ba
 from agentgym.training.batch.samples import Components, sample_of
 from agentgym.training.hub.rollout_result import RolloutResult, read_result
 from agentgym.training.job.task import Task
-from agentgym.training.verl.job import VerlJob
+from agentgym.training.verl.verl_job import VerlJob
 
 
 class Completed(Protocol):

@@ -15,8 +15,8 @@ from typing import Any
 from agentgym.errors import AgentGymError
 from agentgym.training.batch.samples import Components
 from agentgym.training.hub.player import MAX_TRIES
-from agentgym.training.verl.job import VerlJob
 from agentgym.training.verl.learned import learn, result_of
+from agentgym.training.verl.verl_job import VerlJob
 
 HOOK = f"{__name__}.install"
 JOB = "agentgym"
@@ -43,7 +43,7 @@ def install() -> None:
     if hasattr(theirs, "agentgym"):
         return
 
-    class Trainer(theirs):  # type: ignore[misc, valid-type]
+    class OwnPartsTrainer(theirs):  # type: ignore[misc, valid-type]
         agentgym = True
 
         def __init__(self, *args: Any, **options: Any) -> None:
@@ -53,7 +53,7 @@ def install() -> None:
             said = OmegaConf.to_container(self.config.agentlightning[JOB], resolve=True)
             substitute(VerlJob.from_json(said))  # type: ignore[arg-type]
 
-    setattr(module, _TRAINER, Trainer)
+    setattr(module, _TRAINER, OwnPartsTrainer)
 
 
 def substitute(job: VerlJob) -> Any:

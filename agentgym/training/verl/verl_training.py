@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from agentgym.errors import UsageError
 from agentgym.runs.files.store import write_json
+from agentgym.runs.files.updates import sampler_mismatch
 from agentgym.training.hub.gateway import Gateway
 from agentgym.training.hub.host import PolicyHost
 from agentgym.training.hub.lookout import Lookout
@@ -26,15 +28,15 @@ from agentgym.training.loop.observer import Observer
 from agentgym.training.loop.result import make_result, save_trained
 from agentgym.training.loop.session import TrainingSession
 from agentgym.training.loop.versions import Versions
-from agentgym.training.verl import child
+from agentgym.training.verl import trainer_process
 from agentgym.training.verl.checkpoint_import import (
     actor_folder,
     check_same_base,
     import_adapter,
     latest_step,
 )
-from agentgym.training.verl.launch_plan import Launch
-from agentgym.training.verl.metrics import (
+from agentgym.training.verl.verl_launch import VerlLaunch
+from agentgym.training.verl.verl_metrics import (
     PATH_VARIABLE,
     MetricsFile,
     trained,
@@ -65,7 +67,7 @@ class VerlTraining:
     def __init__(
         self,
         plan: TrainingPlan,
-        launch: Launch,
+        launch: VerlLaunch,
         *,
         session: TrainingSession,
         gateway: Gateway,
@@ -149,7 +151,9 @@ class VerlTraining:
         where = {PATH_VARIABLE: str(folder / "verl-metrics.jsonl")}
         episodes = config.updates * config.groups * config.group_size
         self._observer.phase("train", episodes)
-        process = child.Child([*child.TRAINER, str(job)], folder / LOG, where)
+        process = trainer_process.WatchedProcess(
+            [*trainer_process.TRAINER, str(job)], folder / LOG, where
+        )
         try:
             with closing(Journal(folder)) as journal:
                 return self._watch(process, metrics, journal)
@@ -158,7 +162,10 @@ class VerlTraining:
             job.unlink(missing_ok=True)
 
     def _watch(
-        self, process: child.Child, metrics: MetricsFile, journal: Journal
+        self,
+        process: trainer_process.WatchedProcess,
+        metrics: MetricsFile,
+        journal: Journal,
     ) -> str:
         """Follows verl's process, and ends it when there is no time left.
 
@@ -222,7 +229,7 @@ class VerlTraining:
         merged = self._launch.weights / "merged"
         places = ["--local_dir", str(actor), "--target_dir", str(merged)]
         log = self.plan.run_folder / MERGE_LOG
-        merger = child.Child([*child.MERGER, *places], log)
+        merger = trainer_process.WatchedProcess([*trainer_process.MERGER, *places], log)
         try:
             if code := merger.wait():
                 raise UsageError(
@@ -255,7 +262,7 @@ class VerlTraining:
     ) -> TrainingResult:
         self._session.count_time()
         state, after = self._session.state, self._versions.after
-        return make_result(
+        made = make_result(
             self.plan,
             state,
             before,
@@ -265,3 +272,6 @@ class VerlTraining:
             never_passed=[],
             signs=self._session.watch.signs(state.version),
         )
+        # While it learned, vLLM in verl sampled, whatever measured.
+        mismatch = sampler_mismatch(self.plan.run_folder, "vllm")
+        return replace(made, mismatch=mismatch)

@@ -20,7 +20,7 @@ _GRACE = 60.0
 _TAIL = 64 * 1024
 
 
-class Child:
+class WatchedProcess:
     """A process with a log, and all that it starts.
 
     Args:

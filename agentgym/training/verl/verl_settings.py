@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.training.job.plan import TrainingPlan, trained_components
-from agentgym.training.verl.job import VerlJob
+from agentgym.training.verl.verl_job import VerlJob
 
 ALPHA = 32
 """Of LoRA, as in a training on one machine."""
 PROMPT_TOKENS = RESPONSE_TOKENS = 4096
 """Room for what comes before the first sampled token, and from there on."""
+TRUNCATED = 2.0
+"""The most that an importance weight between vLLM and verl's own pass counts."""
 CHECK_EVERY = 16
 """Updates between two validations, after which the weights are saved."""
 _LOSSES = {
@@ -69,7 +71,15 @@ def overrides(plan: TrainingPlan, around: Around) -> dict[str, Any]:
     config = plan.config
     loss, low, high = _LOSSES[config.loss]
     return {
-        "algorithm": {"adv_estimator": "grpo", "use_kl_in_reward": False},
+        "algorithm": {
+            "adv_estimator": "grpo",
+            "use_kl_in_reward": False,
+            # As with every engine that is not our own: see `step.sampler_mismatch`.
+            "rollout_correction": {
+                "rollout_is": "token",
+                "rollout_is_threshold": TRUNCATED,
+            },
+        },
         "data": {
             "train_batch_size": config.groups,
             "max_prompt_length": PROMPT_TOKENS,

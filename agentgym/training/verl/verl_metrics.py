@@ -60,7 +60,8 @@ def update_line(
 ) -> UpdateLine:
     """An update as `updates.jsonl` has it.
 
-    What verl does not measure is 0: KL, drift, the share that was corrected.
+    What verl does not measure is 0: drift, and the share that was corrected. Its
+    mismatch is of whole rows, not of tokens.
 
     Args:
         step: verl's number of it, from 1.
@@ -89,13 +90,13 @@ def update_line(
         "adapter_sha256": "",
         "signs": [],
         "loss": data.get("actor/pg_loss", 0.0),
-        "entropy": data.get("actor/entropy", 0.0),
+        "entropy": data.get("actor/entropy_loss", 0.0),
         "kl": data.get("actor/ppo_kl", 0.0),
         "drift": 0.0,
-        "mismatch": data.get("training/rollout_probs_diff_max", 0.0),
-        "mean_mismatch": data.get("training/rollout_probs_diff_mean", 0.0),
+        "mismatch": data.get("rollout_corr/log_ppl_diff_max", 0.0),
+        "mean_mismatch": data.get("rollout_corr/log_ppl_abs_diff", 0.0),
         "corrected_share": 0.0,
-        "truncated_share": 0.0,
+        "truncated_share": data.get("rollout_corr/rollout_is_ratio_fraction_high", 0.0),
         "grad_norm": data.get("actor/grad_norm", 0.0),
         "clip_share": data.get("actor/pg_clipfrac", 0.0),
         "trained_tokens": int(data.get("agentgym/trained_tokens", 0)),

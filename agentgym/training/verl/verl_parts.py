@@ -21,7 +21,7 @@ from agentgym.training.loop.observer import Observer
 from agentgym.training.loop.session import TrainingSession
 from agentgym.training.loop.versions import Versions
 from agentgym.training.signs.watch import Watch
-from agentgym.training.verl.launch_plan import Launch
+from agentgym.training.verl.verl_launch import VerlLaunch
 from agentgym.training.verl.verl_training import VerlTraining
 
 
@@ -46,7 +46,7 @@ def make_verl_training(
         UsageError: Something that the user can mend.
     """
     began = time.monotonic()
-    launch = Launch.of(plan, gateway.url, gateway.key, file)
+    launch = VerlLaunch.of(plan, gateway.url, gateway.key, file)
     host = PolicyHost(
         plan.base,
         plan.training_folder / "versions",

@@ -15,18 +15,18 @@ from agentgym.policy.engine.devices import nvidia_gpus
 from agentgym.runs.files.held_folder import HeldFolder
 from agentgym.training.job.case_split import held_out_tasks
 from agentgym.training.job.plan import TrainingPlan, check_plan
-from agentgym.training.verl import child
+from agentgym.training.verl import trainer_process
 from agentgym.training.verl.composed import read_file
-from agentgym.training.verl.dataset import Row, train_rows, validation_rows
 from agentgym.training.verl.installed import check_installed_for_verl, what_lacks
-from agentgym.training.verl.settings import Around, not_carried_over, overrides
+from agentgym.training.verl.verl_rows import Row, train_rows, validation_rows
+from agentgym.training.verl.verl_settings import Around, not_carried_over, overrides
 
 WEIGHTS = "verl"
 """Folder of what verl saves, in that of the training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Launch:
+class VerlLaunch:
     """What verl is told.
 
     Attributes:
@@ -48,7 +48,7 @@ class Launch:
     @classmethod
     def of(
         cls, plan: TrainingPlan, gateway: str, key: str, file: Path | None
-    ) -> Launch:
+    ) -> VerlLaunch:
         """What verl is told of a training.
 
         Args:
@@ -103,7 +103,7 @@ def _elsewhere(file: Path | None) -> bool:
     return bool((ray.get("ray_init") or {}).get("address"))
 
 
-def dry_run(plan: TrainingPlan, launch: Launch) -> Iterator[str]:
+def dry_run(plan: TrainingPlan, launch: VerlLaunch) -> Iterator[str]:
     """What a training would do, line by line.
 
     Args:
@@ -127,8 +127,8 @@ def dry_run(plan: TrainingPlan, launch: Launch) -> Iterator[str]:
         yield f"not carried over: {sentence}"
     for sentence in what_lacks(gpu=not _elsewhere(launch.file)):
         yield f"missing here: {sentence}"
-    yield f"would start: {_said(child.TRAINER)} verl.json"
-    yield f"would start: {_said(child.MERGER)}"
+    yield f"would start: {_said(trainer_process.TRAINER)} verl.json"
+    yield f"would start: {_said(trainer_process.MERGER)}"
     yield "its runners: this process, or xdist's workers with -n"
     yield ""
     yield from _configuration(launch)
@@ -138,7 +138,7 @@ def _said(command: tuple[str, ...]) -> str:
     return " ".join(("python", *command[1:]))
 
 
-def _configuration(launch: Launch) -> Iterator[str]:
+def _configuration(launch: VerlLaunch) -> Iterator[str]:
     """The whole configuration, checked by verl; ours alone where there is no verl."""
     if importlib.util.find_spec("verl") is None:
         yield "settings (verl is not installed, so that its own are not shown):"
@@ -147,7 +147,7 @@ def _configuration(launch: Launch) -> Iterator[str]:
     with HeldFolder() as folder:
         job = folder / "verl.json"
         job.write_text(json.dumps(launch.to_json()), encoding="utf-8")
-        command = [*child.TRAINER, str(job), "--check"]
+        command = [*trainer_process.TRAINER, str(job), "--check"]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         errors = ended.stderr.strip().splitlines() or ["it said nothing"]
