@@ -104,6 +104,11 @@ class Start:
             os.close(hold(resumed))
             Checkpoint(resumed / "training").check()
         before = {} if resumed is None else _state(resumed)
+        if before.get("trainer") == "verl":
+            raise UsageError(
+                f"--agentgym-resume: the updates of the training in {resumed} were "
+                "verl's, which is not gone on with; start a new training"
+            )
         policy = before.get("policy", given)
         if resumed is not None:
             _same("policy", given, "embedded", policy, resumed)
@@ -181,6 +186,7 @@ class Start:
             "save": name,
         }
         state["certified"] = self.certified
+        state["trainer"] = self.trainer
         state["engine"] = self.engine
         share = None if self.vllm is None else self.vllm.share
         state["adapter_dir"] = None if share is None else str(share)
@@ -348,8 +354,9 @@ def _state(folder: Path) -> dict[str, Any]:
         # Trainings of before had one rate, one batch and two passes for all sizes.
         chosen = {"learning_rate": 2e-3, "groups": 16, "epochs": 2}
         kept["config"] = chosen | kept["config"]
-        # Only a model of the hub has a base.
-        return kept | {name: state.get(name) for name in ("adapter_dir", "base")}
+        # Only a model of the hub has a base, only later versions a choice of trainers.
+        of_some = ("adapter_dir", "base", "trainer")
+        return kept | {name: state.get(name) for name in of_some}
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise UsageError(
             f"--agentgym-resume: {path} is damaged ({type(exc).__name__}): start a new "

@@ -230,6 +230,21 @@ def test_the_hook_of_rays_workers_finds_all_it_replaces():
     assert trainer.AgentLightningRayPPOTrainer is theirs
 
 
+def test_the_hook_imports_no_trainer_and_replaces_it_when_it_is_imported():
+    script = """
+import sys
+from agentgym.training.verl.substitutes import install
+install()
+install()
+print("agentlightning.verl.trainer" in sys.modules)
+from agentlightning.verl.trainer import AgentLightningRayPPOTrainer
+print(AgentLightningRayPPOTrainer.agentgym)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split()[-2:] == ["False", "True"], done.stderr
+
+
 def check(launch: VerlLaunch, folder: Path) -> subprocess.CompletedProcess[str]:
     job = folder / "verl.json"
     job.write_text(json.dumps(launch.to_json()))

@@ -38,7 +38,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(config: Any, job: dict[str, Any]) -> None:
-    config.ray_kwargs.ray_init.runtime_env = {"worker_process_setup_hook": HOOK}
+    from omegaconf import OmegaConf
+
+    hook = "ray_kwargs.ray_init.runtime_env.worker_process_setup_hook"
+    OmegaConf.update(config, hook, HOOK, force_add=True)
     entry = importlib.import_module("agentlightning.verl.entrypoint")
     entry.run_ppo(config, train_dataset=job["train"], val_dataset=job["validation"])
 

@@ -8,8 +8,13 @@ Ray's workers: it puts a trainer in place that puts the other parts in place.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Sequence
 from functools import partial
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 from agentgym.errors import AgentGymError
@@ -21,6 +26,7 @@ from agentgym.training.verl.verl_job import VerlJob
 HOOK = f"{__name__}.install"
 JOB = "agentgym"
 """Where the job lies in the configuration's `agentlightning`."""
+_MODULE = "agentlightning.verl.trainer"
 _TRAINER = "AgentLightningRayPPOTrainer"
 _PARTS = (
     *("RolloutAdapter", "AglRolloutManager"),
@@ -30,14 +36,51 @@ _PLACE = "agentgym_place"
 
 
 def install() -> None:
-    """Puts our trainer in the place of Agent Lightning's, in this process."""
+    """Has our trainer take the place of Agent Lightning's in this process.
+
+    Its module is not imported here: Ray's workers for GPUs have this hook, too, and
+    must not touch CUDA before they know which of them is theirs.
+    """
     importlib.import_module("agentlightning.verl.per_rollout_loss").register_in_worker()
-    module = importlib.import_module("agentlightning.verl.trainer")
+    module = sys.modules.get(_MODULE)
+    if module is not None:
+        replace_trainer(module)
+    elif not any(isinstance(finder, _AfterImport) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _AfterImport())
+
+
+class _AfterImport(MetaPathFinder):
+    """Replaces the trainer when its module is imported."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: Any = None
+    ) -> ModuleSpec | None:
+        if fullname != _MODULE:
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(fullname)
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def then_replace(module: ModuleType) -> None:
+            execute(module)
+            replace_trainer(module)
+
+        spec.loader.exec_module = then_replace  # type: ignore[method-assign]
+        return spec
+
+
+def replace_trainer(module: Any) -> None:
+    """Puts our trainer into the module of Agent Lightning's.
+
+    Args:
+        module: `agentlightning.verl.trainer`.
+    """
     missing = [name for name in (_TRAINER, *_PARTS) if not hasattr(module, name)]
     if missing:
         raise AgentGymError(
-            f"agentlightning.verl.trainer has no {', '.join(missing)}: install "
-            "agentlightning 1.0.2"
+            f"{_MODULE} has no {', '.join(missing)}: install agentlightning 1.0.2"
         )
     theirs = getattr(module, _TRAINER)
     if hasattr(theirs, "agentgym"):
@@ -65,7 +108,7 @@ def substitute(job: VerlJob) -> Any:
     Returns:
         The module.
     """
-    module: Any = importlib.import_module("agentlightning.verl.trainer")
+    module: Any = importlib.import_module(_MODULE)
     module.RolloutAdapter = partial(_adapter(), job, _components(job))
     module.AglRolloutManager = _manager()
     module.compute_rollout_level_advantage = own_advantages
