@@ -20,7 +20,7 @@ SETTINGS = {
     "AGL_KEY": "the gateway's key",
     "AGENTGYM_SCENARIOS": "what pytest collects (default: the current folder)",
     "AGENTGYM_IN_FLIGHT": "episodes at a time (default: 16)",
-    "AGENTGYM_WAIT": "seconds to wait for a gateway that is away (default: 60)",
+    "AGENTGYM_WAIT": "seconds to wait for a gateway at first (default: 60)",
 }
 
 

@@ -40,7 +40,7 @@ def register_training(config: pytest.Config) -> None:
     from pytest_agentgym.training.shared_files import SharedFiles
 
     files = SharedFiles(config.stash[RUN].folder)
-    runner = Runner(config, files)
+    runner = Runner(config, files, "" if elsewhere is None else os.uname().nodename)
     register(runner, "agentgym-runner")
     if elsewhere is not None:
         from pytest_agentgym.training.elsewhere.remote_run import RemoteRun

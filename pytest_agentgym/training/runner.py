@@ -34,13 +34,17 @@ class Runner:
     Args:
         config: Of this process.
         files: The run's shared files.
+        machine: This machine's name, where runners are on several.
 
     Attributes:
         gone: What happened to the hub, if it went away before it was over.
     """
 
-    def __init__(self, config: pytest.Config, files: SharedFiles) -> None:
+    def __init__(
+        self, config: pytest.Config, files: SharedFiles, machine: str = ""
+    ) -> None:
         self._config = config
+        self._machine = machine
         self.files = files
         self._worker = _XdistWorker.of(config)
         self._parent = os.getppid()
@@ -120,6 +124,9 @@ class Runner:
 
     @property
     def _name(self) -> str:
+        if self._machine:
+            # All of it before the hyphen: runners that ask alike want the same work.
+            return f"{self._machine.replace('-', '.')}.{os.getpid()}-"
         worker = "main" if self._worker is None else self._worker.id
         return f"{worker}-{os.getpid()}"
 

@@ -17,6 +17,7 @@ from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode
 from agentgym.training.hub.runner_client import HubGone, RunnerClient
 from pytest_agentgym.play.episode_report import EpisodeReport
+from pytest_agentgym.show.live.screen import Screen
 from pytest_agentgym.training.runner import Runner
 from pytest_agentgym.training.shared_files import SharedFiles
 
@@ -58,7 +59,7 @@ class RemoteRun:
             raise pytest.UsageError(str(exc)) from None
         self._played: Counter[str] = Counter()
         self._next_line = 0.0
-        self._config = config
+        self._screen = Screen(config)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(
@@ -127,7 +128,4 @@ class RemoteRun:
         self._next_line = time.monotonic() + SAY_SECONDS
 
     def _line(self, text: str) -> None:
-        # Not before: pytest makes its writer after its plugins.
-        writer = self._config.get_terminal_writer()
-        writer.line(f"agentgym: {text}")
-        writer.flush()
+        self._screen.write_line(f"agentgym: {text}")
