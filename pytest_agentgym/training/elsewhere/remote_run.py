@@ -71,7 +71,9 @@ class RemoteRun:
         self._wait_for_gateway()
         self._files.write_hub(self._gateway, self._key, IN_FLIGHT)
         mine = threading.current_thread() is threading.main_thread()
-        before = signal.signal(signal.SIGTERM, self._drain) if mine else None
+        before: Any = None
+        if mine:
+            before = signal.signal(signal.SIGTERM, self._drain)
         try:
             looped = yield
         finally:
