@@ -21,7 +21,12 @@ from agentgym.training.verl import checkpoint_import, installed
 from agentgym.training.verl.learned import learn
 from agentgym.training.verl.trainer_process import WatchedProcess
 from agentgym.training.verl.verl_job import VerlJob
-from agentgym.training.verl.verl_metrics import MetricsFile, trained, update_line
+from agentgym.training.verl.verl_metrics import (
+    MetricsFile,
+    trained,
+    update_line,
+    without_our_parts,
+)
 from agentgym.training.verl.verl_rows import train_rows, validation_rows
 from agentgym.training.verl.verl_settings import not_carried_over
 from tests.made_rollouts import SCENARIO, made_call, made_rollout
@@ -197,6 +202,8 @@ def test_metrics_are_read_as_they_grow(tmp_path):
     with (tmp_path / "metrics.jsonl").open("a") as stream:
         stream.write('ta": {"val/passed": 0.75, "x": "text"}}\n')
     assert list(file.new()) == [(2, {"val/passed": 0.75})]
+    assert not without_our_parts(data)
+    assert without_our_parts({"training/n_rollouts": 8.0})
     assert list(file.new()) == []
 
 

@@ -55,6 +55,11 @@ def trained(data: Mapping[str, float]) -> bool:
     return "agentgym/episodes" in data
 
 
+def without_our_parts(data: Mapping[str, float]) -> bool:
+    """Whether Agent Lightning's own parts made the batch: lost episodes counted as 0."""
+    return "training/n_rollouts" in data and not trained(data)
+
+
 def update_line(
     step: int, data: Mapping[str, float], *, episodes: int, elapsed: float
 ) -> UpdateLine:

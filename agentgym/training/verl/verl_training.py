@@ -41,6 +41,7 @@ from agentgym.training.verl.verl_metrics import (
     MetricsFile,
     trained,
     update_line,
+    without_our_parts,
 )
 
 LOOK_SECONDS = 0.5
@@ -201,6 +202,12 @@ class VerlTraining:
             state.episodes += int(
                 data.get("agentgym/episodes", 0) + data.get("val/n_rollouts", 0)
             )
+            if without_our_parts(data):
+                raise UsageError(
+                    "verl trained without agentgym's parts, so that a lost episode "
+                    "counts as a reward of 0: leave worker_process_setup_hook out of "
+                    "--agentgym-trainer-config"
+                )
             if not trained(data):
                 continue
             elapsed = self._session.elapsed
