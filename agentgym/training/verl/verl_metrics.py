@@ -56,7 +56,7 @@ def trained(data: Mapping[str, float]) -> bool:
 
 
 def without_our_parts(data: Mapping[str, float]) -> bool:
-    """Whether Agent Lightning's own parts made the batch: lost episodes counted as 0."""
+    """Whether Agent Lightning's own parts made the batch: lost ones counted as 0."""
     return "training/n_rollouts" in data and not trained(data)
 
 
