@@ -16,6 +16,7 @@ from agentgym.commands.compare_commands import add_compare_commands
 from agentgym.commands.doctor import add_doctor_command
 from agentgym.commands.import_traces import add_import_command
 from agentgym.commands.init import add_init_command
+from agentgym.commands.launching.cluster_command import add_cluster_command
 from agentgym.commands.launching.handed_on import parted
 from agentgym.commands.launching.launch_command import add_launch_command
 from agentgym.commands.output_files import add_file_option, writing
@@ -218,6 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_lint(commands)
     _add_train(commands)
     add_launch_command(commands)
+    add_cluster_command(commands)
     _add_serve(commands)
     _add_merge(commands)
     _add_report(commands)

@@ -1,1 +1,1 @@
-"""The command `launch`, and what it hands on to a training."""
+"""The commands `launch` and `cluster`, and what they hand on to a training."""

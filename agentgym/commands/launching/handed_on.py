@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agentgym.remote.project_files import ProjectFiles
 
 COMMAND = "launch"
+_HANDS_ON = (COMMAND, "cluster")
 _PACK = "--agentgym-scenario="
 
 
@@ -24,7 +25,7 @@ def parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         arguments: Of `agentgym`; those of other commands are all its own.
     """
     given = list(arguments)
-    if given[:1] != [COMMAND] or "--" not in given:
+    if not set(given[:1]).intersection(_HANDS_ON) or "--" not in given:
         return given, []
     at = given.index("--")
     return given[:at], given[at + 1 :]
@@ -51,7 +52,7 @@ def python_arguments(
         UsageError: There are no such scenarios in the project.
     """
     words = list(_from_root(options, root, here))
-    found = [_scenario(text, root, here) for text in scenarios]
+    found = [scenario_there(text, root, here) for text in scenarios]
     # It would end the process for an option that lacks its value, as it should.
     unknown = train.parse_known_args([*scenarios, *words])[1]
     if unknown:
@@ -60,8 +61,17 @@ def python_arguments(
     return ("-m", "agentgym.commands.main", "train", *names, *words)
 
 
-def _scenario(text: str, root: Path, here: Path) -> str:
-    """A node id that holds there, or the option that names an installed pack."""
+def scenario_there(text: str, root: Path, here: Path) -> str:
+    """A node id that holds there, or the option that names an installed pack.
+
+    Args:
+        text: As the user wrote it.
+        root: The project's folder.
+        here: The current folder.
+
+    Raises:
+        UsageError: There is no such scenario in the project.
+    """
     from agentgym.training.trainer import Trainer
 
     (node,) = Trainer(text, root=here).scenarios
