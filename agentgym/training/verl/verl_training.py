@@ -6,13 +6,13 @@ has the GPUs: it queues rollouts at the same gateway, and the same runners play 
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from agentgym.errors import UsageError
-from agentgym.runs.files.store import write_json
 from agentgym.runs.files.updates import sampler_mismatch
 from agentgym.training.hub.gateway import Gateway
 from agentgym.training.hub.host import PolicyHost
@@ -145,9 +145,9 @@ class VerlTraining:
         """Runs verl's process to its end; returns why it ended."""
         folder, config = self.plan.run_folder, self.plan.config
         job = folder / "verl.json"
-        write_json(job, self._launch.to_json())
         # It has the gateway's key.
-        job.chmod(0o600)
+        job.touch(mode=0o600)
+        job.write_text(json.dumps(self._launch.to_json()), encoding="utf-8")
         metrics = MetricsFile(folder / "verl-metrics.jsonl")
         where = {PATH_VARIABLE: str(folder / "verl-metrics.jsonl")}
         episodes = config.updates * config.groups * config.group_size
