@@ -135,5 +135,7 @@ def _register(config: pytest.Config) -> None:
         register_training(config)
     elif main:
         from pytest_agentgym.show.measurement_reporter import register_measurement
+        from pytest_agentgym.training import register_elsewhere
 
         register_measurement(config)
+        register_elsewhere(config)

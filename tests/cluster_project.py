@@ -39,14 +39,16 @@ def broken():
     raise RuntimeError("no database")
 """
 SCENARIOS = """
-import zlib
+import random
 from agentgym import scenario
 
 
 @scenario
 def test_half_passes(agent, case):
-    reply = agent.run(f"hello {case.seed}").reply
-    assert zlib.crc32(reply.encode()) % 2
+    assert isinstance(agent.run(f"hello {case.seed}").reply, str)
+    # A measurement comes to the same each time; what is learned from does not.
+    held_out = case.split == "held_out"
+    assert case.index % 2 if held_out else random.random() < 0.5
 
 
 @scenario

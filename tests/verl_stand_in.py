@@ -10,14 +10,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import torch
 from agentlightning.verl.agl_rollout_manager import AglRolloutManagerBase
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from agentgym.endpoint import PolicyEndpoint
 from agentgym.policy.server.process import PolicyProcess
 from agentgym.training.verl.composed import compose
 from agentgym.training.verl.substitutes import substitute
@@ -36,16 +42,54 @@ def main(file: Path) -> None:
         VerlJob.from_json(job["overrides"]["agentlightning"]["agentgym"])
     )
     model = config.actor_rollout_ref.model
-    # Of vLLM in verl there is no key.
     with (
-        PolicyProcess.start(model.path, name=model.path, key="") as policy,
+        PolicyProcess.start(model.path, name=model.path) as policy,
+        without_key(policy.endpoint) as url,
         Path(os.environ[PATH_VARIABLE]).open("w") as metrics,
     ):
         for step in range(1, config.trainer.total_training_steps + 1):
-            data = _step(trainer, config, job, step, policy.endpoint.base_url)
+            data = _step(trainer, config, job, step, url)
             metrics.write(json.dumps({"step": step, "data": data}) + "\n")
             metrics.flush()
             _save(config, step)
+
+
+@contextmanager
+def without_key(endpoint: PolicyEndpoint) -> Iterator[str]:
+    """An address of the policy that asks for no key, as that of vLLM in verl."""
+    base = endpoint.base_url.removesuffix("/v1")
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            headers = {
+                "Authorization": f"Bearer {endpoint.api_key}",
+                "Content-Type": "application/json",
+            }
+            answer = httpx.post(
+                base + self.path,
+                content=body,
+                headers=headers,
+                timeout=300,
+                trust_env=False,
+            )
+            self.send_response(answer.status_code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
 
 
 def _step(

@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, Queue, SimpleQueue
+from typing import Protocol
 
 from agentgym.errors import EpisodeStopped
 from agentgym.playing.episode import Episode
 from agentgym.playing.in_flight import InFlight
 from agentgym.playing.play import EpisodePlay, RetryRoom
+from agentgym.playing.spec import EpisodeSpec
 from agentgym.recording.blame import Outcome
 from agentgym.recording.event_loop import new_loop
 
@@ -21,7 +23,25 @@ GATHER_SECONDS = 0.01
 MOST_WAITING = 64
 """Results that wait for the consumer."""
 
+
+class Played(Protocol):
+    """What was played; an `EpisodePlay`, or somebody else's."""
+
+    @property
+    def spec(self) -> EpisodeSpec:
+        """What it is."""
+
+    @property
+    def control(self) -> BaseException | None:
+        """See `EpisodePlay`."""
+
+    @property
+    def first_failure(self) -> BaseException | None:
+        """See `EpisodePlay`."""
+
+
 Finished = tuple[EpisodePlay, Episode | None]
+Ended = tuple[Played, Episode | None]
 
 
 def play_all(

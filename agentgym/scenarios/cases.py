@@ -323,6 +323,19 @@ class CaseSource:
         listed = self._of(split)
         return listed[index % len(listed)]
 
+    def position(self, case: Case) -> int:
+        """Where `at` finds a case of this source.
+
+        Args:
+            case: Has been made by the same seed.
+
+        Raises:
+            ValueError: It is none of them.
+        """
+        if not is_listed(self._cases):
+            return case.index
+        return [each.index for each in self._of(case.split)].index(case.index)
+
     def _of(self, split: Split) -> list[Case]:
         """The listed cases of a split."""
         return [case for case in self._listed() if case.split == split]

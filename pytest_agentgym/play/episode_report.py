@@ -145,6 +145,32 @@ def _new_prompts(
     return new if secrets is None else {d: secrets.value(p) for d, p in new.items()}
 
 
+def sent_home(item: pytest.Item, episode: Episode, *, one_case: bool) -> dict[str, Any]:
+    """An episode as a runner elsewhere sends it, which shares no file with its run.
+
+    Args:
+        item: The scenario.
+        episode: As it is stored here.
+        one_case: Whether all of the scenario's episodes are repeats of one case.
+
+    Returns:
+        Its line, the prompts that models were asked by, by digest, and what is told of
+        its scenario.
+    """
+    prompts, secrets = episode.trajectory.prompts, secrets_of(item.config)
+    if secrets is not None:
+        prompts = {digest: secrets.value(p) for digest, p in prompts.items()}
+    about = {"location": item.location, "one_case": one_case}
+    return {"line": dump(episode), "prompts": prompts, **about}
+
+
+def come_home(sent: Mapping[str, Any]) -> Episode:
+    """The episode of `sent_home`."""
+    episode = Episode.from_json(json.loads(sent["line"]))
+    episode.trajectory.prompts = dict(sent["prompts"])
+    return episode
+
+
 def dump(episode: Episode) -> str:
     """One line of `episodes.jsonl`."""
     line = _ENCODER.encode(episode.to_json())

@@ -15,7 +15,7 @@ from agentgym.playing.alone import MOST_ALONE, PlayedAlone, failures_allowed
 from agentgym.playing.episode import ALONE, Episode
 from agentgym.playing.in_flight import InFlight
 from agentgym.playing.play import EpisodePlay
-from agentgym.playing.pool import Finished, play_all
+from agentgym.playing.pool import Ended, play_all
 from agentgym.playing.spec import EpisodeSpec, Limits
 from agentgym.recording.blame import Outcome
 from agentgym.recording.event_loop import new_loop
@@ -30,6 +30,7 @@ from pytest_agentgym.collect.policy import POLICY, asks_policy
 from pytest_agentgym.play.apart.making import make_play
 from pytest_agentgym.play.capture import split_output
 from pytest_agentgym.play.concurrency import in_flight_of
+from pytest_agentgym.play.elsewhere import ELSEWHERE
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.keeping_secrets import look_for_secrets
 from pytest_agentgym.play.run_context import (
@@ -83,6 +84,8 @@ def play_scenario(item: ScenarioItem) -> None:
         nullcontext() if debugged else deferred(),
     ):
         begin = plays.one_by_one if debugged else plays.many
+        if ELSEWHERE in item.config.stash:
+            begin = plays.elsewhere
         batches = begin(count, lambda: results.enough() or run.early_end.begun)
         _play(batches, results.add, debugged=debugged)
         if plays.side_by_side and not debugged:
@@ -99,8 +102,8 @@ def play_scenario(item: ScenarioItem) -> None:
 
 
 def _play(
-    batches: Iterator[list[Finished]],
-    add: Callable[[list[Finished]], None],
+    batches: Iterator[Sequence[Ended]],
+    add: Callable[[Sequence[Ended]], None],
     *,
     debugged: bool = False,
 ) -> None:
@@ -151,7 +154,7 @@ class _Plays:
         """Cases that it could play of a list; 0 for one that was asked for."""
         return len(self.cases) if self._rounds.shuffled and not self._asked else 0
 
-    def many(self, count: int, enough: Callable[[], bool]) -> Iterator[list[Finished]]:
+    def many(self, count: int, enough: Callable[[], bool]) -> Iterator[Sequence[Ended]]:
         """Plays them concurrently."""
         return play_all(
             self.make,
@@ -162,9 +165,17 @@ class _Plays:
             check=self._check,
         )
 
+    def elsewhere(
+        self, count: int, enough: Callable[[], bool]
+    ) -> Iterator[Sequence[Ended]]:
+        """Has them played by other machines' runners."""
+        yield from self.item.config.stash[ELSEWHERE].play(
+            self.item, self.spec, count, enough=enough, check=self._check
+        )
+
     def one_by_one(
         self, count: int, enough: Callable[[], bool]
-    ) -> Iterator[list[Finished]]:
+    ) -> Iterator[Sequence[Ended]]:
         """Plays them in this thread, where a debugger can ask questions."""
         import asyncio
 
@@ -182,10 +193,11 @@ class _Plays:
 
     @property
     def side_by_side(self) -> bool:
-        """Whether several episodes were in flight, of cases that nobody named."""
-        return self.in_flight.limit > 1 and not self._asked
+        """Whether several were in flight here, of cases that nobody named."""
+        here = ELSEWHERE not in self.item.config.stash
+        return here and self.in_flight.limit > 1 and not self._asked
 
-    def alone(self, doubtful: Callable[[], Sequence[int]]) -> Iterator[list[Finished]]:
+    def alone(self, doubtful: Callable[[], Sequence[int]]) -> Iterator[Sequence[Ended]]:
         """Plays episodes once more, one at a time.
 
         Args:
@@ -215,26 +227,30 @@ class _Plays:
             phase: `ALONE` where it is played once more.
             keep_exceptions: Whether a debugger wants them.
         """
+        item, spec = self.item, self.spec(index)
+        return make_play(
+            item,
+            spec,
+            self.limits,
+            partial(self._endpoint, spec.case, phase),
+            ready=item.config.stash[POLICY].known() is not None,
+            keep_exceptions=keep_exceptions,
+        )
+
+    def spec(self, index: int) -> EpisodeSpec:
+        """What the episode of this number plays."""
         item, case = self.item, self.cases[self._rounds.place(index)]
         repeat = index // len(self.cases)
         if repeat:
             case = replace(case, repeat=repeat)
         self._started(item=item, index=index, case=case)
-        spec = EpisodeSpec(
+        return EpisodeSpec(
             scenario=item.nodeid,
             index=index,
             case=case,
             checks=item.specs,
             policy=item.config.stash[POLICY].spec,
             asks_policy=partial(asks_policy, item),
-        )
-        return make_play(
-            item,
-            spec,
-            self.limits,
-            partial(self._endpoint, case, phase),
-            ready=item.config.stash[POLICY].known() is not None,
-            keep_exceptions=keep_exceptions,
         )
 
     def _endpoint(self, case: Case, phase: str, attempt: int) -> PolicyEndpoint:
@@ -270,7 +286,7 @@ class _Results:
         # That it begins.
         self._send(self._reported([]))
 
-    def add(self, batch: list[Finished]) -> None:
+    def add(self, batch: Sequence[Ended]) -> None:
         """Reports the episodes of one batch."""
         episodes = [episode for _, episode in batch if episode is not None]
         skips = [play for play, _ in batch if isinstance(play.control, SKIPS)]
@@ -294,7 +310,7 @@ class _Results:
                 self._stop.add(episode.index, self.outcomes[episode.index])
         self._send(report)
 
-    def add_alone(self, batch: list[Finished]) -> None:
+    def add_alone(self, batch: Sequence[Ended]) -> None:
         """Reports episodes that were played again alone; they are in no number."""
         episodes = [episode for _, episode in batch if episode is not None]
         if not episodes:

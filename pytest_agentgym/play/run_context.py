@@ -267,12 +267,17 @@ def join_run(config: pytest.Config) -> None:
     config.add_cleanup(simulators.close)
 
 
-def case_source(item: ScenarioItem) -> CaseSource:
-    """The cases of a scenario."""
+def case_source(item: ScenarioItem, seed: int | None = None) -> CaseSource:
+    """The cases of a scenario.
+
+    Args:
+        item: The scenario.
+        seed: Draws them; by default this run's.
+    """
     only = item.settings.split
     return CaseSource(
         item.settings.cases,
-        seed=item.config.stash[RUN].options.seed,
+        seed=item.config.stash[RUN].options.seed if seed is None else seed,
         scenario=item.name,
         only=None if only == "auto" else only,
     )

@@ -7,8 +7,40 @@ each xdist worker, claims rollouts and plays them (`runner`).
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
+
+
+def register_elsewhere(config: pytest.Config) -> None:
+    """Registers what has a measurement's episodes played elsewhere, if that is asked.
+
+    Args:
+        config: Of the main process, whose reporter is registered.
+
+    Raises:
+        pytest.UsageError: It cannot be done here.
+    """
+    from pytest_agentgym.training.options import LISTEN
+
+    listen = config.stash[LISTEN]
+    if listen is None:
+        return
+    from agentgym.errors import UsageError
+    from pytest_agentgym.training.setting_up import check_installed
+
+    try:
+        check_installed("--agentgym-listen")
+    except UsageError as exc:
+        raise pytest.UsageError(str(exc)) from None
+    from agentgym.training.hub.gateway import Listening
+    from pytest_agentgym.training.elsewhere.measuring_run import MeasuringRun
+
+    host, port, key = listen
+    reporter: Any = config.pluginmanager.get_plugin("agentgym-reporter")
+    at = Listening(host=host, port=port, key=key)
+    run = MeasuringRun(config, at, reporter.say)
+    config.pluginmanager.register(run, "agentgym-elsewhere")
 
 
 def register_training(config: pytest.Config) -> None:
@@ -63,4 +95,4 @@ def register_training(config: pytest.Config) -> None:
         certified=start.certified,
     )
     register_reporter(config, reporter, writer)
-    register(MainProcess(config, start, files, reporter), "agentgym-training")
+    register(MainProcess(config, start, files, reporter, runner), "agentgym-training")

@@ -79,12 +79,7 @@ def _entry(item: ScenarioItem) -> CatalogueEntry:
         reraise=(pytest.exit.Exception, KeyboardInterrupt),
     )
     report = item.ihook.pytest_runtest_makereport(item=item, call=call)
-    expected = item.stash.get(xfailed_key, None)
-    if (
-        report.passed
-        and expected is not None
-        and not item.config.getoption("runxfail", False)
-    ):
+    if report.passed and is_expected_to_fail(item):
         path, line, _ = item.reportinfo()
         reason = "Skipped: it is expected to fail, so it is not trained"
         report.outcome = "skipped"
@@ -106,6 +101,12 @@ def _entry(item: ScenarioItem) -> CatalogueEntry:
         timeout=item.settings.timeout or item.config.stash[RUN].options.timeout,
         info=info,
     )
+
+
+def is_expected_to_fail(item: ScenarioItem) -> bool:
+    """Whether a scenario that was set up is measured, and not trained."""
+    expected = item.stash.get(xfailed_key, None)
+    return expected is not None and not item.config.getoption("runxfail", False)
 
 
 def _info(item: ScenarioItem) -> ScenarioInfo:

@@ -7,6 +7,7 @@ import traceback
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from itertools import chain
+from typing import Any
 
 from _pytest.outcomes import Exit, XFailed
 
@@ -43,6 +44,8 @@ class ClaimLoop:
         report: Sends finished episodes of a scenario to the main process, and returns
             them as they are stored.
         fail: Ends the training.
+        send: What the hub gets of an episode that is stored where the run is, and not
+            here; None where that is the same machine.
         draining: Whether nothing more is to be claimed.
     """
 
@@ -56,6 +59,7 @@ class ClaimLoop:
         ended: Callable[[], bool],
         report: Callable[[ScenarioItem, list[Episode]], list[Episode]],
         fail: Callable[[Failure], None],
+        send: Callable[[ScenarioItem, Episode], dict[str, Any]] | None = None,
         draining: Callable[[], bool] = lambda: False,
     ) -> None:
         self._draining = draining
@@ -65,8 +69,9 @@ class ClaimLoop:
         self._ended = ended
         self._report = report
         self._fail = fail
+        self._send = send
         self._items = {item.nodeid: item for item in items}
-        self._make = RolloutMaker(items, client)
+        self._make = RolloutMaker(client)
         self._waiting: dict[bool, deque[Rollout]] = {False: deque(), True: deque()}
         self._alone: deque[Rollout] = deque()
         self._rollouts: dict[str, Rollout] = {}
@@ -120,6 +125,7 @@ class ClaimLoop:
         pool.start()
         try:
             while self._rollouts and not self._ended():
+                self._client.be_heard()
                 self._settle(pool.collect())
         finally:
             pool.stop()
@@ -133,6 +139,7 @@ class ClaimLoop:
         return take
 
     def _claim(self, pools: dict[bool, EpisodePool]) -> None:
+        self._client.be_heard()
         room = self._room - len(self._rollouts)
         now = time.monotonic()
         if room <= 0 or self._alone or now < self._next_poll or self._draining():
@@ -184,6 +191,8 @@ class ClaimLoop:
             stored = self._report(item, [each.episode for each in batch])
             for each, kept in zip(batch, stored, strict=True):
                 each.traits = traits_of(kept)
+                if self._send is not None:
+                    each.sent = self._send(item, kept)
         for each in chain.from_iterable(ended.values()):
             each.report_to(self._client)
         if finished:
@@ -236,10 +245,13 @@ class _Ended:
         # A hook that changed the episode's reward has the last word.
         self.steps = play.steps if episode.reward == reward else None
         self.traits: Traits | None = None
+        self.sent: dict[str, Any] | None = None
 
     def report_to(self, client: RunnerClient) -> None:
         """Reports what came of it to the hub."""
         episode = self.episode
+        if self.sent is not None:
+            client.tell(self.claim, self.attempt, self.sent)
         if not episode.counted:
             error = episode.error or "no error was given"
             client.fail(self.claim, self.attempt, episode.outcome, error)

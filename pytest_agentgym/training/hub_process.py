@@ -15,9 +15,11 @@ import pytest
 
 from agentgym.errors import AgentGymError, UsageError
 from agentgym.runs.files.layout import RUNS
+from pytest_agentgym.training.arrivals import Arrivals
 from pytest_agentgym.training.catalogue import CatalogueEntry, deserialized
 from pytest_agentgym.training.item_reports import item_reports
 from pytest_agentgym.training.reporter import TrainingReporter
+from pytest_agentgym.training.runner import Runner
 from pytest_agentgym.training.scheduling import HubScheduling, wake
 from pytest_agentgym.training.setting_up import Start, default_name, hold
 from pytest_agentgym.training.shared_files import Failure, SharedFiles
@@ -41,6 +43,7 @@ class MainProcess:
         start: What the training starts from.
         files: The run's shared files.
         reporter: Shows the progress and the results.
+        runner: Plays in this process, where there are no workers.
     """
 
     def __init__(
@@ -49,11 +52,14 @@ class MainProcess:
         start: Start,
         files: SharedFiles,
         reporter: TrainingReporter,
+        runner: Runner,
     ) -> None:
         self._config = config
         self._start = start
         self._files = files
         self._reporter = reporter
+        self._runner = runner
+        self._arrivals = Arrivals(config, self._wake)
         self._stopped = threading.Event()
         self._over = threading.Event()
         self._training: Training | VerlTraining | None = None
@@ -72,9 +78,10 @@ class MainProcess:
     def pytest_runtestloop(
         self, session: pytest.Session
     ) -> Generator[None, object, object]:
-        """Trains while the runners play, here or in xdist's workers."""
+        """Trains while the runners play, here, in xdist's workers or elsewhere."""
         if self._config.option.collectonly:
             return (yield)
+        self._runner.between = self._arrivals.report
         self._trainer.start()
         self._watcher.start()
         interrupted = True
@@ -89,7 +96,7 @@ class MainProcess:
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_xdist_make_scheduler(self) -> HubScheduling:
         """Gives xdist's workers nothing to run."""
-        return HubScheduling(self._over.is_set)
+        return HubScheduling(self._over.is_set, self._arrivals.report)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -121,6 +128,7 @@ class MainProcess:
                 host, port, key = listen
                 at = Listening(host=host, port=port, key=key)
             self._gateway = gateway = Gateway.start(at)
+            gateway.arrived = self._arrivals.put
             self._files.write_hub(gateway.url, gateway.key, self._start.in_flight)
             entries = self._collected()
             training = None if entries is None else self._make(entries, gateway)
@@ -135,9 +143,13 @@ class MainProcess:
         finally:
             self._over.set()
             self._files.end()
-            xdist = self._config.pluginmanager.get_plugin("dsession")
-            if xdist is not None:
-                wake(xdist)
+            self._wake()
+
+    def _wake(self) -> None:
+        """Lets the main thread look what there is to do."""
+        xdist = self._config.pluginmanager.get_plugin("dsession")
+        if xdist is not None:
+            wake(xdist)
 
     def _collected(self) -> list[CatalogueEntry] | None:
         """What the first runner collected; None if the run ends before."""
@@ -233,7 +245,10 @@ class MainProcess:
         # Whatever ended the runners, there is nobody to play any more.
         self._stop()
         self._reporter.closing(self._over.is_set())
-        self._trainer.join()
+        while self._trainer.is_alive():
+            self._arrivals.report()
+            self._trainer.join(WATCH_SECONDS)
+        self._arrivals.close()
         self._watcher.join()
         if self._gateway is not None:
             self._gateway.close()

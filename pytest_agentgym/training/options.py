@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _NEED_TRAIN = (
     *("target", "updates", "budget", "save", "resume"),
     *("train-config", "components", "gateway"),
-    *("trainer", "trainer-config", "dry-run", "listen"),
+    *("trainer", "trainer-config", "dry-run"),
 )
 _SENSELESS = {
     "agentgym_split": (
@@ -69,6 +69,8 @@ class TrainOptions(NamedTuple):
     listen: tuple[str, int, str] | None = None
 
 
+LISTEN = pytest.StashKey[tuple[str, int, str] | None]()
+"""Where runners elsewhere find the gateway of a measurement: host, port and key."""
 TRAIN_OPTIONS = pytest.StashKey[TrainOptions | None]()
 """None without `--train`."""
 
@@ -154,7 +156,9 @@ def check_options(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: One clear sentence for the first value that is wrong.
     """
-    config.stash[TRAIN_OPTIONS] = read_train_options(config)
+    config.stash[TRAIN_OPTIONS] = train = read_train_options(config)
+    listen = _listen(config.getoption("agentgym_listen"))
+    config.stash[LISTEN] = listen if train is None else None
 
 
 def read_train_options(config: pytest.Config) -> TrainOptions | None:

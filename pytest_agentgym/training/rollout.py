@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from agentgym.playing.play import EpisodePlay
 from agentgym.playing.spec import EpisodeSpec
-from agentgym.scenarios.cases import Case
+from agentgym.scenarios.cases import Case, CaseSource
 from agentgym.training.hub.runner_client import Claim, RunnerClient
 from pytest_agentgym.collect.collection import ScenarioItem
 from pytest_agentgym.collect.options import MODEL_OPTIONS
@@ -35,13 +34,12 @@ class RolloutMaker:
     """Makes rollouts of claims, and episodes of rollouts.
 
     Args:
-        items: The scenarios that can be played.
         client: Knows where each attempt finds the policy.
     """
 
-    def __init__(self, items: Sequence[ScenarioItem], client: RunnerClient) -> None:
-        self._cases = {item.nodeid: case_source(item) for item in items}
+    def __init__(self, client: RunnerClient) -> None:
         self._client = client
+        self._cases: dict[tuple[str, int | None], CaseSource] = {}
 
     def rollout(self, claim: Claim, item: ScenarioItem) -> Rollout:
         """The rollout of a claim on this scenario.
@@ -53,7 +51,11 @@ class RolloutMaker:
         Raises:
             UsageError: The scenario has no such case.
         """
-        case = self._cases[item.nodeid].at(claim.task.split, claim.task.case)
+        source = self._cases.get((item.nodeid, claim.seed))
+        if source is None:
+            source = case_source(item, claim.seed)
+            self._cases[item.nodeid, claim.seed] = source
+        case = source.at(claim.task.split, claim.task.case)
         if claim.task.phase != "train":
             # The tasks of a group that is learnt from must be the same.
             case = replace(case, repeat=claim.task.repeat)

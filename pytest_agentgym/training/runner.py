@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -18,11 +18,16 @@ from agentgym.errors import UsageError
 from agentgym.playing.episode import Episode
 from agentgym.training.hub.runner_client import HubGone, RunnerClient
 from pytest_agentgym.collect.collection import ScenarioItem
-from pytest_agentgym.play.episode_report import EpisodeReport
+from pytest_agentgym.play.episode_report import EpisodeReport, sent_home
 from pytest_agentgym.play.keeping_secrets import look_for_secrets
 from pytest_agentgym.play.run_context import RUN, captures
 from pytest_agentgym.play.warning_filters import errors_as_warnings
-from pytest_agentgym.training.catalogue import CannotSetUp, serialized, set_up
+from pytest_agentgym.training.catalogue import (
+    CannotSetUp,
+    is_expected_to_fail,
+    serialized,
+    set_up,
+)
 from pytest_agentgym.training.claims import POLL_SECONDS, ClaimLoop
 from pytest_agentgym.training.shared_files import Failure, SharedFiles
 from pytest_agentgym.training.shared_fixtures import share_fixtures
@@ -38,6 +43,7 @@ class Runner:
 
     Attributes:
         gone: What happened to the hub, if it went away before it was over.
+        between: Called now and then, while nothing that is played needs this thread.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class Runner:
         self._worker = _XdistWorker.of(config)
         self._parent = os.getppid()
         self.gone: str | None = None
+        self.between: Callable[[], None] = lambda: None
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -92,7 +99,7 @@ class Runner:
         played = [
             item
             for item, entry in zip(items, entries, strict=True)
-            if entry.info is not None
+            if entry.info is not None or is_expected_to_fail(item)
         ]
         if not played:
             return
@@ -102,7 +109,9 @@ class Runner:
                 return
             time.sleep(POLL_SECONDS)
         options = self._config.stash[RUN].options
-        client = RunnerClient(hub["url"], hub["key"], self._name)
+        client = RunnerClient(
+            hub["url"], hub["key"], self._name, elsewhere=bool(self._machine)
+        )
         try:
             with _one_test(self._config, played[0]):
                 ClaimLoop(
@@ -113,6 +122,7 @@ class Runner:
                     ended=partial(self.ended, session),
                     report=partial(self.report, session),
                     fail=self.files.write_failure,
+                    send=_sent if self._machine else None,
                     draining=lambda: self.files.draining,
                 ).run()
         except HubGone as exc:
@@ -133,6 +143,7 @@ class Runner:
     def ended(self, session: pytest.Session) -> bool:
         """Whether to play no further."""
         self._config.stash[RUN].check_stop()
+        self.between()
         return bool(
             self.files.over
             or session.shouldstop
@@ -180,6 +191,10 @@ class Runner:
                 report=serialized(item, report),
             )
         )
+
+
+def _sent(item: ScenarioItem, episode: Episode) -> dict[str, Any]:
+    return sent_home(item, episode, one_case=item.one_case)
 
 
 class _XdistWorker:

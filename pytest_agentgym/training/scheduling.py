@@ -15,10 +15,12 @@ class HubScheduling:
 
     Args:
         over: Whether the training is over.
+        woken: Called in xdist's main loop after `wake`.
     """
 
-    def __init__(self, over: Callable[[], bool]) -> None:
+    def __init__(self, over: Callable[[], bool], woken: Callable[[], None]) -> None:
         self._over = over
+        self._woken = woken
         self._nodes: list[WorkerController] = []
         self._collected: set[WorkerController] = set()
 
@@ -86,12 +88,13 @@ class HubScheduling:
     def remove_pending_tests_from_node(
         self, node: WorkerController, indices: Sequence[int]
     ) -> None:
-        """Never happens; `wake` sends an event that ends here.
+        """The event of `wake` ends here.
 
         Args:
             node: None.
             indices: None at all.
         """
+        self._woken()
 
     def schedule(self) -> None:
         """Nothing to do: workers find the hub by themselves."""

@@ -217,21 +217,24 @@ def hold(run: Path) -> int:
     return folder
 
 
-def check_installed() -> None:
-    """Checks that this Python can train.
+def check_installed(option: str = "--train") -> None:
+    """Checks that this Python can train, or have a gateway.
+
+    Args:
+        option: What is asked for.
 
     Raises:
         UsageError: It is too old, or the extra is missing.
     """
     if PYTHON < (3, 12):
         raise UsageError(
-            "--train needs Python 3.12 or newer (Agent Lightning does); measuring "
-            "works here"
+            f"{option} needs Python 3.12 or newer (Agent Lightning does); measuring "
+            "on this machine works here"
         )
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(
-            f"--train needs {', '.join(missing)}: run {install_command('train')}"
+            f"{option} needs {', '.join(missing)}: run {install_command('train')}"
         )
 
 

@@ -62,9 +62,11 @@ def test_a_training_ends_in_a_trained_agent(tmp_path):
     assert training["before"]["value"] is not None
     assert training["after"]["value"] is not None
     agent = TrainedAgent.load(training["agent"])
-    assert agent.card["updates"] == 2
+    assert agent.about["updates"] == 2
     [run] = (tmp_path / "project" / ".agentgym" / "runs").glob("2*")
-    lines = [json.loads(line) for line in (run / "updates.jsonl").open()]
+    lines = [
+        json.loads(line) for line in (run / "updates.jsonl").read_text().splitlines()
+    ]
     assert [line["update"] for line in lines] == [1, 2]
     assert all(line["lost_share"] == 0 for line in lines)
     assert "batch of 8 rows" in (run / "verl.log").read_text()

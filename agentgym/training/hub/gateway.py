@@ -10,7 +10,7 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from agentgym.distribution import install_command
 from agentgym.endpoint import PolicyEndpoint
 from agentgym.errors import AgentGymError, UsageError
 from agentgym.training.hub.asgi import AgentLayer
+from agentgym.training.hub.heard import Heard
 from agentgym.training.hub.rollout_result import RolloutResult, read_result
 from agentgym.training.hub.runner_client import MODEL
 from agentgym.training.job.task import Task
@@ -80,6 +81,8 @@ class Gateway:
     Attributes:
         url: Its address.
         key: What clients have to know.
+        arrived: Called with the results of runners elsewhere before anything is made
+            of them: it stores their episodes.
     """
 
     def __init__(self, lightning: _Lightning, at: Listening) -> None:
@@ -100,6 +103,8 @@ class Gateway:
             ) from None
         self.url = f"http://{at.host}:{self._listener.getsockname()[1]}"
         self.key = at.key or secrets.token_urlsafe(24)
+        self.arrived: Callable[[Sequence[RolloutResult]], None] = lambda _: None
+        self._heard = Heard(_not_yet)
         self._tasks: dict[str, Task] = {}
         self._cursor = 0
         self._endpoint = ""
@@ -177,19 +182,22 @@ class Gateway:
 
         self._do(pass_on())
 
-    def enqueue(self, tasks: Mapping[str, Task], *, timeout: int) -> None:
+    def enqueue(
+        self, tasks: Mapping[str, Task], *, timeout: int, seed: int | None = None
+    ) -> None:
         """Queues rollouts for the runners.
 
         Args:
             tasks: What to play, by rollout id.
             timeout: Seconds that one may take.
+            seed: Of the run, which the cases are drawn by; None for the runner's own.
         """
         schemas = self._lightning.schemas
         self._tasks.update(tasks)
         rollouts = [
             schemas.RolloutCreate(
                 rollout_id=rollout_id,
-                input={**task.to_json(), "data_id": _data_id(task)},
+                input={**task.to_json(), "data_id": _data_id(task), "seed": seed},
                 is_train=task.phase == "train",
                 config=schemas.RolloutConfig(timeout_seconds=timeout),
             )
@@ -232,6 +240,42 @@ class Gateway:
             )
             for rollout in self._do(listing)
         ]
+
+    def queued(self) -> int:
+        """How many rollouts no runner has claimed yet."""
+
+        async def count() -> int:
+            return len(self._in_queue())
+
+        return self._do(count())
+
+    def withdraw(self, rollout_ids: Iterable[str]) -> set[str]:
+        """Takes rollouts back that no runner has claimed yet.
+
+        Returns:
+            Those that were taken back; the others are being played, or have ended.
+        """
+
+        async def withdraw() -> set[str]:
+            # Nothing here waits, so nobody claims one between.
+            taken = self._in_queue().intersection(rollout_ids)
+            for rollout_id in taken:
+                await self._lightning.rollouts.delete_rollout(rollout_id)
+            return taken
+
+        taken = self._do(withdraw())
+        for rollout_id in taken:
+            self._tasks.pop(rollout_id, None)
+        return taken
+
+    def _in_queue(self) -> set[str]:
+        state = self._lightning.schemas.RolloutState.QUEUING
+        held = self._lightning.store._rollouts
+        return {name for name, each in held.items() if each.status.state == state}
+
+    def silent(self) -> tuple[str, ...]:
+        """Names of runners elsewhere that were heard of, and are no more."""
+        return self._heard.silent()
 
     def fail(self, rollout_id: str, message: str) -> None:
         """Ends a rollout without a reward; harmless when it has ended already.
@@ -316,10 +360,11 @@ class Gateway:
         self._app = self._lightning.app.create_app(
             {"key": self.key, "default_proxy": _proxy_config(MODEL)}
         )
+        self._heard.app = AgentLayer(self._app, model=MODEL)
         server = uvicorn.Server(
             configured(
                 Guard(
-                    AgentLayer(self._app, model=MODEL),
+                    self._heard,
                     key=self.key,
                     hosts=(self._host,),
                 ),
@@ -422,6 +467,10 @@ class _Lightning:
         for held in (store._rollouts, store._events, store._models):
             held.clear()
         store._terminal_order.clear()
+
+
+async def _not_yet(scope: Any, receive: Any, send: Any) -> None:
+    raise AgentGymError("the training's hub has not begun")
 
 
 class _Log:

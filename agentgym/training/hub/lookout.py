@@ -42,13 +42,13 @@ class Lookout:
         """Looks."""
         self._next_look = time.monotonic() + LOOK_SECONDS
         # A runner that died is remembered: its last claim may be heard of after it.
-        lost = tuple(self._runners_lost)
+        lost, silent = tuple(self._runners_lost), self.gateway.silent()
         running, now = self.gateway.running(), time.monotonic()
         before, known = self._running_since, (each.rollout_id for each in running)
         # The gateway's own times are the wall clock's, which may be set.
         self._running_since = {name: before.get(name, now) for name in known}
         for rollout in running:
-            died = rollout.runner.startswith(lost)
+            died = rollout.runner.startswith(lost) or rollout.runner in silent
             if died or now - self._running_since[rollout.rollout_id] > self.timeout:
                 reason = "died" if died else "did not finish in time"
                 message = f"infra_error: its runner {rollout.runner} {reason}"

@@ -84,10 +84,8 @@ class Player:
         while waiting:
             self._pause()
             again: dict[int, Task] = {}
-            for ended in self.gateway.finished():
-                place = waiting.pop(ended.rollout_id, None)
-                result = self.gateway.result(ended.rollout_id)
-                self.gateway.forget([ended.rollout_id])
+            for result in self._ended():
+                place = waiting.pop(result.rollout_id, None)
                 if place is None:
                     continue
                 tries[place] += 1
@@ -102,6 +100,16 @@ class Player:
                 on_result(result)
             self._queue(again, waiting)
         return [results[place] for place in range(len(tasks))]
+
+    def _ended(self) -> list[RolloutResult]:
+        """What came of the rollouts that ended since the last look."""
+        names = [ended.rollout_id for ended in self.gateway.finished()]
+        results = [self.gateway.result(name) for name in names]
+        self.gateway.forget(names)
+        told = [result for result in results if result.episode is not None]
+        if told:
+            self.gateway.arrived(told)
+        return results
 
     def runner_lost(self, prefix: str) -> None:
         """A runner died: what it played is played again. Called from another thread."""
@@ -118,6 +126,7 @@ class Player:
             self.gateway.enqueue(
                 {rollout_id: tasks[place] for rollout_id, place in made.items()},
                 timeout=int(self.timeout) + 1,
+                seed=self.seed,
             )
 
     def _name(self, task: Task) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentgym.recording.blame import Outcome
-from agentgym.training.job.task import Task
+from agentgym.training.job.task import EPISODE, Task
 from agentgym.training.job.traits import Traits
 
 SKIPPED = "skipped: "
@@ -75,6 +75,9 @@ class RolloutResult:
         traits: What the agent did and said, where its runner tells it.
         calls: The model calls of the last attempt, in the order in which they began.
         error: Why there is no reward.
+        episode: Of a runner elsewhere, the whole episode: its `line` of
+            `episodes.jsonl`, the `prompts` that models were asked by, by digest, and
+            `location` and `one_case` of its scenario.
     """
 
     rollout_id: str
@@ -87,6 +90,7 @@ class RolloutResult:
     traits: Traits | None = None
     calls: list[ModelCallRecord] = field(default_factory=list)
     error: str | None = None
+    episode: dict[str, Any] | None = None
 
     @property
     def skipped(self) -> bool:
@@ -110,10 +114,12 @@ def read_result(
         error: Its error message: an outcome, a colon and what happened.
         events: Agent Lightning's events of the last attempt.
     """
-    calls, reward = [], {}
+    calls, reward, episode = [], {}, None
     for event in events:
         if event.event_type == "reward":
             reward = event.data
+        elif event.event_type == EPISODE:
+            episode = event.data
         elif event.event_type == "model_request" and event.data["status"] == "ok":
             begun = event.timestamp - event.data["latency_ms"] / 1000
             calls.append((begun, ModelCallRecord.from_event(event.data)))
@@ -131,6 +137,7 @@ def read_result(
         traits=Traits.from_json(reward["traits"]) if "traits" in reward else None,
         calls=[call for _, call in calls],
         error=None if rewarded else message,
+        episode=episode,
     )
 
 

@@ -13,7 +13,7 @@ import httpx
 from agentgym.endpoint import PolicyEndpoint
 from agentgym.errors import AgentGymError
 from agentgym.recording.plain import clean
-from agentgym.training.job.task import Task
+from agentgym.training.job.task import EPISODE, RUNNER_HEADER, Task
 from agentgym.training.job.traits import Traits
 
 MODEL = "policy"
@@ -22,6 +22,7 @@ MODEL = "policy"
 _TIMEOUT = 30.0
 """Seconds for an answer: an update in the hub's process may hold the GIL for some."""
 _PATIENCE = 10.0
+_HEARD_SECONDS = 5.0
 _PAUSE = 0.2
 
 
@@ -40,10 +41,17 @@ class HubGone(AgentGymError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A rollout that this runner has to play."""
+    """A rollout that this runner has to play.
+
+    Attributes:
+        rollout_id: Its id, which is the episode's, too.
+        task: What is played.
+        seed: Of the run that it belongs to; None if nobody says.
+    """
 
     rollout_id: str
     task: Task
+    seed: int | None = None
 
 
 class RunnerClient:
@@ -53,15 +61,22 @@ class RunnerClient:
         url: The hub's address, as `Gateway.url`.
         key: `Gateway.key`.
         runner: This runner's name in the hub.
+        elsewhere: Whether it is on another machine, so that nobody else notices its
+            death: it is heard of every few seconds.
     """
 
-    def __init__(self, url: str, key: str, runner: str) -> None:
+    def __init__(
+        self, url: str, key: str, runner: str, *, elsewhere: bool = False
+    ) -> None:
         self._url = url
         self._key = key
         self._runner = runner
+        self._elsewhere = elsewhere
+        self._sent = 0.0
+        named = {RUNNER_HEADER: runner} if elsewhere else {}
         self._http = httpx.Client(
             base_url=url,
-            headers={"Authorization": f"Bearer {key}"},
+            headers={"Authorization": f"Bearer {key}", **named},
             timeout=_TIMEOUT,
             # The hub is on this machine: no proxy of the environment leads there.
             trust_env=False,
@@ -77,6 +92,15 @@ class RunnerClient:
             HubGone: It is not, or refuses.
         """
         self._send("GET", "/api/rollouts", params={"state_in": "queuing", "limit": 0})
+
+    def be_heard(self) -> None:
+        """Lets the hub know that this runner lives, if it has not lately.
+
+        Raises:
+            HubGone: It is not there, or refuses.
+        """
+        if self._elsewhere and time.monotonic() - self._sent > _HEARD_SECONDS:
+            self.reach()
 
     def claim(self, most: int) -> list[Claim]:
         """Takes up to so many queued rollouts; those of other runners are not among.
@@ -107,7 +131,8 @@ class RunnerClient:
                 status = {"state": "failed", "error_message": text}
                 self._patch(rollout_id, status)
                 continue
-            claims.append(Claim(rollout_id=rollout_id, task=task))
+            seed = rollout["input"].get("seed")
+            claims.append(Claim(rollout_id=rollout_id, task=task, seed=seed))
         return claims
 
     def endpoint(self, claim: Claim, attempt: int) -> PolicyEndpoint:
@@ -165,6 +190,20 @@ class RunnerClient:
         status = {"state": "succeeded", "last_attempt_id": str(attempt)}
         self._patch(claim.rollout_id, status)
 
+    def tell(self, claim: Claim, attempt: int, episode: dict[str, Any]) -> None:
+        """Sends an episode home; before `finish` or `fail`.
+
+        Args:
+            claim: The rollout.
+            attempt: The try that counts.
+            episode: See `RolloutResult.episode`.
+
+        Raises:
+            HubGone: No answer.
+        """
+        path = f"/api/rollouts/{claim.rollout_id}/attempt/{attempt}/events"
+        self._send("POST", path, json={"event_type": EPISODE, "data": episode})
+
     def fail(self, claim: Claim, attempt: int, outcome: str, message: str) -> None:
         """Reports that an episode says nothing about the agent, so has no reward.
 
@@ -200,6 +239,7 @@ class RunnerClient:
         harmless = () if method == "GET" else (404, 409)
         begun: float | None = None
         while True:
+            self._sent = time.monotonic()
             try:
                 answer = self._http.request(method, path, **options)
                 problem = f"answers {answer.status_code}: {answer.text[:200]}"

@@ -8,7 +8,12 @@ from typing import Any, Literal
 
 from agentgym.scenarios.cases import Split
 
-Phase = Literal["before", "train", "validate", "after"]
+Phase = Literal["before", "train", "validate", "after", "measure"]
+"""The first four are a training's; a measurement has the last one only."""
+EPISODE = "agentgym_episode"
+"""The type of the event that brings an episode home from a runner elsewhere."""
+RUNNER_HEADER = "x-agentgym-runner"
+"""By which such a runner is heard of: its name, in each of its requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

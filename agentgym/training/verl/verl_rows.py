@@ -21,7 +21,10 @@ def train_rows(plan: TrainingPlan) -> list[Row]:
     config, scenarios = plan.config, plan.learned_from
     most = -(-config.updates * config.groups // len(scenarios))
     lists = [
-        [_row(info.scenario, case) for case in range(training_cases(info) or most)]
+        [
+            _row(plan, info.scenario, case)
+            for case in range(training_cases(info) or most)
+        ]
         for info in scenarios
     ]
     turns = itertools.zip_longest(*lists)
@@ -32,9 +35,10 @@ def train_rows(plan: TrainingPlan) -> list[Row]:
 
 def validation_rows(plan: TrainingPlan) -> list[Row]:
     """Train-side cases that nothing is learned from: verl's validation."""
-    return [task.to_json() for task in validation_tasks(plan.scenarios)]
+    tasks = validation_tasks(plan.scenarios)
+    return [{**task.to_json(), "seed": plan.seed} for task in tasks]
 
 
-def _row(scenario: str, case: int) -> Row:
+def _row(plan: TrainingPlan, scenario: str, case: int) -> Row:
     task = Task(scenario=scenario, split="train", case=case, phase="train")
-    return task.to_json()
+    return {**task.to_json(), "seed": plan.seed}
