@@ -24,7 +24,7 @@ MOST_WAITING = 64
 """Results that wait for the consumer."""
 
 
-class Played(Protocol):
+class PlayedEpisode(Protocol):
     """What was played; an `EpisodePlay`, or somebody else's."""
 
     @property
@@ -41,7 +41,7 @@ class Played(Protocol):
 
 
 Finished = tuple[EpisodePlay, Episode | None]
-Ended = tuple[Played, Episode | None]
+Ended = tuple[PlayedEpisode, Episode | None]
 
 
 def play_all(

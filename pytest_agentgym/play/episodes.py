@@ -30,9 +30,9 @@ from pytest_agentgym.collect.policy import POLICY, asks_policy
 from pytest_agentgym.play.apart.making import make_play
 from pytest_agentgym.play.capture import split_output
 from pytest_agentgym.play.concurrency import in_flight_of
-from pytest_agentgym.play.elsewhere import ELSEWHERE
 from pytest_agentgym.play.episode_report import EpisodeReport
 from pytest_agentgym.play.keeping_secrets import look_for_secrets
+from pytest_agentgym.play.remote_play import ELSEWHERE
 from pytest_agentgym.play.run_context import (
     RUN,
     captures,

@@ -229,7 +229,7 @@ def check_installed(option: str = "--train") -> None:
     if PYTHON < (3, 12):
         raise UsageError(
             f"{option} needs Python 3.12 or newer (Agent Lightning does); measuring "
-            "on this machine works here"
+            "works here"
         )
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:

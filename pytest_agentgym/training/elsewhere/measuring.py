@@ -33,7 +33,7 @@ SAY_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlayedElsewhere:
-    """What a runner has played: see `agentgym.playing.pool.Played`."""
+    """What a runner has played: see `agentgym.playing.pool.PlayedEpisode`."""
 
     spec: EpisodeSpec
     control: BaseException | None = None
@@ -41,7 +41,7 @@ class PlayedElsewhere:
 
 
 class MeasuredElsewhere:
-    """Queues a scenario's episodes at a gateway: see `pytest_agentgym.play.elsewhere`.
+    """Queues a scenario's episodes at a gateway: see `Elsewhere`.
 
     Args:
         gateway: Where runners claim them.
@@ -62,7 +62,15 @@ class MeasuredElsewhere:
         enough: Callable[[], bool],
         check: Callable[[], None],
     ) -> Iterator[Sequence[Ended]]:
-        """See `Elsewhere.play`."""
+        """See `Elsewhere.play`.
+
+        Args:
+            item: The scenario.
+            spec: What the episode of a number plays.
+            count: The most episodes.
+            enough: Whether to begin no further episode.
+            check: What it raises ends it.
+        """
         if "policy" in item.fixturenames and not self._published:
             endpoint = item.config.stash[POLICY].endpoint()
             self._gateway.publish(endpoint, endpoint.model, 0)

@@ -9,7 +9,7 @@ import pytest
 from agentgym.errors import UsageError
 from agentgym.exit_code import ExitCode
 from agentgym.training.hub.gateway import Gateway, Listening
-from pytest_agentgym.play.elsewhere import ELSEWHERE
+from pytest_agentgym.play.remote_play import ELSEWHERE
 from pytest_agentgym.training.elsewhere.measuring import MeasuredElsewhere
 
 
