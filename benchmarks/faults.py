@@ -179,11 +179,13 @@ def of_training(points: int, seed: int, folder: Path) -> Iterator[Row]:
             code = left.code
             if left.code == -9 and finished(project):
                 code = wanted[0]
-            elif left.code == -9:
+            elif left.code == -9 or not begun(project):
                 more = ["--agentgym-resume"] if resumable(project) else []
                 resumed.append(len(more))
                 code, _ = project.run(*more)
             row.add(len(row.left), left, *problems_of(project, (code, wanted)))
+        if victim == "server":
+            row.notes.append(f"{len(resumed)} at its start: the next run was the first")
         if victim == "main":
             row.notes.append(f"{sum(resumed)} of {len(resumed)} had begun")
             row.notes.append(f"{points - len(resumed)} had written their report")
@@ -196,6 +198,11 @@ def of_training(points: int, seed: int, folder: Path) -> Iterator[Row]:
 def finished(project: Killing) -> bool:
     """Whether the training had nothing more to do than to end."""
     return any((run / "report.html").exists() for run in project.runs)
+
+
+def begun(project: Killing) -> bool:
+    """Whether there is a training: a server that is killed at its start ends it."""
+    return any((run / "measured.jsonl").exists() for run in project.runs)
 
 
 def resumable(project: Killing) -> bool:

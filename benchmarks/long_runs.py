@@ -6,7 +6,7 @@ Each is a pytest process of its own, as users start one. Every second its reside
 memory is read, the policy server's and the workers' with it, and how far it is. What is
 printed is the highest value of each tenth of the run: flat is what stays the same.
 The measurement's agent has one tool call and a reply; the training is that of
-`customer_support` with the embedded policy, in updates of 32 episodes. Zero episodes or
+`data_analysis` with the embedded policy, in updates of 32 episodes. Zero episodes or
 updates leave one out.
 """
 
@@ -146,7 +146,7 @@ def main() -> None:
             (folder / "few.json").write_text('{"groups": 8, "group_size": 4}')
             # No target ends it, and no time: it is after so many updates.
             command = [*pytest, "-p", "xdist", "-n2", "--train"]
-            command += ["--agentgym-scenario=customer_support", "--agentgym-target=1.0"]
+            command += ["--agentgym-scenario=data_analysis", "--agentgym-target=1.0"]
             command += ["--agentgym-train-config=few.json", "--agentgym-episodes=4"]
             command += [f"--agentgym-updates={options.updates}", "--agentgym-budget=9h"]
             seen = watched(command, folder, Lines(folder, "updates.jsonl"))

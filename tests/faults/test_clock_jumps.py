@@ -71,6 +71,9 @@ def test_no_rollout_is_given_up_because_the_clock_was_set(
         def running(self) -> list[Any]:
             return [RunningRollout(rollout_id="a", task=None, runner="main-1")]
 
+        def silent(self) -> tuple[str, ...]:
+            return ()
+
         def fail(self, rollout_id: str, message: str) -> None:
             self.failed.append(message)
 
