@@ -56,10 +56,14 @@ def test_an_agent_that_keeps_its_state_is_told(gym, number, at_once):
     ],
     ids=["example", "normalised", "repeated", "up-to-six-times", "examples"],
 )
-def test_an_agent_that_only_seems_to_is_played(gym, body):
-    gym.conftest(ASKING.format(body=body.replace("{{", "{").replace("}}", "}")))
+def test_an_agent_that_only_seems_to_is_played(gym, body, request):
     # What the runs of other tests said in this process is not to be met again.
-    gym.file(SCENARIO.format(number="case.index % 2").replace("order", "parcel"))
+    thing = request.node.callspec.id
+    body = body.replace("{{", "{").replace("}}", "}").replace("parcel", thing)
+    gym.conftest(ASKING.format(body=body))
+    gym.file(
+        SCENARIO.format(number="case.index % 2").replace("my order", f"my {thing}")
+    )
     assert gym.run().ret == 0
     assert len(gym.episodes()) == 8
 
