@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -179,6 +180,27 @@ def test_no_further_episode_is_begun_when_the_verdict_is_certain(tmp_path):
     summary, episodes = stored(project)
     assert 10 < len(episodes) < 1000
     assert sum(summary["episodes"].values()) == len(episodes), summary["episodes"]
+
+
+def test_ctrl_c_keeps_what_has_come(tmp_path):
+    project = slow_project(tmp_path / "project")
+    with (
+        main_process(project, "--agentgym-episodes=5000") as (main, where),
+        worker(project, None, where) as runner,
+    ):
+        end = time.monotonic() + PATIENT
+        while not any(project.glob(".agentgym/runs/2*/episodes.jsonl")):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        time.sleep(2)
+        main.send_signal(signal.SIGINT)
+        said, _ = main.communicate(timeout=PATIENT)
+        runner.communicate(timeout=PATIENT)
+    assert main.returncode == 2, said
+    summary, episodes = stored(project)
+    assert f"INTERRUPTED: {len(episodes)} of 5000 episodes were played" in said
+    assert sum(summary["episodes"].values()) == len(episodes) > 0
+    assert "Traceback" not in said
 
 
 def test_a_training_stores_what_is_played_elsewhere(tmp_path):

@@ -80,7 +80,12 @@ class MeasuredElsewhere:
         most = count
         try:
             while finished < most:
-                check()
+                try:
+                    check()
+                except BaseException:
+                    # It is paid.
+                    yield queue.ended()
+                    raise
                 more = min(most - begun, queue.room())
                 queue.add([spec(index) for index in range(begun, begun + more)])
                 begun += more
@@ -144,14 +149,18 @@ class _Queue:
 
     def collect(self) -> list[Ended]:
         """What has ended; waits a tick for it."""
-        ended = self.gateway.finished()
-        if not ended:
+        batch = self.ended()
+        if batch:
+            self._said = time.monotonic()
+        else:
             time.sleep(TICK_SECONDS)
             self._look()
-            return []
-        self._said = time.monotonic()
+        return batch
+
+    def ended(self) -> list[Ended]:
+        """What has ended since the last time."""
         batch: list[Ended] = []
-        for each in ended:
+        for each in self.gateway.finished():
             spec = self._waiting.pop(each.rollout_id, None)
             result = self.gateway.result(each.rollout_id)
             self.gateway.forget([each.rollout_id])
