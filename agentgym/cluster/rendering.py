@@ -13,8 +13,11 @@ from string import Template
 from agentgym.distribution import DISTRIBUTION, __version__
 from agentgym.errors import UsageError
 
-FILES = ("Dockerfile.runner", "Dockerfile.trainer", "runners.yaml", "training.yaml")
+_TRAINER_FILE = "Dockerfile.trainer"
+FILES = ("Dockerfile.runner", _TRAINER_FILE, "runners.yaml", "training.yaml")
 """What is rendered."""
+NOBODY = "none"
+"""Who makes the updates of what is only measured."""
 _TEMPLATES = resources.files("agentgym.cluster") / "templates"
 _LABEL = re.compile("[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 _IMAGE = re.compile(r"[a-z0-9][\w.:/@-]*", re.ASCII)
@@ -29,7 +32,7 @@ class ClusterPlan:
         name: Of everything in the cluster, and of the secret with the gateway's key.
         scenarios: What pytest collects, from the project's folder.
         options: Of `pytest --agentgym --train`, beside these.
-        trainer: Who makes the updates, `own` or `verl`.
+        trainer: Who makes the updates, `own` or `verl`; `none` has it only measured.
         image: Of runners.
         trainer_image: Of what trains.
         runners: How many there are.
@@ -72,11 +75,19 @@ class ClusterPlan:
                 )
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Those that it needs: what only measures is the runners' image, too."""
+        without = _TRAINER_FILE if self.trainer == NOBODY else None
+        return tuple(name for name in FILES if name != without)
+
+    @property
     def command(self) -> list[str]:
         """What the training runs."""
-        line = ["python", "-m", "pytest", "--agentgym", "--train"]
+        line = ["python", "-m", "pytest", "--agentgym"]
+        if self.trainer != NOBODY:
+            line.append("--train")
         line.append(f"--agentgym-listen={self.name}-trainer:{_PORT}")
-        if self.trainer != "own":
+        if self.trainer not in ("own", NOBODY):
             line.append(f"--agentgym-trainer={self.trainer}")
         return [*line, *self.options, *self.scenarios]
 
@@ -109,7 +120,7 @@ def render(plan: ClusterPlan, root: Path, folder: str) -> dict[str, str]:
         name: Template((_TEMPLATES / name).read_text(encoding="utf-8")).substitute(
             values
         )
-        for name in FILES
+        for name in plan.files
     }
 
 

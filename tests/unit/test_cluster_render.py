@@ -133,6 +133,26 @@ def test_the_images(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--agentgym-trainer" not in Path("cluster/training.yaml").read_text()
 
 
+def test_a_measurement_by_runners(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = rendered("--trainer", "none", "--", "--agentgym-episodes=100000")
+    job = container(found["Job agentgym-trainer"])
+    assert "--train" not in job["command"]
+    assert job["command"][4:] == [
+        "--agentgym-listen=agentgym-trainer:8080",
+        "--agentgym-episodes=100000",
+        "./scenarios",
+    ]
+    assert job["image"] == "team/agent:1"
+    assert job["resources"]["limits"] == {"nvidia.com/gpu": 0}
+    assert not Path("cluster/Dockerfile.trainer").exists()
+    assert "Dockerfile.trainer" not in capsys.readouterr().out
+    for document in found.values():
+        for version in KUBERNETES:
+            kubernetes_validate.validate(document, version, strict=True)
+
+
 def test_nothing_is_overwritten(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

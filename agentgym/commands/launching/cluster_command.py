@@ -16,20 +16,21 @@ COMMAND = "cluster"
 
 def render_cluster(options: argparse.Namespace) -> int:
     """Writes the files, none of which may be there."""
-    from agentgym.cluster.rendering import ClusterPlan, render
+    from agentgym.cluster.rendering import NOBODY, ClusterPlan, render
     from agentgym.training.verl.installed import WANTED
 
-    root = Path.cwd()
+    root, measures = Path.cwd(), options.trainer == NOBODY
+    trains_in = options.image if measures else f"{options.image}-trainer"
     plan = ClusterPlan(
         name=options.name,
         scenarios=tuple(scenario_there(each, root, root) for each in options.scenarios),
         options=tuple(options.handed_on),
         trainer=options.trainer,
         image=options.image,
-        trainer_image=options.trainer_image or f"{options.image}-trainer",
+        trainer_image=options.trainer_image or trains_in,
         runners=options.runners,
         in_flight=options.in_flight,
-        gpus=options.gpus,
+        gpus=0 if measures else options.gpus,
         secrets=tuple(options.secret),
         versions=WANTED,
     )
@@ -47,7 +48,8 @@ def render_cluster(options: argparse.Namespace) -> int:
             (folder / name).write_text(text, encoding="utf-8")
             print(f"wrote {folder / name}")
     print("next:")
-    for image, kind in ((plan.image, "runner"), (plan.trainer_image, "trainer")):
+    images = [(plan.image, "runner"), (plan.trainer_image, "trainer")]
+    for image, kind in images[:1] if measures else images:
         print(f"    docker build -f {folder}/Dockerfile.{kind} -t {image} .")
         print(f"    docker push {image}")
     print(
@@ -73,7 +75,7 @@ _count.__name__ = "number from 1"
 def add_cluster_command(commands: Any) -> None:
     """Adds the command to the command line's parser."""
     cluster = commands.add_parser(
-        COMMAND, help="files that run a training on Kubernetes"
+        COMMAND, help="files that train or measure on Kubernetes"
     )
     command = cluster.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "render",
@@ -94,8 +96,8 @@ def add_cluster_command(commands: Any) -> None:
     option(
         "trainer",
         "NAME",
-        "who makes the updates: verl (default), or own",
-        choices=("verl", "own"),
+        "who makes the updates: verl (default), own, or none to measure",
+        choices=("verl", "own", "none"),
         default="verl",
     )
     numbers = (
