@@ -80,8 +80,8 @@ def add_cluster_command(commands: Any) -> None:
     command = cluster.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "render",
         help="write manifests and Dockerfiles, to be edited",
-        description="Writes Kubernetes manifests and Dockerfiles of a training and of "
-        "runners that stay. Options behind -- are those of pytest --agentgym --train.",
+        description="Writes Kubernetes manifests and Dockerfiles of a training, or of "
+        "a measurement, and of runners that stay. Options behind -- are pytest's.",
         epilog="agentgym cluster render scenarios --image team/agent:1 -- "
         "--agentgym-budget=2h",
     )
