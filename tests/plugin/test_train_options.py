@@ -69,9 +69,10 @@ def test_train_alone(gym):
             ["--agentgym-trainer=verl", "--agentgym-resume"],
             "--agentgym-resume has no place beside --agentgym-trainer verl: train",
         ),
-        (
+        pytest.param(
             ["--agentgym-trainer=verl", "--agentgym-trainer-config=none.yaml"],
             "--agentgym-trainer-config ",
+            marks=needs_extra,
         ),
         (["--agentgym-target=95"], "--agentgym-target 95: give a share above 0 and"),
         (["--agentgym-target=x"], "--agentgym-target x: give a share above 0 and"),
