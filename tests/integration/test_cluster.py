@@ -19,31 +19,10 @@ from agentgym.cluster.rollout import ENV_MAP
 from agentgym.policy.folders.embedded import embedded_path
 from agentgym.policy.server.process import PolicyProcess
 from agentgym.training.hub.gateway import Gateway
+from tests.cluster_project import CONFTEST
 
 pytestmark = pytest.mark.slow
 
-CONFTEST = """
-import pytest
-from openai import OpenAI
-
-
-@pytest.fixture
-def agent(policy):
-    def reply(message):
-        with OpenAI(base_url=policy.base_url, api_key=policy.api_key) as client:
-            messages = [{"role": "user", "content": message}]
-            made = client.chat.completions.create(
-                model=policy.model, messages=messages, max_tokens=8
-            )
-        return made.choices[0].message.content or ""
-
-    return reply
-
-
-@pytest.fixture
-def broken():
-    raise RuntimeError("no database")
-"""
 SCENARIOS = """
 from agentgym import scenario
 

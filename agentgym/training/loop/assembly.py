@@ -48,7 +48,31 @@ def make_training(
     """
     began = time.monotonic()
     check_plan(plan)
-    host = PolicyHost(
+    host = policy_host(plan, gateway, observer.say, stopped)
+    try:
+        with room_for_files(plan.run_folder):
+            host.start()
+            return _loaded(plan, gateway, observer, host, began)
+    except BaseException:
+        host.close()
+        raise
+
+
+def policy_host(
+    plan: TrainingPlan,
+    gateway: Gateway,
+    say: Callable[[str], None],
+    given_up: Callable[[], bool],
+) -> PolicyHost:
+    """What serves the versions of a training's policy; it is not started yet.
+
+    Args:
+        plan: What is trained, and on what.
+        gateway: Where each version is published.
+        say: Tells the user that the server had to be started again.
+        given_up: Whether nobody waits for it any more.
+    """
+    return PolicyHost(
         plan.base,
         plan.training_folder / "versions",
         gateway,
@@ -57,16 +81,9 @@ def make_training(
         dtype=plan.config.dtype,
         vllm=plan.vllm,
         template=plan.config.chat_template_kwargs,
-        given_up=stopped,
-        say=observer.say,
+        given_up=given_up,
+        say=say,
     )
-    try:
-        with room_for_files(plan.run_folder):
-            host.start()
-            return _loaded(plan, gateway, observer, host, began)
-    except BaseException:
-        host.close()
-        raise
 
 
 def _loaded(

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from agentgym.training.batch.curriculum import Curriculum
 from agentgym.training.hub.gateway import Gateway
-from agentgym.training.hub.host import PolicyHost
 from agentgym.training.hub.lookout import Lookout
 from agentgym.training.hub.player import Player
 from agentgym.training.job.plan import TrainingPlan
-from agentgym.training.loop.assembly import ROLLOUT_TRIES
+from agentgym.training.loop.assembly import ROLLOUT_TRIES, policy_host
 from agentgym.training.loop.checkpoint import Checkpoint, State
 from agentgym.training.loop.evaluator import Evaluator
 from agentgym.training.loop.measurement import MeasuredEpisodes
@@ -47,17 +46,7 @@ def make_verl_training(
     """
     began = time.monotonic()
     launch = VerlLaunch.of(plan, gateway.url, gateway.key, file)
-    host = PolicyHost(
-        plan.base,
-        plan.training_folder / "versions",
-        gateway,
-        log=plan.run_folder / "policy.log",
-        device=plan.devices.sampler or plan.config.device,
-        dtype=plan.config.dtype,
-        vllm=plan.vllm,
-        template=plan.config.chat_template_kwargs,
-        given_up=stopped,
-    )
+    host = policy_host(plan, gateway, observer.say, stopped)
     host.start()
     if plan.adapter is not None:
         adapter = plan.adapter

@@ -154,7 +154,7 @@ class _Queue:
             self._said = time.monotonic()
         else:
             time.sleep(TICK_SECONDS)
-            self._look()
+        self._look()
         return batch
 
     def ended(self) -> list[Ended]:
